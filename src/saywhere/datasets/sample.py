@@ -1,0 +1,34 @@
+"""One object of one photograph: what every data set yields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+BoolMask = NDArray[np.bool_]
+
+
+def nothing_ignored() -> None:
+    """The ``ignore`` of an object all of whose photograph counts."""
+    return None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An object to segment.
+
+    ``name`` is unique in its data set. ``target`` and ``ignore`` read ``(H, W)`` masks when called;
+    ``ignore`` gives None when every pixel counts. ``group`` is the photograph's folder: the set it came from.
+    """
+
+    name: str
+    photo: Path
+    target: Callable[[], BoolMask] = field(repr=False)
+    ignore: Callable[[], BoolMask | None] = field(default=nothing_ignored, repr=False)
+    label: str | None = None
+    phrase: str | None = None
+    group: str = ""

@@ -1,0 +1,29 @@
+"""The networks, by name. A new one is a file here and a line below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from saywhere.errors import SaywhereError
+from saywhere.models.base import Features, InteractiveModel
+from saywhere.models.saywhere import Saywhere
+
+MODELS: Final[Mapping[str, Callable[..., InteractiveModel]]] = {
+    "saywhere": Saywhere,
+}
+
+__all__ = ["MODELS", "Features", "InteractiveModel", "build"]
+
+
+def build(name: str, options: Mapping[str, Any]) -> InteractiveModel:
+    """The network of that name with its options.
+
+    Raises SaywhereError when the name or an option is unknown.
+    """
+    if name not in MODELS:
+        raise SaywhereError(f"model '{name}': not known; choose one of {', '.join(MODELS)}")
+    try:
+        return MODELS[name](**options)
+    except TypeError as error:
+        raise SaywhereError(f"model '{name}' with options {dict(options)}: {error}") from error

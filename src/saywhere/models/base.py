@@ -1,0 +1,56 @@
+"""The contract of every network: look once (``encode``), answer many times (``decode``)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from saywhere.prompt import Prompt
+
+
+@dataclass(frozen=True)
+class Features:
+    """What ``decode`` needs of a batch of images.
+
+    ``size`` is the images' ``(H, W)``; ``levels`` are the model's own tensors, finest first.
+    """
+
+    size: tuple[int, int]
+    levels: tuple[Tensor, ...]
+
+
+class InteractiveModel(nn.Module, ABC):
+    """A network that segments what a prompt points at.
+
+    A subclass is registered in ``saywhere.models`` under its name and is built from keyword arguments
+    that JSON can hold; these travel with its weights.
+    """
+
+    @abstractmethod
+    def encode(self, image: Tensor) -> Features:
+        """``(B, 3, H, W)`` RGB in [0, 1], any H and W, to features."""
+
+    @abstractmethod
+    def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
+        """One prompt for each image, in the image's own pixels, to logits ``(B, 1, H, W)``.
+
+        ``previous`` is the probability ``(B, 1, H, W)`` of the last answer; None before the first.
+        """
+
+    def forward(self, image: Tensor, prompts: list[Prompt], previous: Tensor | None = None) -> Tensor:
+        return self.decode(self.encode(image), prompts, previous)
+
+    def parameter_groups(self, encoder_scale: float) -> list[dict[str, Any]]:
+        """Parameters for the optimiser; ``lr_scale`` slows a pretrained encoder, decay spares norms and biases."""
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                key = name.startswith("encoder."), parameter.ndim > 1
+                groups.setdefault(key, []).append(parameter)
+        return [
+            {"params": parameters, "lr_scale": encoder_scale if encoder else 1.0, **({} if decay else {"weight_decay": 0.0})}
+            for (encoder, decay), parameters in groups.items()
+        ]

@@ -1,0 +1,175 @@
+"""Our network: features once per image, guidance at every stage of a small decoder.
+
+The split into features, purification and mini encoder follows Sequential Interactive Image Segmentation
+(section 3.1, equation 1); a radius for each click is DCT-Net's Spatial-DCT (equation 2); guidance that meets
+the features at every scale instead of only at the input is the lesson of Multi-Stage Fusion.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.segmentation.deeplabv3 import ASPP
+
+from saywhere import guidance
+from saywhere.errors import SaywhereError
+from saywhere.models.base import Features, InteractiveModel
+from saywhere.prompt import Click, Prompt
+
+MULTIPLE = 32  # the coarsest level's stride
+CLICK_SIGMA = 6.0  # pixels of the encoded image: about what a hand's aim is worth
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def upsample(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class Saywhere(InteractiveModel):
+    """``encode`` costs about three times ``decode``.
+
+    ``widths`` are the channels of the purified levels at strides 4, 8, 16 and 32; ``key`` is the length of the
+    vectors in which a clicked pixel is compared with all others; 0 leaves that comparison out.
+    """
+
+    def __init__(
+        self,
+        backbone: str = "mobilenetv2_100",
+        widths: tuple[int, int, int, int] = (48, 64, 96, 128),
+        key: int = 32,
+    ) -> None:
+        super().__init__()
+        try:
+            self.encoder = timm.create_model(backbone, features_only=True, out_indices=(0, 1, 2, 3, 4))
+        except RuntimeError as error:
+            raise SaywhereError(f"backbone '{backbone}': timm does not know it; see timm.list_models()") from error
+        strides, channels = self.encoder.feature_info.reduction(), self.encoder.feature_info.channels()
+        if strides != [2, 4, 8, 16, 32]:
+            raise SaywhereError(f"backbone '{backbone}' has strides {strides}: one with 2, 4, 8, 16, 32 is needed")
+        fine, *rest = channels
+        w1, w2, w3, w4 = widths = tuple(widths)
+        self.purification = nn.ModuleList(
+            conv(c, w, 1) for c, w in zip((rest[0] + 4 * fine, *rest[1:]), widths, strict=True)
+        )
+        self.keys = nn.ModuleList(nn.Conv2d(w, key, 1) for w in widths[1:]) if key else None
+        extra = 2 if key else 0
+
+        self.guide = conv(8, 24)
+        self.down = nn.ModuleList([conv(w1, w2, stride=2), conv(w2, w3, stride=2), conv(w3, w4, stride=2)])
+        self.fuse = nn.ModuleList(
+            nn.Sequential(conv(w + g, w, 1), conv(w, w))
+            for w, g in ((w1, 24), (w2, w2 + extra), (w3, w3 + extra), (w4, w4 + extra))
+        )
+        self.aspp = ASPP(w4, [2, 4], w4)
+        self.aspp.project[3].p = 0.1
+        self.up = nn.ModuleList(
+            nn.Sequential(conv(c + w, w, 1), conv(w, w)) for c, w in ((w4, w3), (w3, w2), (w2, w1))
+        )
+        self.head = nn.Sequential(conv(w1, w1), nn.Conv2d(w1, 4, 3, padding=1), nn.PixelShuffle(2))
+
+    def train(self, mode: bool = True) -> Saywhere:
+        """The backbone keeps the batch statistics it came with; its weights learn unless a recipe freezes them."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def encode(self, image: Tensor) -> Features:
+        h, w = image.shape[-2:]
+        image = F.pad(image, (0, -w % MULTIPLE, 0, -h % MULTIPLE), mode="replicate")
+        return self.purify(Features((h, w), tuple(self.encoder(image * 2.0 - 1.0))))
+
+    def purify(self, raw: Features) -> Features:
+        """Backbone levels (strides 2 to 32) to purified levels (4 to 32), their keys, and the backbone's levels.
+
+        The stride-2 level joins the stride-4 one with its pixels folded into channels: its detail without its cost.
+        """
+        finest, second, *others = raw.levels[-5:]
+        folded = torch.cat([second, F.pixel_unshuffle(finest, 2)], 1)
+        pure = [layer(x) for layer, x in zip(self.purification, (folded, *others), strict=True)]
+        keys = [F.normalize(layer(x), dim=1) for layer, x in zip(self.keys, pure[1:], strict=True)] if self.keys else []
+        return Features(raw.size, (*pure, *keys, *raw.levels[-5:]))
+
+    def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
+        pure = features.levels[:4]
+        guide = self.guide(self._maps(prompts, pure[0], previous))
+        affinity = self._affinity(features, prompts)
+        stages = [self.fuse[0](torch.cat([pure[0], guide], 1))]
+        for i in range(1, 4):
+            stages.append(self.fuse[i](torch.cat([pure[i], self.down[i - 1](stages[-1]), *affinity[i]], 1)))
+        x = self.aspp(stages[3])
+        for layer, skip in zip(self.up, reversed(stages[:3]), strict=True):
+            x = layer(torch.cat([upsample(x, skip), skip], 1))
+        logits = F.interpolate(self.head(x), scale_factor=2, mode="bilinear", align_corners=False)
+        h, w = features.size
+        return logits[..., :h, :w].float()
+
+    def _maps(self, prompts: list[Prompt], like: Tensor, previous: Tensor | None) -> Tensor:
+        """Clicks and drags by sign, and the previous probability with 2x2 cells folded: ``(B, 8, H/4, W/4)``."""
+        shape = like.shape[-2], like.shape[-1]
+        drawn = np.stack(
+            [
+                np.concatenate(
+                    [
+                        guidance.maps(p, shape, "gaussian", 4, sigma=CLICK_SIGMA),
+                        guidance.maps(p, shape, "dynamic", 4),
+                    ]
+                )
+                for p in prompts
+            ]
+        )
+        clicks = torch.from_numpy(drawn).to(like.device, like.dtype)
+        if previous is None:
+            past = clicks.new_zeros(len(prompts), 4, *shape)
+        else:
+            h, w = previous.shape[-2:]
+            padded = F.pad(previous.to(like.dtype), (0, 4 * shape[1] - w, 0, 4 * shape[0] - h))
+            past = F.pixel_unshuffle(F.avg_pool2d(padded, 2), 2)
+        maps = torch.cat([clicks, past], 1)
+        return maps.contiguous(memory_format=torch.channels_last)
+
+    def _affinity(self, features: Features, prompts: list[Prompt]) -> list[list[Tensor]]:
+        """For each stage, how alike every pixel is to its most alike positive and negative click: cosines."""
+        if self.keys is None:
+            return [[]] * 4
+        stages: list[list[Tensor]] = [[]]
+        keys = features.levels[4:7]
+        positive = [[c for c in p.clicks if c.positive] for p in prompts]
+        negative = [[c for c in p.clicks if not c.positive] for p in prompts]
+        samples = [self._grid(clicks, features.size, keys[0]) for clicks in (positive, negative)]
+        for key, stride in zip(keys, (8, 16, 32), strict=True):
+            stages.append([_similarity(key, grid, present, stride) for grid, present in samples])
+        return stages
+
+    @staticmethod
+    def _grid(clicks: list[list[Click]], size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
+        """Click positions as edges' coordinates in pixels ``(B, N, 2)``, and which of the N are there ``(B, N)``."""
+        most = max(1, *(len(c) for c in clicks)) if clicks else 1
+        points = np.zeros((len(clicks), most, 2), np.float32)
+        present = np.zeros((len(clicks), most), np.bool_)
+        for row, some in enumerate(clicks):
+            for column, click in enumerate(some):
+                points[row, column] = click.x + 0.5, click.y + 0.5
+                present[row, column] = True
+        return torch.from_numpy(points).to(like.device), torch.from_numpy(present).to(like.device)
+
+
+def _similarity(key: Tensor, points: Tensor, present: Tensor, stride: int) -> Tensor:
+    """``(B, C, h, w)`` unit vectors against those at N points each: the greatest cosine, 0 without points."""
+    b, c, h, w = key.shape
+    extent = torch.tensor([w * stride, h * stride], device=key.device, dtype=torch.float32)
+    grid = (points / extent * 2.0 - 1.0).unsqueeze(1)
+    at_clicks = F.grid_sample(key.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    cosine = torch.bmm(at_clicks.reshape(b, c, -1).transpose(1, 2).to(key.dtype), key.reshape(b, c, h * w))
+    cosine = cosine.masked_fill(~present.unsqueeze(-1), -1.0).amax(1)
+    cosine = torch.where(present.any(1, keepdim=True), cosine, torch.zeros_like(cosine))
+    return cosine.reshape(b, 1, h, w)

@@ -1,0 +1,70 @@
+"""What a person said: clicks, drags and a phrase. No torch, no image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from saywhere.errors import SaywhereError
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """A point that is on the object (positive) or is not (negative).
+
+    ``x`` and ``y`` are pixels of the original image, origin at the top left; ``(0, 0)`` is the
+    centre of the first pixel. ``radius`` (pixels) is set when the person dragged from the centre
+    of a region to its nearest boundary; a plain click has none.
+    """
+
+    x: float
+    y: float
+    positive: bool = True
+    radius: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.x) and math.isfinite(self.y)):
+            raise SaywhereError(f"click at ({self.x}, {self.y}): give two finite numbers, x and y in pixels")
+        if self.radius is not None and not (math.isfinite(self.radius) and self.radius > 0):
+            raise SaywhereError(f"drag radius {self.radius}: give a number of pixels above 0")
+
+    def moved(self, scale: float, dx: float, dy: float) -> Click:
+        """The same click in the frame of a crop that starts at ``(dx, dy)`` and is enlarged by ``scale``.
+
+        Pixel centres sit at half-integers of the frame's edges, hence the halves.
+        """
+        return Click(
+            x=(self.x + 0.5 - dx) * scale - 0.5,
+            y=(self.y + 0.5 - dy) * scale - 0.5,
+            positive=self.positive,
+            radius=None if self.radius is None else self.radius * scale,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """All clicks so far, in their order, and the phrase. ``len(prompt)`` counts interactions."""
+
+    clicks: tuple[Click, ...] = ()
+    phrase: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.clicks) + (self.phrase is not None)
+
+    def __bool__(self) -> bool:
+        return len(self) > 0
+
+    def with_click(self, click: Click) -> Prompt:
+        return replace(self, clicks=(*self.clicks, click))
+
+    def with_phrase(self, phrase: str | None) -> Prompt:
+        return replace(self, phrase=phrase)
+
+    def moved(self, scale: float, dx: float, dy: float) -> Prompt:
+        """The prompt in the frame of a crop; see :meth:`Click.moved`."""
+        return replace(self, clicks=tuple(c.moved(scale, dx, dy) for c in self.clicks))
+
+    @classmethod
+    def of(cls, clicks: Iterable[Click]) -> Prompt:
+        return cls(clicks=tuple(clicks))

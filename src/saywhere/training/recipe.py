@@ -1,0 +1,116 @@
+"""A recipe: everything that decides how a network is trained, as YAML that is checked before a step is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from saywhere.errors import SaywhereError
+from saywhere.models import MODELS
+from saywhere.training.losses import LOSSES
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Model(Part):
+    name: str
+    options: dict[str, Any] = {}
+    pretrained: str | None = Field(None, description="safetensors of the backbone, in timm's layout")
+    weights: str | None = Field(None, description="saywhere weights to go on from")
+    freeze: tuple[str, ...] = Field((), description="parts of the network that do not learn, by parameter prefix")
+
+    @field_validator("name")
+    @classmethod
+    def known(cls, name: str) -> str:
+        if name not in MODELS:
+            raise ValueError(f"unknown model; choose one of {', '.join(MODELS)}")
+        return name
+
+
+class Data(Part):
+    path: str = Field(description="COCO JSON, as given or under SAYWHERE_DATA")
+    weight: float = Field(1.0, gt=0)
+    groups: dict[str, float] = Field({}, description="factor on objects by their photograph's folder")
+    labels: dict[str, float] = Field({}, description="factor on objects by their label")
+
+
+class Sampling(Part):
+    """How often an object is drawn: the product of these and of its data set's factors."""
+
+    part: float = Field(0.2, ge=0, description="factor on an object that lies inside another labelled one")
+    full_area: float = Field(0.02, ge=0, description="objects below this share of the photograph are drawn less")
+    small: float = Field(0.05, gt=0, le=1, description="the least that being small leaves of an object's weight")
+
+
+class Crop(Part):
+    size: int = Field(256, ge=64, multiple_of=32)
+    whole_photo: float = Field(0.4, ge=0, le=1, description="share of crops that show the whole photograph")
+    zoom: tuple[float, float] = Field((1.1, 2.2), description="else, the crop's side over the object's longer side")
+    cache: int = Field(0, ge=0, description="decoded photographs that a loader keeps in memory")
+
+
+class Clicks(Part):
+    rounds: int = Field(3, ge=1)
+    several_first: float = Field(0.3, ge=0, le=1, description="share that starts from several clicks, not one")
+    drag: float = Field(0.4, ge=0, le=1, description="share of objects whose clicks carry a radius")
+    no_new_click: float = Field(0.2, ge=0, le=1, description="share of rounds that only refine the last mask")
+    blurred_previous: float = Field(0.2, ge=0, le=1, description="share of previous masks made coarse")
+
+
+class Optimiser(Part):
+    lr: float = Field(1e-3, gt=0)
+    encoder_scale: float = Field(0.1, ge=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    warmup_steps: int = Field(200, ge=0)
+    final: float = Field(0.01, ge=0, le=1, description="what the cosine schedule leaves of the learning rate")
+    clip: float = Field(1.0, gt=0)
+    ema: float = Field(0.999, ge=0, lt=1)
+
+
+class Validation(Part):
+    data: str
+    limit: int = Field(100, ge=1)
+    every_minutes: float = Field(20.0, gt=0)
+
+
+class Recipe(Part):
+    model: Model
+    data: tuple[Data, ...] = Field(min_length=1)
+    sampling: Sampling = Sampling()
+    crop: Crop = Crop()
+    clicks: Clicks = Clicks()
+    loss: dict[str, float] = {"bce": 1.0, "dice": 1.0}
+    optimiser: Optimiser = Optimiser()
+    validation: Validation | None = None
+    batch: int = Field(16, ge=1, description="crops a step, over all processes")
+    steps: int = Field(10_000, ge=1)
+    seed: int = 0
+    workers: int = Field(1, ge=0)
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    checkpoint_minutes: float = Field(5.0, gt=0)
+
+    @field_validator("loss")
+    @classmethod
+    def losses_known(cls, loss: dict[str, float]) -> dict[str, float]:
+        unknown = sorted(set(loss) - set(LOSSES))
+        if unknown or not loss:
+            raise ValueError(f"unknown losses {unknown}; choose from {', '.join(LOSSES)}")
+        return loss
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe from a YAML file; SaywhereError names the key that is wrong and what it may be."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SaywhereError(f"recipe '{path}': cannot be read as YAML ({' '.join(str(error).split())})") from error
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+        raise SaywhereError(f"recipe '{path}': {faults}") from error
