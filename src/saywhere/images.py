@@ -78,7 +78,7 @@ def _from_array(array: NDArray[Any]) -> Photo:
         raise SaywhereError(_too_large("the image array"))
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
-    elif array.dtype in (np.uint16, np.int32, np.float32) and array.ndim == 2 or array.dtype == np.uint16:
+    elif (array.dtype in (np.uint16, np.int32, np.float32) and array.ndim == 2) or array.dtype == np.uint16:
         array = _to_eight_bits(array)
     elif array.dtype != np.uint8:
         raise SaywhereError(f"an image array of {array.dtype}: give uint8 (0 to 255) or uint16")

@@ -7,8 +7,6 @@ clicks the way Xu et al. (2016) do, as PhraseClick and Text+Click cite them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray

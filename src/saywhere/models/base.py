@@ -26,8 +26,10 @@ class InteractiveModel(nn.Module, ABC):
     """A network that segments what a prompt points at.
 
     A subclass is registered in ``saywhere.models`` under its name and is built from keyword arguments
-    that JSON can hold; these travel with its weights.
+    that JSON can hold; these travel with its weights. ``phrases`` says whether ``decode`` reads a prompt's phrase.
     """
+
+    phrases: bool = False
 
     @abstractmethod
     def encode(self, image: Tensor) -> Features:
@@ -51,6 +53,7 @@ class InteractiveModel(nn.Module, ABC):
                 key = name.startswith("encoder."), parameter.ndim > 1
                 groups.setdefault(key, []).append(parameter)
         return [
-            {"params": parameters, "lr_scale": encoder_scale if encoder else 1.0, **({} if decay else {"weight_decay": 0.0})}
+            {"params": parameters, "lr_scale": encoder_scale if encoder else 1.0}
+            | ({} if decay else {"weight_decay": 0.0})
             for (encoder, decay), parameters in groups.items()
         ]

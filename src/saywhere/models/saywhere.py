@@ -7,6 +7,8 @@ the features at every scale instead of only at the input is the lesson of Multi-
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import timm
 import torch
@@ -50,14 +52,15 @@ class Saywhere(InteractiveModel):
     ) -> None:
         super().__init__()
         try:
-            self.encoder = timm.create_model(backbone, features_only=True, out_indices=(0, 1, 2, 3, 4))
+            self.encoder: nn.Module = timm.create_model(backbone, features_only=True, out_indices=(0, 1, 2, 3, 4))
         except RuntimeError as error:
             raise SaywhereError(f"backbone '{backbone}': timm does not know it; see timm.list_models()") from error
-        strides, channels = self.encoder.feature_info.reduction(), self.encoder.feature_info.channels()
+        info: Any = self.encoder.feature_info
+        strides, channels = info.reduction(), info.channels()
         if strides != [2, 4, 8, 16, 32]:
             raise SaywhereError(f"backbone '{backbone}' has strides {strides}: one with 2, 4, 8, 16, 32 is needed")
         fine, *rest = channels
-        w1, w2, w3, w4 = widths = tuple(widths)
+        w1, w2, w3, w4 = widths
         self.purification = nn.ModuleList(
             conv(c, w, 1) for c, w in zip((rest[0] + 4 * fine, *rest[1:]), widths, strict=True)
         )
@@ -72,9 +75,7 @@ class Saywhere(InteractiveModel):
         )
         self.aspp = ASPP(w4, [2, 4], w4)
         self.aspp.project[3].p = 0.1
-        self.up = nn.ModuleList(
-            nn.Sequential(conv(c + w, w, 1), conv(w, w)) for c, w in ((w4, w3), (w3, w2), (w2, w1))
-        )
+        self.up = nn.ModuleList(nn.Sequential(conv(c + w, w, 1), conv(w, w)) for c, w in ((w4, w3), (w3, w2), (w2, w1)))
         self.head = nn.Sequential(conv(w1, w1), nn.Conv2d(w1, 4, 3, padding=1), nn.PixelShuffle(2))
 
     def train(self, mode: bool = True) -> Saywhere:

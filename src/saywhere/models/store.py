@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from saywhere.errors import SaywhereError
+from saywhere.files import write_atomically
 from saywhere.models import build
 from saywhere.models.base import InteractiveModel
 
@@ -39,21 +37,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     Metadata values become JSON. Raises SaywhereError when the disk refuses.
     """
     text = {key: json.dumps(value, sort_keys=True) for key, value in metadata.items()}
-    content = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, text)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise SaywhereError(f"'{path}': cannot be written ({error.strerror or error})") from error
+    write_atomically(path, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, text))
 
 
 def read_tensors(path: Path, what: str = "weights") -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -76,7 +60,7 @@ def _json(text: str) -> Any:
         return text
 
 
-def save_model(path: Path, model: InteractiveModel, name: str, options: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+def save_model(path: Path, model: nn.Module, name: str, options: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Write a network's weights with its name and options; matrices in float16, statistics as they are."""
     state = {k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in model.state_dict().items()}
     write_tensors(path, state, {**facts, "format": FORMAT, "model": name, "options": dict(options)})
@@ -89,21 +73,24 @@ def load_model(path: Path) -> Loaded:
     """
     state, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT:
-        raise SaywhereError(f"weights '{path}': not saywhere weights (format {metadata.get('format')!r}, want {FORMAT!r})")
+        raise SaywhereError(f"weights '{path}': not saywhere weights (format {metadata.get('format')}, not {FORMAT})")
     model = build(metadata["model"], metadata["options"])
     fill(model, state, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Loaded(model.eval(), metadata["model"], digest, metadata)
 
 
-def fill(module: torch.nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Load tensors into a module; SaywhereError with the first names that do not fit."""
     expected = module.state_dict()
     lacking = sorted(expected.keys() - state.keys())
     extra = sorted(state.keys() - expected.keys())
     wrong = sorted(k for k in expected.keys() & state.keys() if expected[k].shape != state[k].shape)
     if lacking or extra or wrong:
-        faults = [f"{word} {names[0]} and {len(names) - 1} more" for word, names in
-                  (("lacks", lacking), ("does not know", extra), ("has another shape for", wrong)) if names]
+        faults = [
+            f"{word} {names[0]} and {len(names) - 1} more"
+            for word, names in (("lacks", lacking), ("does not know", extra), ("has another shape for", wrong))
+            if names
+        ]
         raise SaywhereError(f"weights '{path}': of another architecture ({'; '.join(faults)})")
     module.load_state_dict(dict(state))

@@ -53,17 +53,18 @@ def _place(low: float, high: float, side: float, extent: int, rng: np.random.Gen
     return rng.uniform(low, high) if low < high else min(max((low + high) / 2.0, 0.0), extent - side)
 
 
-def warp(image: Image, transform: Affine, size: int, nearest: bool = False, border: int = cv2.BORDER_REFLECT_101) -> Image:
+def warp(
+    image: Image, transform: Affine, size: int, nearest: bool = False, border: int = cv2.BORDER_REFLECT_101
+) -> Image:
     """The crop of an image or a mask; shrinks by area first, so that fine texture does not alias."""
-    if nearest:
-        return np.asarray(cv2.warpAffine(image, transform, (size, size), flags=cv2.INTER_NEAREST, borderMode=border), np.uint8)
+    flags = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
     scale = float(np.sqrt(abs(np.linalg.det(transform[:, :2]))))
-    if scale < 0.6:
+    if scale < 0.6 and not nearest:
         shrunk = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         ratio = np.array([image.shape[1] / shrunk.shape[1], image.shape[0] / shrunk.shape[0]])
         transform = np.hstack([transform[:, :2] * ratio, transform[:, 2:]])
         image = np.asarray(shrunk, np.uint8)
-    return np.asarray(cv2.warpAffine(image, transform, (size, size), flags=cv2.INTER_LINEAR, borderMode=border), np.uint8)
+    return np.asarray(cv2.warpAffine(image, transform, (size, size), flags=flags, borderMode=border), np.uint8)
 
 
 def recolour(image: Image, rng: np.random.Generator) -> Image:

@@ -136,7 +136,7 @@ class Crops(Dataset[Crop]):
             crop = self._cut(number, rng)
             if crop is not None:
                 return crop
-        raise RuntimeError(f"no crop of seed {self.recipe.seed} and number {number} shows {SMALLEST} pixels of an object")
+        raise RuntimeError(f"crop {number} of seed {self.recipe.seed}: no object shows {SMALLEST} pixels")
 
     def _cut(self, number: int, rng: np.random.Generator) -> Crop | None:
         settings = self.recipe.crop
@@ -200,9 +200,7 @@ def opening(
         strategies = ["objects", "rim"] if is_part and others.any() else list(robot.NEGATIVE_STRATEGIES)
         strategy = strategies[int(rng.integers(len(strategies)))]
         clicks += [
-            c
-            for c in robot.negative_clicks(target, negatives, rng, strategy, others)
-            if not ignore[int(c.y), int(c.x)]
+            c for c in robot.negative_clicks(target, negatives, rng, strategy, others) if not ignore[int(c.y), int(c.x)]
         ]
         if len(clicks) > 1:
             first, rest = clicks[0], clicks[1:]

@@ -14,15 +14,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Sampler
 
 from saywhere.datasets import locate
@@ -30,13 +30,12 @@ from saywhere.errors import SaywhereError
 from saywhere.models import build
 from saywhere.models.base import InteractiveModel
 from saywhere.models.store import fill, read_tensors, save_model, write_tensors
-from saywhere.prompt import Prompt
 from saywhere.training import losses
 from saywhere.training.crops import Batch, Crops, collate, correct
 from saywhere.training.recipe import Recipe
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.safetensors", "weights.safetensors", "log.jsonl"
-Validate = Callable[[InteractiveModel], dict[str, float]]
+Validate = Callable[[nn.Module], dict[str, float]]
 
 
 class Onward(Sampler[int]):
@@ -58,14 +57,14 @@ class State:
     seconds: float = 0.0
 
 
-def precision_for(fabric_device: torch.device, wish: str) -> str:
+def precision_for(device: torch.device, wish: str) -> Literal["32-true", "bf16-mixed"]:
     """Lightning's name of the precision: bfloat16 where the device computes in it, else float32."""
     if wish == "auto":
-        if fabric_device.type == "cuda":
+        if device.type == "cuda":
             wish = "bf16" if torch.cuda.is_bf16_supported() else "32"
         else:
             wish = "bf16" if torch.cpu._is_avx512_bf16_supported() else "32"
-    return {"32": "32-true", "bf16": "bf16-mixed"}[wish]
+    return "bf16-mixed" if wish == "bf16" else "32-true"
 
 
 def train(
@@ -89,12 +88,15 @@ def train(
         raise SaywhereError(f"run '{out}': has no {CHECKPOINT} to resume from; leave --resume out to start")
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    fabric = Fabric(accelerator="auto", devices="auto" if device.type == "cuda" else 1,
-                    precision=precision_for(device, recipe.precision))  # type: ignore[arg-type]
+    fabric = Fabric(
+        accelerator="auto",
+        devices="auto" if device.type == "cuda" else 1,
+        precision=precision_for(device, recipe.precision),
+    )
     fabric.launch()
     torch.manual_seed(recipe.seed + fabric.global_rank)
     model = prepare(recipe)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.optimiser.ema), use_buffers=True)
+    average = AveragedModel(model, multi_avg_fn=moving_average(recipe.optimiser.ema), use_buffers=True)
     average.to(fabric.device)
     optimiser = torch.optim.AdamW(
         model.parameter_groups(recipe.optimiser.encoder_scale),
@@ -105,7 +107,7 @@ def train(
     if resume:
         state = load_checkpoint(checkpoint, model, average, optimiser)
     if device.type == "cpu":
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.to(memory_format=torch.channels_last)
     network, wrapped = fabric.setup(model, optimiser)
     network.mark_forward_method("encode")
     network.mark_forward_method("decode")
@@ -125,8 +127,14 @@ def train(
     started, saved, validated = time.monotonic() - state.seconds, time.monotonic(), time.monotonic()
     recent: list[float] = []
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>5.1f} %"), TimeElapsedColumn(),
-        TimeRemainingColumn(), TextColumn("{task.fields[facts]}"), console=console, disable=not fabric.is_global_zero,
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>5.1f} %"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[facts]}"),
+        console=console,
+        disable=not fabric.is_global_zero,
     ) as progress:
         bar = progress.add_task("training", total=1.0, facts="")
         for crops in loader:
@@ -168,12 +176,37 @@ def train(
         figures = validate(average.module) if validate and fabric.is_global_zero else {}
         if fabric.is_global_zero:
             save_checkpoint(checkpoint, model, average, optimiser, state)
-            save_model(out / WEIGHTS, average.module, recipe.model.name, recipe.model.options,
-                       {"recipe": recipe.model_dump(mode="json"), "data": [d.path for d in recipe.data],
-                        "step": state.step, "seconds": round(state.seconds), "figures": figures})
+            save_model(
+                out / WEIGHTS,
+                average.module,
+                recipe.model.name,
+                recipe.model.options,
+                {
+                    "recipe": recipe.model_dump(mode="json"),
+                    "data": [d.path for d in recipe.data],
+                    "step": state.step,
+                    "seconds": round(state.seconds),
+                    "figures": figures,
+                },
+            )
             if figures:
                 log(out, step=state.step, seconds=round(state.seconds, 1), **figures)
     return out / WEIGHTS
+
+
+def moving_average(most: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+    """An exponential average that forgets its first steps faster, so that it is of use from the beginning."""
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        decay = min(most, (1.0 + int(count)) / (10.0 + int(count)))
+        for kept, new in zip(averaged, current, strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(new, 1.0 - decay)
+            else:
+                kept.copy_(new)
+
+    return update
 
 
 def prepare(recipe: Recipe) -> InteractiveModel:
@@ -184,10 +217,13 @@ def prepare(recipe: Recipe) -> InteractiveModel:
         fill(model, read_tensors(path)[0], path)
     elif recipe.model.pretrained:
         path = locate(recipe.model.pretrained)
-        encoder: torch.nn.Module = model.encoder  # type: ignore[assignment]
+        encoder: nn.Module = model.encoder  # type: ignore[assignment]
         state = read_tensors(path)[0]
-        fill(encoder, {k: v.float() if v.is_floating_point() else v for k, v in state.items()
-                       if k in encoder.state_dict()}, path)
+        fill(
+            encoder,
+            {k: v.float() if v.is_floating_point() else v for k, v in state.items() if k in encoder.state_dict()},
+            path,
+        )
     for name, parameter in model.named_parameters():
         if name.startswith(recipe.model.freeze):
             parameter.requires_grad_(False)
@@ -212,10 +248,12 @@ def rounds_loss(network: Any, batch: Batch, recipe: Recipe, device: torch.device
     features = network.encode(image)
     prompts, previous = list(batch.prompts), None
     total = torch.zeros((), device=device)
-    for turn in range(recipe.clicks.rounds):
+    # Most of a step is rounds: one to the most, drawn alike, shows more photographs in the same time.
+    rounds = 1 + int(np.random.default_rng((recipe.seed, batch.numbers[0], 3000)).integers(recipe.clicks.rounds))
+    for turn in range(rounds):
         logits = network.decode(features, prompts, previous)
         total = total + losses.total(recipe.loss, logits, target, counted)
-        if turn + 1 == recipe.clicks.rounds:
+        if turn + 1 == rounds:
             break
         previous = logits.detach().sigmoid()
         predicted = previous[:, 0].cpu().numpy() > 0.5
@@ -223,14 +261,14 @@ def rounds_loss(network: Any, batch: Batch, recipe: Recipe, device: torch.device
             rng = np.random.default_rng((recipe.seed, number, 1000 + turn))
             prompts[i] = correct(prompts[i], truth[i], predicted[i], ignore[i], batch.drags[i], recipe.clicks, rng)
         previous = coarsen(previous, batch.numbers, turn, recipe)
-    return total / recipe.clicks.rounds
+    return total / rounds
 
 
 def coarsen(previous: Tensor, numbers: list[int], turn: int, recipe: Recipe) -> Tensor:
     """Some previous masks as they come from a coarser look at the photograph, or not at all."""
     draws = torch.tensor([np.random.default_rng((recipe.seed, n, 2000 + turn)).random() for n in numbers])
-    blurred = torch.nn.functional.interpolate(
-        torch.nn.functional.avg_pool2d(previous, 4), scale_factor=4, mode="bilinear", align_corners=False
+    blurred = nn.functional.interpolate(
+        nn.functional.avg_pool2d(previous, 4), scale_factor=4, mode="bilinear", align_corners=False
     )
     share = recipe.clicks.blurred_previous
     pick = draws.to(previous.device)[:, None, None, None]

@@ -55,7 +55,7 @@ class Crop(Part):
 
 
 class Clicks(Part):
-    rounds: int = Field(3, ge=1)
+    rounds: int = Field(3, ge=1, description="the most rounds of a step; each step draws 1 to this many")
     several_first: float = Field(0.3, ge=0, le=1, description="share that starts from several clicks, not one")
     drag: float = Field(0.4, ge=0, le=1, description="share of objects whose clicks carry a radius")
     no_new_click: float = Field(0.2, ge=0, le=1, description="share of rounds that only refine the last mask")

@@ -1,0 +1,171 @@
+"""The command line: ``saywhere <verb>``. Each verb reads its options and calls the library."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from saywhere.errors import SaywhereError
+from saywhere.prompt import Click
+from saywhere.segmenter import Settings
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Say what, click where, get the object.",
+)  # fmt: skip
+console = Console()
+errors = Console(stderr=True)
+EXAMPLE = {2: "120,80", 3: "120,80,40"}
+
+
+def numbers(text: str, count: int, option: str) -> list[float]:
+    """``"12,34"`` to two numbers; SaywhereError says what the option wants."""
+    form = ",".join(("X", "Y", "RADIUS")[:count])
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != count:
+        raise SaywhereError(f"{option} {text!r}: give {form} in pixels, for example {option} {EXAMPLE[count]}")
+    return values
+
+
+def seconds(text: str) -> float:
+    """``"90s"``, ``"25m"`` or ``"2h"`` to seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not match:
+        raise SaywhereError(f"--time-limit {text!r}: give a number and s, m or h, for example 25m")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+@app.command()
+def segment(
+    photo: Annotated[Path, typer.Argument(help="the photograph")],
+    click: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="a point on the object")] = None,
+    drag: Annotated[list[str] | None, typer.Option(metavar="X,Y,RADIUS", help="a point and how far it reaches")] = None,
+    not_: Annotated[list[str] | None, typer.Option("--not", metavar="X,Y", help="a point off the object")] = None,
+    out: Annotated[Path | None, typer.Option(help="the mask as PNG, 255 on the object")] = None,
+    overlay: Annotated[Path | None, typer.Option(help="the photograph with mask and clicks drawn")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the mask as COCO run lengths, with its score")] = False,
+    weights: Annotated[str | None, typer.Option(help="file, hub id or shipped name")] = None,
+) -> None:
+    """Cut one object out of a photograph: clicks, then drags, then points that are off it."""
+    from saywhere import loading, render
+    from saywhere.images import read_image
+
+    clicks = [Click(x, y) for x, y in (numbers(text, 2, "--click") for text in click or [])]
+    clicks += [Click(x, y, True, radius) for x, y, radius in (numbers(text, 3, "--drag") for text in drag or [])]
+    clicks += [Click(x, y, False) for x, y in (numbers(text, 2, "--not") for text in not_ or [])]
+    if not clicks:
+        raise SaywhereError("no prompt: say where the object is, for example --click 120,80")
+    pixels = read_image(photo)
+    segmenter = loading.load(weights).set_image(pixels)
+    for one in clicks:
+        mask = segmenter.add(one)
+    if not (out or overlay or as_json):
+        out = Path(f"{photo.stem}-mask.png")
+    if out:
+        render.write_image(out, render.mask_image(mask))
+    if overlay:
+        render.write_image(overlay, render.overlay(pixels, mask, segmenter.prompt))
+    if as_json:
+        print(json.dumps({"photo": str(photo), **render.as_coco(mask), "weights": segmenter.runner.digest}))
+    else:
+        named = ", ".join(str(path) for path in (out, overlay) if path)
+        console.print(f"{int(mask.array.sum()):,} pixels, expected IoU {mask.score:.2f} → {named}", highlight=False)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="a YAML recipe, see recipes/")],
+    out: Annotated[Path | None, typer.Option(help="folder of the run; runs/RECIPE if not given")] = None,
+    time_limit: Annotated[str | None, typer.Option(metavar="25m", help="stretch the schedule over this time")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint")] = False,
+) -> None:
+    """Train a network; can be killed at any moment and resumed."""
+    from saywhere.benchmark.evaluate import validator
+    from saywhere.training.loop import train as run
+    from saywhere.training.recipe import read_recipe
+
+    checked = read_recipe(recipe)
+    limit = seconds(time_limit) if time_limit else None
+    validate = validator(checked.validation.data, checked.validation.limit) if checked.validation else None
+    written = run(checked, out or Path("runs") / recipe.stem, limit, resume, validate, console)
+    console.print(f"weights → {written}", highlight=False)
+
+
+@app.command()
+def bench(
+    data: Annotated[str, typer.Option(help="a known data set, or a COCO JSON file beside its photographs")],
+    json_out: Annotated[Path, typer.Option("--json", help="where the figures go")],
+    model: Annotated[str | None, typer.Option(help="file, hub id or shipped name of the weights")] = None,
+    clicks: Annotated[int, typer.Option(min=1, help="interactions at most")] = 20,
+    drag: Annotated[bool, typer.Option("--drag", help="the robot drags each click to the region's boundary")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="only this many objects, spread evenly")] = None,
+    size: Annotated[int, typer.Option(min=32, help="longer side of the first look")] = Settings.size,
+    zoom_size: Annotated[int, typer.Option(min=32, help="longer side of the closer look")] = Settings.zoom_size,
+    zoom: Annotated[bool, typer.Option("--zoom/--no-zoom", help="look closer at the object")] = True,
+    threads: Annotated[int, typer.Option(min=1, help="processor threads of the network")] = 2,
+) -> None:
+    """Measure weights on a data set with the robot user; writes every figure and what could change it."""
+    from saywhere.benchmark import report
+
+    settings = Settings(size=size, zoom_size=zoom_size, zoom=zoom)
+    with Progress(console=errors) as progress:
+        bar = progress.add_task("objects", total=None)
+        figures = report.bench(
+            model, data, settings, clicks, drag, limit, threads,
+            lambda done, total: progress.update(bar, completed=done, total=total), ["saywhere", *sys.argv[1:]],
+        )  # fmt: skip
+    report.write(json_out, figures)
+    console.print(report.table(figures))
+
+
+@app.command()
+def models() -> None:
+    """The networks that can be trained, and the weights that came along."""
+    from saywhere.loading import shipped
+    from saywhere.models import MODELS, build
+    from saywhere.models.store import read_tensors
+
+    networks = Table("network", "parameters", title="networks")
+    for name in MODELS:
+        count = sum(p.numel() for p in build(name, {}).parameters())
+        networks.add_row(name, f"{count / 1e6:.2f} M")
+    console.print(networks)
+    table = Table("name", "network", "MB", "steps", "trained on", title="weights")
+    for name, path in shipped().items():
+        _, facts = read_tensors(path)
+        size = path.stat().st_size / 1e6
+        table.add_row(name, facts["model"], f"{size:.1f}", f"{facts['step']:,}", ", ".join(facts["data"]))
+    console.print(table)
+
+
+@app.command()
+def doctor() -> None:
+    """What is installed, which device is used and why, where weights and data were found."""
+    from saywhere.doctor import findings
+
+    for name, finding in findings():
+        console.print(f"[bold]{name:14}[/bold] {finding}", highlight=False)
+
+
+def main() -> None:
+    """Run the command line; a user's error is one line and code 2."""
+    try:
+        app()
+    except SaywhereError as error:
+        errors.print(f"saywhere: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""From a name to a Segmenter: the weights that ship, a file, or a repository of the Hugging Face hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saywhere.errors import SaywhereError
+from saywhere.segmenter import Segmenter, Settings
+
+if TYPE_CHECKING:
+    from saywhere.models.runner import TorchRunner
+
+WEIGHTS = Path(__file__).parent / "weights"
+DEFAULT = "saywhere"
+HUB_FILE = "weights.safetensors"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def shipped() -> dict[str, Path]:
+    """The weights that came with the package, by name."""
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
+
+
+def find_weights(weights: str | Path | None = None) -> Path:
+    """The file of some weights: None or a shipped name, a path, or a hub id ``owner/name``.
+
+    Raises SaywhereError when there is none, or the hub cannot be reached.
+    """
+    ours = shipped()
+    name = DEFAULT if weights is None else str(weights)
+    if name in ours:
+        return ours[name]
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.suffix == ".safetensors" or not HUB_ID.fullmatch(name):
+        choice = ", ".join(ours) or "none"
+        raise SaywhereError(f"weights '{name}': no such file; shipped are: {choice}; a hub id is owner/name")
+    return _from_hub(name)
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(name, HUB_FILE))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SaywhereError(
+            f"weights '{name}': not a file here, and the hub gave no {HUB_FILE} ({reason}); give a path"
+        ) from error
+
+
+def load_runner(weights: str | Path | None = None, device: str | None = None) -> TorchRunner:
+    """The network behind some weights (see :func:`find_weights`) on a torch device; the GPU if there is one."""
+    from saywhere.models.runner import TorchRunner
+    from saywhere.models.store import load_model
+
+    path = find_weights(weights)
+    loaded = load_model(path)
+    return TorchRunner(loaded.model, path.stem, loaded.digest, device)
+
+
+def load(weights: str | Path | None = None, device: str | None = None, settings: Settings | None = None) -> Segmenter:
+    """A Segmenter ready for ``set_image``.
+
+    ``weights`` is a path, a hub id ``owner/name``, or None for those that ship with the package;
+    ``device`` is a torch device, chosen when None. Raises SaywhereError when the weights cannot be had.
+    """
+    return Segmenter(load_runner(weights, device), settings)

@@ -1,0 +1,34 @@
+"""A torch network behind numpy: the only way a Segmenter speaks to it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from saywhere.images import Photo
+from saywhere.models.base import Features, InteractiveModel
+from saywhere.prompt import Prompt
+
+
+class TorchRunner:
+    """Runs a network on ``device`` (the GPU if there is one), one image at a time."""
+
+    def __init__(self, model: InteractiveModel, name: str, digest: str = "", device: str | None = None) -> None:
+        self.name, self.digest = name, digest
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.phrases = model.phrases
+
+    def encode(self, image: Photo) -> Features:
+        """``(H, W, 3)`` uint8 RGB to features."""
+        with torch.inference_mode():
+            pixels = torch.from_numpy(image).to(self.device).permute(2, 0, 1)[None].float().div_(255.0)
+            return self.model.encode(pixels)
+
+    def decode(self, features: Features, prompt: Prompt, previous: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """A prompt in the image's pixels and the last probability ``(H, W)`` to logits ``(H, W)``."""
+        with torch.inference_mode():
+            past = None if previous is None else torch.from_numpy(previous).to(self.device)[None, None]
+            logits = self.model.decode(features, [prompt], past)
+            return np.asarray(logits[0, 0].cpu().numpy(), np.float32)

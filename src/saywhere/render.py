@@ -1,0 +1,73 @@
+"""Masks for eyes and files: PNG, overlay, COCO."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from saywhere.errors import SaywhereError
+from saywhere.files import write_atomically
+from saywhere.images import Photo
+from saywhere.prompt import Prompt
+from saywhere.segmenter import Mask
+
+OBJECT = (255, 140, 0)
+CONTOUR = (255, 255, 255)
+POSITIVE, NEGATIVE = (0, 200, 80), (230, 30, 60)
+
+
+def mask_image(mask: Mask) -> NDArray[np.uint8]:
+    """``(H, W)`` uint8: 255 on the object, else 0."""
+    return mask.array.astype(np.uint8) * np.uint8(255)
+
+
+def overlay(photo: Photo, mask: Mask, prompt: Prompt) -> Photo:
+    """The photograph dimmed off the object, its contour, and the clicks: green on it, red off it, circles for drags."""
+    picture = photo.astype(np.float32)
+    inside = mask.array
+    picture[~inside] *= 0.35
+    picture[inside] = picture[inside] * 0.75 + np.array(OBJECT, np.float32) * 0.25
+    drawn = picture.astype(np.uint8)
+    stroke = max(round(max(photo.shape[:2]) / 400), 1)
+    contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(drawn, contours, -1, CONTOUR, stroke)
+    for click in prompt.clicks:
+        colour = POSITIVE if click.positive else NEGATIVE
+        at = round(click.x), round(click.y)
+        cv2.circle(drawn, at, 4 * stroke + 2, CONTOUR, -1, cv2.LINE_AA)
+        cv2.circle(drawn, at, 4 * stroke, colour, -1, cv2.LINE_AA)
+        if click.radius is not None:
+            cv2.circle(drawn, at, round(click.radius), colour, stroke, cv2.LINE_AA)
+    return drawn
+
+
+def as_coco(mask: Mask) -> dict[str, Any]:
+    """Size, area, box, score and compressed run lengths, as COCO has them."""
+    from pycocotools import mask as coco_mask
+
+    packed = coco_mask.encode(np.asfortranarray(mask.array, dtype=np.uint8))
+    return {
+        "height": mask.photo[0],
+        "width": mask.photo[1],
+        "area": int(coco_mask.area(packed)),
+        "bbox": [float(v) for v in coco_mask.toBbox(packed)],
+        "score": round(mask.score, 4),
+        "segmentation": {"size": list(packed["size"]), "counts": packed["counts"].decode("ascii")},
+    }
+
+
+def write_image(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write ``(H, W)`` grey or ``(H, W, 3)`` RGB by the path's ending, whole or not at all."""
+    if picture.ndim == 3:
+        picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
+    try:
+        done, packed = cv2.imencode(path.suffix or ".", picture)
+    except cv2.error:
+        done = False
+    if not done:
+        raise SaywhereError(f"'{path}': no image format has the ending '{path.suffix}'; use .png")
+    write_atomically(path, packed.tobytes())

@@ -1,0 +1,321 @@
+"""One photograph, its prompt and its masks: what a person or a program works with."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from saywhere.errors import SaywhereError
+from saywhere.images import Photo, read_image
+from saywhere.prompt import Click, Prompt
+from saywhere.view import Box, View
+
+Float = NDArray[np.float32]
+LOW = 256  # side of SAM's low-resolution logits
+NOTHING = -16.0  # the logit of a pixel that was not looked at
+
+
+class Runner(Protocol):
+    """A network behind numpy. ``digest`` names its weights."""
+
+    name: str
+    digest: str
+    phrases: bool
+
+    def encode(self, image: Photo) -> Any:
+        """``(H, W, 3)`` uint8 RGB to features."""
+
+    def decode(self, features: Any, prompt: Prompt, previous: Float | None) -> Float:
+        """A prompt in the image's pixels and the last probability ``(H, W)`` to logits ``(H, W)``."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a Segmenter looks. All of it is printed by the benchmark.
+
+    ``size`` and ``zoom_size`` are the longer side, in pixels, at which the whole photograph and the zoomed
+    view are encoded; ``zoom_margin`` is the view's side over the object's; ``threshold`` cuts the probability.
+    """
+
+    size: int = 384
+    zoom: bool = True
+    zoom_size: int = 384
+    zoom_margin: float = 1.4
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class Mask:
+    """An answer. ``array`` and ``probability`` are made when first asked for, at the photograph's size."""
+
+    view: View
+    logits: Float = field(repr=False)
+    photo: tuple[int, int]
+    threshold: float = 0.5
+
+    @cached_property
+    def array(self) -> NDArray[np.bool_]:
+        """``(H, W)`` bool: the object's pixels."""
+        cut = math.log(self.threshold / (1.0 - self.threshold))
+        return self.view.spread(self.logits, self.photo, NOTHING) > cut
+
+    @cached_property
+    def probability(self) -> Float:
+        """``(H, W)`` float32 in [0, 1]."""
+        return sigmoid(self.view.spread(self.logits, self.photo, NOTHING))
+
+    @cached_property
+    def score(self) -> float:
+        """The IoU to expect, were the probabilities true: what is surely inside over what may be."""
+        chance = sigmoid(self.logits)
+        inside = chance > self.threshold
+        union = float(inside.sum()) + float(chance[~inside].sum())
+        return float(chance[inside].sum()) / union if union > 0 else 0.0
+
+
+def sigmoid(logits: Float) -> Float:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))), np.float32)
+
+
+class Scene:
+    """A photograph with the features of every view of it that is in use; shared by its objects."""
+
+    def __init__(self, runner: Runner, photo: Photo, longest: int, keep: int = 4) -> None:
+        self.runner, self.photo = runner, photo
+        self.size = photo.shape[0], photo.shape[1]
+        self.whole = View.of((0, 0, self.size[1], self.size[0]), self.size, longest)
+        self._features: OrderedDict[View, Any] = OrderedDict()
+        self._keep = keep
+
+    def features(self, view: View) -> Any:
+        """Encoded once; the whole photograph's are never dropped, of the others the last few are kept."""
+        if view not in self._features:
+            self._features[view] = self.runner.encode(view.look(self.photo))
+            for old in list(self._features)[: -self._keep]:
+                if old != self.whole:
+                    del self._features[old]
+        elif view != self.whole:
+            self._features.move_to_end(view)
+        return self._features[view]
+
+
+class Segmenter:
+    """Click, drag, undo: one object at a time on one photograph.
+
+    The first answer looks at the whole photograph and then closer at what it found; later ones go on in that
+    view, whose features are kept, until the object no longer fits it.
+    """
+
+    def __init__(self, runner: Runner, settings: Settings | None = None) -> None:
+        self.runner = runner
+        self.settings = settings or Settings()
+        self._scene: Scene | None = None
+        self._history: list[tuple[Prompt, Mask | None]] = [(Prompt(), None)]
+        self._at = 0
+
+    # The photograph
+
+    def set_image(self, photo: str | Path | Image.Image | NDArray[Any]) -> Segmenter:
+        """Take a photograph (path, PIL image or ``(H, W, 3)`` uint8 RGB) and encode it; forgets all clicks.
+
+        Raises SaywhereError, and keeps the photograph it had, when this one cannot be read.
+        """
+        pixels = read_image(photo)
+        scene = Scene(self.runner, pixels, self.settings.size)
+        scene.features(scene.whole)
+        self._scene = scene
+        self.reset()
+        return self
+
+    def another(self) -> Segmenter:
+        """A Segmenter for one more object of the same photograph, which is not encoded again."""
+        other = Segmenter(self.runner, self.settings)
+        other._scene = self.scene
+        return other
+
+    @property
+    def scene(self) -> Scene:
+        if self._scene is None:
+            raise SaywhereError("no photograph yet: call set_image first")
+        return self._scene
+
+    # The prompt
+
+    @property
+    def prompt(self) -> Prompt:
+        return self._history[self._at][0]
+
+    @property
+    def mask(self) -> Mask | None:
+        """The answer to the prompt so far; None without one."""
+        return self._history[self._at][1]
+
+    def click(self, x: float, y: float, positive: bool = True) -> Mask:
+        """Say that a pixel is on the object, or is not."""
+        return self.add(Click(x, y, positive))
+
+    def drag(
+        self, x: float, y: float, to: tuple[float, float] | None = None, radius: float | None = None,
+        positive: bool = True,
+    ) -> Mask:  # fmt: skip
+        """Press at a region's centre and release at its nearest boundary, ``to``; or give the radius itself."""
+        if (to is None) == (radius is None):
+            raise SaywhereError("drag: give either to=(x, y) or radius=pixels")
+        if to is not None:
+            radius = math.hypot(to[0] - x, to[1] - y)
+        return self.add(Click(x, y, positive, radius))
+
+    def undo(self) -> Mask | None:
+        """Take the last interaction back; the mask is the very one from before it."""
+        self._at = max(self._at - 1, 0)
+        return self.mask
+
+    def redo(self) -> Mask | None:
+        """Bring back what was undone."""
+        self._at = min(self._at + 1, len(self._history) - 1)
+        return self.mask
+
+    def reset(self) -> None:
+        """Forget the clicks, keep the photograph."""
+        self._history, self._at = [(Prompt(), None)], 0
+
+    def add(self, click: Click) -> Mask:
+        """Answer one more click or drag; whatever was undone before is forgotten.
+
+        Raises SaywhereError, and changes nothing, when there is no photograph or the click is outside it.
+        """
+        prompt = self.prompt.with_click(self._checked(click))
+        mask = self._answer(prompt, self.mask)
+        self._history = [*self._history[: self._at + 1], (prompt, mask)]
+        self._at += 1
+        return mask
+
+    def _checked(self, click: Click) -> Click:
+        h, w = self.scene.size
+        if not (-0.5 <= click.x <= w - 0.5 and -0.5 <= click.y <= h - 0.5):
+            raise SaywhereError(f"click at ({click.x:g}, {click.y:g}): outside the photograph, which is {w}x{h} pixels")
+        return click
+
+    # The answer
+
+    def _answer(self, prompt: Prompt, previous: Mask | None) -> Mask:
+        whole = self.scene.whole
+        if previous is None:
+            previous = self._decode(whole, prompt, None)
+        elif not self.settings.zoom:
+            return self._decode(whole, prompt, previous)
+        if not self.settings.zoom:
+            return previous
+        view = self._closer(prompt, previous)
+        if view == whole and previous.view == whole and self.mask is None:
+            return previous
+        return self._decode(view, prompt, previous)
+
+    def _decode(self, view: View, prompt: Prompt, previous: Mask | None) -> Mask:
+        past = None if previous is None else sigmoid(previous.view.resample(previous.logits, view, NOTHING))
+        logits = self.runner.decode(self.scene.features(view), view.frame(prompt), past)
+        return Mask(view, logits, self.scene.size, self.settings.threshold)
+
+    def _closer(self, prompt: Prompt, mask: Mask) -> View:
+        """The view in which the object and its positive clicks fill most of the picture.
+
+        The present view stays as long as it holds them with some room, and not too much, around.
+        """
+        found = mask.view.box_of(mask.logits > 0)
+        if found is None:
+            return self.scene.whole
+        box = _around(found, [c for c in prompt.clicks if c.positive])
+        margin = self.settings.zoom_margin
+        wanted = View.of(_expand(box, margin), self.scene.size, self.settings.zoom_size)
+        if mask.view != self.scene.whole:
+            roomy = View.of(_expand(box, 1.0 + (margin - 1.0) / 4.0), self.scene.size, self.settings.zoom_size)
+            if _holds(mask.view, roomy) and mask.view.longer_side < 1.5 * wanted.longer_side:
+                return mask.view
+        gain = self.scene.whole.longer_side / wanted.longer_side
+        return wanted if gain > 1.1 or self.settings.zoom_size > self.settings.size else self.scene.whole
+
+    # The SAM way
+
+    def predict(
+        self,
+        point_coords: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        text: str | None = None,
+        mask_input: ArrayLike | None = None,
+        multimask_output: bool = False,
+    ) -> tuple[NDArray[np.bool_], Float, Float]:
+        """Masks for a whole prompt at once, with the array shapes of SAM's predictor. Clicks made so far stay apart.
+
+        ``point_coords`` is ``(N, 2)`` of x, y in pixels, ``point_labels`` ``(N,)`` of 1 and 0; ``mask_input`` is
+        ``(1, 256, 256)`` logits of an earlier call. Returns masks ``(C, H, W)`` bool, scores ``(C,)`` and logits
+        ``(C, 256, 256)`` of the photograph scaled to a longer side of 256, padded right or below. C is 1; with
+        ``multimask_output`` it is 3: a tight, a middle and a loose cut of the same answer.
+        """
+        if text is not None and not self.runner.phrases:
+            raise SaywhereError(f"text {text!r}: weights '{self.runner.name}' understand no phrases; leave it out")
+        prompt = Prompt(tuple(self._checked(c) for c in _points(point_coords, point_labels)), text)
+        if not prompt:
+            raise SaywhereError("no prompt: give point_coords and point_labels")
+        low = self._low_view()
+        previous = None
+        if mask_input is not None:
+            given = np.asarray(mask_input, np.float32)
+            if given.shape not in ((1, LOW, LOW), (LOW, LOW)):
+                raise SaywhereError(f"mask_input of shape {given.shape}: give the (1, {LOW}, {LOW}) logits of predict")
+            given = given.reshape(LOW, LOW)[: low.height, : low.width]
+            previous = Mask(low, np.ascontiguousarray(given), self.scene.size, self.settings.threshold)
+        answer = self._answer(prompt, previous)
+        cuts = (0.7, 0.5, 0.3) if multimask_output else (self.settings.threshold,)
+        answers = [Mask(answer.view, answer.logits, answer.photo, cut) for cut in cuts]
+        logits = np.full((LOW, LOW), NOTHING, np.float32)
+        logits[: low.height, : low.width] = answer.view.resample(answer.logits, low, NOTHING)
+        return (
+            np.stack([m.array for m in answers]),
+            np.array([m.score for m in answers], np.float32),
+            np.repeat(logits[None], len(answers), axis=0),
+        )
+
+    def _low_view(self) -> View:
+        h, w = self.scene.size
+        return View.of((0, 0, w, h), (h, w), LOW)
+
+
+def _points(coords: ArrayLike | None, labels: ArrayLike | None) -> list[Click]:
+    if coords is None and labels is None:
+        return []
+    points, signs = np.asarray(coords, np.float64), np.asarray(labels)
+    if points.ndim != 2 or points.shape[1] != 2 or signs.shape != (len(points),):
+        raise SaywhereError(
+            f"point_coords of shape {points.shape} and point_labels of shape {signs.shape}: give (N, 2) and (N,)"
+        )
+    if not np.isin(signs, (0, 1)).all():
+        raise SaywhereError(f"point_labels {signs.tolist()}: give 1 (on the object) or 0 (off it)")
+    return [Click(float(x), float(y), bool(sign)) for (x, y), sign in zip(points, signs, strict=True)]
+
+
+def _around(box: Box, clicks: list[Click]) -> Box:
+    xs, ys = [c.x + 0.5 for c in clicks], [c.y + 0.5 for c in clicks]
+    return min(box[0], *xs, math.inf), min(box[1], *ys, math.inf), max(box[2], *xs, 0.0), max(box[3], *ys, 0.0)
+
+
+def _expand(box: Box, factor: float) -> Box:
+    """Wider on all sides by the same length, so that a thin object keeps surroundings too."""
+    grow = (factor - 1.0) * max(box[2] - box[0], box[3] - box[1]) / 2.0
+    return box[0] - grow, box[1] - grow, box[2] + grow, box[3] + grow
+
+
+def _holds(outer: View, inner: View) -> bool:
+    return (
+        outer.left <= inner.left
+        and outer.top <= inner.top
+        and outer.right >= inner.right
+        and outer.bottom >= inner.bottom
+    )
