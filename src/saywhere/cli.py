@@ -21,8 +21,8 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Say what, click where, get the object.",
 )  # fmt: skip
-console = Console()
-errors = Console(stderr=True)
+console = Console(emoji=False)
+errors = Console(stderr=True, emoji=False)
 EXAMPLE = {2: "120,80", 3: "120,80,40"}
 
 
@@ -119,7 +119,7 @@ def bench(
     from saywhere.benchmark import report
 
     settings = Settings(size=size, zoom_size=zoom_size, zoom=zoom)
-    with Progress(console=errors) as progress:
+    with Progress(console=errors, disable=not errors.is_terminal) as progress:
         bar = progress.add_task("objects", total=None)
         figures = report.bench(
             model, data, settings, clicks, drag, limit, threads,

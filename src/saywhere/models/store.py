@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from saywhere.errors import SaywhereError
@@ -45,10 +45,12 @@ def read_tensors(path: Path, what: str = "weights") -> tuple[dict[str, Tensor], 
     if not path.is_file():
         raise SaywhereError(f"{what} '{path}': no such file")
     try:
-        with safe_open(str(path), framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+        # Read whole, not mapped: another process may replace the file at any moment.
+        content = path.read_bytes()
+        tensors = load(content)
+        length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    except (SafetensorError, OSError, ValueError) as error:
         raise SaywhereError(f"{what} '{path}': not a safetensors file, or cut short ({error})") from error
     return tensors, {key: _json(value) for key, value in metadata.items()}
 

@@ -121,6 +121,8 @@ def train(
         num_workers=recipe.workers,
         collate_fn=collate,
         prefetch_factor=4 if recipe.workers else None,
+        # Else the loader would draw from the state that a checkpoint keeps.
+        generator=torch.Generator(),
     )
 
     out.mkdir(parents=True, exist_ok=True)

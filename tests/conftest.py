@@ -1,0 +1,90 @@
+"""What tests share: a network stand-in, small data sets made on the spot, and the real data where it is."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from saywhere.prompt import Prompt
+
+BESIDE = Path(__file__).parents[2] / "shared" / "data"
+if "SAYWHERE_DATA" not in os.environ and BESIDE.is_dir():
+    os.environ["SAYWHERE_DATA"] = str(BESIDE)
+
+
+class ColourRunner:
+    """Finds all pixels of the first click's colour, less a square around each negative click. Counts its work."""
+
+    name, digest, phrases = "colour", "0", False
+
+    def __init__(self) -> None:
+        self.encoded: list[tuple[int, int]] = []
+        self.previous: list[np.ndarray | None] = []
+
+    def encode(self, image: np.ndarray) -> np.ndarray:
+        self.encoded.append(image.shape[:2])
+        return image.astype(np.float32)
+
+    def decode(self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None) -> np.ndarray:
+        self.previous.append(previous)
+        height, width = features.shape[:2]
+        first = prompt.clicks[0]
+        row, column = min(max(round(first.y), 0), height - 1), min(max(round(first.x), 0), width - 1)
+        same = np.abs(features - features[row, column]).max(axis=2) < 60
+        logits = np.where(same, 8.0, -8.0).astype(np.float32)
+        for click in prompt.clicks:
+            if not click.positive:
+                y, x = round(click.y), round(click.x)
+                logits[max(y - 9, 0) : y + 10, max(x - 9, 0) : x + 10] = -8.0
+        return logits
+
+
+@pytest.fixture
+def runner() -> ColourRunner:
+    return ColourRunner()
+
+
+def disc(height: int, width: int, x: int, y: int, radius: int) -> np.ndarray:
+    rows, columns = np.mgrid[:height, :width]
+    return (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
+
+
+@pytest.fixture
+def photo() -> np.ndarray:
+    """A red disc of radius 40 at (300, 200) on blue, 640x480."""
+    image = np.zeros((480, 640, 3), np.uint8)
+    image[...] = (20, 40, 160)
+    image[disc(480, 640, 300, 200, 40)] = (220, 30, 20)
+    return image
+
+
+def polygon_of(x: int, y: int, w: int, h: int) -> list[list[float]]:
+    return [[x, y, x + w, y, x + w, y + h, x, y + h]]
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> Path:
+    """Six photographs of one bright rectangle each, as COCO JSON with polygons, in ``tmp_path``."""
+    rng = np.random.default_rng(0)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    (tmp_path / "set").mkdir()
+    for i in range(1, 7):
+        pixels = rng.integers(0, 60, (90, 120, 3), dtype=np.uint8)
+        x, y, w, h = 20 + 4 * i, 15 + 3 * i, 50, 40
+        pixels[y : y + h, x : x + w] = (230, 200, 20 * i)
+        Image.fromarray(pixels).save(tmp_path / "set" / f"{i}.png")
+        images.append({"id": i, "file_name": f"set/{i}.png", "width": 120, "height": 90})
+        annotations.append(
+            {"id": i, "image_id": i, "category_id": 1, "iscrowd": 0, "segmentation": polygon_of(x, y, w, h)}
+        )
+    path = tmp_path / "data.json"
+    categories = [{"id": 1, "name": "card"}]
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return path

@@ -1,0 +1,176 @@
+"""What every registered network must do, and what ours does besides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from saywhere import Click, Prompt, SaywhereError
+from saywhere.models import MODELS, InteractiveModel, build
+from saywhere.models.runner import TorchRunner
+from saywhere.models.saywhere import Saywhere
+from saywhere.models.store import FORMAT, load_model, read_tensors, save_model, write_tensors
+
+CLICK = Prompt((Click(10, 12),))
+MIXED = Prompt((Click(10, 12, True, 8.0), Click(30, 30, False), Click(20, 9)))
+
+
+@pytest.fixture(scope="module", params=sorted(MODELS))
+def named(request: pytest.FixtureRequest) -> tuple[str, InteractiveModel]:
+    torch.manual_seed(0)
+    return request.param, build(request.param, {})
+
+
+class TestEveryModel:
+    @pytest.mark.parametrize("size", [(64, 64), (33, 95), (1, 1), (50, 200)])
+    @pytest.mark.parametrize("batch", [1, 3])
+    def test_any_size_and_any_batch(
+        self, named: tuple[str, InteractiveModel], size: tuple[int, int], batch: int
+    ) -> None:
+        model = named[1].eval()
+        with torch.inference_mode():
+            features = model.encode(torch.rand(batch, 3, *size))
+            prompts = [MIXED if i % 2 else CLICK for i in range(batch)]
+            first = model.decode(features, prompts, None)
+            second = model.decode(features, prompts, first.sigmoid())
+        for logits in (first, second):
+            assert logits.shape == (batch, 1, *size)
+            assert logits.dtype == torch.float32
+            assert torch.isfinite(logits).all()
+
+    def test_one_batch_is_as_good_as_many(self, named: tuple[str, InteractiveModel]) -> None:
+        model = named[1].eval()
+        images = torch.rand(2, 3, 64, 96)
+        prompts = [CLICK, MIXED]
+        with torch.inference_mode():
+            together = model(images, prompts)
+            apart = torch.cat([model(images[i : i + 1], prompts[i : i + 1]) for i in range(2)])
+        assert torch.allclose(together, apart, atol=1e-3)
+
+    def test_gradient_reaches_every_trainable_parameter(self, named: tuple[str, InteractiveModel]) -> None:
+        model = named[1].train()
+        model.zero_grad()
+        features = model.encode(torch.rand(2, 3, 64, 64))
+        logits = model.decode(features, [CLICK, MIXED], None)
+        logits = logits + model.decode(features, [MIXED, CLICK], logits.detach().sigmoid())
+        (logits * torch.rand_like(logits)).sum().backward()
+        unreached = [
+            name
+            for name, p in model.named_parameters()
+            if p.requires_grad and (p.grad is None or not p.grad.abs().sum() > 0)
+        ]
+        assert unreached == []
+        model.zero_grad()
+
+    def test_the_prompt_matters(self, named: tuple[str, InteractiveModel]) -> None:
+        model = named[1].eval()
+        with torch.inference_mode():
+            features = model.encode(torch.rand(1, 3, 64, 64))
+            answers = [model.decode(features, [p], None) for p in (CLICK, MIXED, Prompt((Click(40, 50),)))]
+        assert not torch.allclose(answers[0], answers[1])
+        assert not torch.allclose(answers[0], answers[2])
+
+    def test_saved_and_loaded_it_answers_the_same(self, named: tuple[str, InteractiveModel], tmp_path: Path) -> None:
+        name, model = named
+        path = tmp_path / "weights.safetensors"
+        save_model(path, model, name, {}, {"step": 3})
+        loaded = load_model(path)
+        again = tmp_path / "again.safetensors"
+        save_model(again, loaded.model, name, {}, {"step": 3})
+        image = torch.rand(1, 3, 64, 64)
+        with torch.inference_mode():
+            first = loaded.model(image, [MIXED])
+            second = load_model(again).model(image, [MIXED])
+            whole = model.eval()(image, [MIXED])
+        assert torch.equal(first, second)
+        assert torch.allclose(first, whole, atol=0.1)  # matrices are stored in float16
+        kept, copied = read_tensors(path)[0], read_tensors(again)[0]
+        assert all(torch.equal(kept[k], copied[k]) for k in kept.keys() | copied.keys())
+        assert loaded.facts["step"] == 3
+
+    def test_it_runs_behind_numpy(self, named: tuple[str, InteractiveModel]) -> None:
+        runner = TorchRunner(named[1], named[0], device="cpu")
+        features = runner.encode(np.zeros((40, 70, 3), np.uint8))
+        logits = runner.decode(features, CLICK, None)
+        assert logits.shape == (40, 70)
+        assert runner.decode(features, CLICK, np.ones((40, 70), np.float32)).dtype == np.float32
+
+
+class TestOurs:
+    def test_parts_can_be_left_out(self) -> None:
+        model = Saywhere(key=0, widths=(8, 8, 16, 16)).eval()
+        assert model.keys is None
+        assert model(torch.rand(1, 3, 64, 64), [CLICK]).shape == (1, 1, 64, 64)
+
+    def test_a_pixel_is_most_like_the_click_on_it(self) -> None:
+        model = Saywhere().eval()
+        with torch.inference_mode():
+            features = model.encode(torch.rand(1, 3, 128, 128))
+            positive, negative = model._affinity(features, [Prompt((Click(3.5, 59.5),))])[1]
+        # Stride 8: the click lies at the centre of cell (7, 0).
+        assert positive[0, 0, 7, 0] == pytest.approx(1.0, abs=1e-5)
+        assert positive.max() <= 1.0 + 1e-5
+        assert (negative == 0.0).all()
+
+    def test_the_backbone_keeps_its_statistics_in_training(self) -> None:
+        model = Saywhere().train()
+        before = {k: v.clone() for k, v in model.encoder.state_dict().items()}
+        model(torch.rand(2, 3, 64, 64), [CLICK, CLICK])
+        assert all(torch.equal(before[k], v) for k, v in model.encoder.state_dict().items())
+
+    def test_an_unknown_backbone_is_named(self) -> None:
+        with pytest.raises(SaywhereError, match="mobilnet"):
+            Saywhere(backbone="mobilnet")
+
+
+class TestFiles:
+    def write(self, path: Path, **metadata: object) -> Path:
+        write_tensors(path, {"a": torch.zeros(2)}, metadata)
+        return path
+
+    def test_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(SaywhereError, match="no such file"):
+            load_model(tmp_path / "none.safetensors")
+
+    @pytest.mark.parametrize("keep", [0, 5, 60])
+    def test_cut_short(self, tmp_path: Path, keep: int) -> None:
+        path = self.write(tmp_path / "w.safetensors", format=FORMAT, model="saywhere", options={})
+        path.write_bytes(path.read_bytes()[:keep])
+        with pytest.raises(SaywhereError, match="cut short"):
+            load_model(path)
+
+    def test_a_pickle_is_not_opened(self, tmp_path: Path) -> None:
+        path = tmp_path / "w.pt"
+        torch.save({"a": torch.zeros(2)}, path)
+        with pytest.raises(SaywhereError, match="not a safetensors file"):
+            load_model(path)
+
+    def test_another_architecture(self, tmp_path: Path) -> None:
+        path = self.write(tmp_path / "w.safetensors", format=FORMAT, model="saywhere", options={})
+        with pytest.raises(SaywhereError, match=r"another architecture.*lacks.*does not know a"):
+            load_model(path)
+
+    def test_another_format_or_model(self, tmp_path: Path) -> None:
+        with pytest.raises(SaywhereError, match="not saywhere weights"):
+            load_model(self.write(tmp_path / "w.safetensors"))
+        with pytest.raises(SaywhereError, match="choose one of"):
+            load_model(self.write(tmp_path / "w.safetensors", format=FORMAT, model="other", options={}))
+        with pytest.raises(SaywhereError, match="colour"):
+            load_model(self.write(tmp_path / "w.safetensors", format=FORMAT, model="saywhere", options={"colour": 1}))
+
+    def test_a_failed_write_leaves_the_old_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = self.write(tmp_path / "w.safetensors", step=1)
+        before = path.read_bytes()
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.fsync", full)
+        with pytest.raises(SaywhereError, match="No space left"):
+            self.write(path, step=2)
+        assert path.read_bytes() == before
+        assert [p.name for p in tmp_path.iterdir()] == [path.name]
+        assert read_tensors(path)[1]["step"] == 1

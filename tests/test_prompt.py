@@ -1,0 +1,30 @@
+import math
+
+import pytest
+
+from saywhere import Click, Prompt, SaywhereError
+
+
+@pytest.mark.parametrize("x", [math.nan, math.inf, -math.inf])
+def test_a_click_needs_finite_numbers(x: float) -> None:
+    with pytest.raises(SaywhereError, match="finite"):
+        Click(x, 3.0)
+
+
+@pytest.mark.parametrize("radius", [0.0, -1.0, math.nan])
+def test_a_drag_needs_a_length(radius: float) -> None:
+    with pytest.raises(SaywhereError, match="radius"):
+        Click(1.0, 1.0, True, radius)
+
+
+def test_a_prompt_counts_interactions() -> None:
+    prompt = Prompt().with_click(Click(1, 2)).with_click(Click(3, 4, False)).with_phrase("tie")
+    assert len(prompt) == 3
+    assert not Prompt()
+
+
+def test_a_click_in_a_crop_keeps_its_place() -> None:
+    # Pixel 11 of a photograph is the second pixel of a crop that starts at 10; enlarged four times,
+    # that pixel covers 4 to 8 of the crop's edges, and its centre is 6 there: 5.5 in pixel numbers.
+    moved = Click(11, 12, True, 3.0).moved(4.0, 10, 12)
+    assert (moved.x, moved.y, moved.radius) == (5.5, 1.5, 12.0)

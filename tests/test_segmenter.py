@@ -1,0 +1,197 @@
+import math
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import ColourRunner, disc
+from saywhere import Click, SaywhereError, Segmenter, Settings, metrics
+
+
+@pytest.fixture
+def segmenter(runner: ColourRunner, photo: np.ndarray) -> Segmenter:
+    return Segmenter(runner).set_image(photo)
+
+
+def test_a_click_gives_the_object(segmenter: Segmenter) -> None:
+    mask = segmenter.click(300, 200)
+    assert mask.array.shape == (480, 640)
+    assert mask.array.dtype == bool
+    assert metrics.iou(mask.array, disc(480, 640, 300, 200, 40)) > 0.97
+    assert mask.probability.min() >= 0.0
+    assert mask.probability.max() <= 1.0
+    assert mask.score > 0.95
+
+
+def test_looking_closer_sharpens_a_small_object(runner: ColourRunner) -> None:
+    photo = np.full((900, 1600, 3), 30, np.uint8)
+    target = disc(900, 1600, 801, 333, 13)
+    photo[target] = 250
+    found = {}
+    for zoom in (True, False):
+        segmenter = Segmenter(runner, Settings(zoom=zoom)).set_image(photo)
+        found[zoom] = metrics.iou(segmenter.click(801, 333).array, target)
+    assert found[True] > 0.93 > found[False]
+
+
+def test_features_are_encoded_once_until_the_view_moves(segmenter: Segmenter, runner: ColourRunner) -> None:
+    segmenter.click(300, 200)
+    assert len(runner.encoded) == 2  # the photograph and the closer view
+    segmenter.click(310, 210)
+    segmenter.click(330, 200, positive=False)
+    segmenter.undo()
+    segmenter.click(290, 190)
+    assert len(runner.encoded) == 2
+    segmenter.click(600, 460)  # far off: the view must grow to hold it
+    assert len(runner.encoded) == 3
+
+
+def test_the_previous_answer_comes_back(segmenter: Segmenter, runner: ColourRunner) -> None:
+    segmenter.click(300, 200)
+    first_look, closer = runner.previous
+    assert first_look is None
+    assert closer is not None
+    assert closer.max() > 0.9
+
+
+def test_undo_and_redo_give_the_very_masks(segmenter: Segmenter) -> None:
+    masks = [segmenter.click(300, 200), segmenter.click(320, 200, positive=False), segmenter.drag(290, 190, radius=5)]
+    assert segmenter.undo() is masks[1]
+    assert segmenter.undo() is masks[0]
+    assert len(segmenter.prompt) == 1
+    assert segmenter.undo() is None
+    assert segmenter.undo() is None
+    assert segmenter.redo() is masks[0]
+    assert segmenter.redo() is masks[1]
+    other = segmenter.click(280, 200)
+    assert segmenter.redo() is other  # what was undone is gone once something else is said
+    assert [c.x for c in segmenter.prompt.clicks] == [300, 320, 280]
+
+
+def test_a_drag_is_a_click_with_the_distance(segmenter: Segmenter) -> None:
+    segmenter.drag(300, 200, to=(303, 204))
+    assert segmenter.prompt.clicks == (Click(300, 200, True, 5.0),)
+    with pytest.raises(SaywhereError, match="either to"):
+        segmenter.drag(300, 200)
+
+
+def test_reset_forgets_the_clicks_and_keeps_the_photograph(segmenter: Segmenter, runner: ColourRunner) -> None:
+    segmenter.click(300, 200)
+    segmenter.reset()
+    assert segmenter.mask is None
+    assert segmenter.redo() is None
+    segmenter.click(300, 200)
+    assert len(runner.encoded) == 2
+
+
+def test_objects_of_one_photograph_share_its_features(segmenter: Segmenter, runner: ColourRunner) -> None:
+    segmenter.click(300, 200)
+    other = segmenter.another()
+    background = other.click(20, 20)
+    assert background.array[20, 20]
+    assert not background.array[200, 300]
+    assert segmenter.mask is not None
+    assert segmenter.mask.array[200, 300]
+    assert len(runner.encoded) == 2  # the background fills the photograph: no closer look, no second encoding
+
+
+@pytest.mark.parametrize(("x", "y"), [(-1, 5), (640, 5), (5, 480), (5, -0.6)])
+def test_a_click_outside_changes_nothing(segmenter: Segmenter, x: float, y: float) -> None:
+    mask = segmenter.click(300, 200)
+    with pytest.raises(SaywhereError, match="640x480"):
+        segmenter.click(x, y)
+    assert segmenter.mask is mask
+
+
+def test_no_photograph_no_answer(runner: ColourRunner) -> None:
+    with pytest.raises(SaywhereError, match="set_image"):
+        Segmenter(runner).click(1, 1)
+
+
+def test_a_bad_photograph_leaves_the_old_one(segmenter: Segmenter, tmp_path: Path) -> None:
+    mask = segmenter.click(300, 200)
+    with pytest.raises(SaywhereError, match=r"nothing\.jpg"):
+        segmenter.set_image(tmp_path / "nothing.jpg")
+    assert segmenter.mask is mask
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (7, 3)])
+def test_tiny_photographs_work(runner: ColourRunner, size: tuple[int, int]) -> None:
+    segmenter = Segmenter(runner).set_image(Image.new("RGB", size, "red"))
+    mask = segmenter.click(0, 0)
+    assert mask.array.shape == (size[1], size[0])
+    assert mask.array.all()
+
+
+def test_an_object_as_large_as_the_photograph_is_not_looked_at_twice(runner: ColourRunner) -> None:
+    Segmenter(runner).set_image(np.full((300, 400, 3), 9, np.uint8)).click(5, 5)
+    assert len(runner.encoded) == 1
+    assert len(runner.previous) == 1
+
+
+def test_an_answer_of_nothing_is_a_mask_of_nothing(runner: ColourRunner, photo: np.ndarray) -> None:
+    segmenter = Segmenter(runner).set_image(photo)
+    segmenter.click(300, 200)
+    for x in range(262, 342, 5):
+        for y in range(162, 242, 5):
+            segmenter.click(x, y, positive=False)
+    assert segmenter.mask is not None
+    assert not segmenter.mask.array.any()
+    assert segmenter.mask.score >= 0.0
+
+
+class TestPredict:
+    def test_shapes_are_those_of_sam(self, segmenter: Segmenter) -> None:
+        masks, scores, logits = segmenter.predict(np.array([[300, 200]]), np.array([1]))
+        assert masks.shape == (1, 480, 640)
+        assert masks.dtype == bool
+        assert scores.shape == (1,)
+        assert logits.shape == (1, 256, 256)
+        assert logits.dtype == np.float32
+        masks, scores, logits = segmenter.predict([[300, 200], [20, 20]], [1, 0], multimask_output=True)
+        assert (masks.shape, scores.shape, logits.shape) == ((3, 480, 640), (3,), (3, 256, 256))
+        assert masks[0].sum() <= masks[1].sum() <= masks[2].sum()
+
+    def test_it_leaves_the_clicks_alone(self, segmenter: Segmenter) -> None:
+        mask = segmenter.click(20, 20)
+        segmenter.predict([[300, 200]], [1])
+        assert segmenter.mask is mask
+
+    def test_logits_go_in_again_where_they_came_out(self, segmenter: Segmenter, runner: ColourRunner) -> None:
+        masks, _, logits = segmenter.predict([[300, 200]], [1])
+        runner.previous.clear()
+        segmenter.predict([[300, 200]], [1], mask_input=logits)
+        previous = runner.previous[0]
+        assert previous is not None
+        assert previous.max() > 0.9  # in the view that the given mask asks for
+        assert metrics.iou(segmenter.predict([[300, 200]], [1], mask_input=logits)[0][0], masks[0]) > 0.98
+
+    def test_bad_input_is_named(self, segmenter: Segmenter) -> None:
+        for bad, words in (
+            ({"point_coords": [[1, 2]], "point_labels": [1, 0]}, "point_labels"),
+            ({"point_coords": [1, 2], "point_labels": [1]}, "point_coords"),
+            ({"point_coords": [[1, 2]], "point_labels": [2]}, "give 1"),
+            ({"point_coords": [[math.nan, 2]], "point_labels": [1]}, "finite"),
+            ({"point_coords": [[1, 2]], "point_labels": None}, "point_labels"),
+            ({}, "no prompt"),
+            ({"point_coords": [[1, 2]], "point_labels": [1], "mask_input": np.zeros((1, 64, 64))}, "mask_input"),
+            ({"point_coords": [[1, 2]], "point_labels": [1], "text": "tie"}, "phrases"),
+        ):
+            with pytest.raises(SaywhereError, match=words):
+                segmenter.predict(**bad)
+
+
+def test_one_runner_serves_segmenters_of_many_threads(photo: np.ndarray) -> None:
+    runner, found = ColourRunner(), []
+
+    def work() -> None:
+        found.append(Segmenter(runner).set_image(photo).click(300, 200).array.sum())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 1

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from pycocotools import mask as coco_mask
+
+from conftest import disc
+from saywhere import Click, Prompt, SaywhereError
+from saywhere.models.saywhere import Saywhere
+from saywhere.models.store import load_model, read_tensors
+from saywhere.training import losses
+from saywhere.training.crops import Crops, collate, correct, list_targets, opening, parts_of
+from saywhere.training.loop import CHECKPOINT, WEIGHTS, learning_rate, moving_average, rounds_loss, train
+from saywhere.training.recipe import Clicks, Recipe, read_recipe
+
+SMALL = {"widths": [8, 8, 16, 16], "key": 8}
+
+
+def recipe_for(path: Path, **changes: object) -> Recipe:
+    content = {
+        "model": {"name": "saywhere", "options": SMALL, "freeze": ["encoder.blocks.0"]},
+        "data": [{"path": str(path)}],
+        "crop": {"size": 64},
+        "optimiser": {"warmup_steps": 2, "ema": 0.9},
+        "batch": 2,
+        "steps": 4,
+        "workers": 0,
+        "precision": "32",
+        **changes,
+    }
+    return Recipe.model_validate(content)
+
+
+class TestLosses:
+    target = torch.tensor([1.0, 1.0, 0.0, 0.0]).reshape(1, 1, 2, 2)
+    logits = torch.tensor([0.0, 2.0, 0.0, -2.0]).reshape(1, 1, 2, 2)
+    counted = torch.ones(1, 1, 2, 2)
+
+    def test_bce_by_hand(self) -> None:
+        expected = (2 * math.log(2) + 2 * math.log(1 + math.exp(-2))) / 4
+        assert losses.bce(self.logits, self.target, self.counted).item() == pytest.approx(expected)
+
+    def test_dice_and_iou_by_hand(self) -> None:
+        p = 1 / (1 + math.exp(-2))
+        overlap, total = 0.5 + p, (0.5 + p + 0.5 + 1 - p) + 2
+        assert losses.dice(self.logits, self.target, self.counted).item() == pytest.approx(
+            1 - (2 * overlap + 1) / (total + 1)
+        )
+        assert losses.iou(self.logits, self.target, self.counted).item() == pytest.approx(
+            1 - (overlap + 1) / (total - overlap + 1)
+        )
+
+    def test_balance_by_hand(self) -> None:
+        target = torch.tensor([1.0, 0.0, 0.0, 0.0]).reshape(1, 1, 2, 2)
+        logits = torch.tensor([0.0, 30.0, -30.0, -30.0]).reshape(1, 1, 2, 2)
+        expected = 0.5 * (math.log(2) + 30 / 3)
+        assert losses.balanced_bce(logits, target, self.counted).item() == pytest.approx(expected, rel=1e-4)
+
+    @pytest.mark.parametrize("name", sorted(losses.LOSSES))
+    def test_what_is_not_counted_has_no_say(self, name: str) -> None:
+        loss = losses.LOSSES[name]
+        counted = torch.tensor([1.0, 1.0, 1.0, 0.0]).reshape(1, 1, 2, 2)
+        changed = self.logits.clone()
+        changed[0, 0, 1, 1] = 40.0
+        assert loss(self.logits, self.target, counted).item() == loss(changed, self.target, counted).item()
+        logits = self.logits.clone().requires_grad_()
+        loss(logits, self.target, counted).sum().backward()
+        assert logits.grad is not None
+        assert logits.grad[0, 0, 1, 1] == 0.0
+        assert (logits.grad[0, 0, 0] < 0.0).all()  # the object's pixels are pushed up
+
+    @pytest.mark.parametrize("name", sorted(losses.LOSSES))
+    def test_a_perfect_mask_costs_nothing(self, name: str) -> None:
+        perfect = (self.target * 2 - 1) * 30
+        assert losses.LOSSES[name](perfect, self.target, self.counted).item() == pytest.approx(0.0, abs=1e-3)
+
+    def test_the_sum_is_weighted(self) -> None:
+        parts = {name: losses.LOSSES[name](self.logits, self.target, self.counted).mean() for name in ("bce", "dice")}
+        total = losses.total({"bce": 2.0, "dice": 0.5}, self.logits, self.target, self.counted)
+        assert total.item() == pytest.approx(2.0 * parts["bce"].item() + 0.5 * parts["dice"].item())
+
+
+class TestRecipe:
+    def write(self, tmp_path: Path, text: str) -> Path:
+        path = tmp_path / "recipe.yaml"
+        path.write_text(text)
+        return path
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("model: {name: saywhere}\ndata: [{path: a}]\nlearning_rate: 1", "learning_rate: Extra inputs"),
+            ("model: {name: segformer}\ndata: [{path: a}]", "model.name: .*unknown model"),
+            ("model: {name: saywhere}", "data: Field required"),
+            ("model: {name: saywhere}\ndata: [{path: a}]\nloss: {hinge: 1}", "loss: .*hinge"),
+            ("model: {name: saywhere}\ndata: [{path: a}]\nbatch: many", "batch: "),
+            ("a: [", "YAML"),
+            ("", "file: "),
+        ],
+    )
+    def test_a_fault_is_named(self, tmp_path: Path, text: str, words: str) -> None:
+        with pytest.raises(SaywhereError, match=words):
+            read_recipe(self.write(tmp_path, text))
+
+    def test_shipped_recipes_are_good(self) -> None:
+        recipes = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+        assert recipes
+        for path in recipes:
+            read_recipe(path)
+
+
+class TestCrops:
+    def test_a_crop_depends_on_its_number_alone(self, coco: Path) -> None:
+        one, two = Crops(recipe_for(coco)), Crops(recipe_for(coco))
+        for _ in range(3):
+            two[0]
+        a, b = one[17], two[17]
+        assert torch.equal(a.image, b.image)
+        assert torch.equal(a.target, b.target)
+        assert a.prompt == b.prompt
+        assert not torch.equal(a.image, one[18].image)
+
+    def test_mask_and_photograph_move_together(self, coco: Path) -> None:
+        crops = Crops(recipe_for(coco))
+        for number in range(30):
+            crop = crops[number]
+            bright = crop.image.float().amax(0)
+            inside, outside = crop.target[0] > 0, (crop.target[0] == 0) & (crop.ignore[0] == 0)
+            assert bright[inside].median() > bright[outside].median()
+            first = crop.prompt.clicks[0]
+            assert first.positive
+            assert inside[int(first.y), int(first.x)]
+
+    def test_parts_are_found_by_lying_inside(self) -> None:
+        whole, part, apart = np.zeros((3, 40, 40), np.uint8)
+        whole[5:35, 5:35], part[10:15, 10:15], apart[36:39, 0:20] = 1, 1, 1
+        packed = [coco_mask.encode(np.asfortranarray(m)) for m in (whole, part, apart)]
+        assert parts_of(packed, coco_mask.area(packed).astype(float)).tolist() == [False, True, False]
+
+    def test_weights_decide_what_is_drawn(self, coco: Path) -> None:
+        recipe = recipe_for(coco, data=[{"path": str(coco), "weight": 3.0}, {"path": str(coco), "labels": {"dog": 0}}])
+        targets, probabilities = list_targets(recipe)
+        assert len(targets) == 12
+        assert probabilities[:6].sum() == pytest.approx(0.75)
+        assert probabilities.sum() == pytest.approx(1.0)
+
+    def test_a_part_is_never_asked_for_by_one_click(self) -> None:
+        target, others = disc(64, 64, 20, 20, 8), disc(64, 64, 40, 30, 15)
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            clicks = opening(target, np.zeros_like(target), others, True, True, False, rng)
+            assert any(not c.positive for c in clicks)
+            assert clicks[0].positive
+
+    def test_dragged_clicks_carry_a_radius(self) -> None:
+        target = disc(64, 64, 30, 30, 20)
+        nothing = np.zeros_like(target)
+        (click,) = opening(target, nothing, nothing, False, False, True, np.random.default_rng(2))
+        assert click.radius is not None
+        depth = 20 - math.hypot(click.x - 30, click.y - 30)
+        assert click.radius == pytest.approx(depth, rel=0.6, abs=2)
+
+    def test_a_correction_is_added_where_the_mask_is_wrong(self) -> None:
+        target, predicted = disc(64, 64, 30, 30, 20), disc(64, 64, 30, 30, 10)
+        settings = Clicks(no_new_click=0.0)
+        rng = np.random.default_rng(0)
+        prompt = correct(Prompt((Click(30, 30),)), target, predicted, np.zeros_like(target), False, settings, rng)
+        added = prompt.clicks[-1]
+        assert len(prompt) == 2
+        assert added.positive
+        assert target[int(added.y), int(added.x)]
+        assert not predicted[int(added.y), int(added.x)]
+
+
+class TestLoop:
+    def test_the_schedule_warms_up_and_ends_low(self, coco: Path) -> None:
+        recipe = recipe_for(coco, optimiser={"lr": 1.0, "warmup_steps": 10, "final": 0.1})
+        assert learning_rate(recipe, 0, 0.0) == pytest.approx(0.1)
+        assert learning_rate(recipe, 50, 0.5) == pytest.approx(0.55)
+        assert learning_rate(recipe, 99, 1.0) == pytest.approx(0.1)
+
+    def test_the_average_by_hand(self) -> None:
+        kept = [torch.tensor([1.0]), torch.tensor([3])]
+        moving_average(0.9)(kept, [torch.tensor([3.0]), torch.tensor([8])], 1000)
+        assert kept[0].item() == pytest.approx(0.9 * 1.0 + 0.1 * 3.0)
+        assert kept[1].item() == 8
+        moving_average(0.9)(kept, [torch.tensor([0.0]), torch.tensor([8])], 0)
+        assert kept[0].item() == pytest.approx(0.12)  # the first steps are forgotten fast: decay 1/10
+
+    def test_it_learns(self, coco: Path) -> None:
+        torch.manual_seed(0)
+        recipe = recipe_for(coco, clicks={"rounds": 2})
+        crops = Crops(recipe)
+        batch = collate([crops[i] for i in range(4)])
+        model = Saywhere(**SMALL).train()
+        optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+        history = []
+        for _ in range(15):
+            loss = rounds_loss(model, batch, recipe, torch.device("cpu"))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            history.append(loss.item())
+        assert history[-1] < 0.6 * history[0]
+
+    def test_frozen_parts_stay(self, coco: Path, tmp_path: Path) -> None:
+        torch.manual_seed(0)
+        before = Saywhere(**SMALL).state_dict()
+        written = train(recipe_for(coco), tmp_path / "run")
+        after = load_model(written).model.state_dict()
+        torch.manual_seed(0)
+        still = [k for k in before if k.startswith("encoder.blocks.0.0.conv")]
+        assert still
+        assert all(torch.equal(before[k].half().float(), after[k]) for k in still)
+        moved = [k for k in before if k.startswith("head") and before[k].is_floating_point()]
+        assert any(not torch.equal(before[k].half().float(), after[k]) for k in moved)
+
+    def test_weights_say_where_they_come_from(self, coco: Path, tmp_path: Path) -> None:
+        facts = load_model(train(recipe_for(coco), tmp_path / "run")).facts
+        assert facts["step"] == 4
+        assert facts["data"] == [str(coco)]
+        assert facts["recipe"]["batch"] == 2
+
+    def test_a_run_is_not_overwritten_nor_resumed_from_nothing(self, coco: Path, tmp_path: Path) -> None:
+        with pytest.raises(SaywhereError, match="no checkpoint"):
+            train(recipe_for(coco), tmp_path / "run", resume=True)
+        train(recipe_for(coco), tmp_path / "run")
+        with pytest.raises(SaywhereError, match="--resume"):
+            train(recipe_for(coco), tmp_path / "run")
+
+    def test_a_time_limit_ends_the_run(self, coco: Path, tmp_path: Path) -> None:
+        started = time.monotonic()
+        written = train(recipe_for(coco, steps=100_000), tmp_path / "run", time_limit=3.0)
+        assert time.monotonic() - started < 20
+        assert 0 < load_model(written).facts["step"] < 100_000
+
+    def test_killed_and_resumed_it_gives_the_same_weights(self, coco: Path, tmp_path: Path) -> None:
+        """A real process, killed with SIGKILL in the middle, goes on to the very weights of one that was not."""
+        content = recipe_for(coco, steps=12, checkpoint_minutes=1e-9, workers=1).model_dump(mode="json")
+        recipe = tmp_path / "recipe.yaml"
+        recipe.write_text(yaml.safe_dump(content))
+
+        def start(out: str, *more: str) -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-m", "saywhere.cli", "train", str(recipe), "--out", str(tmp_path / out), *more]
+            return subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+
+        assert start("whole").wait(300) == 0
+        killed, checkpoint = start("killed"), tmp_path / "killed" / CHECKPOINT
+        while killed.poll() is None:
+            if checkpoint.exists() and read_tensors(checkpoint)[1]["step"] >= 3:
+                os.killpg(killed.pid, signal.SIGKILL)
+                killed.wait()
+        step = read_tensors(checkpoint)[1]["step"]
+        assert 3 <= step < 12
+        assert start("killed", "--resume").wait(300) == 0
+        for name in (WEIGHTS, CHECKPOINT):
+            whole, parts = (read_tensors(tmp_path / run / name)[0] for run in ("whole", "killed"))
+            assert whole.keys() == parts.keys()
+            assert [k for k in whole if not torch.equal(whole[k], parts[k])] == []
