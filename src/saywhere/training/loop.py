@@ -9,6 +9,7 @@ optimiser, step, time and random state are there, and crop n depends on the seed
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ from saywhere.training.crops import Batch, Crops, collate, correct
 from saywhere.training.recipe import Recipe
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.safetensors", "weights.safetensors", "log.jsonl"
+Tensors = tuple[Tensor, ...] | list[Tensor]
 Validate = Callable[[nn.Module], dict[str, float]]
 
 
@@ -87,12 +89,14 @@ def train(
     if resume and not checkpoint.exists():
         raise SaywhereError(f"run '{out}': has no {CHECKPOINT} to resume from; leave --resume out to start")
 
+    for name in (*(data.path for data in recipe.data), recipe.model.pretrained, recipe.model.weights):
+        if name is not None:
+            locate(name)
+
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    fabric = Fabric(
-        accelerator="auto",
-        devices="auto" if device.type == "cuda" else 1,
-        precision=precision_for(device, recipe.precision),
-    )
+    precision = precision_for(device, recipe.precision)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    fabric = Fabric(accelerator=device.type, devices="auto" if device.type == "cuda" else 1, precision=precision)
     fabric.launch()
     torch.manual_seed(recipe.seed + fabric.global_rank)
     model = prepare(recipe)
@@ -125,6 +129,7 @@ def train(
         generator=torch.Generator(),
     )
 
+    console.print(f"training on {fabric.world_size} x {device.type} in {precision}, into {out}", highlight=False)
     out.mkdir(parents=True, exist_ok=True)
     started, saved, validated = time.monotonic() - state.seconds, time.monotonic(), time.monotonic()
     recent: list[float] = []
@@ -196,11 +201,11 @@ def train(
     return out / WEIGHTS
 
 
-def moving_average(most: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+def moving_average(most: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """An exponential average that forgets its first steps faster, so that it is of use from the beginning."""
 
     @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+    def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         decay = min(most, (1.0 + int(count)) / (10.0 + int(count)))
         for kept, new in zip(averaged, current, strict=True):
             if kept.is_floating_point():
