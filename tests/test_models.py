@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from saywhere import Click, Prompt, SaywhereError
 from saywhere.models import MODELS, InteractiveModel, build
+from saywhere.models.fold import fold_batch_norms
 from saywhere.models.runner import TorchRunner
 from saywhere.models.saywhere import Saywhere
 from saywhere.models.store import FORMAT, load_model, read_tensors, save_model, write_tensors
@@ -90,6 +93,18 @@ class TestEveryModel:
         kept, copied = read_tensors(path)[0], read_tensors(again)[0]
         assert all(torch.equal(kept[k], copied[k]) for k in kept.keys() | copied.keys())
         assert loaded.facts["step"] == 3
+
+    def test_folded_it_answers_the_same(self, named: tuple[str, InteractiveModel]) -> None:
+        model = copy.deepcopy(named[1]).eval()
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
+                module.running_mean.normal_(0.0, 0.1)
+        image, previous = torch.rand(1, 3, 64, 96), torch.rand(1, 1, 64, 96)
+        with torch.inference_mode():
+            before = model(image, [MIXED], previous)
+            after = fold_batch_norms(model)(image, [MIXED], previous)
+        assert torch.allclose(before, after, atol=1e-3 * float(before.abs().max() + 1))
+        assert sum(isinstance(m, nn.BatchNorm2d) for m in model.modules()) == 0
 
     def test_it_runs_behind_numpy(self, named: tuple[str, InteractiveModel]) -> None:
         runner = TorchRunner(named[1], named[0], device="cpu")

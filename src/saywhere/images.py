@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from saywhere.errors import SaywhereError
 
 Photo = NDArray[np.uint8]
+ORIENTATION = 0x0112
 MOST_PIXELS = 178_956_970  # as Pillow draws the line: 12,000 x 9,000 passes, a decompression bomb does not
 
 
@@ -59,13 +60,15 @@ def _from_pil(image: Image.Image, what: str) -> Photo:
         raise SaywhereError(_too_large(what))
     if image.width * image.height == 0:
         raise SaywhereError(f"{what}: has no pixels ({image.width}x{image.height})")
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         return _from_array(np.asarray(image))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.array(image.convert("RGB"))
+    # Neither convert nor array makes a copy that is not needed: 100 megapixels are 300 MB each time.
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _from_array(array: NDArray[Any]) -> Photo:
@@ -87,7 +90,7 @@ def _from_array(array: NDArray[Any]) -> Photo:
     if array.shape[2] == 4:
         alpha = array[:, :, 3:].astype(np.float32) / 255.0
         array = (array[:, :, :3] * alpha + 255.0 * (1.0 - alpha)).round().astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+    return np.array(np.broadcast_to(array, (*array.shape[:2], 3)))
 
 
 def _to_eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:

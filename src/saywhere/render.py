@@ -27,11 +27,10 @@ def mask_image(mask: Mask) -> NDArray[np.uint8]:
 
 def overlay(photo: Photo, mask: Mask, prompt: Prompt) -> Photo:
     """The photograph dimmed off the object, its contour, and the clicks: green on it, red off it, circles for drags."""
-    picture = photo.astype(np.float32)
     inside = mask.array
-    picture[~inside] *= 0.35
-    picture[inside] = picture[inside] * 0.75 + np.array(OBJECT, np.float32) * 0.25
-    drawn = picture.astype(np.uint8)
+    drawn = np.asarray(cv2.convertScaleAbs(photo, alpha=0.35), np.uint8)
+    tinted = cv2.add(cv2.convertScaleAbs(photo, alpha=0.75), np.array([*(c // 4 for c in OBJECT), 0], np.float64))
+    np.copyto(drawn, tinted, where=inside[:, :, None])
     stroke = max(round(max(photo.shape[:2]) / 400), 1)
     contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(drawn, contours, -1, CONTOUR, stroke)

@@ -86,7 +86,9 @@ class Saywhere(InteractiveModel):
 
     def encode(self, image: Tensor) -> Features:
         h, w = image.shape[-2:]
-        image = F.pad(image, (0, -w % MULTIPLE, 0, -h % MULTIPLE), mode="replicate")
+        if h % MULTIPLE or w % MULTIPLE:
+            image = F.pad(image, (0, -w % MULTIPLE, 0, -h % MULTIPLE), mode="replicate")
+        image = image.contiguous(memory_format=torch.channels_last)
         return self.purify(Features((h, w), tuple(self.encoder(image * 2.0 - 1.0))))
 
     def purify(self, raw: Features) -> Features:

@@ -1,0 +1,96 @@
+"""The weights in the package, on real photographs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+import saywhere
+from saywhere.datasets import locate
+from saywhere.loading import find_weights
+from saywhere.models.store import load_model
+
+ROOT = Path(__file__).parents[1]
+
+
+def have(name: str) -> bool:
+    try:
+        locate(name)
+    except saywhere.SaywhereError:
+        return False
+    return True
+
+
+def test_the_file_is_small_and_says_what_it_is() -> None:
+    path = find_weights()
+    assert path.stat().st_size <= 16e6
+    facts = load_model(path).facts
+    assert facts["model"] == "saywhere"
+    assert facts["data"] == ["photos-7k/train.json"]
+    assert facts["step"] > 0
+    assert facts["recipe"]["model"]["name"] == "saywhere"
+    assert facts["figures"]
+
+
+def test_one_click_cuts_out_the_cat() -> None:
+    segmenter = saywhere.load(device="cpu").set_image(data.chelsea())
+    mask = segmenter.click(230, 140)
+    assert mask.array[140, 230]
+    assert mask.array[60, 150]  # an ear
+    assert not mask.array[20, 430]
+    assert not mask.array[290, 5]
+    assert 0.3 < mask.array.mean() < 0.8
+
+
+def test_a_negative_click_takes_away() -> None:
+    segmenter = saywhere.load(device="cpu").set_image(data.astronaut())
+    before = segmenter.click(220, 330)
+    ys, xs = np.nonzero(before.array)
+    # Somewhere in the mask, far from the first click.
+    far = ((xs - 220) ** 2 + (ys - 330) ** 2).argmax()
+    after = segmenter.click(float(xs[far]), float(ys[far]), positive=False)
+    assert not after.array[ys[far], xs[far]]
+
+
+def test_the_demo_uses_the_clicks_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo = runpy.run_path(str(ROOT / "examples" / "demo.py"))
+    named = re.findall(r"\((\d+), (\d+)\)", (ROOT / "README.md").read_text())
+    for _, on, off in demo["CLICKS"]:
+        assert all((str(x), str(y)) in named for x, y in on + off)
+    monkeypatch.chdir(tmp_path)
+    demo["main"]()
+    assert np.asarray(Image.open(tmp_path / "demo" / "demo.png")).std() > 10
+
+
+@pytest.mark.parametrize(("size", "most"), [((640, 480), 1.2), ((12_000, 9_000), 3.0)])
+def test_memory_is_bounded(tmp_path: Path, size: tuple[int, int], most: float) -> None:
+    """Peak memory of the command in GB, from a process that does nothing but run it."""
+    Image.fromarray(data.astronaut()).resize(size, Image.Resampling.NEAREST).save(tmp_path / "photo.jpg")
+    command = [sys.executable, "-m", "saywhere.cli", "segment", str(tmp_path / "photo.jpg"), "--click", "300,300",
+               "--out", str(tmp_path / "mask.png")]  # fmt: skip
+    pid = subprocess.Popen(command, stdout=subprocess.DEVNULL).pid
+    _, status, usage = os.wait4(pid, 0)
+    assert status == 0
+    assert usage.ru_maxrss * (1024 if sys.platform == "linux" else 1) / 1e9 < most
+    assert Image.open(tmp_path / "mask.png").size == size
+
+
+@pytest.mark.skipif(not have("grabcut"), reason="GrabCut is not on this machine")
+def test_grabcut_stays_as_good_as_promised(tmp_path: Path) -> None:
+    out = tmp_path / "grabcut.json"
+    command = [sys.executable, "-m", "saywhere.cli", "bench", "--data", "grabcut", "--json", str(out)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    figures = json.loads(out.read_text())
+    assert figures["objects"] == 50
+    assert figures["noc90"] <= 4.5
+    assert figures["miou1"] >= 0.70
