@@ -1,9 +1,18 @@
-"""How good masks are, and how much work they took, as objects to update and compute."""
+"""How good masks are and how much work they took, as objects to update, merge and compute.
+
+Each holds one value per object, by the object's name. Merging is a union, and means are exactly rounded sums
+(``math.fsum``), so that the same objects give the same figure to the last digit, in whatever order and in however
+many processes they were measured.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +20,7 @@ from saywhere.errors import SaywhereError
 
 BoolMask = NDArray[np.bool_]
 MOST_INTERACTIONS = 20
+BOUNDARY = 0.02  # of the photograph's diagonal: the width of a boundary in boundary IoU
 
 
 def iou(predicted: BoolMask, target: BoolMask, ignore: BoolMask | None = None) -> float:
@@ -27,36 +37,114 @@ def iou(predicted: BoolMask, target: BoolMask, ignore: BoolMask | None = None) -
     return int(np.count_nonzero(both)) / union
 
 
-class NoC:
-    """Mean number of interactions to reach an IoU, ``limit`` where it is never reached. NoF counts the latter.
+def boundary_iou(predicted: BoolMask, target: BoolMask, ignore: BoolMask | None = None) -> float:
+    """IoU of the two masks' inner rims, 2 % of the diagonal wide (Cheng et al. 2021): blind to easy interiors."""
+    width = max(round(BOUNDARY * math.hypot(*target.shape)), 1)
+    return iou(inner_rim(predicted, width), inner_rim(target, width), ignore)
 
-    ``update`` takes the IoU after each interaction of one object, in order; one that is reached at the last
-    interaction counts as reached.
+
+def inner_rim(mask: BoolMask, width: int) -> BoolMask:
+    """The pixels of a mask at most ``width`` steps from its outside; the photograph's border is outside."""
+    padded = np.pad(mask.astype(np.uint8), 1)
+    inner = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=width)[1:-1, 1:-1]
+    return mask & (inner == 0)
+
+
+class PerObject:
+    """A mean over objects. Subclasses say how an object's IoUs after each interaction become its value."""
+
+    def __init__(self, value: Callable[[Sequence[float]], float]) -> None:
+        self.value = value
+        self.values: dict[str, float] = {}
+
+    def update(self, name: str, ious: Sequence[float]) -> None:
+        """Take the IoU after each interaction of one object, in order."""
+        if not ious:
+            raise SaywhereError(f"object '{name}': no interaction was made, so there is nothing to measure")
+        self.values[name] = self.value(ious)
+
+    def merge(self, other: Self) -> Self:
+        """Add the objects of another process; the same object twice is one object."""
+        self.values |= other.values
+        return self
+
+    def compute(self) -> float:
+        if not self.values:
+            raise SaywhereError("no objects were measured; is the data set empty?")
+        return math.fsum(self.values.values()) / len(self.values)
+
+
+class NoC(PerObject):
+    """Mean number of interactions to reach an IoU; ``limit`` where it is never reached.
+
+    The first time counts, and one that is reached at the last interaction counts as reached.
     """
 
     def __init__(self, threshold: float, limit: int = MOST_INTERACTIONS) -> None:
-        self.threshold, self.limit = threshold, limit
-        self.interactions: list[int] = []
-        self.failures = 0
+        super().__init__(lambda ious: float(reached_at(ious, threshold, limit) or limit))
 
-    def update(self, ious: Sequence[float]) -> None:
-        reached = next((k for k, value in enumerate(ious[: self.limit], 1) if value >= self.threshold), None)
-        self.interactions.append(self.limit if reached is None else reached)
-        self.failures += reached is None
+
+class NoF(PerObject):
+    """Number of objects that never reach an IoU."""
+
+    def __init__(self, threshold: float, limit: int = MOST_INTERACTIONS) -> None:
+        super().__init__(lambda ious: float(reached_at(ious, threshold, limit) is None))
 
     def compute(self) -> float:
-        return float(np.mean(self.interactions))
+        return math.fsum(self.values.values())
 
 
-class MeanIoU:
-    """Mean IoU after ``k`` interactions; an object finished earlier keeps its last IoU."""
+class MeanIoU(PerObject):
+    """Mean IoU after ``k`` interactions; an object finished earlier keeps its last."""
 
     def __init__(self, k: int) -> None:
-        self.k = k
-        self.values: list[float] = []
+        super().__init__(lambda ious: ious[min(k, len(ious)) - 1])
 
-    def update(self, ious: Sequence[float]) -> None:
-        self.values.append(ious[min(self.k, len(ious)) - 1])
 
-    def compute(self) -> float:
-        return float(np.mean(self.values))
+class AuC(PerObject):
+    """Area under IoU against interactions, from the first to ``limit``, over its width: 1 is a perfect first answer."""
+
+    def __init__(self, limit: int = MOST_INTERACTIONS) -> None:
+        super().__init__(lambda ious: area(ious, limit))
+
+
+def reached_at(ious: Sequence[float], threshold: float, limit: int) -> int | None:
+    return next((k for k, value in enumerate(ious[:limit], 1) if value >= threshold), None)
+
+
+def area(ious: Sequence[float], limit: int) -> float:
+    """Trapezoids under the IoU after 1 to ``limit`` interactions, the last value carried on; divided by the width."""
+    filled = [*ious[:limit], *[ious[-1]] * (limit - len(ious))]
+    if limit == 1:
+        return filled[0]
+    return math.fsum((a + b) / 2.0 for a, b in zip(filled, filled[1:], strict=False)) / (limit - 1)
+
+
+def by_class(values: Mapping[str, float], labels: Mapping[str, str | None]) -> dict[str, float]:
+    """The mean of each class, from each object's value and label; objects without a label are left out."""
+    grouped: dict[str, list[float]] = defaultdict(list)
+    for name, value in values.items():
+        label = labels.get(name)
+        if label is not None:
+            grouped[label].append(value)
+    return {label: math.fsum(found) / len(found) for label, found in sorted(grouped.items())}
+
+
+def seen_unseen(classes: Mapping[str, float], seen: set[str]) -> tuple[float | None, float | None]:
+    """The mean over the classes that were trained on, and over those that were not; None where there are none."""
+    known = [v for label, v in classes.items() if label in seen]
+    new = [v for label, v in classes.items() if label not in seen]
+    return tuple(math.fsum(v) / len(v) if v else None for v in (known, new))  # type: ignore[return-value]
+
+
+def interval(values: Sequence[float], seed: int = 0, resamples: int = 2000) -> tuple[float, float]:
+    """A 95 % bootstrap interval of the mean, over objects; one object has none, so both ends are its value."""
+    from scipy.stats import bootstrap
+
+    data = np.asarray(values, np.float64)
+    if len(data) < 2 or (data == data[0]).all():
+        return float(data[0]), float(data[0])
+    found = bootstrap(
+        (data,), np.mean, n_resamples=resamples, method="percentile", rng=np.random.default_rng(seed), batch=200
+    ).confidence_interval
+    return float(found.low), float(found.high)

@@ -1,134 +1,156 @@
-"""The robot user works through a data set with a Segmenter; what comes out are figures."""
+"""The robot user works through one object with a Segmenter; every interaction is a record."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
 
 from saywhere import metrics, robot
-from saywhere.datasets import Sample, load_dataset
+from saywhere.datasets import Sample
 from saywhere.errors import SaywhereError
 from saywhere.images import Photo, read_image
 from saywhere.prompt import Click, Prompt
-from saywhere.segmenter import Runner, Segmenter, Settings
+from saywhere.segmenter import Mask, Runner
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """What was said of an object, what came of it, and how long it took.
+
+    ``k`` counts from 1; ``ms`` is the whole answer (on the first, with the photograph's encoding), of which
+    ``encode_ms`` and ``decode_ms`` were spent in the network; ``mask`` is COCO's compressed run lengths;
+    ``last`` marks the end of the object: nothing is wrong any more, or the robot's patience is.
+    """
+
+    object: str
+    label: str | None
+    k: int
+    x: float
+    y: float
+    positive: bool
+    radius: float | None
+    iou: float
+    boundary_iou: float
+    ms: float
+    encode_ms: float
+    decode_ms: float
+    mask: str
+    last: bool
+
+    @property
+    def click(self) -> Click:
+        return Click(self.x, self.y, self.positive, self.radius)
+
+
+class Answerer(Protocol):
+    """What the benchmark needs of a Segmenter; a method of one's own may be anything that does this."""
+
+    def set_image(self, photo: Photo) -> Any: ...
+
+    def add(self, click: Click) -> Mask: ...
 
 
 class TimedRunner:
-    """A runner whose encodings and decodings are timed, in milliseconds."""
+    """A runner that sums the milliseconds of its encodings and decodings."""
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
         self.name, self.digest, self.phrases = runner.name, runner.digest, runner.phrases
-        self.encodings: list[float] = []
-        self.decodings: list[float] = []
+        self.encode_ms = self.decode_ms = 0.0
 
     def encode(self, image: Photo) -> Any:
         started = time.perf_counter()
         features = self.runner.encode(image)
-        self.encodings.append(1000.0 * (time.perf_counter() - started))
+        self.encode_ms += milliseconds(started)
         return features
 
     def decode(self, features: Any, prompt: Prompt, previous: Any) -> Any:
         started = time.perf_counter()
         logits = self.runner.decode(features, prompt, previous)
-        self.decodings.append(1000.0 * (time.perf_counter() - started))
+        self.decode_ms += milliseconds(started)
         return logits
 
-
-@dataclass
-class Result:
-    """IoU after each interaction, for each object by name; times in milliseconds."""
-
-    ious: dict[str, list[float]] = field(default_factory=dict)
-    labels: dict[str, str | None] = field(default_factory=dict)
-    first_mask: list[float] = field(default_factory=list)
-    clicks: list[float] = field(default_factory=list)
-    encodings: list[float] = field(default_factory=list)
-    decodings: list[float] = field(default_factory=list)
+    def take(self) -> tuple[float, float]:
+        """Milliseconds of encoding and of decoding since the last call."""
+        taken = self.encode_ms, self.decode_ms
+        self.encode_ms = self.decode_ms = 0.0
+        return taken
 
 
-def run(
-    runner: Runner,
-    samples: Iterable[Sample],
-    settings: Settings,
-    most: int = metrics.MOST_INTERACTIONS,
+def milliseconds(started: float) -> float:
+    return 1000.0 * (time.perf_counter() - started)
+
+
+def work_through(
+    segmenter: Answerer,
+    timed: TimedRunner,
+    sample: Sample,
+    most: int,
     drag: bool = False,
-    progress: Callable[[], None] = lambda: None,
-) -> Result:
-    """Every object, ``most`` interactions or until nothing is wrong. Reading and the robot are not timed."""
-    timed = TimedRunner(runner)
-    segmenter = Segmenter(timed, settings)
-    result = Result(encodings=timed.encodings, decodings=timed.decodings)
-    for sample in samples:
-        target, ignore = sample.target(), sample.ignore()
-        photo = read_image(sample.photo)
-        if photo.shape[:2] != target.shape:
-            raise SaywhereError(
-                f"object '{sample.name}': its mask is {target.shape[1]}x{target.shape[0]}, "
-                f"the photograph {sample.photo} is {photo.shape[1]}x{photo.shape[0]}"
-            )
-        ious: list[float] = []
+    before: Sequence[Interaction] = (),
+) -> Iterator[Interaction]:
+    """The interactions of one object, up to ``most`` or until nothing is wrong.
+
+    Reading the photograph and the robot's own work are not timed. ``before`` are the interactions that an
+    interrupted run already had: they are said again, not measured again.
+    """
+    target, ignore = sample.target(), sample.ignore()
+    photo = read_image(sample.photo)
+    if photo.shape[:2] != target.shape:
+        raise SaywhereError(
+            f"object '{sample.name}': its mask is {target.shape[1]}x{target.shape[0]}, "
+            f"the photograph {sample.photo} is {photo.shape[1]}x{photo.shape[0]}"
+        )
+    timed.take()
+    started = time.perf_counter()
+    segmenter.set_image(photo)
+    spent = milliseconds(started)
+    click: Click | None
+    if before:
+        for past in before:
+            predicted = segmenter.add(past.click).array
+        timed.take()
+        spent, k = 0.0, len(before)
+        click = robot.next_click(target, predicted, ignore, drag)
+    else:
+        k, click = 0, robot.first_click(target, ignore, drag)
+    while click is not None and k < most:
+        k += 1
         started = time.perf_counter()
-        segmenter.set_image(photo)
-        encoding = 1000.0 * (time.perf_counter() - started)
-        click: Click | None = robot.first_click(target, ignore, drag)
-        while click is not None and len(ious) < most:
-            started = time.perf_counter()
-            predicted = segmenter.add(click).array
-            spent = 1000.0 * (time.perf_counter() - started)
-            if ious:
-                result.clicks.append(spent)
-            else:
-                result.first_mask.append(encoding + spent)
-            ious.append(metrics.iou(predicted, target, ignore))
-            click = robot.next_click(target, predicted, ignore, drag)
-        result.ious[sample.name] = ious
-        result.labels[sample.name] = sample.label
-        progress()
-    return result
+        predicted = segmenter.add(click).array
+        spent += milliseconds(started)
+        encode_ms, decode_ms = timed.take()
+        following = robot.next_click(target, predicted, ignore, drag)
+        yield Interaction(
+            object=sample.name,
+            label=sample.label,
+            k=k,
+            x=click.x,
+            y=click.y,
+            positive=click.positive,
+            radius=click.radius,
+            iou=metrics.iou(predicted, target, ignore),
+            boundary_iou=metrics.boundary_iou(predicted, target, ignore),
+            ms=spent,
+            encode_ms=encode_ms,
+            decode_ms=decode_ms,
+            mask=pack(predicted),
+            last=following is None or k == most,
+        )
+        click, spent = following, 0.0
 
 
-def figures(result: Result, most: int = metrics.MOST_INTERACTIONS) -> dict[str, float | int]:
-    """The numbers of a report: effort, quality and time."""
-    answer: dict[str, float | int] = {"objects": len(result.ious)}
-    for percent in (80, 85, 90, 95):
-        noc = metrics.NoC(percent / 100.0, most)
-        for ious in result.ious.values():
-            noc.update(ious)
-        answer[f"noc{percent}"] = noc.compute()
-        if percent in (85, 90):
-            answer[f"nof{percent}"] = noc.failures
-    for k in (1, 2, 3, 5, 10):
-        mean = metrics.MeanIoU(k)
-        for ious in result.ious.values():
-            mean.update(ious)
-        answer[f"miou{k}"] = mean.compute()
-    times = {
-        "first_mask": result.first_mask,
-        "click": result.clicks,
-        "encode": result.encodings,
-        "decode": result.decodings,
-    }
-    for name, values in times.items():
-        for percent in (50, 95):
-            # A run whose every object is done after one interaction has no further click to time.
-            answer[f"{name}_ms_p{percent}"] = float(np.percentile(values, percent)) if values else 0.0
-    return answer
+def pack(mask: NDArray[np.bool_]) -> str:
+    """``(H, W)`` bool to COCO's compressed run lengths."""
+    return str(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"].decode("ascii"))
 
 
-def validator(data: str, limit: int) -> Callable[[Any], dict[str, float]]:
-    """A function from a network to a few figures on ``limit`` objects of a data set, spread evenly."""
-    from saywhere.models.runner import TorchRunner
-
-    samples = load_dataset(data)
-    samples = samples[:: max(len(samples) // limit, 1)][:limit]
-
-    def validate(model: Any) -> dict[str, float]:
-        measured = figures(run(TorchRunner(model, "training"), samples, Settings()))
-        return {name: measured[name] for name in ("noc85", "noc90", "miou1", "miou3", "miou5")}
-
-    return validate
+def unpack(counts: str, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Run lengths of a mask of (height, width) back to ``(H, W)`` bool."""
+    return np.asarray(coco_mask.decode({"size": list(size), "counts": counts.encode("ascii")}), np.bool_)
