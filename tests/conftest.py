@@ -88,3 +88,10 @@ def coco(tmp_path: Path) -> Path:
     categories = [{"id": 1, "name": "card"}]
     path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
     return path
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of data sets, empty."""
+    monkeypatch.setenv("SAYWHERE_DATA", str(tmp_path))
+    return tmp_path

@@ -36,8 +36,10 @@ def findings() -> Iterator[tuple[str, str]]:
         yield "weights", f"{name}: {path} ({path.stat().st_size / 1e6:.1f} MB)"
     root = data_root()
     yield "SAYWHERE_DATA", f"{root}" if root else "not set: data sets are found under the folder that it names"
-    for name, (place, _) in DATASETS.items():
+    missing = []
+    for known in DATASETS.values():
         try:
-            yield "data", f"{name}: {locate(place)}"
+            yield "data", f"{known.name}: {locate(*known.places)}"
         except SaywhereError:
-            yield "data", f"{name}: not on this machine"
+            missing.append(known.name)
+    yield "data", f"not on this machine: {', '.join(missing) or 'none'}; saywhere data says where they are obtained"

@@ -16,6 +16,7 @@ from saywhere.errors import SaywhereError
 
 Photo = NDArray[np.uint8]
 ORIENTATION = 0x0112
+SIDEWAYS = {5, 6, 7, 8}  # orientations whose width is the upright photograph's height
 MOST_PIXELS = 178_956_970  # as Pillow draws the line: 12,000 x 9,000 passes, a decompression bomb does not
 
 
@@ -49,6 +50,20 @@ def read_image(source: str | Path | Image.Image | NDArray[Any]) -> Photo:
         raise
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError) as error:
         raise SaywhereError(f"photograph '{path}': not an image, or cut short ({error})") from error
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height of the photograph as :func:`read_image` gives it, from the file's header alone.
+
+    Raises SaywhereError when the file is missing or not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
+            return (image.height, image.width) if turned else (image.width, image.height)
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        missing = "there is no such file" if not path.exists() else f"not an image, or cut short ({error})"
+        raise SaywhereError(f"photograph '{path}': {missing}") from error
 
 
 def _too_large(what: str) -> str:

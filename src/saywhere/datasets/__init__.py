@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
 
 from saywhere.datasets.coco import read_coco
-from saywhere.datasets.grabcut import read_grabcut
+from saywhere.datasets.folders import read_grabcut
 from saywhere.datasets.sample import Sample
+from saywhere.datasets.table import DATASETS, DataSet
 from saywhere.errors import SaywhereError
 
-__all__ = ["DATASETS", "Sample", "data_root", "load_dataset", "locate", "read_coco", "read_grabcut"]
-
-DATASETS: Final[Mapping[str, tuple[str, Callable[[Path], list[Sample]]]]] = {
-    "grabcut": ("grabcut", read_grabcut),
-    "leeds-butterfly": ("leeds-butterfly/instances.json", read_coco),
-    "photos-7k:train": ("photos-7k/train.json", read_coco),
-    "photos-7k:val": ("photos-7k/val.json", read_coco),
-}
+__all__ = ["DATASETS", "DataSet", "Sample", "data_root", "load_dataset", "locate", "read_coco", "read_grabcut"]
 
 
 def data_root() -> Path | None:
@@ -28,15 +20,19 @@ def data_root() -> Path | None:
     return Path(root) if root else None
 
 
-def locate(name: str | Path) -> Path:
-    """A file or folder as given, or else under :func:`data_root`; SaywhereError when it is in neither place."""
-    path = Path(name)
+def locate(*names: str | Path) -> Path:
+    """The first of some files or folders that is there, as given or else under :func:`data_root`.
+
+    Raises SaywhereError when none is in either place.
+    """
     root = data_root()
-    for candidate in (path, *([root / path] if root else [])):
-        if candidate.exists():
-            return candidate
+    for path in map(Path, names):
+        for candidate in (path, *([root / path] if root else [])):
+            if candidate.exists():
+                return candidate
     hint = f"nor under SAYWHERE_DATA={root}" if root else "and SAYWHERE_DATA, the folder of data sets, is not set"
-    raise SaywhereError(f"'{name}': not there, {hint}")
+    given = " or ".join(f"'{name}'" for name in names)
+    raise SaywhereError(f"{given}: not there, {hint}")
 
 
 def load_dataset(name: str) -> list[Sample]:
@@ -45,8 +41,8 @@ def load_dataset(name: str) -> list[Sample]:
     Raises SaywhereError when it is unknown, not on this machine or not in its layout.
     """
     if name in DATASETS:
-        place, read = DATASETS[name]
-        return read(locate(place))
+        known = DATASETS[name]
+        return known.read(locate(*known.places))
     if not name.endswith(".json"):
         raise SaywhereError(f"data '{name}': not known; give a COCO JSON file or one of {', '.join(DATASETS)}")
     return read_coco(locate(name))

@@ -23,6 +23,7 @@ class Sample:
 
     ``name`` is unique in its data set. ``target`` and ``ignore`` read ``(H, W)`` masks when called;
     ``ignore`` gives None when every pixel counts. ``group`` is the photograph's folder: the set it came from.
+    ``source`` is the file that the mask is read from, to be named when it is wrong.
     """
 
     name: str
@@ -32,3 +33,4 @@ class Sample:
     label: str | None = None
     phrase: str | None = None
     group: str = ""
+    source: Path | None = None
