@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from saywhere import guidance
 from saywhere.prompt import Prompt
 
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
@@ -43,6 +44,16 @@ class ColourRunner:
                 y, x = round(click.y), round(click.x)
                 logits[max(y - 9, 0) : y + 10, max(x - 9, 0) : x + 10] = -8.0
         return logits
+
+
+class DiscRunner(ColourRunner):
+    """A disc around each positive click: never right at once, so there is always more to say."""
+
+    name = "disc"
+
+    def decode(self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None) -> np.ndarray:
+        drawn = guidance.maps(prompt, features.shape[:2], "disk", radius=40.0)
+        return 16.0 * (drawn[0] > drawn[1]).astype(np.float32) - 8.0
 
 
 @pytest.fixture

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from rich.table import Column, Table
 
 from saywhere.errors import SaywhereError
@@ -91,7 +93,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint")] = False,
 ) -> None:
     """Train a network; can be killed at any moment and resumed."""
-    from saywhere.benchmark.evaluate import validator
+    from saywhere.benchmark.validate import validator
     from saywhere.training.loop import train as run
     from saywhere.training.recipe import read_recipe
 
@@ -104,9 +106,14 @@ def train(
 
 @app.command()
 def bench(
-    data: Annotated[str, typer.Option(help="a known data set, or a COCO JSON file beside its photographs")],
-    json_out: Annotated[Path, typer.Option("--json", help="where the figures go")],
-    model: Annotated[str | None, typer.Option(help="file, hub id or shipped name of the weights")] = None,
+    data: Annotated[list[str], typer.Option(help="a known data set, or a COCO JSON file beside its photographs")],
+    json_out: Annotated[
+        Path, typer.Option("--json", help="where the figures go; interactions go beside it, as .jsonl")
+    ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="weights (file, hub id or shipped name), a classical method, module:factory"),
+    ] = None,
     clicks: Annotated[int, typer.Option(min=1, help="interactions at most")] = 20,
     drag: Annotated[bool, typer.Option("--drag", help="the robot drags each click to the region's boundary")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="only this many objects, spread evenly")] = None,
@@ -114,19 +121,58 @@ def bench(
     zoom_size: Annotated[int, typer.Option(min=32, help="longer side of the closer look")] = Settings.zoom_size,
     zoom: Annotated[bool, typer.Option("--zoom/--no-zoom", help="look closer at the object")] = True,
     threads: Annotated[int, typer.Option(min=1, help="processor threads of the network")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, help="processes")] = 1,
+    report: Annotated[Path | None, typer.Option(help="folder of a page with table, curves and gallery")] = None,
 ) -> None:
-    """Measure weights on a data set with the robot user; writes every figure and what could change it."""
-    from saywhere.benchmark import report
+    """Measure methods on data sets with the robot user; writes every figure and what could change it.
+
+    Several --model or --data make one run each; their files are numbered.
+    """
+    from saywhere.benchmark import pages, run
 
     settings = Settings(size=size, zoom_size=zoom_size, zoom=zoom)
+    methods: list[str | None] = [*model] if model else [None]
+    tasks = [run.Task(name, place, settings, clicks, drag, limit, threads) for place in data for name in methods]
+    outs = [
+        json_out if len(tasks) == 1 else json_out.with_stem(f"{json_out.stem}-{i}") for i in range(1, len(tasks) + 1)
+    ]
+    command = shlex.join(["saywhere", *sys.argv[1:]])
+    results = []
     with Progress(console=errors, disable=not errors.is_terminal) as progress:
-        bar = progress.add_task("objects", total=None)
-        figures = report.bench(
-            model, data, settings, clicks, drag, limit, threads,
-            lambda done, total: progress.update(bar, completed=done, total=total), ["saywhere", *sys.argv[1:]],
-        )  # fmt: skip
-    report.write(json_out, figures)
-    console.print(report.table(figures))
+        for task, out in zip(tasks, outs, strict=True):
+            bar = progress.add_task(f"{task.method or 'saywhere'} on {task.data}", total=None)
+            advance = partial(_advance, progress, bar)
+            results.append(run.bench(task, out, jobs, advance, command))
+    console.print(pages.table(results))
+    if report:
+        written = pages.report_of(report, tasks, outs, results)
+        console.print(f"report → {written}", highlight=False)
+
+
+def _advance(progress: Progress, bar: TaskID, done: int, total: int) -> None:
+    progress.update(bar, completed=done, total=total)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="figures of saywhere bench --json")],
+    b: Annotated[Path, typer.Argument(help="figures of another run on the same objects")],
+) -> None:
+    """Whether B is better than A: paired differences over objects with 95 % bootstrap intervals."""
+    from saywhere.benchmark import compare as comparing
+
+    table = Table("figure", "A", "B", "B - A", "95 % interval", "")
+    for row in comparing.compare(comparing.read_figures(a), comparing.read_figures(b)):
+        verdict = "differs" if row.certain else "may be chance"
+        table.add_row(
+            row.figure,
+            f"{row.a:.3f}",
+            f"{row.b:.3f}",
+            f"{row.difference:+.3f}",
+            f"{row.low:+.3f} to {row.high:+.3f}",
+            verdict,
+        )
+    console.print(table)
 
 
 @app.command()

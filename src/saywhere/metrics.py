@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Self
 
 import cv2
@@ -117,7 +118,7 @@ def area(ious: Sequence[float], limit: int) -> float:
     filled = [*ious[:limit], *[ious[-1]] * (limit - len(ious))]
     if limit == 1:
         return filled[0]
-    return math.fsum((a + b) / 2.0 for a, b in zip(filled, filled[1:], strict=False)) / (limit - 1)
+    return math.fsum((a + b) / 2.0 for a, b in pairwise(filled)) / (limit - 1)
 
 
 def by_class(values: Mapping[str, float], labels: Mapping[str, str | None]) -> dict[str, float]:

@@ -26,8 +26,12 @@ def mask_image(mask: Mask) -> NDArray[np.uint8]:
 
 
 def overlay(photo: Photo, mask: Mask, prompt: Prompt) -> Photo:
+    """The photograph with an answer and its prompt; see :func:`draw`."""
+    return draw(photo, mask.array, prompt)
+
+
+def draw(photo: Photo, inside: NDArray[np.bool_], prompt: Prompt) -> Photo:
     """The photograph dimmed off the object, its contour, and the clicks: green on it, red off it, circles for drags."""
-    inside = mask.array
     drawn = np.asarray(cv2.convertScaleAbs(photo, alpha=0.35), np.uint8)
     tinted = cv2.add(cv2.convertScaleAbs(photo, alpha=0.75), np.array([*(c // 4 for c in OBJECT), 0], np.float64))
     np.copyto(drawn, tinted, where=inside[:, :, None])

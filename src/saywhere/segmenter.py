@@ -42,7 +42,8 @@ class Settings:
     """How a Segmenter looks. All of it is printed by the benchmark.
 
     ``size`` and ``zoom_size`` are the longer side, in pixels, at which the whole photograph and the zoomed
-    view are encoded; ``zoom_margin`` is the view's side over the object's; ``threshold`` cuts the probability.
+    view are encoded; ``zoom_margin`` is the view's side over the object's; ``threshold`` cuts the probability;
+    ``enlarge`` says whether a photograph smaller than ``size`` is enlarged to it.
     """
 
     size: int = 384
@@ -50,6 +51,7 @@ class Settings:
     zoom_size: int = 384
     zoom_margin: float = 1.4
     threshold: float = 0.5
+    enlarge: bool = True
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,9 @@ class Segmenter:
         Raises SaywhereError, and keeps the photograph it had, when this one cannot be read.
         """
         pixels = read_image(photo)
-        scene = Scene(self.runner, pixels, self.settings.size)
+        longer_side = max(pixels.shape[:2])
+        size = self.settings.size if self.settings.enlarge else min(self.settings.size, longer_side)
+        scene = Scene(self.runner, pixels, size)
         scene.features(scene.whole)
         self._scene = scene
         self.reset()

@@ -28,13 +28,12 @@ class Journal:
         Raises SaywhereError when it was made under other conditions or cannot be written.
         """
         self.path = path
-        self.records: dict[str, list[Interaction]] = {}
         known = _lines(path)
         wanted = json.loads(json.dumps(conditions))
         if known and known[0].get("conditions") != wanted:
-            changed = sorted(
-                key for key in wanted if (known[0].get("conditions") or {}).get(key) != wanted[key]
-            ) or ["its format"]
+            changed = sorted(key for key in wanted if (known[0].get("conditions") or {}).get(key) != wanted[key]) or [
+                "its format"
+            ]
             raise SaywhereError(
                 f"'{path}': holds a run that differs in {', '.join(changed)}; move it away or choose another --json"
             )
@@ -48,9 +47,7 @@ class Journal:
             self._write(b"\n")
         else:
             self._write(json.dumps({"conditions": wanted}).encode() + b"\n")
-        for line in known[1:]:
-            if line.keys() == NAMES:
-                self._remember(Interaction(**line))
+        self.records = _records(known)
 
     def append(self, interaction: Interaction) -> None:
         """Keep an interaction: on return it outlives this process.
@@ -58,19 +55,13 @@ class Journal:
         Raises SaywhereError when the disk refuses; what was kept before stays.
         """
         self._write(json.dumps(asdict(interaction)).encode() + b"\n")
-        self._remember(interaction)
+        _remember(self.records, interaction)
 
     def finished(self, name: str) -> bool:
         return name in self.records and self.records[name][-1].last
 
     def close(self) -> None:
         os.close(self._file)
-
-    def _remember(self, interaction: Interaction) -> None:
-        so_far = self.records.setdefault(interaction.object, [])
-        # One that was in flight when a run was killed may come twice, or out of order after a torn line.
-        if interaction.k == len(so_far) + 1:
-            so_far.append(interaction)
 
     def _write(self, line: bytes) -> None:
         try:
@@ -95,3 +86,26 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         if isinstance(value, dict):
             found.append(value)
     return found
+
+
+def read_records(path: Path) -> dict[str, list[Interaction]]:
+    """The interactions of a journal, by object and in order; SaywhereError when there is no journal."""
+    known = _lines(path)
+    if not known:
+        raise SaywhereError(f"'{path}': no interactions there; it is what saywhere bench writes beside its --json")
+    return _records(known)
+
+
+def _records(lines: list[dict[str, Any]]) -> dict[str, list[Interaction]]:
+    records: dict[str, list[Interaction]] = {}
+    for line in lines:
+        if line.keys() == NAMES:
+            _remember(records, Interaction(**line))
+    return records
+
+
+def _remember(records: dict[str, list[Interaction]], interaction: Interaction) -> None:
+    so_far = records.setdefault(interaction.object, [])
+    # One that was in flight when a run was killed may come twice, or after a line that was torn.
+    if interaction.k == len(so_far) + 1:
+        so_far.append(interaction)

@@ -1,0 +1,51 @@
+"""What can be measured, by name: weights, a classical method, or a runner of one's own."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+
+from saywhere.errors import SaywhereError
+from saywhere.loading import load_runner
+from saywhere.segmenter import Runner, Settings
+
+
+def find_method(name: str | None, settings: Settings) -> tuple[Runner, Settings]:
+    """The runner behind a name, and the settings that it is measured with.
+
+    ``name`` is None or weights (see :func:`saywhere.loading.find_weights`), a classical method, or
+    ``module:factory``, a function that returns a :class:`saywhere.segmenter.Runner`. A classical method never looks
+    closer: it has no features to keep, and its answer is as sharp as its picture.
+    """
+    if name is not None and ":" in name:
+        return own_method(name), settings
+    if name is not None and name in classical_names():
+        from saywhere.classical import CLASSICAL, SETTINGS
+
+        return CLASSICAL[name](), replace(SETTINGS, threshold=settings.threshold)
+    return load_runner(name), settings
+
+
+def classical_names() -> tuple[str, ...]:
+    """Names of the classical methods; none when their libraries are not installed."""
+    try:
+        from saywhere.classical import CLASSICAL
+    except ImportError:
+        return ()
+    return tuple(CLASSICAL)
+
+
+def own_method(name: str) -> Runner:
+    """The runner that ``module:factory`` makes; SaywhereError when there is none."""
+    module, _, factory = name.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), factory)()
+    except (ImportError, AttributeError) as error:
+        raise SaywhereError(
+            f"method '{name}': {error}; give module:factory of something that can be imported"
+        ) from error
+    lacking = [part for part in ("name", "digest", "phrases", "encode", "decode") if not hasattr(made, part)]
+    if lacking:
+        raise SaywhereError(f"method '{name}': what it makes lacks {', '.join(lacking)}; see saywhere.segmenter.Runner")
+    runner: Runner = made
+    return runner

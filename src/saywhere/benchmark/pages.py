@@ -1,0 +1,164 @@
+"""One page that shows runs side by side: table, curves, bars, gallery, commands. No file but itself is needed."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.table import Table
+
+from saywhere import metrics
+from saywhere.benchmark.evaluate import Interaction, unpack
+from saywhere.benchmark.figures import Records, ious_of, per_object
+from saywhere.benchmark.journal import read_records
+from saywhere.benchmark.run import Task, journal_path
+from saywhere.datasets import Sample, load_dataset
+from saywhere.files import write_atomically
+from saywhere.images import Photo, read_image
+from saywhere.prompt import Prompt
+from saywhere.render import draw
+
+SHOWN = 6  # objects in each row of the gallery
+SIDE = 320  # pixels of a gallery picture's longer side
+COLUMNS = {
+    "model": "{}", "data": "{}", "interaction": "{}", "objects": "{}", "noc85": "{:.2f}", "noc90": "{:.2f}",
+    "nof90": "{}", "miou1": "{:.3f}", "miou3": "{:.3f}", "miou5": "{:.3f}", "auc": "{:.3f}", "boundary_iou1": "{:.3f}",
+    "first_mask_ms_p50": "{:.0f}", "click_ms_p50": "{:.0f}", "click_ms_p95": "{:.0f}",
+}  # fmt: skip
+CONDITIONS = ("size", "zoom", "zoom_size", "zoom_margin", "threshold", "flip", "phrase", "most_interactions", "threads",
+              "device", "weights")  # fmt: skip
+
+
+def table(runs: Sequence[dict[str, Any]]) -> Table:
+    """The figures a person looks at first, for the terminal."""
+    shown = Table(*COLUMNS)
+    for run in runs:
+        shown.add_row(*cells(run))
+    return shown
+
+
+def cells(run: dict[str, Any]) -> list[str]:
+    return [form.format(run[name]) for name, form in COLUMNS.items()]
+
+
+def write_report(
+    folder: Path, runs: Sequence[dict[str, Any]], records: Sequence[Records], samples: Sequence[Sequence[Sample]]
+) -> Path:
+    """``folder/index.html`` for runs, their interactions and their objects, in the same order."""
+    from jinja2 import Environment
+
+    template = Environment(autoescape=True).from_string(files(__package__).joinpath("report.html").read_text())
+    page = template.render(
+        columns=list(COLUMNS),
+        rows=[cells(run) for run in runs],
+        conditions=[(run["model"], run["data"], {name: run[name] for name in CONDITIONS}) for run in runs],
+        curves=curves(runs, records),
+        bars=bars(runs, records),
+        galleries=[
+            (run["model"], run["data"], gallery(found, some))
+            for run, found, some in zip(runs, records, samples, strict=True)
+        ],
+        commands=sorted({run["command"] for run in runs}),
+        surroundings=json.dumps(
+            [{k: run[k] for k in ("machine", "versions", "jobs", "peak_memory_mb")} for run in runs], indent=1
+        ),
+    )
+    write_atomically(folder / "index.html", page.encode())
+    return folder / "index.html"
+
+
+def curves(runs: Sequence[dict[str, Any]], records: Sequence[Records]) -> str:
+    """Mean IoU against interactions, one panel a data set."""
+    import matplotlib.pyplot as plt
+
+    datasets = sorted({run["data"] for run in runs})
+    figure, axes = plt.subplots(1, len(datasets), figsize=(5.5 * len(datasets), 3.8), squeeze=False)
+    for panel, data in zip(axes[0], datasets, strict=True):
+        for run, found in zip(runs, records, strict=True):
+            if run["data"] == data:
+                steps = range(1, run["most_interactions"] + 1)
+                ious = ious_of(found).values()
+                means = [float(np.mean([some[min(k, len(some)) - 1] for some in ious])) for k in steps]
+                panel.plot(steps, means, marker=".", label=f"{run['model']} ({run['interaction']})")
+        panel.set(title=data, xlabel="interactions", ylabel="mean IoU", ylim=(0, 1))
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=8)
+    return as_svg(figure)
+
+
+def bars(runs: Sequence[dict[str, Any]], records: Sequence[Records]) -> str:
+    """NoC@85 and @90 with 95 % bootstrap intervals over objects."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(8, 0.6 + 0.55 * len(runs)))
+    for offset, (name, colour) in enumerate((("noc85", "tab:blue"), ("noc90", "tab:orange"))):
+        means, errors = [], []
+        for run, found in zip(runs, records, strict=True):
+            metric = per_object(run["most_interactions"])[name]
+            for key, ious in ious_of(found).items():
+                metric.update(key, ious)
+            low, high = metrics.interval([metric.values[key] for key in sorted(metric.values)])
+            means.append(metric.compute())
+            errors.append((means[-1] - low, high - means[-1]))
+        places = np.arange(len(runs)) + 0.38 * offset
+        axis.barh(places, means, 0.36, xerr=np.array(errors).T, color=colour, capsize=3, label=f"NoC@{name[3:]}")
+    axis.set_yticks(
+        np.arange(len(runs)) + 0.19, [f"{r['model']}, {r['data']} ({r['interaction']})" for r in runs], fontsize=8
+    )
+    axis.invert_yaxis()
+    axis.set_xlabel("interactions, 95 % interval over objects")
+    axis.legend(fontsize=8)
+    return as_svg(figure)
+
+
+def as_svg(figure: Any) -> str:
+    import matplotlib.pyplot as plt
+
+    buffer = io.StringIO()
+    figure.tight_layout()
+    figure.savefig(buffer, format="svg")
+    plt.close(figure)
+    return buffer.getvalue()[buffer.getvalue().index("<svg") :]
+
+
+def gallery(records: Records, samples: Sequence[Sample]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The worst and the median objects by their mean IoU over all interactions: (heading, [(caption, picture)])."""
+    ranked = sorted(records, key=lambda name: (np.mean([i.iou for i in records[name]]), name))
+    middle = max(len(ranked) // 2 - SHOWN // 2, 0)
+    by_name = {sample.name: sample for sample in samples}
+    return [
+        (heading, [(caption(records[name]), picture(by_name[name], records[name])) for name in some])
+        for heading, some in (("worst", ranked[:SHOWN]), ("median", ranked[middle : middle + SHOWN]))
+    ]
+
+
+def caption(some: Sequence[Interaction]) -> str:
+    last = some[-1]
+    label = f" {last.label}" if last.label else ""
+    return f"{last.object}{label}: IoU {some[0].iou:.2f} after 1, {last.iou:.2f} after {last.k}"
+
+
+def picture(sample: Sample, some: Sequence[Interaction]) -> str:
+    """The answer after up to three interactions, with its clicks, as a data URL."""
+    photo: Photo = read_image(sample.photo)
+    shown = some[min(len(some), 3) - 1]
+    mask = unpack(shown.mask, (photo.shape[0], photo.shape[1]))
+    drawn = draw(photo, mask, Prompt(tuple(i.click for i in some[: shown.k])))
+    scale = SIDE / max(drawn.shape[:2])
+    small = cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    _, packed = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+    return f"data:image/jpeg;base64,{base64.b64encode(packed.tobytes()).decode()}"
+
+
+def report_of(folder: Path, tasks: Sequence[Task], outs: Sequence[Path], results: Sequence[dict[str, Any]]) -> Path:
+    """A report from what runs left on disk; the networks are not needed again."""
+    records = [read_records(journal_path(out)) for out in outs]
+    samples = [load_dataset(task.data) for task in tasks]
+    return write_report(folder, results, records, samples)
