@@ -42,7 +42,8 @@ class Settings:
     """How a Segmenter looks. All of it is printed by the benchmark.
 
     ``size`` and ``zoom_size`` are the longer side, in pixels, at which the whole photograph and the zoomed
-    view are encoded; ``zoom_margin`` is the view's side over the object's; ``threshold`` cuts the probability;
+    view are encoded; ``zoom_margin`` is the view's side over the object's; ``looks`` is how often one answer may
+    move the view, when the object turns out smaller or larger than it looked; ``threshold`` cuts the probability;
     ``enlarge`` says whether a photograph smaller than ``size`` is enlarged to it.
     """
 
@@ -50,6 +51,7 @@ class Settings:
     zoom: bool = True
     zoom_size: int = 384
     zoom_margin: float = 1.4
+    looks: int = 2
     threshold: float = 0.5
     enlarge: bool = True
 
@@ -213,15 +215,15 @@ class Segmenter:
     def _answer(self, prompt: Prompt, previous: Mask | None) -> Mask:
         whole = self.scene.whole
         if previous is None:
-            previous = self._decode(whole, prompt, None)
-        elif not self.settings.zoom:
-            return self._decode(whole, prompt, previous)
-        if not self.settings.zoom:
-            return previous
-        view = self._closer(prompt, previous)
-        if view == whole and previous.view == whole and self.mask is None:
-            return previous
-        return self._decode(view, prompt, previous)
+            mask, answered = self._decode(whole, prompt, None), True
+        else:
+            mask, answered = previous, False
+        for _ in range(self.settings.looks):
+            view = self._closer(prompt, mask) if self.settings.zoom else whole
+            if answered and view == mask.view:
+                break
+            mask, answered = self._decode(view, prompt, mask), True
+        return mask
 
     def _decode(self, view: View, prompt: Prompt, previous: Mask | None) -> Mask:
         past = None if previous is None else sigmoid(previous.view.resample(previous.logits, view, NOTHING))
