@@ -168,6 +168,16 @@ class TestPredict:
         assert previous.max() > 0.9  # in the view that the given mask asks for
         assert metrics.iou(segmenter.predict([[300, 200]], [1], mask_input=logits)[0][0], masks[0]) > 0.98
 
+    @pytest.mark.parametrize(("looks", "whole"), [(1, False), (2, True)])
+    def test_an_object_that_outgrows_its_view_is_looked_at_again(
+        self, runner: ColourRunner, photo: np.ndarray, looks: int, whole: bool
+    ) -> None:
+        segmenter = Segmenter(runner, Settings(looks=looks)).set_image(photo)
+        few = np.full((1, 256, 256), -8.0, np.float32)
+        few[0, 71:90, 111:130] = 8.0  # 47 pixels of the photograph around the centre of the disc, which has 81
+        masks, _, _ = segmenter.predict([[300, 200]], [1], mask_input=few)
+        assert (metrics.iou(masks[0], disc(480, 640, 300, 200, 40)) > 0.97) == whole
+
     def test_bad_input_is_named(self, segmenter: Segmenter) -> None:
         for bad, words in (
             ({"point_coords": [[1, 2]], "point_labels": [1, 0]}, "point_labels"),

@@ -233,20 +233,22 @@ class Segmenter:
     def _closer(self, prompt: Prompt, mask: Mask) -> View:
         """The view in which the object and its positive clicks fill most of the picture.
 
-        The present view stays as long as it holds them with some room, and not too much, around.
+        The present view stays as long as it holds them with some room, and not too much, around. An object that
+        runs off it gets twice the room: how far it goes cannot be seen yet.
         """
+        scene, margin = self.scene, self.settings.zoom_margin
         found = mask.view.box_of(mask.logits > 0)
         if found is None:
-            return self.scene.whole
+            return scene.whole
         box = _around(found, [c for c in prompt.clicks if c.positive])
-        margin = self.settings.zoom_margin
-        wanted = View.of(_expand(box, margin), self.scene.size, self.settings.zoom_size)
-        if mask.view != self.scene.whole:
-            roomy = View.of(_expand(box, 1.0 + (margin - 1.0) / 4.0), self.scene.size, self.settings.zoom_size)
-            if _holds(mask.view, roomy) and mask.view.longer_side < 1.5 * wanted.longer_side:
+        room = 2.0 * (margin - 1.0) if mask.view != scene.whole and mask.view.cuts(found, scene.size) else margin - 1.0
+        wanted = View.of(_expand(box, 1.0 + room), scene.size, self.settings.zoom_size)
+        if mask.view != scene.whole:
+            roomy = View.of(_expand(box, 1.0 + (margin - 1.0) / 4.0), scene.size, self.settings.zoom_size)
+            if mask.view.holds(roomy) and mask.view.longer_side < 1.5 * wanted.longer_side:
                 return mask.view
-        gain = self.scene.whole.longer_side / wanted.longer_side
-        return wanted if gain > 1.1 or self.settings.zoom_size > self.settings.size else self.scene.whole
+        gain = scene.whole.longer_side / wanted.longer_side
+        return wanted if gain > 1.1 or self.settings.zoom_size > self.settings.size else scene.whole
 
     # The SAM way
 
@@ -316,12 +318,3 @@ def _expand(box: Box, factor: float) -> Box:
     """Wider on all sides by the same length, so that a thin object keeps surroundings too."""
     grow = (factor - 1.0) * max(box[2] - box[0], box[3] - box[1]) / 2.0
     return box[0] - grow, box[1] - grow, box[2] + grow, box[3] + grow
-
-
-def _holds(outer: View, inner: View) -> bool:
-    return (
-        outer.left <= inner.left
-        and outer.top <= inner.top
-        and outer.right >= inner.right
-        and outer.bottom >= inner.bottom
-    )

@@ -48,6 +48,25 @@ class View:
     def _scales(self) -> tuple[float, float]:
         return self.width / (self.right - self.left), self.height / (self.bottom - self.top)
 
+    def holds(self, other: View) -> bool:
+        """Whether all that the other view shows is in this one."""
+        return (
+            self.left <= other.left
+            and self.top <= other.top
+            and self.right >= other.right
+            and self.bottom >= other.bottom
+        )
+
+    def cuts(self, box: Box, photo: tuple[int, int]) -> bool:
+        """Whether a box ends at a side of the view that is not the photograph's own, of (height, width)."""
+        edge = 2.0 * (self.right - self.left) / self.width
+        return (
+            (self.left > 0 and box[0] < self.left + edge)
+            or (self.top > 0 and box[1] < self.top + edge)
+            or (self.right < photo[1] and box[2] > self.right - edge)
+            or (self.bottom < photo[0] and box[3] > self.bottom - edge)
+        )
+
     def look(self, photo: Photo) -> Photo:
         """The view's pixels ``(height, width, 3)``."""
         part = photo[self.top : self.bottom, self.left : self.right]
