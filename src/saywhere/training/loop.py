@@ -13,7 +13,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,10 +31,11 @@ from saywhere.models import build
 from saywhere.models.base import InteractiveModel
 from saywhere.models.store import fill, read_tensors, save_model, write_tensors
 from saywhere.training import losses
-from saywhere.training.crops import Batch, Crops, collate, correct
+from saywhere.training.crops import Batch, Crop, Crops, collate, correct
 from saywhere.training.recipe import Recipe
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.safetensors", "weights.safetensors", "log.jsonl"
+LOG_STEPS = 50
 Tensors = tuple[Tensor, ...] | list[Tensor]
 Validate = Callable[[nn.Module], dict[str, float]]
 
@@ -53,12 +53,6 @@ class Onward(Sampler[int]):
             number += self.world
 
 
-@dataclass
-class State:
-    step: int = 0
-    seconds: float = 0.0
-
-
 def precision_for(device: torch.device, wish: str) -> Literal["32-true", "bf16-mixed"]:
     """Lightning's name of the precision: bfloat16 where the device computes in it, else float32."""
     if wish == "auto":
@@ -67,6 +61,101 @@ def precision_for(device: torch.device, wish: str) -> Literal["32-true", "bf16-m
         else:
             wish = "bf16" if torch.cpu._is_avx512_bf16_supported() else "32"
     return "bf16-mixed" if wish == "bf16" else "32-true"
+
+
+class Learner:
+    """A network, its average and its optimiser: what a step changes and a checkpoint keeps."""
+
+    def __init__(self, recipe: Recipe, fabric: Fabric) -> None:
+        self.recipe, self.fabric = recipe, fabric
+        self.step, self.seconds = 0, 0.0
+        self.model = prepare(recipe)
+        self.average = AveragedModel(self.model, multi_avg_fn=moving_average(recipe.optimiser.ema), use_buffers=True)
+        self.average.to(fabric.device)
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameter_groups(recipe.optimiser.encoder_scale),
+            lr=recipe.optimiser.lr,
+            weight_decay=recipe.optimiser.weight_decay,
+        )
+
+    def ready(self) -> None:
+        """Hand network and optimiser to Fabric; after a checkpoint was loaded, if one is."""
+        if self.fabric.device.type == "cpu":
+            self.model.to(memory_format=torch.channels_last)
+        self.network, self.wrapped = self.fabric.setup(self.model, self.optimiser)
+        self.network.mark_forward_method("encode")
+        self.network.mark_forward_method("decode")
+
+    def learn(self, crops: Batch, done: float) -> float:
+        """One step on a batch when ``done`` (0 to 1) of the run is over; returns the loss."""
+        rate = learning_rate(self.recipe, self.step, done)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group.get("lr_scale", 1.0)
+        self.network.train()
+        loss = rounds_loss(self.network, crops, self.recipe, self.fabric.device)
+        self.fabric.backward(loss)
+        self.fabric.clip_gradients(self.network, self.wrapped, max_norm=self.recipe.optimiser.clip)
+        self.wrapped.step()
+        self.wrapped.zero_grad(set_to_none=True)
+        self.average.update_parameters(self.model)
+        self.step += 1
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise SaywhereError(f"loss is {value} at step {self.step}: lower the recipe's optimiser.lr")
+        return value
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for index, values in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{k}": v for k, v in values.items()}
+        tensors["random"] = torch.get_rng_state()
+        # Tensors that share memory cannot be saved as they are.
+        write_tensors(path, {k: v.clone() for k, v in tensors.items()}, {"step": self.step, "seconds": self.seconds})
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint; SaywhereError when it is damaged or of another network."""
+        tensors, facts = read_tensors(path, "checkpoint")
+        groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimiser": {}}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind in groups:
+                groups[kind][rest] = tensor
+        fill(self.model, groups["model"], path)
+        fill(self.average, groups["average"], path)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in groups["optimiser"].items():
+            index, _, key = name.partition(".")
+            moments.setdefault(int(index), {})[key] = tensor
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+        torch.set_rng_state(tensors["random"])
+        self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
+
+    def export(self, path: Path, figures: dict[str, float]) -> None:
+        """Write the averaged weights with all that they came from."""
+        recipe = self.recipe
+        facts = {
+            "recipe": recipe.model_dump(mode="json"),
+            "data": [data.path for data in recipe.data],
+            "step": self.step,
+            "seconds": round(self.seconds),
+            "figures": figures,
+        }
+        save_model(path, self.average.module, recipe.model.name, recipe.model.options, facts)
+
+
+class Every:
+    """True once in so many minutes."""
+
+    def __init__(self, minutes: float) -> None:
+        self.seconds, self.last = 60.0 * minutes, time.monotonic()
+
+    def due(self) -> bool:
+        if time.monotonic() - self.last < self.seconds:
+            return False
+        self.last = time.monotonic()
+        return True
 
 
 def train(
@@ -84,44 +173,85 @@ def train(
     """
     console = console or Console()
     checkpoint = out / CHECKPOINT
-    if checkpoint.exists() and not resume:
-        raise SaywhereError(f"run '{out}': holds a checkpoint; add --resume to go on, or choose another --out")
-    if resume and not checkpoint.exists():
-        raise SaywhereError(f"run '{out}': has no {CHECKPOINT} to resume from; leave --resume out to start")
+    refuse(recipe, checkpoint, resume)
+    fabric = launch(recipe)
+    torch.manual_seed(recipe.seed + fabric.global_rank)
+    learner = Learner(recipe, fabric)
+    if resume:
+        learner.load(checkpoint)
+    learner.ready()
+    crops = loader(recipe, learner.step, fabric)
+    told = f"training on {fabric.world_size} x {fabric.device.type} in {precision_for(fabric.device, recipe.precision)}"
+    console.print(f"{told}, into {out}", highlight=False)
+    out.mkdir(parents=True, exist_ok=True)
 
+    started = time.monotonic() - learner.seconds
+    save_due = Every(recipe.checkpoint_minutes)
+    validation_due = Every(recipe.validation.every_minutes if recipe.validation else math.inf)
+    recent: list[float] = []
+    with progress_bar(console, fabric.is_global_zero) as progress:
+        bar = progress.add_task("training", total=1.0, facts="")
+        for batch in crops:
+            learner.seconds = time.monotonic() - started
+            done = learner.step / recipe.steps if time_limit is None else learner.seconds / time_limit
+            if done >= 1.0:
+                break
+            recent.append(learner.learn(batch, done))
+            progress.update(bar, completed=min(done, 1.0))
+            if not fabric.is_global_zero:
+                continue
+            if learner.step % LOG_STEPS == 0:
+                mean, recent = sum(recent) / len(recent), []
+                log(out, learner, loss=round(mean, 5), lr=learning_rate(recipe, learner.step, done))
+                speed = learner.step * recipe.batch / max(learner.seconds, 1e-9)
+                progress.update(bar, facts=f"step {learner.step} loss {mean:.4f} {speed:.1f} crops/s")
+            if save_due.due():
+                learner.save(checkpoint)
+            if validate and validation_due.due():
+                figures = validate(learner.average.module)
+                log(out, learner, **figures)
+                progress.console.print(f"step {learner.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+
+    if fabric.is_global_zero:
+        learner.save(checkpoint)
+        figures = validate(learner.average.module) if validate else {}
+        learner.export(out / WEIGHTS, figures)
+        log(out, learner, **figures)
+    return out / WEIGHTS
+
+
+def refuse(recipe: Recipe, checkpoint: Path, resume: bool) -> None:
+    """Say what is wrong with a run before anything is made or started."""
+    if checkpoint.exists() and not resume:
+        raise SaywhereError(f"run '{checkpoint.parent}': holds a checkpoint; add --resume, or choose another --out")
+    if resume and not checkpoint.exists():
+        raise SaywhereError(f"run '{checkpoint.parent}': has no {CHECKPOINT} to resume; leave --resume out")
     for name in (*(data.path for data in recipe.data), recipe.model.pretrained, recipe.model.weights):
         if name is not None:
             locate(name)
 
+
+def launch(recipe: Recipe) -> Fabric:
+    """Lightning Fabric on all GPUs that there are, else on the processor."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    precision = precision_for(device, recipe.precision)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    fabric = Fabric(accelerator=device.type, devices="auto" if device.type == "cuda" else 1, precision=precision)
-    fabric.launch()
-    torch.manual_seed(recipe.seed + fabric.global_rank)
-    model = prepare(recipe)
-    average = AveragedModel(model, multi_avg_fn=moving_average(recipe.optimiser.ema), use_buffers=True)
-    average.to(fabric.device)
-    optimiser = torch.optim.AdamW(
-        model.parameter_groups(recipe.optimiser.encoder_scale),
-        lr=recipe.optimiser.lr,
-        weight_decay=recipe.optimiser.weight_decay,
+    fabric = Fabric(
+        accelerator=device.type,
+        devices="auto" if device.type == "cuda" else 1,
+        precision=precision_for(device, recipe.precision),
     )
-    state = State()
-    if resume:
-        state = load_checkpoint(checkpoint, model, average, optimiser)
-    if device.type == "cpu":
-        model.to(memory_format=torch.channels_last)
-    network, wrapped = fabric.setup(model, optimiser)
-    network.mark_forward_method("encode")
-    network.mark_forward_method("decode")
+    fabric.launch()
     if recipe.batch % fabric.world_size:
         raise SaywhereError(f"recipe batch {recipe.batch}: not a multiple of the {fabric.world_size} processes")
-    batch = recipe.batch // fabric.world_size
-    loader = DataLoader(
+    return fabric
+
+
+def loader(recipe: Recipe, step: int, fabric: Fabric) -> DataLoader[Crop]:
+    """Batches from a step on, for ever; each process gets its share of every batch."""
+    return DataLoader(
         Crops(recipe),
-        batch_size=batch,
-        sampler=Onward(state.step * recipe.batch, fabric.global_rank, fabric.world_size),
+        batch_size=recipe.batch // fabric.world_size,
+        sampler=Onward(step * recipe.batch, fabric.global_rank, fabric.world_size),
         num_workers=recipe.workers,
         collate_fn=collate,
         prefetch_factor=4 if recipe.workers else None,
@@ -129,11 +259,9 @@ def train(
         generator=torch.Generator(),
     )
 
-    console.print(f"training on {fabric.world_size} x {device.type} in {precision}, into {out}", highlight=False)
-    out.mkdir(parents=True, exist_ok=True)
-    started, saved, validated = time.monotonic() - state.seconds, time.monotonic(), time.monotonic()
-    recent: list[float] = []
-    with Progress(
+
+def progress_bar(console: Console, shown: bool) -> Progress:
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>5.1f} %"),
@@ -141,64 +269,8 @@ def train(
         TimeRemainingColumn(),
         TextColumn("{task.fields[facts]}"),
         console=console,
-        disable=not fabric.is_global_zero,
-    ) as progress:
-        bar = progress.add_task("training", total=1.0, facts="")
-        for crops in loader:
-            state.seconds = time.monotonic() - started
-            done = state.step / recipe.steps if time_limit is None else state.seconds / time_limit
-            if done >= 1.0:
-                break
-            rate = learning_rate(recipe, state.step, done)
-            for group in optimiser.param_groups:
-                group["lr"] = rate * group.get("lr_scale", 1.0)
-            network.train()
-            loss = rounds_loss(network, crops, recipe, fabric.device)
-            fabric.backward(loss)
-            fabric.clip_gradients(network, wrapped, max_norm=recipe.optimiser.clip)
-            wrapped.step()
-            wrapped.zero_grad(set_to_none=True)
-            average.update_parameters(model)
-            state.step += 1
-            recent.append(float(loss.detach()))
-            if not math.isfinite(recent[-1]):
-                raise SaywhereError(f"loss is {recent[-1]} at step {state.step}: lower the recipe's optimiser.lr")
-
-            if state.step % 50 == 0 and fabric.is_global_zero:
-                mean, recent = sum(recent) / len(recent), []
-                speed = state.step * recipe.batch / max(state.seconds, 1e-9)
-                log(out, step=state.step, seconds=round(state.seconds, 1), loss=round(mean, 5), lr=rate)
-                progress.update(bar, facts=f"step {state.step} loss {mean:.4f} {speed:.1f} crops/s")
-            progress.update(bar, completed=min(done, 1.0))
-            if time.monotonic() - saved > 60 * recipe.checkpoint_minutes and fabric.is_global_zero:
-                save_checkpoint(checkpoint, model, average, optimiser, state)
-                saved = time.monotonic()
-            due = recipe.validation and time.monotonic() - validated > 60 * recipe.validation.every_minutes
-            if validate and due and fabric.is_global_zero:
-                figures = validate(average.module)
-                log(out, step=state.step, seconds=round(state.seconds, 1), **figures)
-                progress.console.print(f"step {state.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
-                validated = time.monotonic()
-
-        figures = validate(average.module) if validate and fabric.is_global_zero else {}
-        if fabric.is_global_zero:
-            save_checkpoint(checkpoint, model, average, optimiser, state)
-            save_model(
-                out / WEIGHTS,
-                average.module,
-                recipe.model.name,
-                recipe.model.options,
-                {
-                    "recipe": recipe.model_dump(mode="json"),
-                    "data": [d.path for d in recipe.data],
-                    "step": state.step,
-                    "seconds": round(state.seconds),
-                    "figures": figures,
-                },
-            )
-            if figures:
-                log(out, step=state.step, seconds=round(state.seconds, 1), **figures)
-    return out / WEIGHTS
+        disable=not shown,
+    )
 
 
 def moving_average(most: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
@@ -282,39 +354,7 @@ def coarsen(previous: Tensor, numbers: list[int], turn: int, recipe: Recipe) -> 
     return torch.where(pick < share, blurred, torch.where(pick > 0.95, torch.zeros_like(previous), previous))
 
 
-def log(out: Path, **facts: Any) -> None:
+def log(out: Path, learner: Learner, **facts: Any) -> None:
+    line = {"step": learner.step, "seconds": round(learner.seconds, 1), **facts}
     with (out / LOG).open("a") as file:
-        file.write(json.dumps(facts) + "\n")
-
-
-def save_checkpoint(
-    path: Path, model: InteractiveModel, average: AveragedModel, optimiser: torch.optim.Optimizer, state: State
-) -> None:
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
-    for index, values in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{k}": v for k, v in values.items()}
-    tensors["random"] = torch.get_rng_state()
-    # Tensors that share memory cannot be saved as they are.
-    write_tensors(path, {k: v.clone() for k, v in tensors.items()}, {"step": state.step, "seconds": state.seconds})
-
-
-def load_checkpoint(
-    path: Path, model: InteractiveModel, average: AveragedModel, optimiser: torch.optim.Optimizer
-) -> State:
-    tensors, facts = read_tensors(path, "checkpoint")
-    groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimiser": {}}
-    for name, tensor in tensors.items():
-        kind, _, rest = name.partition(".")
-        if kind in groups:
-            groups[kind][rest] = tensor
-    fill(model, groups["model"], path)
-    fill(average, groups["average"], path)
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in groups["optimiser"].items():
-        index, _, key = name.partition(".")
-        moments.setdefault(int(index), {})[key] = tensor
-    state = optimiser.state_dict()
-    optimiser.load_state_dict({**state, "state": moments})
-    torch.set_rng_state(tensors["random"])
-    return State(int(facts["step"]), float(facts["seconds"]))
+        file.write(json.dumps(line) + "\n")
