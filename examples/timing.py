@@ -1,0 +1,56 @@
+"""How long a first mask and a further click take on a 640x480 photograph, with two threads, in one process.
+
+The photograph comes with scikit-image. Run with ``.venv/bin/python examples/timing.py``.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+
+import cv2
+import numpy as np
+import torch
+from skimage import data
+
+import saywhere
+from saywhere.benchmark.evaluate import TimedRunner
+
+REPEATS = 40
+# On the cat, and around it.
+CLICKS = [(326, 224, True), (260, 330, True), (40, 60, False), (420, 120, True), (600, 60, False)]
+
+
+def tell(name: str, times: list[float]) -> None:
+    if times:
+        median, late = np.percentile(times, [50, 95])
+        print(f"{name:26} {median:5.1f} ms median, {late:5.1f} ms p95, {len(times)} times")
+
+
+def main() -> None:
+    torch.set_num_threads(2)
+    photo = np.asarray(cv2.resize(data.chelsea(), (640, 480), interpolation=cv2.INTER_AREA), np.uint8)
+    runner = TimedRunner(saywhere.load(device="cpu").runner)
+    first, same_view, new_view = [], [], []
+    for repeat in range(REPEATS + 3):
+        segmenter = saywhere.Segmenter(runner)
+        started = time.perf_counter()
+        segmenter.set_image(photo)
+        for number, (x, y, positive) in enumerate(CLICKS):
+            runner.take()
+            _ = segmenter.click(x, y, positive).array
+            spent = 1000.0 * (time.perf_counter() - started)
+            encoded = runner.take()[0] > 0
+            if repeat >= 3:  # the first few warm caches and the allocator
+                (first if number == 0 else new_view if encoded else same_view).append(spent)
+            started = time.perf_counter()
+    tell("first mask", first)
+    tell("further click, same view", same_view)
+    tell("click that moves the view", new_view)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform == "linux" else 1)
+    print(f"{'peak memory':26} {peak / 1e9:5.2f} GB")
+
+
+if __name__ == "__main__":
+    main()
