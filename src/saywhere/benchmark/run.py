@@ -70,15 +70,16 @@ def bench(
     journal = Journal(journal_path(out), told)
     try:
         todo = [s for s in samples if not journal.finished(s.name)]
-        progress(len(samples) - len(todo), len(samples))
+        already = len(samples) - len(todo)
+
+        def advance(done: int) -> None:
+            progress(already + done, len(samples))
+
+        advance(0)
         if jobs == 1 or len(todo) < 2:
-            measure(
-                task, runner, settings, todo, journal, lambda n: progress(len(samples) - len(todo) + n, len(samples))
-            )
+            measure(task, runner, settings, todo, journal, advance)
         else:
-            in_processes(
-                task, todo, journal.path, told, jobs, lambda n: progress(len(samples) - len(todo) + n, len(samples))
-            )
+            in_processes(task, todo, journal.path, told, jobs, advance)
     finally:
         journal.close()
     records = read_records(journal.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,11 @@ from saywhere.prompt import Prompt
 class Features:
     """What ``decode`` needs of a batch of images.
 
-    ``size`` is the images' ``(H, W)``; ``levels`` are the model's own tensors, finest first.
+    ``size`` is the images' ``(H, W)``; ``levels`` are the model's own tensors by what they are, finest first.
     """
 
     size: tuple[int, int]
-    levels: tuple[Tensor, ...]
+    levels: Mapping[str, tuple[Tensor, ...]]
 
 
 class InteractiveModel(nn.Module, ABC):

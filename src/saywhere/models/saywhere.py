@@ -38,7 +38,7 @@ def upsample(x: Tensor, like: Tensor) -> Tensor:
 
 
 class Saywhere(InteractiveModel):
-    """``encode`` costs about three times ``decode``.
+    """Its features hold the backbone's ``raw`` levels, the ``pure`` ones and the ``keys`` that clicks are compared in.
 
     ``widths`` are the channels of the purified levels at strides 4, 8, 16 and 32; ``key`` is the length of the
     vectors in which a clicked pixel is compared with all others; 0 leaves that comparison out.
@@ -89,21 +89,21 @@ class Saywhere(InteractiveModel):
         if h % MULTIPLE or w % MULTIPLE:
             image = F.pad(image, (0, -w % MULTIPLE, 0, -h % MULTIPLE), mode="replicate")
         image = image.contiguous(memory_format=torch.channels_last)
-        return self.purify(Features((h, w), tuple(self.encoder(image * 2.0 - 1.0))))
+        return self.purify(Features((h, w), {"raw": tuple(self.encoder(image * 2.0 - 1.0))}))
 
     def purify(self, raw: Features) -> Features:
-        """Backbone levels (strides 2 to 32) to purified levels (4 to 32), their keys, and the backbone's levels.
+        """Add the ``pure`` levels (strides 4 to 32) and their ``keys`` (8 to 32) to the ``raw`` ones (2 to 32).
 
         The stride-2 level joins the stride-4 one with its pixels folded into channels: its detail without its cost.
         """
-        finest, second, *others = raw.levels[-5:]
+        finest, second, *others = raw.levels["raw"]
         folded = torch.cat([second, F.pixel_unshuffle(finest, 2)], 1)
         pure = [layer(x) for layer, x in zip(self.purification, (folded, *others), strict=True)]
         keys = [F.normalize(layer(x), dim=1) for layer, x in zip(self.keys, pure[1:], strict=True)] if self.keys else []
-        return Features(raw.size, (*pure, *keys, *raw.levels[-5:]))
+        return Features(raw.size, {**raw.levels, "pure": tuple(pure), "keys": tuple(keys)})
 
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
-        pure = features.levels[:4]
+        pure = features.levels["pure"]
         guide = self.guide(self._maps(prompts, pure[0], previous))
         affinity = self._affinity(features, prompts)
         stages = [self.fuse[0](torch.cat([pure[0], guide], 1))]
@@ -144,26 +144,26 @@ class Saywhere(InteractiveModel):
         """For each stage, how alike every pixel is to its most alike positive and negative click: cosines."""
         if self.keys is None:
             return [[]] * 4
-        stages: list[list[Tensor]] = [[]]
-        keys = features.levels[4:7]
+        keys = features.levels["keys"]
         positive = [[c for c in p.clicks if c.positive] for p in prompts]
         negative = [[c for c in p.clicks if not c.positive] for p in prompts]
-        samples = [self._grid(clicks, features.size, keys[0]) for clicks in (positive, negative)]
-        for key, stride in zip(keys, (8, 16, 32), strict=True):
-            stages.append([_similarity(key, grid, present, stride) for grid, present in samples])
-        return stages
+        signs = [_padded(clicks, keys[0].device) for clicks in (positive, negative)]
+        return [[]] + [
+            [_similarity(key, points, present, stride) for points, present in signs]
+            for key, stride in zip(keys, (8, 16, 32), strict=True)
+        ]
 
-    @staticmethod
-    def _grid(clicks: list[list[Click]], size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
-        """Click positions as edges' coordinates in pixels ``(B, N, 2)``, and which of the N are there ``(B, N)``."""
-        most = max(1, *(len(c) for c in clicks)) if clicks else 1
-        points = np.zeros((len(clicks), most, 2), np.float32)
-        present = np.zeros((len(clicks), most), np.bool_)
-        for row, some in enumerate(clicks):
-            for column, click in enumerate(some):
-                points[row, column] = click.x + 0.5, click.y + 0.5
-                present[row, column] = True
-        return torch.from_numpy(points).to(like.device), torch.from_numpy(present).to(like.device)
+
+def _padded(clicks: list[list[Click]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where clicks are, in pixels from the image's corner ``(B, N, 2)``, and which of the N are there ``(B, N)``."""
+    most = max(1, *map(len, clicks))
+    points = np.zeros((len(clicks), most, 2), np.float32)
+    present = np.zeros((len(clicks), most), np.bool_)
+    for row, some in enumerate(clicks):
+        for column, click in enumerate(some):
+            points[row, column] = click.x + 0.5, click.y + 0.5
+            present[row, column] = True
+    return torch.from_numpy(points).to(device), torch.from_numpy(present).to(device)
 
 
 def _similarity(key: Tensor, points: Tensor, present: Tensor, stride: int) -> Tensor:
