@@ -44,7 +44,8 @@ class Settings:
     ``size`` and ``zoom_size`` are the longer side, in pixels, at which the whole photograph and the zoomed
     view are encoded; ``zoom_margin`` is the view's side over the object's; ``looks`` is how often one answer may
     move the view, when the object turns out smaller or larger than it looked; ``threshold`` cuts the probability;
-    ``enlarge`` says whether a photograph smaller than ``size`` is enlarged to it.
+    ``enlarge`` says whether a photograph smaller than ``size`` is enlarged to it. The network is shown the previous
+    mask from interaction number ``previous_from`` on: before that a click does more against a mask that was wrong.
     """
 
     size: int = 384
@@ -54,6 +55,7 @@ class Settings:
     looks: int = 2
     threshold: float = 0.5
     enlarge: bool = True
+    previous_from: int = 1
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,7 @@ class Segmenter:
         Raises SaywhereError, and changes nothing, when there is no photograph or the click is outside it.
         """
         prompt = self.prompt.with_click(self._checked(click))
-        mask = self._answer(prompt, self.mask)
+        mask = self._answer(prompt, self.mask, len(prompt) >= self.settings.previous_from)
         self._history = [*self._history[: self._at + 1], (prompt, mask)]
         self._at += 1
         return mask
@@ -212,7 +214,8 @@ class Segmenter:
 
     # The answer
 
-    def _answer(self, prompt: Prompt, previous: Mask | None) -> Mask:
+    def _answer(self, prompt: Prompt, previous: Mask | None, shown: bool) -> Mask:
+        """The answer to a prompt; the last one says where to look and, if ``shown``, is seen by the network."""
         whole = self.scene.whole
         if previous is None:
             mask, answered = self._decode(whole, prompt, None), True
@@ -222,7 +225,7 @@ class Segmenter:
             view = self._closer(prompt, mask) if self.settings.zoom else whole
             if answered and view == mask.view:
                 break
-            mask, answered = self._decode(view, prompt, mask), True
+            mask, answered = self._decode(view, prompt, mask if shown else None), True
         return mask
 
     def _decode(self, view: View, prompt: Prompt, previous: Mask | None) -> Mask:
@@ -280,7 +283,7 @@ class Segmenter:
                 raise SaywhereError(f"mask_input of shape {given.shape}: give the (1, {LOW}, {LOW}) logits of predict")
             given = given.reshape(LOW, LOW)[: low.height, : low.width]
             previous = Mask(low, np.ascontiguousarray(given), self.scene.size, self.settings.threshold)
-        answer = self._answer(prompt, previous)
+        answer = self._answer(prompt, previous, mask_input is not None)
         cuts = (0.7, 0.5, 0.3) if multimask_output else (self.settings.threshold,)
         answers = [Mask(answer.view, answer.logits, answer.photo, cut) for cut in cuts]
         logits = np.full((LOW, LOW), NOTHING, np.float32)

@@ -349,9 +349,10 @@ def coarsen(previous: Tensor, numbers: list[int], turn: int, recipe: Recipe) -> 
     blurred = nn.functional.interpolate(
         nn.functional.avg_pool2d(previous, 4), scale_factor=4, mode="bilinear", align_corners=False
     )
-    share = recipe.clicks.blurred_previous
+    settings = recipe.clicks
     pick = draws.to(previous.device)[:, None, None, None]
-    return torch.where(pick < share, blurred, torch.where(pick > 0.95, torch.zeros_like(previous), previous))
+    shown = torch.where(pick < settings.blurred_previous * (1.0 - settings.no_previous), blurred, previous)
+    return torch.where(pick >= 1.0 - settings.no_previous, torch.zeros_like(previous), shown)
 
 
 def log(out: Path, learner: Learner, **facts: Any) -> None:

@@ -60,6 +60,7 @@ class Clicks(Part):
     drag: float = Field(0.4, ge=0, le=1, description="share of objects whose clicks carry a radius")
     no_new_click: float = Field(0.2, ge=0, le=1, description="share of rounds that only refine the last mask")
     blurred_previous: float = Field(0.2, ge=0, le=1, description="share of previous masks made coarse")
+    no_previous: float = Field(0.05, ge=0, le=1, description="share of previous masks that are not shown")
 
 
 class Optimiser(Part):
