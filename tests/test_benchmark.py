@@ -199,7 +199,7 @@ def test_the_report_is_one_file_with_everything(coco: Path, tmp_path: Path) -> N
     assert "saywhere bench --data x" in page
     assert f"{results[0]['noc90']:.2f}" in page
     assert not re.search(r'(?:src|href)="(?!data:|#)', page)
-    assert "zoom_margin 1.4" in page
+    assert "zoom_margin 1.7" in page
     assert json.loads(outs[0].read_text())["noc90"] == results[0]["noc90"]
 
 

@@ -51,11 +51,11 @@ class Settings:
     size: int = 384
     zoom: bool = True
     zoom_size: int = 384
-    zoom_margin: float = 1.4
+    zoom_margin: float = 1.7
     looks: int = 2
     threshold: float = 0.5
     enlarge: bool = True
-    previous_from: int = 1
+    previous_from: int = 5
 
 
 @dataclass(frozen=True)
