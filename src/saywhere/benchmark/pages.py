@@ -37,10 +37,11 @@ CONDITIONS = ("size", "zoom", "zoom_size", "zoom_margin", "threshold", "flip", "
 
 
 def table(runs: Sequence[dict[str, Any]]) -> Table:
-    """The figures a person looks at first, for the terminal."""
-    shown = Table(*COLUMNS)
-    for run in runs:
-        shown.add_row(*cells(run))
+    """The figures a person looks at first, for the terminal: a column for each run."""
+    shown = Table("figure", *(f"{run['model']}, {run['data']}, by {run['interaction']}" for run in runs))
+    for name, *values in zip(COLUMNS, *(cells(run) for run in runs), strict=True):
+        if name not in ("model", "data", "interaction"):
+            shown.add_row(name, *values)
     return shown
 
 
