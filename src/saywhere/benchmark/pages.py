@@ -32,8 +32,10 @@ COLUMNS = {
     "nof90": "{}", "miou1": "{:.3f}", "miou3": "{:.3f}", "miou5": "{:.3f}", "auc": "{:.3f}", "boundary_iou1": "{:.3f}",
     "first_mask_ms_p50": "{:.0f}", "click_ms_p50": "{:.0f}", "click_ms_p95": "{:.0f}",
 }  # fmt: skip
-CONDITIONS = ("size", "zoom", "zoom_size", "zoom_margin", "threshold", "flip", "phrase", "most_interactions", "threads",
-              "device", "weights")  # fmt: skip
+CONDITIONS = (
+    "size", "zoom", "zoom_size", "zoom_margin", "looks", "previous_from", "enlarge", "threshold", "flip", "phrase",
+    "most_interactions", "threads", "device", "weights",
+)  # fmt: skip
 
 
 def table(runs: Sequence[dict[str, Any]]) -> Table:
@@ -89,8 +91,9 @@ def curves(runs: Sequence[dict[str, Any]], records: Sequence[Records]) -> str:
                 means = [float(np.mean([some[min(k, len(some)) - 1] for some in ious])) for k in steps]
                 panel.plot(steps, means, marker=".", label=f"{run['model']} ({run['interaction']})")
         panel.set(title=data, xlabel="interactions", ylabel="mean IoU", ylim=(0, 1))
+        panel.xaxis.get_major_locator().set_params(integer=True)
         panel.grid(alpha=0.3)
-        panel.legend(fontsize=8)
+        panel.legend(fontsize=8, loc="lower right")
     return as_svg(figure)
 
 
@@ -115,7 +118,7 @@ def bars(runs: Sequence[dict[str, Any]], records: Sequence[Records]) -> str:
     )
     axis.invert_yaxis()
     axis.set_xlabel("interactions, 95 % interval over objects")
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return as_svg(figure)
 
 
