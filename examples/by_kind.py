@@ -2,7 +2,8 @@
 
     .venv/bin/python examples/by_kind.py photos-7k:val runs/val.json
 
-A part lies, by 80 % or more, inside a labelled object at least half as large again; small is under 3 % of the photograph.
+A part lies, by 80 % or more, inside a labelled object at least half as large again; small is under 3 % of the
+photograph.
 """
 
 from __future__ import annotations
