@@ -135,7 +135,10 @@ def seen_unseen(classes: Mapping[str, float], seen: set[str]) -> tuple[float | N
     """The mean over the classes that were trained on, and over those that were not; None where there are none."""
     known = [v for label, v in classes.items() if label in seen]
     new = [v for label, v in classes.items() if label not in seen]
-    return tuple(math.fsum(v) / len(v) if v else None for v in (known, new))  # type: ignore[return-value]
+    return (
+        math.fsum(known) / len(known) if known else None,
+        math.fsum(new) / len(new) if new else None,
+    )
 
 
 def interval(values: Sequence[float], seed: int = 0, resamples: int = 2000) -> tuple[float, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from saywhere.errors import SaywhereError
@@ -64,7 +63,3 @@ class Prompt:
     def moved(self, scale: float, dx: float, dy: float) -> Prompt:
         """The prompt in the frame of a crop; see :meth:`Click.moved`."""
         return replace(self, clicks=tuple(c.moved(scale, dx, dy) for c in self.clicks))
-
-    @classmethod
-    def of(cls, clicks: Iterable[Click]) -> Prompt:
-        return cls(clicks=tuple(clicks))

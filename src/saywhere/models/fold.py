@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them: the same answers in half the time."""
+"""Batch norms folded into the convolutions before them: the same answers, and looking takes half the time."""
 
 from __future__ import annotations
 
