@@ -19,8 +19,8 @@ from saywhere import Click, Prompt, SaywhereError
 from saywhere.models.saywhere import Saywhere
 from saywhere.models.store import load_model, read_tensors
 from saywhere.training import losses
-from saywhere.training.crops import Crops, collate, correct, list_targets, opening, parts_of
-from saywhere.training.loop import CHECKPOINT, WEIGHTS, learning_rate, moving_average, rounds_loss, train
+from saywhere.training.crops import Crops, chances, collate, correct, list_targets, opening, parts_of
+from saywhere.training.loop import CHECKPOINT, WEIGHTS, learning_rate, moving_average, rounds_loss, train, words_of
 from saywhere.training.recipe import Clicks, Recipe, read_recipe
 
 SMALL = {"widths": [8, 8, 16, 16], "key": 8}
@@ -149,7 +149,8 @@ class TestCrops:
 
     def test_weights_decide_what_is_drawn(self, coco: Path) -> None:
         recipe = recipe_for(coco, data=[{"path": str(coco), "weight": 3.0}, {"path": str(coco), "labels": {"dog": 0}}])
-        targets, probabilities = list_targets(recipe)
+        targets = list_targets(recipe)
+        probabilities = chances(recipe, targets, recipe.sampling)
         assert len(targets) == 12
         assert probabilities[:6].sum() == pytest.approx(0.75)
         assert probabilities.sum() == pytest.approx(1.0)
@@ -206,7 +207,7 @@ class TestLoop:
         optimiser = torch.optim.Adam(model.parameters(), 3e-3)
         history = []
         for _ in range(15):
-            loss = rounds_loss(model, batch, recipe, torch.device("cpu"))
+            loss = rounds_loss(model, batch, recipe, torch.device("cpu"), words_of(crops.labels))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

@@ -7,18 +7,21 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from saywhere import robot
 from saywhere.errors import SaywhereError
 from saywhere.images import Photo, read_image
+from saywhere.language import words
 from saywhere.prompt import Click, Prompt
 from saywhere.view import Box, View
 
 Float = NDArray[np.float32]
+AnyMask = TypeVar("AnyMask", "Mask", "Mask | None")
 LOW = 256  # side of SAM's low-resolution logits
 NOTHING = -16.0  # the logit of a pixel that was not looked at
 
@@ -35,6 +38,13 @@ class Runner(Protocol):
 
     def decode(self, features: Any, prompt: Prompt, previous: Float | None) -> Float:
         """A prompt in the image's pixels and the last probability ``(H, W)`` to logits ``(H, W)``."""
+
+
+class Speaking(Runner, Protocol):
+    """A runner whose network understands phrases (``phrases`` is true)."""
+
+    def saliency(self, features: Any, phrase: str) -> Float:
+        """The probability ``(H, W)`` that a phrase applies to each pixel of the image."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,16 @@ class Mask:
 
 def sigmoid(logits: Float) -> Float:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))), np.float32)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a phrase alone finds: a ``mask``, where the phrase applies (``heat``, ``(H, W)`` in [0, 1]) and the best
+    ``click`` to confirm it with; None when nothing was found."""
+
+    mask: Mask
+    heat: Float = field(repr=False)
+    click: Click | None
 
 
 class Scene:
@@ -181,6 +201,38 @@ class Segmenter:
             radius = math.hypot(to[0] - x, to[1] - y)
         return self.add(Click(x, y, positive, radius))
 
+    def say(self, phrase: str | None) -> Mask | None:
+        """Say what the object is: before any click, between clicks or after them. None takes the phrase back.
+
+        A phrase counts as an interaction, and undo takes it back like any other. Returns the mask; None when neither
+        a phrase nor a click is left. Raises SaywhereError, and changes nothing, when the weights understand no phrases
+        or nothing in this one is known.
+        """
+        said = self._checked_phrase(phrase) if phrase is not None else None
+        prompt = self.prompt.with_phrase(said)
+        if not prompt:
+            self._remember(prompt, None)
+            return None
+        # What was found before is no longer what is meant: look anew.
+        return self._remember(prompt, self._answer(prompt, None, False))
+
+    def heat(self, phrase: str) -> Float:
+        """The probability ``(H, W)`` that a phrase applies to each pixel, whatever was clicked.
+
+        Raises SaywhereError when the weights understand no phrases or nothing in this one is known.
+        """
+        said = self._checked_phrase(phrase)
+        whole = self.scene.whole
+        speaking: Speaking = self.runner  # type: ignore[assignment]
+        chance = speaking.saliency(self.scene.features(whole), said)
+        return np.clip(whole.spread(chance, self.scene.size, 0.0), 0.0, 1.0)
+
+    def propose(self, phrase: str) -> Proposal:
+        """The object that a phrase alone finds; the prompt stays as it is. Errors as in :meth:`heat`."""
+        heat = self.heat(phrase)
+        mask = self._answer(Prompt((), self._checked_phrase(phrase)), None, False)
+        return Proposal(mask, heat, robot.next_click(mask.array, np.zeros_like(mask.array)))
+
     def undo(self) -> Mask | None:
         """Take the last interaction back; the mask is the very one from before it."""
         self._at = max(self._at - 1, 0)
@@ -201,10 +253,19 @@ class Segmenter:
         Raises SaywhereError, and changes nothing, when there is no photograph or the click is outside it.
         """
         prompt = self.prompt.with_click(self._checked(click))
-        mask = self._answer(prompt, self.mask, len(prompt) >= self.settings.previous_from)
+        return self._remember(prompt, self._answer(prompt, self.mask, len(prompt) >= self.settings.previous_from))
+
+    def _remember(self, prompt: Prompt, mask: AnyMask) -> AnyMask:
         self._history = [*self._history[: self._at + 1], (prompt, mask)]
         self._at += 1
         return mask
+
+    def _checked_phrase(self, phrase: str) -> str:
+        if not self.runner.phrases:
+            raise SaywhereError(
+                f"phrase {phrase[:60]!r}: weights '{self.runner.name}' understand no phrases; use clicks"
+            )
+        return words.shipped().checked(phrase)
 
     def _checked(self, click: Click) -> Click:
         h, w = self.scene.size
@@ -270,11 +331,10 @@ class Segmenter:
         ``(C, 256, 256)`` of the photograph scaled to a longer side of 256, padded right or below. C is 1; with
         ``multimask_output`` it is 3: a tight, a middle and a loose cut of the same answer.
         """
-        if text is not None and not self.runner.phrases:
-            raise SaywhereError(f"text {text!r}: weights '{self.runner.name}' understand no phrases; leave it out")
-        prompt = Prompt(tuple(self._checked(c) for c in _points(point_coords, point_labels)), text)
+        said = None if text is None else self._checked_phrase(text)
+        prompt = Prompt(tuple(self._checked(c) for c in _points(point_coords, point_labels)), said)
         if not prompt:
-            raise SaywhereError("no prompt: give point_coords and point_labels")
+            raise SaywhereError("no prompt: give point_coords and point_labels, or text")
         low = self._low_view()
         previous = None
         if mask_input is not None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from saywhere.errors import SaywhereError
+from saywhere.language.words import Words
 from saywhere.prompt import Prompt
 
 
@@ -21,6 +24,18 @@ class Features:
 
     size: tuple[int, int]
     levels: Mapping[str, tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a training photograph is known to show, at an eighth of its size.
+
+    ``named`` are the labels and where each is, ``(h, w)`` bool; ``meant`` is where the prompt's phrase truly applies,
+    None without a phrase.
+    """
+
+    named: tuple[tuple[str, Tensor], ...]
+    meant: Tensor | None
 
 
 class InteractiveModel(nn.Module, ABC):
@@ -42,6 +57,16 @@ class InteractiveModel(nn.Module, ABC):
 
         ``previous`` is the probability ``(B, 1, H, W)`` of the last answer; None before the first.
         """
+
+    def auxiliary_loss(
+        self, features: Features, prompts: list[Prompt], scenes: Sequence[Scene], labels: Words
+    ) -> Tensor:
+        """What else a network learns from beside its masks, once a step; ``labels`` are all of the training data's."""
+        return torch.zeros(())
+
+    def saliency(self, features: Features, phrase: str) -> Tensor:
+        """The probability ``(1, 1, H, W)`` that a phrase applies to a pixel; SaywhereError if it cannot be told."""
+        raise SaywhereError(f"phrase {phrase!r}: this network has no map of where a phrase applies")
 
     def forward(self, image: Tensor, prompts: list[Prompt], previous: Tensor | None = None) -> Tensor:
         return self.decode(self.encode(image), prompts, previous)

@@ -32,3 +32,8 @@ class TorchRunner:
             past = None if previous is None else torch.from_numpy(previous).to(self.device)[None, None]
             logits = self.model.decode(features, [prompt], past)
             return np.asarray(logits[0, 0].cpu().numpy(), np.float32)
+
+    def saliency(self, features: Features, phrase: str) -> NDArray[np.float32]:
+        """The probability ``(H, W)`` that a phrase applies to each pixel; SaywhereError where it cannot be told."""
+        with torch.inference_mode():
+            return np.asarray(self.model.saliency(features, phrase)[0, 0].cpu().numpy(), np.float32)

@@ -6,7 +6,7 @@ the crops it would have seen.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,8 +23,10 @@ from torch.utils.data import Dataset
 from saywhere import robot
 from saywhere.datasets import Sample, load_dataset
 from saywhere.images import read_image
+from saywhere.models.base import Scene
 from saywhere.prompt import Click, Prompt
-from saywhere.training.augment import crop_transform, recolour, warp
+from saywhere.training.augment import Affine, crop_transform, recolour, warp
+from saywhere.training.phrases import label_words, mirrored, phrase_for
 from saywhere.training.recipe import Clicks, Recipe, Sampling
 
 SMALLEST = 60  # pixels of an object in its crop; fewer teach nothing
@@ -33,13 +35,21 @@ INSIDE = 0.8  # share of an object in another one that makes it a part
 
 @dataclass(frozen=True)
 class Target:
-    """An object to draw: its sample, packed mask, box and the other objects of its photograph."""
+    """An object to draw: its sample, packed mask, box and the other objects of its photograph.
+
+    ``label`` is in words; ``data`` is its data set's place in the recipe, ``factor`` what that makes of its chance,
+    ``share`` its part of the photograph.
+    """
 
     sample: Sample
     rle: dict[str, object]
     box: tuple[float, float, float, float]
     is_part: bool
     others: tuple[int, ...]
+    label: str
+    data: int
+    factor: float
+    share: float
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,7 @@ class Crop:
     prompt: Prompt
     drags: bool
     number: int
+    scene: Scene
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,7 @@ class Batch:
     prompts: list[Prompt]
     drags: list[bool]
     numbers: list[int]
+    scenes: list[Scene]
 
 
 def collate(crops: Sequence[Crop]) -> Batch:
@@ -72,36 +84,54 @@ def collate(crops: Sequence[Crop]) -> Batch:
         [c.prompt for c in crops],
         [c.drags for c in crops],
         [c.number for c in crops],
+        [c.scene for c in crops],
     )
 
 
-def list_targets(recipe: Recipe) -> tuple[list[Target], NDArray[np.float64]]:
-    """Every object of the recipe's data and the probability with which it is drawn."""
+def list_targets(recipe: Recipe) -> list[Target]:
+    """Every object of the recipe's data that is not held out."""
     targets: list[Target] = []
-    weights: list[float] = []
-    for data in recipe.data:
+    held_out = set(recipe.phrases.held_out)
+    for number, data in enumerate(recipe.data):
         by_photo: dict[Path, list[Sample]] = defaultdict(list)
         for sample in load_dataset(data.path):
-            by_photo[sample.photo].append(sample)
-        drawn: list[float] = []
+            if sample.label not in held_out:
+                by_photo[sample.photo].append(sample)
         for samples in by_photo.values():
             packed = [coco_mask.encode(np.asfortranarray(s.target(), dtype=np.uint8)) for s in samples]
             areas = coco_mask.area(packed).astype(np.float64)
             parts = parts_of(packed, areas)
+            present = [i for i in range(len(samples)) if areas[i] > 0]
             base = len(targets)
-            for i, (sample, rle) in enumerate(zip(samples, packed, strict=True)):
-                if areas[i] == 0:
-                    continue
+            for i in present:
+                sample, rle = samples[i], packed[i]
                 x, y, w, h = (float(v) for v in coco_mask.toBbox(rle))
-                others = tuple(base + j for j in range(len(samples)) if j != i and areas[j] > 0)
-                targets.append(Target(sample, rle, (x, y, w, h), bool(parts[i]), others))
-                share = areas[i] / (rle["size"][0] * rle["size"][1])
-                factor = data.groups.get(sample.group, 1.0) * data.labels.get(sample.label or "", 1.0)
-                drawn.append(factor * _kind_weight(recipe.sampling, bool(parts[i]), share))
-        total = sum(drawn)
-        weights += [data.weight * w / total for w in drawn]
-    probabilities = np.array(weights)
-    return targets, probabilities / probabilities.sum()
+                targets.append(
+                    Target(
+                        sample, rle, (x, y, w, h), bool(parts[i]),
+                        others=tuple(base + k for k, j in enumerate(present) if j != i),
+                        label=label_words(sample.label or ""),
+                        factor=data.groups.get(sample.group, 1.0) * data.labels.get(sample.label or "", 1.0),
+                        data=number,
+                        share=float(areas[i]) / (rle["size"][0] * rle["size"][1]),
+                    )
+                )  # fmt: skip
+    return targets
+
+
+def chances(recipe: Recipe, targets: Sequence[Target], sampling: Sampling, rare: float = 0.0) -> NDArray[np.float64]:
+    """The probability with which each target is drawn; ``rare`` favours labels that few targets have.
+
+    A data set's share of the draws is its weight, however many objects it has.
+    """
+    counts = Counter(target.label for target in targets)
+    weights = np.array(
+        [t.factor * _kind_weight(sampling, t.is_part, t.share) * counts[t.label] ** -rare for t in targets]
+    )
+    source = np.array([target.data for target in targets])
+    for number, data in enumerate(recipe.data):
+        weights[source == number] *= data.weight / weights[source == number].sum()
+    return np.asarray(weights / weights.sum())
 
 
 def parts_of(packed: list[dict[str, object]], areas: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -124,8 +154,12 @@ class Crops(Dataset[Crop]):
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.targets, probabilities = list_targets(recipe)
-        self.cumulative = np.cumsum(probabilities)
+        self.targets = list_targets(recipe)
+        phrases = recipe.phrases
+        self.cumulative = np.cumsum(chances(recipe, self.targets, recipe.sampling))
+        spoken = recipe.sampling.model_copy(update={"part": phrases.part, "full_area": phrases.full_area})
+        self.cumulative_spoken = np.cumsum(chances(recipe, self.targets, spoken, phrases.rare))
+        self.labels = sorted({target.label for target in self.targets if target.label})
         self.read = lru_cache(maxsize=recipe.crop.cache)(read_image)
 
     def __getitem__(self, number: int) -> Crop:
@@ -139,9 +173,13 @@ class Crops(Dataset[Crop]):
         raise RuntimeError(f"crop {number} of seed {self.recipe.seed}: no object shows {SMALLEST} pixels")
 
     def _cut(self, number: int, rng: np.random.Generator) -> Crop | None:
-        settings = self.recipe.crop
+        settings, phrases = self.recipe.crop, self.recipe.phrases
         size = settings.size
-        index = min(int(np.searchsorted(self.cumulative, rng.random(), side="right")), len(self.targets) - 1)
+        spoken = bool(rng.random() < phrases.share)
+        # A wrong phrase comes with an object that a click alone would mean.
+        wrong = spoken and bool(rng.random() < phrases.wrong)
+        cumulative = self.cumulative_spoken if spoken and not wrong else self.cumulative
+        index = min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(self.targets) - 1)
         chosen = self.targets[index]
         photo = self.read(chosen.sample.photo)
         whole = rng.random() < settings.whole_photo
@@ -150,7 +188,10 @@ class Crops(Dataset[Crop]):
         def cut(mask: NDArray[np.bool_] | NDArray[np.uint8], border: int = cv2.BORDER_REFLECT_101) -> NDArray[np.bool_]:
             return warp(np.asarray(mask, np.uint8), transform, size, nearest=True, border=border) > 0
 
-        target = cut(coco_mask.decode(chosen.rle), cv2.BORDER_CONSTANT)
+        def cut_object(target: Target) -> NDArray[np.bool_]:
+            return cut(coco_mask.decode(target.rle), cv2.BORDER_CONSTANT)
+
+        target = cut_object(chosen)
         ignore = ~cut(np.ones(photo.shape[:2], np.uint8), cv2.BORDER_CONSTANT)
         not_counted = chosen.sample.ignore()
         if not_counted is not None:
@@ -159,21 +200,79 @@ class Crops(Dataset[Crop]):
         if np.count_nonzero(target) < SMALLEST:
             return None
         image = recolour(warp(photo, transform, size), rng)
-        others = np.zeros_like(target)
-        if chosen.others:
-            union = coco_mask.merge([self.targets[i].rle for i in chosen.others])
-            others = cut(coco_mask.decode(union), cv2.BORDER_CONSTANT) & ~ignore
+        neighbours = [self.targets[i] for i in chosen.others]
+        seen = [cut_object(neighbour) & ~ignore for neighbour in neighbours]
+        others = np.logical_or.reduce(seen) if seen else np.zeros_like(target)
+        phrase, meant, alone = None, None, False
+        if wrong:
+            phrase, meant = self._wrong_phrase(chosen, rng), np.zeros_like(target)
+        elif spoken and chosen.label:
+            phrase, meant, alone = self._phrase(chosen, neighbours, target, seen, transform, rng)
         drags = bool(rng.random() < self.recipe.clicks.drag)
-        several = chosen.is_part or bool(rng.random() < self.recipe.clicks.several_first)
-        clicks = opening(target, ignore, others, several, chosen.is_part, drags, rng)
+        # A part whose name is said needs no click off what surrounds it.
+        lone_part = chosen.is_part and (phrase is None or wrong)
+        several = lone_part or bool(rng.random() < self.recipe.clicks.several_first)
+        clicks = [] if alone else opening(target, ignore, others, several, lone_part, drags, rng)
         return Crop(
             torch.from_numpy(image.transpose(2, 0, 1).copy()),
             torch.from_numpy(target[None].astype(np.uint8)),
             torch.from_numpy(ignore[None].astype(np.uint8)),
-            Prompt(tuple(clicks)),
+            Prompt(tuple(clicks), phrase),
             drags,
             number,
+            self._scene([chosen, *neighbours], [target, *seen], transform, meant),
         )
+
+    def _wrong_phrase(self, chosen: Target, rng: np.random.Generator) -> str:
+        """A label that nothing labelled in the photograph has, or half of the time that of something else in it."""
+        present = {self.targets[i].label for i in chosen.others} - {chosen.label, ""}
+        absent = [label for label in self.labels if label != chosen.label and label not in present]
+        choice = sorted(present) if present and rng.random() < 0.5 else absent
+        return choice[int(rng.integers(len(choice)))] if choice else "thing"
+
+    def _phrase(
+        self, chosen: Target, neighbours: Sequence[Target], target: NDArray[np.bool_],
+        seen: Sequence[NDArray[np.bool_]], transform: Affine, rng: np.random.Generator,
+    ) -> tuple[str, NDArray[np.bool_], bool]:  # fmt: skip
+        """A phrase for the chosen object, where in the crop it applies, and whether it comes before any click."""
+        flipped = np.linalg.det(transform[:, :2]) < 0
+        likes = [mask for other, mask in zip(neighbours, seen, strict=True) if other.label == chosen.label]
+        likes = [mask for mask in likes if np.count_nonzero(mask) >= SMALLEST]
+        label = mirrored(chosen.label) if flipped else chosen.label
+        phrase, unmistakable = phrase_for(
+            label, share_box(target), [share_box(mask) for mask in likes], self.recipe.phrases.synonyms, rng
+        )
+        meant = target if unmistakable else np.logical_or.reduce([target, *likes])
+        return phrase, meant, unmistakable and bool(rng.random() < self.recipe.phrases.alone)
+
+    def _scene(
+        self, shown: Sequence[Target], masks: Sequence[NDArray[np.bool_]], transform: Affine,
+        meant: NDArray[np.bool_] | None,
+    ) -> Scene:  # fmt: skip
+        if not self.recipe.phrases.share:
+            return Scene((), None)
+        flipped = np.linalg.det(transform[:, :2]) < 0
+        named = [
+            (mirrored(target.label) if flipped else target.label, torch.from_numpy(eighth(mask)))
+            for target, mask in zip(shown, masks, strict=True)
+            if target.label
+        ]
+        return Scene(
+            tuple((label, where) for label, where in named if where.any()),
+            None if meant is None else torch.from_numpy(eighth(meant)),
+        )
+
+
+def eighth(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A square mask at an eighth of its size: where most of a cell is inside."""
+    side = mask.shape[0] // 8
+    return np.asarray(cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA) > 0.5)
+
+
+def share_box(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
+    """The box of a mask as x, y, width, height in shares of its sides."""
+    x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
+    return x / mask.shape[1], y / mask.shape[0], w / mask.shape[1], h / mask.shape[0]
 
 
 def opening(

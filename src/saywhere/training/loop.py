@@ -12,7 +12,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,11 +27,13 @@ from torch.utils.data import DataLoader, Sampler
 
 from saywhere.datasets import locate
 from saywhere.errors import SaywhereError
+from saywhere.language.words import Words, shipped
 from saywhere.models import build
 from saywhere.models.base import InteractiveModel
 from saywhere.models.store import fill, read_tensors, save_model, write_tensors
 from saywhere.training import losses
 from saywhere.training.crops import Batch, Crop, Crops, collate, correct
+from saywhere.training.phrases import mirrored
 from saywhere.training.recipe import Recipe
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.safetensors", "weights.safetensors", "log.jsonl"
@@ -66,8 +68,10 @@ def precision_for(device: torch.device, wish: str) -> Literal["32-true", "bf16-m
 class Learner:
     """A network, its average and its optimiser: what a step changes and a checkpoint keeps."""
 
-    def __init__(self, recipe: Recipe, fabric: Fabric) -> None:
+    def __init__(self, recipe: Recipe, fabric: Fabric, labels: Sequence[str] = ()) -> None:
         self.recipe, self.fabric = recipe, fabric
+        self.names = list(labels)
+        self.labels = words_of(labels)
         self.step, self.seconds = 0, 0.0
         self.model = prepare(recipe)
         self.average = AveragedModel(self.model, multi_avg_fn=moving_average(recipe.optimiser.ema), use_buffers=True)
@@ -85,6 +89,7 @@ class Learner:
         self.network, self.wrapped = self.fabric.setup(self.model, self.optimiser)
         self.network.mark_forward_method("encode")
         self.network.mark_forward_method("decode")
+        self.network.mark_forward_method("auxiliary_loss")
 
     def learn(self, crops: Batch, done: float) -> float:
         """One step on a batch when ``done`` (0 to 1) of the run is over; returns the loss."""
@@ -92,7 +97,7 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group.get("lr_scale", 1.0)
         self.network.train()
-        loss = rounds_loss(self.network, crops, self.recipe, self.fabric.device)
+        loss = rounds_loss(self.network, crops, self.recipe, self.fabric.device, self.labels)
         self.fabric.backward(loss)
         self.fabric.clip_gradients(self.network, self.wrapped, max_norm=self.recipe.optimiser.clip)
         self.wrapped.step()
@@ -138,6 +143,7 @@ class Learner:
         facts = {
             "recipe": recipe.model_dump(mode="json"),
             "data": [data.path for data in recipe.data],
+            "labels": self.names,
             "step": self.step,
             "seconds": round(self.seconds),
             "figures": figures,
@@ -176,11 +182,12 @@ def train(
     refuse(recipe, checkpoint, resume)
     fabric = launch(recipe)
     torch.manual_seed(recipe.seed + fabric.global_rank)
-    learner = Learner(recipe, fabric)
+    drawn = Crops(recipe)
+    learner = Learner(recipe, fabric, drawn.labels)
     if resume:
         learner.load(checkpoint)
     learner.ready()
-    crops = loader(recipe, learner.step, fabric)
+    crops = loader(drawn, learner.step, fabric)
     told = f"training on {fabric.world_size} x {fabric.device.type} in {precision_for(fabric.device, recipe.precision)}"
     console.print(f"{told}, into {out}", highlight=False)
     out.mkdir(parents=True, exist_ok=True)
@@ -246,10 +253,20 @@ def launch(recipe: Recipe) -> Fabric:
     return fabric
 
 
-def loader(recipe: Recipe, step: int, fabric: Fabric) -> DataLoader[Crop]:
+def words_of(labels: Sequence[str]) -> Words:
+    """Labels as single vectors: a table whose words are whole labels; those without a known word are left out."""
+    words = shipped()
+    known = [label for label in labels if words.mean(label).any()]
+    # Left and right of a label trade places when a photograph is mirrored.
+    known = sorted({*known, *map(mirrored, known)}) or ["thing"]
+    return Words(known, np.stack([words.mean(label) for label in known]))
+
+
+def loader(crops: Crops, step: int, fabric: Fabric) -> DataLoader[Crop]:
     """Batches from a step on, for ever; each process gets its share of every batch."""
+    recipe = crops.recipe
     return DataLoader(
-        Crops(recipe),
+        crops,
         batch_size=recipe.batch // fabric.world_size,
         sampler=Onward(step * recipe.batch, fabric.global_rank, fabric.world_size),
         num_workers=recipe.workers,
@@ -293,7 +310,8 @@ def prepare(recipe: Recipe) -> InteractiveModel:
     model = build(recipe.model.name, recipe.model.options)
     if recipe.model.weights:
         path = locate(recipe.model.weights)
-        fill(model, read_tensors(path)[0], path)
+        state = read_tensors(path)[0]
+        fill(model, grown(state, model.state_dict(), recipe.model.new), path)
     elif recipe.model.pretrained:
         path = locate(recipe.model.pretrained)
         encoder: nn.Module = model.encoder  # type: ignore[assignment]
@@ -309,6 +327,23 @@ def prepare(recipe: Recipe) -> InteractiveModel:
     return model
 
 
+def grown(state: dict[str, Tensor], like: Mapping[str, Tensor], new: tuple[str, ...]) -> dict[str, Tensor]:
+    """Weights for a network that has more than the one they come from, as the recipe says what is ``new``.
+
+    New parts begin as they were built; where a layer takes more channels than it did, the further ones begin at zero,
+    so that the network at first answers as before.
+    """
+    state = {k: v for k, v in state.items() if not k.startswith(new)} if new else dict(state)
+    for name, built in like.items():
+        if name.startswith(new) and new:
+            state[name] = built
+        elif name in state and new and state[name].ndim == built.ndim == 4 and state[name].shape[1] < built.shape[1]:
+            wider = torch.zeros_like(built)
+            wider[:, : state[name].shape[1]] = state[name]
+            state[name] = wider
+    return state
+
+
 def learning_rate(recipe: Recipe, step: int, done: float) -> float:
     """Linear warm-up, then a cosine over the share of the run that is done."""
     settings = recipe.optimiser
@@ -317,7 +352,7 @@ def learning_rate(recipe: Recipe, step: int, done: float) -> float:
     return settings.lr * warm * (settings.final + (1.0 - settings.final) * cosine)
 
 
-def rounds_loss(network: Any, batch: Batch, recipe: Recipe, device: torch.device) -> Tensor:
+def rounds_loss(network: Any, batch: Batch, recipe: Recipe, device: torch.device, labels: Words) -> Tensor:
     """The mean loss over the rounds of one batch; each round's clicks answer the mask of the round before."""
     image = batch.image.to(device).float().div_(255.0)
     if device.type == "cpu":
@@ -340,7 +375,7 @@ def rounds_loss(network: Any, batch: Batch, recipe: Recipe, device: torch.device
             rng = np.random.default_rng((recipe.seed, number, 1000 + turn))
             prompts[i] = correct(prompts[i], truth[i], predicted[i], ignore[i], batch.drags[i], recipe.clicks, rng)
         previous = coarsen(previous, batch.numbers, turn, recipe)
-    return total / rounds
+    return total / rounds + network.auxiliary_loss(features, prompts, batch.scenes, labels).to(total)
 
 
 def coarsen(previous: Tensor, numbers: list[int], turn: int, recipe: Recipe) -> Tensor:

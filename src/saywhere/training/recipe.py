@@ -22,6 +22,7 @@ class Model(Part):
     options: dict[str, Any] = {}
     pretrained: str | None = Field(None, description="safetensors of the backbone, in timm's layout")
     weights: str | None = Field(None, description="saywhere weights to go on from")
+    new: tuple[str, ...] = Field((), description="parts that these weights lack, by parameter prefix")
     freeze: tuple[str, ...] = Field((), description="parts of the network that do not learn, by parameter prefix")
 
     @field_validator("name")
@@ -63,6 +64,17 @@ class Clicks(Part):
     no_previous: float = Field(0.05, ge=0, le=1, description="share of previous masks that are not shown")
 
 
+class Phrases(Part):
+    share: float = Field(0.0, ge=0, le=1, description="share of crops with a phrase")
+    wrong: float = Field(0.12, ge=0, le=1, description="share of phrases that name something else")
+    alone: float = Field(0.12, ge=0, le=1, description="share of unmistakable phrases that come before any click")
+    part: float = Field(1.0, ge=0, description="factor on parts among crops with a phrase, instead of sampling.part")
+    full_area: float = Field(0.005, ge=0, description="the same for sampling.full_area")
+    rare: float = Field(0.5, ge=0, le=1, description="how much rare labels are favoured: 0 not at all, 1 all are alike")
+    synonyms: dict[str, tuple[str, ...]] = Field({}, description="other words for a label")
+    held_out: tuple[str, ...] = Field((), description="labels that are neither drawn nor named")
+
+
 class Optimiser(Part):
     lr: float = Field(1e-3, gt=0)
     encoder_scale: float = Field(0.1, ge=0)
@@ -85,6 +97,7 @@ class Recipe(Part):
     sampling: Sampling = Sampling()
     crop: Crop = Crop()
     clicks: Clicks = Clicks()
+    phrases: Phrases = Phrases()
     loss: dict[str, float] = {"bce": 1.0, "dice": 1.0}
     optimiser: Optimiser = Optimiser()
     validation: Validation | None = None

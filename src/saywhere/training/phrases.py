@@ -1,0 +1,61 @@
+"""Phrases for training objects: their labels, other words for them, and which of several is meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+Box = tuple[float, float, float, float]  # x, y, width, height
+
+# Words that turn over when a photograph is mirrored.
+MIRRORED = {"left": "right", "right": "left"}
+APART = 0.15  # of the crop: how much further left, or larger, the object must be to be told from the others by it
+
+
+def label_words(label: str) -> str:
+    """A data set's label as a person would say it: ``strawberry40`` is a strawberry, ``single-use bag`` stays."""
+    return " ".join(re.sub(r"[\d_]+", " ", label).split())
+
+
+def mirrored(phrase: str) -> str:
+    """What the phrase becomes when the photograph is mirrored."""
+    return " ".join(MIRRORED.get(word, word) for word in phrase.split())
+
+
+def phrase_for(
+    label: str, box: Box, likes: Sequence[Box], synonyms: Mapping[str, Sequence[str]], rng: np.random.Generator
+) -> tuple[str, bool]:
+    """A phrase for an object, and whether it means this one alone.
+
+    ``label`` is in words; ``likes`` are the boxes of the photograph's other objects of that label. Where they leave a
+    choice, half of the phrases say which is meant, by its place or size.
+    """
+    others = synonyms.get(label, ())
+    noun = others[int(rng.integers(len(others)))] if others and rng.random() < 0.3 else label
+    if not likes:
+        return noun, True
+    told = qualifiers(box, likes)
+    if told and rng.random() < 0.5:
+        word = told[int(rng.integers(len(told)))]
+        behind = word in MIRRORED and rng.random() < 0.4
+        return (f"{noun} on the {word}" if behind else f"{word} {noun}"), True
+    return noun, False
+
+
+def qualifiers(box: Box, likes: Sequence[Box]) -> list[str]:
+    """Which of left, right, largest, smallest tell a box from all others; boxes are in shares of the crop."""
+    centre = box[0] + box[2] / 2.0
+    centres = [x + w / 2.0 for x, _, w, _ in likes]
+    area, areas = box[2] * box[3], [w * h for _, _, w, h in likes]
+    found = []
+    if centre < min(centres) - APART:
+        found.append("left")
+    if centre > max(centres) + APART:
+        found.append("right")
+    if area > 1.5 * max(areas):
+        found.append("largest")
+    if area * 1.5 < min(areas):
+        found.append("smallest")
+    return found
