@@ -12,7 +12,7 @@ Importing this package imports no torch; :func:`load` does.
 from saywhere.errors import SaywhereError
 from saywhere.loading import load
 from saywhere.prompt import Click, Prompt
-from saywhere.segmenter import Mask, Segmenter, Settings
+from saywhere.segmenter import Mask, Proposal, Segmenter, Settings
 
-__all__ = ["Click", "Mask", "Prompt", "SaywhereError", "Segmenter", "Settings", "load"]
+__all__ = ["Click", "Mask", "Prompt", "Proposal", "SaywhereError", "Segmenter", "Settings", "load"]
 __version__ = "0.1.0"

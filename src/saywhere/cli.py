@@ -17,7 +17,7 @@ from rich.table import Column, Table
 
 from saywhere.errors import SaywhereError
 from saywhere.prompt import Click
-from saywhere.segmenter import Settings
+from saywhere.segmenter import Mask, Segmenter, Settings
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -54,24 +54,34 @@ def segment(
     click: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="a point on the object")] = None,
     drag: Annotated[list[str] | None, typer.Option(metavar="X,Y,RADIUS", help="a point and how far it reaches")] = None,
     not_: Annotated[list[str] | None, typer.Option("--not", metavar="X,Y", help="a point off the object")] = None,
+    say: Annotated[str | None, typer.Option(metavar="TEXT", help="what the object is; no click is needed then")] = None,
     out: Annotated[Path | None, typer.Option(help="the mask as PNG, 255 on the object")] = None,
     overlay: Annotated[Path | None, typer.Option(help="the photograph with mask and clicks drawn")] = None,
+    heat: Annotated[Path | None, typer.Option(help="the photograph with where the phrase applies")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the mask as COCO run lengths, with its score")] = False,
     weights: Annotated[str | None, typer.Option(help="file, hub id or shipped name")] = None,
 ) -> None:
-    """Cut one object out of a photograph: clicks, then drags, then points that are off it."""
+    """Cut one object out of a photograph: clicks, then drags, then points that are off it, then the phrase."""
     from saywhere import loading, render
     from saywhere.images import read_image
 
     clicks = [Click(x, y) for x, y in (numbers(text, 2, "--click") for text in click or [])]
     clicks += [Click(x, y, True, radius) for x, y, radius in (numbers(text, 3, "--drag") for text in drag or [])]
     clicks += [Click(x, y, False) for x, y in (numbers(text, 2, "--not") for text in not_ or [])]
-    if not clicks:
-        raise SaywhereError("no prompt: say where the object is, for example --click 120,80")
+    if not clicks and say is None:
+        raise SaywhereError("no prompt: say where or what the object is, for example --click 120,80 or --say dog")
+    if heat and say is None:
+        raise SaywhereError(f"--heat '{heat}': shows where a phrase applies; add --say")
     pixels = read_image(photo)
     segmenter = loading.load(weights).set_image(pixels)
+    mask = None
     for one in clicks:
         mask = segmenter.add(one)
+    if say is not None:
+        mask = say_or_warn(segmenter, say, mask)
+        if heat and segmenter.prompt.phrase:
+            render.write_image(heat, render.heat_map(pixels, segmenter.heat(say)))
+    assert mask is not None, "there is a click or a phrase"
     if not (out or overlay or as_json):
         out = Path(f"{photo.stem}-mask.png")
     if out:
@@ -83,6 +93,20 @@ def segment(
     else:
         named = ", ".join(str(path) for path in (out, overlay) if path)
         console.print(f"{int(mask.array.sum()):,} pixels, expected IoU {mask.score:.2f} → {named}", highlight=False)
+
+
+def say_or_warn(segmenter: Segmenter, phrase: str, mask: Mask | None) -> Mask | None:
+    """The answer with a phrase; a phrase that is of no use does not cost the answer that the clicks have."""
+    try:
+        answer = segmenter.say(phrase)
+    except SaywhereError as error:
+        if mask is None:
+            raise
+        errors.print(f"saywhere: {error}; answered by the clicks alone", style="yellow", highlight=False, markup=False)
+        return mask
+    if answer is not None and not answer.array.any():
+        errors.print(f"saywhere: nothing found for {phrase!r}; click on the object", style="yellow", markup=False)
+    return answer
 
 
 @app.command()

@@ -48,6 +48,13 @@ def draw(photo: Photo, inside: NDArray[np.bool_], prompt: Prompt) -> Photo:
     return drawn
 
 
+def heat_map(photo: Photo, heat: NDArray[np.float32]) -> Photo:
+    """The photograph in grey under ``(H, W)`` values in [0, 1]: blue where they are low, red where they are high."""
+    grey = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    colours = cv2.applyColorMap((255.0 * np.clip(heat, 0.0, 1.0)).astype(np.uint8), cv2.COLORMAP_TURBO)
+    return np.asarray(cv2.addWeighted(grey, 0.5, cv2.cvtColor(colours, cv2.COLOR_BGR2RGB), 0.5, 0.0), np.uint8)
+
+
 def as_coco(mask: Mask) -> dict[str, Any]:
     """Size, area, box, score and compressed run lengths, as COCO has them."""
     from pycocotools import mask as coco_mask

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,14 +25,15 @@ class Interaction:
 
     ``k`` counts from 1; ``ms`` is the whole answer (on the first, with the photograph's encoding), of which
     ``encode_ms`` and ``decode_ms`` were spent in the network; ``mask`` is COCO's compressed run lengths;
-    ``last`` marks the end of the object: nothing is wrong any more, or the robot's patience is.
+    ``last`` marks the end of the object: nothing is wrong any more, or the robot's patience is. A ``phrase`` has no
+    ``x`` and ``y``, a click no phrase.
     """
 
     object: str
     label: str | None
     k: int
-    x: float
-    y: float
+    x: float | None
+    y: float | None
     positive: bool
     radius: float | None
     iou: float
@@ -42,10 +43,18 @@ class Interaction:
     decode_ms: float
     mask: str
     last: bool
+    phrase: str | None = None
 
     @property
-    def click(self) -> Click:
-        return Click(self.x, self.y, self.positive, self.radius)
+    def click(self) -> Click | None:
+        return None if self.x is None or self.y is None else Click(self.x, self.y, self.positive, self.radius)
+
+
+def prompt_of(interactions: Iterable[Interaction]) -> Prompt:
+    """All that some interactions of one object said."""
+    some = list(interactions)
+    said = [i.phrase for i in some if i.phrase is not None]
+    return Prompt(tuple(i.click for i in some if i.click is not None), said[-1] if said else None)
 
 
 class Answerer(Protocol):
@@ -54,6 +63,8 @@ class Answerer(Protocol):
     def set_image(self, photo: Photo) -> Any: ...
 
     def add(self, click: Click) -> Mask: ...
+
+    def say(self, phrase: str | None) -> Mask | None: ...
 
 
 class TimedRunner:
@@ -76,6 +87,10 @@ class TimedRunner:
         self.decode_ms += milliseconds(started)
         return logits
 
+    def saliency(self, features: Any, phrase: str) -> Any:
+        """Not timed: a proposal is not an answer."""
+        return self.runner.saliency(features, phrase)  # type: ignore[attr-defined]
+
     def take(self) -> tuple[float, float]:
         """Milliseconds of encoding and of decoding since the last call."""
         taken = self.encode_ms, self.decode_ms
@@ -94,11 +109,13 @@ def work_through(
     most: int,
     drag: bool = False,
     before: Sequence[Interaction] = (),
+    phrase_at: int | None = None,
 ) -> Iterator[Interaction]:
     """The interactions of one object, up to ``most`` or until nothing is wrong.
 
-    Reading the photograph and the robot's own work are not timed. ``before`` are the interactions that an
-    interrupted run already had: they are said again, not measured again.
+    The sample's phrase is said when ``phrase_at`` interactions have been made, never if None. Reading the photograph
+    and the robot's own work are not timed. ``before`` are the interactions that an interrupted run already had: they
+    are said again, not measured again.
     """
     target, ignore = sample.target(), sample.ignore()
     photo = read_image(sample.photo)
@@ -111,30 +128,30 @@ def work_through(
     started = time.perf_counter()
     segmenter.set_image(photo)
     spent = milliseconds(started)
-    click: Click | None
-    if before:
-        for past in before:
-            predicted = segmenter.add(past.click).array
+    predicted = np.zeros_like(target)
+    for past in before:
+        predicted = answer(segmenter, past.phrase if past.click is None else past.click)
         timed.take()
-        spent, k = 0.0, len(before)
-        click = robot.next_click(target, predicted, ignore, drag)
-    else:
-        k, click = 0, robot.first_click(target, ignore, drag)
+        spent = 0.0
+    k = len(before)
+    # The first click is by its own rule: with nothing found yet it would be the largest part's centre.
+    click = robot.next_click(target, predicted, ignore, drag) if k else robot.first_click(target, ignore, drag)
     while click is not None and k < most:
-        k += 1
+        phrase = sample.phrase if k == phrase_at else None
         started = time.perf_counter()
-        predicted = segmenter.add(click).array
+        predicted = answer(segmenter, click if phrase is None else phrase)
         spent += milliseconds(started)
         encode_ms, decode_ms = timed.take()
+        k += 1
         following = robot.next_click(target, predicted, ignore, drag)
         yield Interaction(
             object=sample.name,
             label=sample.label,
             k=k,
-            x=click.x,
-            y=click.y,
+            x=click.x if phrase is None else None,
+            y=click.y if phrase is None else None,
             positive=click.positive,
-            radius=click.radius,
+            radius=click.radius if phrase is None else None,
             iou=metrics.iou(predicted, target, ignore),
             boundary_iou=metrics.boundary_iou(predicted, target, ignore),
             ms=spent,
@@ -142,8 +159,16 @@ def work_through(
             decode_ms=decode_ms,
             mask=pack(predicted),
             last=following is None or k == most,
+            phrase=phrase,
         )
         click, spent = following, 0.0
+
+
+def answer(segmenter: Answerer, said: Click | str | None) -> NDArray[np.bool_]:
+    """The mask after one more click or phrase."""
+    mask = segmenter.add(said) if isinstance(said, Click) else segmenter.say(said)
+    assert mask is not None, "something was said"
+    return mask.array
 
 
 def pack(mask: NDArray[np.bool_]) -> str:

@@ -15,14 +15,13 @@ import numpy as np
 from rich.table import Table
 
 from saywhere import metrics
-from saywhere.benchmark.evaluate import Interaction, unpack
+from saywhere.benchmark.evaluate import Interaction, prompt_of, unpack
 from saywhere.benchmark.figures import Records, ious_of, per_object
 from saywhere.benchmark.journal import read_records
 from saywhere.benchmark.run import Task, journal_path
 from saywhere.datasets import Sample, load_dataset
 from saywhere.files import write_atomically
 from saywhere.images import Photo, read_image
-from saywhere.prompt import Prompt
 from saywhere.render import draw
 
 SHOWN = 6  # objects in each row of the gallery
@@ -154,7 +153,7 @@ def picture(sample: Sample, some: Sequence[Interaction]) -> str:
     photo: Photo = read_image(sample.photo)
     shown = some[min(len(some), 3) - 1]
     mask = unpack(shown.mask, (photo.shape[0], photo.shape[1]))
-    drawn = draw(photo, mask, Prompt(tuple(i.click for i in some[: shown.k])))
+    drawn = draw(photo, mask, prompt_of(some[: shown.k]))
     scale = SIDE / max(drawn.shape[:2])
     small = cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     _, packed = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])

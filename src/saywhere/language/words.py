@@ -25,7 +25,7 @@ LONGEST = 500  # characters of a phrase
 MOST = 16  # known words of a phrase that are read; what is said after them is not
 LETTERS = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 # A word that is not in the table is looked up without its ending.
-ENDINGS = (("ies", "y"), ("ves", "f"), ("es", ""), ("s", ""), ("'s", ""))
+ENDINGS = (("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", ""), ("'s", ""))
 
 
 class Words:
@@ -103,6 +103,11 @@ class Words:
         return phrase
 
 
+def label_words(label: str) -> str:
+    """A data set's label as a person would say it: ``strawberry40`` is a strawberry, ``single-use bag`` stays."""
+    return " ".join(re.sub(r"[\d_]+", " ", label).split())
+
+
 def plain(text: str) -> str:
     """Lower case, without accents; letters that only look different become the same."""
     split = unicodedata.normalize("NFKD", text).casefold()
@@ -160,7 +165,7 @@ def _read_vectors(path: Path, wanted: set[str] | None) -> Words:
             if entry is None:
                 break
             word, values = entry
-            if values is None or values.shape != (expected,) or not np.isfinite(values).all():
+            if not expected or values is None or values.shape != (expected,) or not np.isfinite(values).all():
                 raise SaywhereError(
                     f"word vectors '{path}': entry {number} ({word[:20]!r}) is not a word and {expected} numbers; "
                     "give a word2vec or GloVe file"
@@ -172,7 +177,9 @@ def _read_vectors(path: Path, wanted: set[str] | None) -> Words:
     if not words:
         raise SaywhereError(f"word vectors '{path}': holds no words; give a word2vec or GloVe file")
     # The first of two that differ only in case is the more frequent one in these files.
-    first_of = {word: i for i, word in reversed(list(enumerate(words)))}
+    first_of: dict[str, int] = {}
+    for i, word in enumerate(words):
+        first_of.setdefault(word, i)
     return Words(list(first_of), np.stack([vectors[i] for i in first_of.values()]))
 
 

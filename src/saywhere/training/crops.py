@@ -22,11 +22,13 @@ from torch.utils.data import Dataset
 
 from saywhere import robot
 from saywhere.datasets import Sample, load_dataset
+from saywhere.errors import SaywhereError
 from saywhere.images import read_image
+from saywhere.language.words import label_words
 from saywhere.models.base import Scene
 from saywhere.prompt import Click, Prompt
 from saywhere.training.augment import Affine, crop_transform, recolour, warp
-from saywhere.training.phrases import label_words, mirrored, phrase_for
+from saywhere.training.phrases import mirrored, phrase_for
 from saywhere.training.recipe import Clicks, Recipe, Sampling
 
 SMALLEST = 60  # pixels of an object in its crop; fewer teach nothing
@@ -155,6 +157,8 @@ class Crops(Dataset[Crop]):
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.targets = list_targets(recipe)
+        if not self.targets:
+            raise SaywhereError("recipe: no object is left to draw; see its data and phrases.held_out")
         phrases = recipe.phrases
         self.cumulative = np.cumsum(chances(recipe, self.targets, recipe.sampling))
         spoken = recipe.sampling.model_copy(update={"part": phrases.part, "full_area": phrases.full_area})

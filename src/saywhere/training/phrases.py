@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,11 +11,6 @@ Box = tuple[float, float, float, float]  # x, y, width, height
 # Words that turn over when a photograph is mirrored.
 MIRRORED = {"left": "right", "right": "left"}
 APART = 0.15  # of the crop: how much further left, or larger, the object must be to be told from the others by it
-
-
-def label_words(label: str) -> str:
-    """A data set's label as a person would say it: ``strawberry40`` is a strawberry, ``single-use bag`` stays."""
-    return " ".join(re.sub(r"[\d_]+", " ", label).split())
 
 
 def mirrored(phrase: str) -> str:
