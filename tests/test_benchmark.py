@@ -20,7 +20,7 @@ from saywhere.benchmark.compare import compare, read_figures
 from saywhere.benchmark.evaluate import Interaction, TimedRunner, pack, unpack, work_through
 from saywhere.benchmark.figures import classes, figures, times
 from saywhere.benchmark.journal import Journal, read_records
-from saywhere.benchmark.methods import find_method
+from saywhere.benchmark.methods import find_again, find_method, traits_of
 from saywhere.benchmark.run import Task, bench, journal_path, spread
 from saywhere.datasets import load_dataset
 from saywhere.segmenter import Settings
@@ -78,6 +78,8 @@ class TestWork:
         told = classes(records, 20, {"card"})
         assert told["miou1"] == {"card": 0.7, "cup": 0.9}
         assert (told["miou1_seen"], told["miou1_unseen"]) == (0.7, 0.9)
+        assert (told["objects"], told["seen"]) == ({"card": 1, "cup": 1}, ["card"])
+        assert "seen" not in classes(records, 20)
 
 
 class TestJournal:
@@ -104,6 +106,14 @@ class TestJournal:
         assert len(again.records["1"]) == kept
         again.append(second)
         assert read_records(path)["1"] == [EASY, second]
+
+    def test_what_is_handed_in_twice_is_kept_once(self, tmp_path: Path) -> None:
+        journal = Journal(tmp_path / "run.jsonl", {})
+        assert journal.append(EASY)
+        before = journal.path.read_bytes()
+        assert not journal.append(replace(EASY, ms=1.0))
+        assert not journal.append(replace(EASY, k=3))  # one without the one before it
+        assert journal.path.read_bytes() == before
 
     def test_another_run_is_not_gone_on_with(self, tmp_path: Path) -> None:
         Journal(tmp_path / "run.jsonl", {"data": "x", "size": 384})
@@ -160,6 +170,23 @@ class TestRun:
             with pytest.raises(SaywhereError, match=words):
                 find_method(bad, Settings())
 
+    def test_a_worker_with_another_method_is_refused(self) -> None:
+        settings = Settings()
+        traits = traits_of(find_method(OWN, settings)[0], settings, 2)
+        assert find_again(OWN, settings, 2, traits)[0].name == "disc"
+        with pytest.raises(SaywhereError, match=r"weights is 0, not 1.*same files"):
+            find_again(OWN, settings, 2, traits | {"weights": "1"})
+
+    def test_labels_that_were_trained_on_come_from_the_weights_or_a_list(
+        self, coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("conftest.DiscRunner.facts", {"labels": ["card"]}, raising=False)
+        by_weights = bench(task_on(coco), tmp_path / "out.json")["classes"]
+        assert by_weights["objects"] == {"card": 6}
+        assert (by_weights["noc90_seen"], by_weights["noc90_unseen"]) == (by_weights["noc90"]["card"], None)
+        by_list = bench(task_on(coco), tmp_path / "out.json", seen=["cup"])["classes"]
+        assert (by_list["noc90_seen"], by_list["noc90_unseen"]) == (None, by_weights["noc90"]["card"])
+
     def test_objects_are_spread_evenly(self) -> None:
         assert spread(10, 4) == [0, 2, 5, 7]
         assert spread(3, 9) == spread(3, None) == [0, 1, 2]
@@ -200,6 +227,8 @@ def test_the_report_is_one_file_with_everything(coco: Path, tmp_path: Path) -> N
     assert f"{results[0]['noc90']:.2f}" in page
     assert not re.search(r'(?:src|href)="(?!data:|#)', page)
     assert "zoom_margin 1.7" in page
+    assert page.count("<details>") == 2
+    assert "<td>card</td>" in page
     assert json.loads(outs[0].read_text())["noc90"] == results[0]["noc90"]
 
 

@@ -62,7 +62,7 @@ def load_runner(weights: str | Path | None = None, device: str | None = None) ->
 
     path = find_weights(weights)
     loaded = load_model(path)
-    return TorchRunner(fold_batch_norms(loaded.model), path.stem, loaded.digest, device)
+    return TorchRunner(fold_batch_norms(loaded.model), path.stem, loaded.digest, device, loaded.facts)
 
 
 def load(weights: str | Path | None = None, device: str | None = None, settings: Settings | None = None) -> Segmenter:

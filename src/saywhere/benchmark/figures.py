@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -71,9 +72,16 @@ def times(records: Records) -> dict[str, float]:
 
 
 def classes(records: Records, most: int, seen: set[str] | None = None) -> dict[str, Any]:
-    """NoC@90 and mIoU@1 of each label, and their means over labels that were trained on and that were not."""
+    """NoC@90 and mIoU@1 of each label, and their means over labels that were trained on and that were not.
+
+    Objects without a label are in none. The two means are there only when ``seen`` says what was trained on; None
+    where no label is of that kind.
+    """
     labels = {name: some[0].label for name, some in records.items()}
-    answer: dict[str, Any] = {}
+    counted = Counter(label for label in labels.values() if label is not None)
+    answer: dict[str, Any] = {"objects": dict(sorted(counted.items()))}
+    if seen is not None:
+        answer["seen"] = sorted(counted.keys() & seen)
     for name in ("noc90", "miou1"):
         metric = per_object(most)[name]
         for key, ious in ious_of(records).items():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import replace
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
 
 from saywhere.errors import SaywhereError
 from saywhere.loading import load_runner
@@ -24,6 +27,44 @@ def find_method(name: str | None, settings: Settings) -> tuple[Runner, Settings]
 
         return CLASSICAL[name](), replace(SETTINGS, threshold=settings.threshold)
     return load_runner(name), settings
+
+
+def traits_of(runner: Runner, settings: Settings, threads: int) -> dict[str, Any]:
+    """All that could change a method's answers, down to the last digit."""
+    return {
+        "model": runner.name,
+        "weights": runner.digest,
+        **asdict(settings),
+        "threads": threads,
+        "device": str(getattr(runner, "device", "cpu")),
+    }
+
+
+def find_again(
+    name: str | None, settings: Settings, threads: int, traits: Mapping[str, Any]
+) -> tuple[Runner, Settings]:
+    """A method by its name in another process or on another machine.
+
+    Raises SaywhereError when it is not the one with these ``traits``: other weights under the same name, another
+    device.
+    """
+    runner, used = find_method(name, settings)
+    found = traits_of(runner, used, threads)
+    differing = [f"{trait} is {found[trait]}, not {value}" for trait, value in traits.items() if found[trait] != value]
+    if differing:
+        raise SaywhereError(
+            f"worker on {platform.node()}: {'; '.join(differing)}; all machines need the same files and devices"
+        )
+    return runner, used
+
+
+def set_threads(threads: int) -> None:
+    """Processor threads of the libraries that networks and masks are computed with."""
+    import cv2
+    import torch
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
 
 
 def classical_names() -> tuple[str, ...]:

@@ -63,17 +63,45 @@ def write_report(
         conditions=[(run["model"], run["data"], {name: run[name] for name in CONDITIONS}) for run in runs],
         curves=curves(runs, records),
         bars=bars(runs, records),
+        classes=[(run["model"], run["data"], class_rows(run), class_means(run)) for run in runs],
         galleries=[
             (run["model"], run["data"], gallery(found, some))
             for run, found, some in zip(runs, records, samples, strict=True)
         ],
         commands=sorted({run["command"] for run in runs}),
         surroundings=json.dumps(
-            [{k: run[k] for k in ("machine", "versions", "jobs", "peak_memory_mb")} for run in runs], indent=1
+            [{k: run[k] for k in ("machine", "versions", "engine", "jobs", "peak_memory_mb")} for run in runs], indent=1
         ),
     )
     write_atomically(folder / "index.html", page.encode())
     return folder / "index.html"
+
+
+def class_rows(run: dict[str, Any]) -> list[tuple[str, int, str, str, str]]:
+    """Label, objects, NoC@90, mIoU@1 and whether it was trained on, "" where nobody said; none without labels."""
+    found = run["classes"]
+    kind = {True: "seen", False: "unseen"} if "seen" in found else {True: "", False: ""}
+    return [
+        (
+            label,
+            count,
+            f"{found['noc90'][label]:.2f}",
+            f"{found['miou1'][label]:.3f}",
+            kind[label in found.get("seen", ())],
+        )
+        for label, count in found["objects"].items()
+    ]
+
+
+def class_means(run: dict[str, Any]) -> str:
+    """The means over labels that were trained on and over those that were not, where somebody said which they are."""
+    found = run["classes"]
+    told = [
+        f"{kind} labels: NoC@90 {found[f'noc90_{kind}']:.2f}, mIoU@1 {found[f'miou1_{kind}']:.3f}"
+        for kind in ("seen", "unseen")
+        if found.get(f"noc90_{kind}") is not None
+    ]
+    return "; ".join(told)
 
 
 def curves(runs: Sequence[dict[str, Any]], records: Sequence[Records]) -> str:

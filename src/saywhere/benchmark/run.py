@@ -1,32 +1,33 @@
-"""One method on one data set: resumable, in one process or several, every interaction kept."""
+"""One method on one data set: resumable, on any engine, every interaction kept."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import platform
-import queue
 import resource
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from saywhere import __version__
-from saywhere.benchmark.evaluate import TimedRunner, work_through
-from saywhere.benchmark.figures import figures, ious_of
+from saywhere import __version__, engines
+from saywhere.benchmark.evaluate import Interaction, TimedRunner, work_through
+from saywhere.benchmark.figures import classes, figures, ious_of
 from saywhere.benchmark.journal import Journal, read_records
-from saywhere.benchmark.methods import find_method
+from saywhere.benchmark.methods import find_again, find_method, set_threads, traits_of
 from saywhere.datasets import Sample, load_dataset
 from saywhere.datasets.check import check
+from saywhere.engines import Engine
 from saywhere.errors import SaywhereError
 from saywhere.files import write_atomically
 from saywhere.metrics import MOST_INTERACTIONS
 from saywhere.segmenter import Runner, Segmenter, Settings
 
 Progress = Callable[[int, int], None]
+Todo = tuple[Sample, tuple[Interaction, ...]]  # an object, and what an interrupted run has of it
 SHOWN_FAULTS = 5
 
 
@@ -55,35 +56,45 @@ def journal_path(out: Path) -> Path:
 
 
 def bench(
-    task: Task, out: Path, jobs: int = 1, progress: Progress = lambda done, total: None, command: str = ""
+    task: Task,
+    out: Path,
+    jobs: int = 1,
+    progress: Progress = lambda done, total: None,
+    command: str = "",
+    engine: Engine = Engine.LOCAL,
+    seen: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Measure a task and write its figures to ``out``, its interactions beside it as JSON lines.
 
-    An interrupted run of the same task goes on where it stopped. Raises SaywhereError, before anything is measured,
-    when the data set has faults, or when ``out`` belongs to another task.
+    An interrupted run of the same task goes on where it stopped, with any engine. ``seen`` are the labels that count
+    as trained on; those that the weights name if None. Raises SaywhereError, before anything is measured, when the
+    data set has faults, or when ``out`` belongs to another task.
     """
     samples = load_dataset(task.data)
     samples = [samples[i] for i in spread(len(samples), task.limit)]
     refuse_faults(task.data, samples)
     runner, settings = find_method(task.method, task.settings)
-    told = conditions(task, runner, settings, len(samples))
+    traits = traits_of(runner, settings, task.threads)
+    told = conditions(task, traits) | {"objects": len(samples)}
     journal = Journal(journal_path(out), told)
     try:
-        todo = [s for s in samples if not journal.finished(s.name)]
-        already = len(samples) - len(todo)
-
-        def advance(done: int) -> None:
-            progress(already + done, len(samples))
-
-        advance(0)
-        if jobs == 1 or len(todo) < 2:
-            measure(task, runner, settings, todo, journal, advance)
-        else:
-            in_processes(task, todo, journal.path, told, jobs, advance)
+        todo = [(s, tuple(journal.records.get(s.name, ()))) for s in samples if not journal.finished(s.name)]
+        done = len(samples) - len(todo)
+        progress(done, len(samples))
+        alone = engine is Engine.LOCAL and jobs == 1
+        prepare = partial(worker, task, runner, settings) if alone else partial(elsewhere, task, traits)
+        gpu = traits["device"].startswith("cuda")
+        for interaction in engines.run(prepare, todo, engine, jobs, task.threads, gpu):
+            if journal.append(interaction) and interaction.last:
+                done += 1
+                progress(done, len(samples))
     finally:
         journal.close()
     records = read_records(journal.path)
-    result = told | rounded(figures(records, task.most)) | cost(runner, settings) | surroundings(command, jobs)
+    result = told | rounded(figures(records, task.most)) | cost(runner, settings)
+    result |= surroundings(command, engine, jobs)
+    trained_on = getattr(runner, "facts", {}).get("labels") if seen is None else seen
+    result["classes"] = rounded(classes(records, task.most, None if trained_on is None else set(trained_on)))
     result["ious"] = {name: [round(v, 6) for v in ious] for name, ious in ious_of(records).items()}
     write_atomically(out, json.dumps(result, indent=1).encode())
     return result
@@ -97,87 +108,32 @@ def refuse_faults(name: str, samples: Sequence[Sample]) -> None:
         raise SaywhereError(f"data '{name}': {shown}{more}; see all with: saywhere data {name}")
 
 
-def conditions(task: Task, runner: Runner, settings: Settings, objects: int) -> dict[str, Any]:
+def conditions(task: Task, traits: Mapping[str, Any]) -> dict[str, Any]:
     """All that could change the figures; the robot is deterministic, so there is no seed to tell."""
     return {
-        "model": runner.name,
-        "weights": runner.digest,
+        **traits,
         "data": task.data,
-        "objects": objects,
         "interaction": "drag" if task.drag else "click",
         "phrase": False,
         "most_interactions": task.most,
-        **asdict(settings),
         "flip": False,
-        "threads": task.threads,
-        "device": str(getattr(runner, "device", "cpu")),
     }
 
 
-def measure(
-    task: Task,
-    runner: Runner,
-    settings: Settings,
-    samples: Sequence[Sample],
-    journal: Journal,
-    progress: Callable[[int], None],
-) -> None:
-    """Work through objects in this process, each from where the journal has it."""
+def elsewhere(task: Task, traits: Mapping[str, Any]) -> Callable[[Todo], Iterator[Interaction]]:
+    """What works through one object in another process, with the method that is known by its ``traits``."""
+    return worker(task, *find_again(task.method, task.settings, task.threads, traits))
+
+
+def worker(task: Task, runner: Runner, settings: Settings) -> Callable[[Todo], Iterator[Interaction]]:
+    """What works through one object in this process, from where the journal has it."""
     set_threads(task.threads)
-    timed = TimedRunner(runner)
-    for done, sample in enumerate(samples, 1):
-        before = journal.records.get(sample.name, ())
-        for interaction in work_through(Segmenter(timed, settings), timed, sample, task.most, task.drag, tuple(before)):
-            journal.append(interaction)
-        progress(done)
+    return partial(measure, task, TimedRunner(runner), settings)
 
 
-def set_threads(threads: int) -> None:
-    import cv2
-    import torch
-
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
-
-
-def in_processes(
-    task: Task,
-    samples: Sequence[Sample],
-    path: Path,
-    told: dict[str, Any],
-    jobs: int,
-    progress: Callable[[int], None],
-) -> None:
-    """Several processes share the objects and write to the same journal."""
-    context = multiprocessing.get_context("spawn")
-    done: Any = context.Queue()
-    workers = [
-        context.Process(target=_work, args=(task, list(samples[i::jobs]), path, told, done), daemon=True)
-        for i in range(min(jobs, len(samples)))
-    ]
-    for worker in workers:
-        worker.start()
-    finished = 0
-    while any(worker.is_alive() for worker in workers) or not done.empty():
-        try:
-            done.get(timeout=0.2)
-        except queue.Empty:
-            continue
-        finished += 1
-        progress(finished)
-    fallen = [worker.exitcode for worker in workers if worker.exitcode]
-    if fallen:
-        raise SaywhereError(
-            f"{len(fallen)} of {len(workers)} processes ended early (code {fallen[0]}); "
-            "what they measured is kept: run again to go on"
-        )
-
-
-def _work(task: Task, samples: list[Sample], path: Path, told: dict[str, Any], done: Any) -> None:
-    runner, settings = find_method(task.method, task.settings)
-    journal = Journal(path, told)
-    measure(task, runner, settings, samples, journal, done.put)
-    journal.close()
+def measure(task: Task, timed: TimedRunner, settings: Settings, todo: Todo) -> Iterator[Interaction]:
+    sample, before = todo
+    yield from work_through(Segmenter(timed, settings), timed, sample, task.most, task.drag, before)
 
 
 def cost(runner: Runner, settings: Settings) -> dict[str, Any]:
@@ -206,22 +162,30 @@ def cost(runner: Runner, settings: Settings) -> dict[str, Any]:
     }
 
 
-def surroundings(command: str, jobs: int) -> dict[str, Any]:
-    """Where and how it was measured: what changes times, but not figures."""
+def surroundings(command: str, engine: Engine, jobs: int) -> dict[str, Any]:
+    """Where and how it was measured: what changes times, but not figures. Ray's workers are not looked into."""
     import torch
 
+    local = engine is Engine.LOCAL
     peak = resource.getrusage(resource.RUSAGE_SELF if jobs == 1 else resource.RUSAGE_CHILDREN).ru_maxrss
     return {
-        "jobs": jobs,
-        "peak_memory_mb": round(peak * (1024 if sys.platform == "linux" else 1) / 1e6),
+        "engine": str(engine),
+        "jobs": jobs if local else None,
+        "peak_memory_mb": round(peak * (1024 if sys.platform == "linux" else 1) / 1e6) if local else None,
         "machine": f"{platform.machine()}, {os.cpu_count()} processors",
         "versions": {"saywhere": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "command": command,
     }
 
 
-def rounded(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: round(v, 6) if isinstance(v, float) else [round(x, 6) for x in v] if isinstance(v, tuple) else v
-        for key, v in values.items()
-    }
+def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Six digits of every number, however deep."""
+    return {key: _rounded(value) for key, value in values.items()}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, tuple):
+        return [_rounded(v) for v in value]
+    return rounded(value) if isinstance(value, Mapping) else value

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,8 +17,16 @@ from saywhere.prompt import Prompt
 class TorchRunner:
     """Runs a network on ``device`` (the GPU if there is one), one image at a time."""
 
-    def __init__(self, model: InteractiveModel, name: str, digest: str = "", device: str | None = None) -> None:
-        self.name, self.digest = name, digest
+    def __init__(
+        self,
+        model: InteractiveModel,
+        name: str,
+        digest: str = "",
+        device: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """``facts`` is what the weights file says of itself."""
+        self.name, self.digest, self.facts = name, digest, facts or {}
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.phrases = model.phrases
