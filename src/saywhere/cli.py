@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Column, Table
 
+from saywhere.engines import Engine
 from saywhere.errors import SaywhereError
 from saywhere.prompt import Click
 from saywhere.segmenter import Mask, Segmenter, Settings
@@ -46,6 +47,14 @@ def seconds(text: str) -> float:
     if not match:
         raise SaywhereError(f"--time-limit {text!r}: give a number and s, m or h, for example 25m")
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def read_text(path: Path, option: str) -> str:
+    """A text file that an option names; SaywhereError when it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise SaywhereError(f"{option} '{path}': cannot be read ({error})") from error
 
 
 @app.command()
@@ -145,7 +154,9 @@ def bench(
     zoom_size: Annotated[int, typer.Option(min=32, help="longer side of the closer look")] = Settings.zoom_size,
     zoom: Annotated[bool, typer.Option("--zoom/--no-zoom", help="look closer at the object")] = True,
     threads: Annotated[int, typer.Option(min=1, help="processor threads of the network")] = 2,
-    jobs: Annotated[int, typer.Option(min=1, help="processes")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="processes of the local engine")] = 1,
+    engine: Annotated[Engine, typer.Option(help="this machine, or a Ray cluster (see RAY_ADDRESS)")] = Engine.LOCAL,
+    seen: Annotated[Path | None, typer.Option(help="labels that were trained on, one a line")] = None,
     report: Annotated[Path | None, typer.Option(help="folder of a page with table, curves and gallery")] = None,
 ) -> None:
     """Measure methods on data sets with the robot user; writes every figure and what could change it.
@@ -161,12 +172,13 @@ def bench(
         json_out if len(tasks) == 1 else json_out.with_stem(f"{json_out.stem}-{i}") for i in range(1, len(tasks) + 1)
     ]
     command = shlex.join(["saywhere", *sys.argv[1:]])
+    labels = read_text(seen, "--seen").splitlines() if seen else None
     results = []
     with Progress(console=errors, disable=not errors.is_terminal) as progress:
         for task, out in zip(tasks, outs, strict=True):
             bar = progress.add_task(f"{task.method or 'saywhere'} on {task.data}", total=None)
             advance = partial(_advance, progress, bar)
-            results.append(run.bench(task, out, jobs, advance, command))
+            results.append(run.bench(task, out, jobs, advance, command, engine, labels))
     console.print(pages.table(results))
     if report:
         written = pages.report_of(report, tasks, outs, results)
@@ -200,6 +212,51 @@ def compare(
 
 
 @app.command()
+def prelabel(
+    source: Annotated[Path, typer.Argument(help="a COCO JSON file, or a folder of photographs")],
+    out: Annotated[Path, typer.Option(help="COCO JSON of what was found; answers go beside it, as .jsonl")],
+    points: Annotated[
+        Path | None, typer.Option(help="for a folder: CSV with file,x,y[,label,radius,object,category]")
+    ] = None,
+    say: Annotated[str | None, typer.Option(metavar="TEXT", help="a phrase for every object or photograph")] = None,
+    photos: Annotated[Path | None, typer.Option(help="where a COCO file's photographs lie, when not beside it")] = None,
+    model: Annotated[str | None, typer.Option(help="as for bench")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="processor threads of the network")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, help="processes of the local engine")] = 1,
+    engine: Annotated[Engine, typer.Option(help="this machine, or a Ray cluster (see RAY_ADDRESS)")] = Engine.LOCAL,
+) -> None:
+    """Segment a whole folder of photographs, or a COCO file, from boxes, points or a phrase.
+
+    The same command given again goes on where a killed one stopped.
+    """
+    from saywhere.prelabel import prelabel as find_all
+    from saywhere.prelabel import read_request
+
+    if out.resolve() == source.resolve():
+        raise SaywhereError(f"--out '{out}': is the source itself; write elsewhere")
+    request = read_request(source, points, say, photos)
+    if request.faults:
+        list_faults(request.faults)
+        raise SaywhereError(f"source '{source}': {len(request.faults):,} faults, listed above; mend them first")
+    with Progress(console=errors, disable=not errors.is_terminal) as progress:
+        advance = partial(_advance, progress, progress.add_task("objects", total=None))
+        outcome = find_all(request, out, model, None, engine, jobs, threads, advance)
+    of = f" of {request.objects:,}" if outcome.faults else ""
+    found = f"{outcome.objects:,}{of} objects in {len(request.photos):,} photographs → {out}"
+    nothing = f"; {request.unasked:,} photographs of which nothing was asked" if request.unasked else ""
+    console.print(found + nothing, highlight=False)
+    if outcome.faults:
+        list_faults(outcome.faults)
+        raise SaywhereError(f"{len(outcome.faults):,} photographs not done, listed above; mend them and run again")
+
+
+def list_faults(faults: list[str]) -> None:
+    """Print faults, a line each."""
+    for fault in faults:
+        console.print(fault, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def data(
     name: Annotated[str | None, typer.Argument(help="a known data set, or a COCO JSON file: check its files")] = None,
 ) -> None:
@@ -218,8 +275,7 @@ def data(
         return
     samples = load_dataset(name)
     faults = check(track(samples, "checking", console=errors, disable=not errors.is_terminal))
-    for fault in faults:
-        console.print(fault, highlight=False, markup=False, soft_wrap=True)
+    list_faults(faults)
     if faults:
         raise SaywhereError(f"data '{name}': {len(faults):,} faults, listed above; mend or remove these files first")
     published = DATASETS[name].objects if name in DATASETS else None

@@ -57,15 +57,18 @@ def heat_map(photo: Photo, heat: NDArray[np.float32]) -> Photo:
 
 def as_coco(mask: Mask) -> dict[str, Any]:
     """Size, area, box, score and compressed run lengths, as COCO has them."""
+    return {"height": mask.photo[0], "width": mask.photo[1], **region_as_coco(mask.array, mask.score)}
+
+
+def region_as_coco(inside: NDArray[np.bool_], score: float) -> dict[str, Any]:
+    """Area, box, score and compressed run lengths of ``(H, W)`` pixels, as COCO has them."""
     from pycocotools import mask as coco_mask
 
-    packed = coco_mask.encode(np.asfortranarray(mask.array, dtype=np.uint8))
+    packed = coco_mask.encode(np.asfortranarray(inside, dtype=np.uint8))
     return {
-        "height": mask.photo[0],
-        "width": mask.photo[1],
         "area": int(coco_mask.area(packed)),
         "bbox": [float(v) for v in coco_mask.toBbox(packed)],
-        "score": round(mask.score, 4),
+        "score": round(score, 4),
         "segmentation": {"size": list(packed["size"]), "counts": packed["counts"].decode("ascii")},
     }
 

@@ -312,14 +312,15 @@ def prepare(recipe: Recipe) -> InteractiveModel:
         path = locate(recipe.model.weights)
         state = read_tensors(path)[0]
         fill(model, grown(state, model.state_dict(), recipe.model.new), path)
-    if recipe.model.pretrained:
+    elif recipe.model.pretrained:
         path = locate(recipe.model.pretrained)
-        state = {k: v.float() if v.is_floating_point() else v for k, v in read_tensors(path)[0].items()}
-        # The backbone, unless weights brought theirs, and its own classifier where the network uses it.
-        wanted = ("classifier",) if recipe.model.weights else ("encoder", "classifier")
-        for part in (getattr(model, name, None) for name in wanted):
-            if isinstance(part, nn.Module):
-                fill(part, {k: v for k, v in state.items() if k in part.state_dict()}, path)
+        encoder: nn.Module = model.encoder  # type: ignore[assignment]
+        state = read_tensors(path)[0]
+        fill(
+            encoder,
+            {k: v.float() if v.is_floating_point() else v for k, v in state.items() if k in encoder.state_dict()},
+            path,
+        )
     for name, parameter in model.named_parameters():
         if name.startswith(recipe.model.freeze):
             parameter.requires_grad_(False)

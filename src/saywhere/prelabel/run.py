@@ -1,0 +1,165 @@
+"""From what is asked to a COCO file of masks: resumable, on any engine, one photograph in memory at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from saywhere import __version__, engines
+from saywhere.benchmark.methods import find_again, find_method, set_threads, traits_of
+from saywhere.engines import Engine
+from saywhere.errors import SaywhereError
+from saywhere.files import write_atomically
+from saywhere.language import words
+from saywhere.lines import Lines
+from saywhere.prelabel.ask import Ask, PhotoAsks, Request
+from saywhere.prompt import Prompt
+from saywhere.render import region_as_coco
+from saywhere.segmenter import Mask, Runner, Segmenter, Settings
+from saywhere.view import Box
+
+Line = dict[str, Any]
+FOUND = ("area", "bbox", "score", "segmentation")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many objects have a mask now, and what went wrong with the others."""
+
+    objects: int
+    faults: list[str] = field(default_factory=list)
+
+
+def prelabel(
+    request: Request,
+    out: Path,
+    method: str | None = None,
+    settings: Settings | None = None,
+    engine: Engine = Engine.LOCAL,
+    jobs: int = 1,
+    threads: int = 2,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Outcome:
+    """Find everything that is asked for and write it to ``out`` as COCO JSON.
+
+    What is found is kept at once, as JSON lines beside ``out``: an interrupted run goes on, and one of which more is
+    asked, or something else of some objects, does only these. A photograph that can no longer be read is a fault of
+    the outcome; all others are done. Raises SaywhereError, before anything is done, when the request has faults or
+    speaks in phrases to weights that understand none.
+    """
+    if request.faults:
+        raise SaywhereError(f"{len(request.faults):,} faults, the first: {request.faults[0]}")
+    runner, used = find_method(method, settings or Settings())
+    refuse_phrases(runner, (ask.prompt.phrase for photo in request.photos for ask in photo.asks if ask.prompt.phrase))
+    traits = traits_of(runner, used, threads)
+    lines = Lines(out.with_suffix(".jsonl"), traits)
+    found: dict[str, Line] = {line["asked"]: line for line in lines.found if "asked" in line}
+    faults: dict[str, str] = {}
+    try:
+        todo = [left for photo in request.photos if (left := _left(photo, found)).asks]
+        done = request.objects - sum(len(photo.asks) for photo in todo)
+        progress(done, request.objects)
+        alone = engine is Engine.LOCAL and jobs == 1
+        prepare = (
+            partial(worker, runner, used, threads)
+            if alone
+            else partial(elsewhere, method, settings or Settings(), threads, traits)
+        )
+        for line in engines.run(prepare, todo, engine, jobs, threads, traits["device"].startswith("cuda")):
+            if "fault" in line:
+                faults[line["photo"]] = line["fault"]
+            elif line["asked"] not in found:
+                lines.append(line)
+                found[line["asked"]] = line
+                done += 1
+                progress(done, request.objects)
+    finally:
+        lines.close()
+    annotations = [
+        {**ask.entry, "iscrowd": 0, **{key: found[key_of(photo, ask)][key] for key in FOUND}}
+        for photo in request.photos
+        for ask in photo.asks
+        if key_of(photo, ask) in found
+    ]
+    content = {
+        "info": {"description": "masks found by saywhere prelabel", "version": __version__, **traits},
+        "licenses": request.licenses,
+        "images": request.images,
+        "categories": request.categories,
+        "annotations": annotations,
+    }
+    write_atomically(out, json.dumps(content).encode())
+    return Outcome(len(annotations), list(faults.values()))
+
+
+def key_of(photo: PhotoAsks, ask: Ask) -> str:
+    """What an answer is kept under: the object's name, and all that was said of it."""
+    return f"{ask.name}:{ask.digest(photo.name)}"
+
+
+def _left(photo: PhotoAsks, found: Mapping[str, Line]) -> PhotoAsks:
+    return replace(photo, asks=tuple(ask for ask in photo.asks if key_of(photo, ask) not in found))
+
+
+def refuse_phrases(runner: Runner, phrases: Iterable[str]) -> None:
+    """SaywhereError when phrases mean nothing to these weights, or no word of one is known."""
+    for phrase in sorted(set(phrases)):
+        if not runner.phrases:
+            raise SaywhereError(
+                f"phrase {phrase[:60]!r}: weights '{runner.name}' understand none; give boxes or points"
+            )
+        words.shipped().checked(phrase)
+
+
+def worker(runner: Runner, settings: Settings, threads: int) -> Callable[[PhotoAsks], Iterator[Line]]:
+    """What finds the objects of one photograph, in this process."""
+    set_threads(threads)
+    return partial(find, runner, settings)
+
+
+def elsewhere(
+    method: str | None, settings: Settings, threads: int, traits: Mapping[str, Any]
+) -> Callable[[PhotoAsks], Iterator[Line]]:
+    """The same in another process, with the method that is known by its ``traits``."""
+    return worker(*find_again(method, settings, threads, traits), threads)
+
+
+def find(runner: Runner, settings: Settings, photo: PhotoAsks) -> Iterator[Line]:
+    """A line for each object of a photograph, which is read and encoded once; a fault when it cannot be read."""
+    try:
+        segmenter = Segmenter(runner, settings).set_image(photo.path)
+        for ask in photo.asks:
+            mask = answer(segmenter.another(), ask.prompt)
+            inside, score = cut(mask, ask.box)
+            yield {"asked": key_of(photo, ask), **region_as_coco(inside, score)}
+    except SaywhereError as error:
+        said = str(error)
+        yield {"photo": photo.name, "fault": said if str(photo.path) in said else f"photograph '{photo.path}': {said}"}
+
+
+def answer(segmenter: Any, prompt: Prompt) -> Mask:
+    """The mask after all clicks, one after another, and the phrase."""
+    for click in prompt.clicks:
+        mask = segmenter.add(click)
+    if prompt.phrase is not None:
+        mask = segmenter.say(prompt.phrase)
+    return mask
+
+
+def cut(mask: Mask, box: Box | None) -> tuple[Any, float]:
+    """The pixels of a mask ``(H, W)`` within a box, and the IoU to expect of them (see :attr:`Mask.score`)."""
+    if box is None:
+        return mask.array, mask.score
+    # A pixel that the box's edge goes through may be the object's.
+    left, top, right, bottom = int(box[0]), int(box[1]), int(np.ceil(box[2])), int(np.ceil(box[3]))
+    inside = np.zeros_like(mask.array)
+    inside[top:bottom, left:right] = mask.array[top:bottom, left:right]
+    here, chance = inside[top:bottom, left:right], mask.probability[top:bottom, left:right]
+    union = float(here.sum()) + float(chance[~here].sum())
+    return inside, float(chance[here].sum()) / union if union > 0 else 0.0
