@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from conftest import ColourRunner, DiscRunner, disc
 from saywhere import Click, Prompt, SaywhereError, Segmenter
 from saywhere.benchmark.evaluate import TimedRunner, prompt_of, work_through
+from saywhere.benchmark.journal import read_records
 from saywhere.benchmark.phrases import Saying, with_phrases
+from saywhere.benchmark.run import Task, bench
 from saywhere.datasets import Sample, load_dataset
 from saywhere.language.reader import AttributeAttention, PhraseReader, Spoken, attribute_loss
 from saywhere.language.saliency import LearnedSaliency
@@ -325,3 +327,16 @@ class TestBench:
             with_phrases(some[:1], Saying.WRONG)
         with pytest.raises(SaywhereError, match="no phrase or label"):
             with_phrases([replace(some[0], label=None)], Saying.OWN)
+
+    def test_a_run_says_what_was_said(self, coco: Path, tmp_path: Path) -> None:
+        task = Task("test_phrases:VagueRunner", str(coco), most=3, phrase=Saying.OWN)
+        told = bench(task, tmp_path / "own.json")
+        assert told["phrase"] == "own"
+        for some in read_records(tmp_path / "own.jsonl").values():
+            assert [i.phrase for i in some] == [None, "card", None]
+        again = bench(task, tmp_path / "own.json")
+        assert again["ious"] == told["ious"]
+        with pytest.raises(SaywhereError, match="differs in phrase"):
+            bench(replace(task, phrase=None), tmp_path / "own.json")
+        with pytest.raises(SaywhereError, match="understands no phrases"):
+            bench(replace(task, method="conftest:DiscRunner"), tmp_path / "mute.json")

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Column, Table
 
+from saywhere.benchmark.phrases import Saying
 from saywhere.engines import Engine
 from saywhere.errors import SaywhereError
 from saywhere.prompt import Click
@@ -149,6 +150,9 @@ def bench(
     ] = None,
     clicks: Annotated[int, typer.Option(min=1, help="interactions at most")] = 20,
     drag: Annotated[bool, typer.Option("--drag", help="the robot drags each click to the region's boundary")] = False,
+    phrase: Annotated[
+        Saying | None, typer.Option(help="the robot says the object's own phrase after its first click; or so")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="only this many objects, spread evenly")] = None,
     size: Annotated[int, typer.Option(min=32, help="longer side of the first look")] = Settings.size,
     zoom_size: Annotated[int, typer.Option(min=32, help="longer side of the closer look")] = Settings.zoom_size,
@@ -167,7 +171,9 @@ def bench(
 
     settings = Settings(size=size, zoom_size=zoom_size, zoom=zoom)
     methods: list[str | None] = [*model] if model else [None]
-    tasks = [run.Task(name, place, settings, clicks, drag, limit, threads) for place in data for name in methods]
+    tasks = [
+        run.Task(name, place, settings, clicks, drag, limit, threads, phrase) for place in data for name in methods
+    ]
     outs = [
         json_out if len(tasks) == 1 else json_out.with_stem(f"{json_out.stem}-{i}") for i in range(1, len(tasks) + 1)
     ]

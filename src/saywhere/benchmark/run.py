@@ -18,6 +18,7 @@ from saywhere.benchmark.evaluate import Interaction, TimedRunner, work_through
 from saywhere.benchmark.figures import classes, figures, ious_of
 from saywhere.benchmark.journal import Journal, read_records
 from saywhere.benchmark.methods import find_again, find_method, set_threads, traits_of
+from saywhere.benchmark.phrases import Saying, with_phrases
 from saywhere.datasets import Sample, load_dataset
 from saywhere.datasets.check import check
 from saywhere.engines import Engine
@@ -42,6 +43,7 @@ class Task:
     drag: bool = False
     limit: int | None = None
     threads: int = 2
+    phrase: Saying | None = None
 
 
 def spread(count: int, limit: int | None) -> list[int]:
@@ -74,6 +76,10 @@ def bench(
     samples = [samples[i] for i in spread(len(samples), task.limit)]
     refuse_faults(task.data, samples)
     runner, settings = find_method(task.method, task.settings)
+    if task.phrase is not None:
+        if not runner.phrases:
+            raise SaywhereError(f"--phrase {task.phrase}: model '{runner.name}' understands no phrases")
+        samples = with_phrases(samples, task.phrase)
     traits = traits_of(runner, settings, task.threads)
     told = conditions(task, traits) | {"objects": len(samples)}
     journal = Journal(journal_path(out), told)
@@ -114,7 +120,7 @@ def conditions(task: Task, traits: Mapping[str, Any]) -> dict[str, Any]:
         **traits,
         "data": task.data,
         "interaction": "drag" if task.drag else "click",
-        "phrase": False,
+        "phrase": None if task.phrase is None else str(task.phrase),
         "most_interactions": task.most,
         "flip": False,
     }
@@ -133,7 +139,8 @@ def worker(task: Task, runner: Runner, settings: Settings) -> Callable[[Todo], I
 
 def measure(task: Task, timed: TimedRunner, settings: Settings, todo: Todo) -> Iterator[Interaction]:
     sample, before = todo
-    yield from work_through(Segmenter(timed, settings), timed, sample, task.most, task.drag, before)
+    phrase_at = None if task.phrase is None else task.phrase.at
+    yield from work_through(Segmenter(timed, settings), timed, sample, task.most, task.drag, before, phrase_at)
 
 
 def cost(runner: Runner, settings: Settings) -> dict[str, Any]:

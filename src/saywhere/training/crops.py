@@ -164,6 +164,7 @@ class Crops(Dataset[Crop]):
         spoken = recipe.sampling.model_copy(update={"part": phrases.part, "full_area": phrases.full_area})
         self.cumulative_spoken = np.cumsum(chances(recipe, self.targets, spoken, phrases.rare))
         self.labels = sorted({target.label for target in self.targets if target.label})
+        self.trained_on = sorted({target.sample.label for target in self.targets if target.sample.label})
         self.read = lru_cache(maxsize=recipe.crop.cache)(read_image)
 
     def __getitem__(self, number: int) -> Crop:

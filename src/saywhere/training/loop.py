@@ -68,10 +68,10 @@ def precision_for(device: torch.device, wish: str) -> Literal["32-true", "bf16-m
 class Learner:
     """A network, its average and its optimiser: what a step changes and a checkpoint keeps."""
 
-    def __init__(self, recipe: Recipe, fabric: Fabric, labels: Sequence[str] = ()) -> None:
+    def __init__(self, recipe: Recipe, fabric: Fabric, crops: Crops) -> None:
         self.recipe, self.fabric = recipe, fabric
-        self.names = list(labels)
-        self.labels = words_of(labels)
+        self.trained_on = crops.trained_on
+        self.labels = words_of(crops.labels)
         self.step, self.seconds = 0, 0.0
         self.model = prepare(recipe)
         self.average = AveragedModel(self.model, multi_avg_fn=moving_average(recipe.optimiser.ema), use_buffers=True)
@@ -143,7 +143,7 @@ class Learner:
         facts = {
             "recipe": recipe.model_dump(mode="json"),
             "data": [data.path for data in recipe.data],
-            "labels": self.names,
+            "labels": self.trained_on,
             "step": self.step,
             "seconds": round(self.seconds),
             "figures": figures,
@@ -183,7 +183,7 @@ def train(
     fabric = launch(recipe)
     torch.manual_seed(recipe.seed + fabric.global_rank)
     drawn = Crops(recipe)
-    learner = Learner(recipe, fabric, drawn.labels)
+    learner = Learner(recipe, fabric, drawn)
     if resume:
         learner.load(checkpoint)
     learner.ready()
