@@ -32,7 +32,7 @@ def main() -> None:
     torch.set_num_threads(2)
     photo = np.asarray(cv2.resize(data.chelsea(), (640, 480), interpolation=cv2.INTER_AREA), np.uint8)
     runner = TimedRunner(saywhere.load(device="cpu").runner)
-    first, same_view, new_view = [], [], []
+    first, same_view, new_view, spoken, mapped = [], [], [], [], []
     for repeat in range(REPEATS + 3):
         segmenter = saywhere.Segmenter(runner)
         started = time.perf_counter()
@@ -45,9 +45,27 @@ def main() -> None:
             if repeat >= 3:  # the first few warm caches and the allocator
                 (first if number == 0 else new_view if encoded else same_view).append(spent)
             started = time.perf_counter()
+        if runner.phrases:
+            _ = segmenter.say("cat")
+            segmenter.undo()
+            started = time.perf_counter()
+            _ = segmenter.heat("cat")
+            between = time.perf_counter()
+            prompt = segmenter.prompt.with_phrase("cat")
+            scene = segmenter.scene
+            features = scene.features(scene.whole)
+            plain = time.perf_counter()
+            runner.decode(features, prompt.with_phrase(None), None)
+            said = time.perf_counter()
+            runner.decode(features, prompt, None)
+            if repeat >= 3:
+                mapped.append(1000.0 * (between - started))
+                spoken.append(1000.0 * ((time.perf_counter() - said) - (said - plain)))
     tell("first mask", first)
     tell("further click, same view", same_view)
     tell("click that moves the view", new_view)
+    tell("what a phrase adds", spoken)
+    tell("map of a phrase", mapped)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform == "linux" else 1)
     print(f"{'peak memory':26} {peak / 1e9:5.2f} GB")
 
