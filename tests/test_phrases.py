@@ -23,6 +23,7 @@ from saywhere.language.reader import AttributeAttention, PhraseReader, Spoken, a
 from saywhere.language.saliency import LearnedSaliency
 from saywhere.language.words import Words
 from saywhere.models.base import Scene
+from saywhere.models.runner import TorchRunner
 from saywhere.models.saywhere import Saywhere
 from saywhere.training.crops import Crops
 from saywhere.training.phrases import mirrored, phrase_for, qualifiers
@@ -263,11 +264,13 @@ class TestSegmenter:
         proposal = speaking.propose("red")
         assert proposal.heat.shape == (480, 640)
         assert proposal.heat[200, 300] > 0.9 > 0.1 > proposal.heat[10, 10]
-        assert proposal.click is not None
-        assert math.hypot(proposal.click.x - 300, proposal.click.y - 200) < 3
+        assert disc(480, 640, 300, 200, 40)[int(proposal.click.y), int(proposal.click.x)]
+        assert np.mean(proposal.mask.array == disc(480, 640, 300, 200, 40)) > 0.999
         assert not speaking.prompt
+        assert proposal.found
         nothing = speaking.propose("green")
-        assert nothing.click is None
+        assert not nothing.found
+        assert nothing.heat[int(nothing.click.y), int(nothing.click.x)] < 0.1
         assert not nothing.mask.array.any()
 
     def test_a_bad_phrase_changes_nothing(self, speaking: Segmenter, photo: np.ndarray) -> None:
@@ -281,6 +284,14 @@ class TestSegmenter:
         with pytest.raises(SaywhereError, match="understand no phrases"):
             mute.say("red")
 
+    def test_a_network_without_a_map_still_answers_a_phrase(self, photo: np.ndarray) -> None:
+        torch.manual_seed(0)
+        model = Saywhere(widths=(16, 16, 16, 16), attention=True)
+        segmenter = Segmenter(TorchRunner(model, "mapless")).set_image(photo)
+        assert segmenter.say("dog").array.shape == photo.shape[:2]
+        with pytest.raises(SaywhereError, match="no map"):
+            segmenter.heat("dog")
+
     def test_predict_takes_text(self, speaking: Segmenter) -> None:
         masks, _, _ = speaking.predict(text="red")
         assert masks[0][200, 300]
@@ -291,6 +302,9 @@ class VagueRunner(DiscRunner):
     """Understands phrases and makes nothing of them."""
 
     phrases = True
+
+    def saliency(self, features: np.ndarray, phrase: str) -> np.ndarray:
+        return np.zeros(features.shape[:2], np.float32)
 
 
 class TestBench:
@@ -327,6 +341,13 @@ class TestBench:
             with_phrases(some[:1], Saying.WRONG)
         with pytest.raises(SaywhereError, match="no phrase or label"):
             with_phrases([replace(some[0], label=None)], Saying.OWN)
+
+    def test_an_unknown_phrase_costs_an_interaction_and_no_more(self, coco: Path) -> None:
+        (sample, *_) = load_dataset(str(coco))
+        timed = TimedRunner(VagueRunner())
+        some = list(work_through(Segmenter(timed), timed, replace(sample, phrase="zxqv"), 3, phrase_at=1))
+        assert [i.phrase for i in some] == [None, "zxqv", None]
+        assert some[1].mask == some[0].mask
 
     def test_a_run_says_what_was_said(self, coco: Path, tmp_path: Path) -> None:
         task = Task("test_phrases:VagueRunner", str(coco), most=3, phrase=Saying.OWN)

@@ -17,7 +17,7 @@ from rich.table import Column, Table
 
 from saywhere.benchmark.phrases import Saying
 from saywhere.engines import Engine
-from saywhere.errors import SaywhereError
+from saywhere.errors import PhraseError, SaywhereError
 from saywhere.prompt import Click
 from saywhere.segmenter import Mask, Segmenter, Settings
 
@@ -109,13 +109,15 @@ def say_or_warn(segmenter: Segmenter, phrase: str, mask: Mask | None) -> Mask | 
     """The answer with a phrase; a phrase that is of no use does not cost the answer that the clicks have."""
     try:
         answer = segmenter.say(phrase)
-    except SaywhereError as error:
+    except PhraseError as error:
         if mask is None:
             raise
         errors.print(f"saywhere: {error}; answered by the clicks alone", style="yellow", highlight=False, markup=False)
         return mask
-    if answer is not None and not answer.array.any():
-        errors.print(f"saywhere: nothing found for {phrase!r}; click on the object", style="yellow", markup=False)
+    if mask is None and not segmenter.propose(phrase).found:
+        errors.print(
+            f"saywhere: {phrase!r} does not seem to be there; click on it if it is", style="yellow", markup=False
+        )
     return answer
 
 

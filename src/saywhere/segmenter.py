@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from saywhere import robot
-from saywhere.errors import SaywhereError
+from saywhere.errors import NoMapError, PhraseError, SaywhereError
 from saywhere.images import Photo, read_image
 from saywhere.language import words
 from saywhere.prompt import Click, Prompt
@@ -23,6 +23,7 @@ from saywhere.view import Box, View
 Float = NDArray[np.float32]
 AnyMask = TypeVar("AnyMask", "Mask", "Mask | None")
 LOW = 256  # side of SAM's low-resolution logits
+THERE = 0.5  # the mean heat around the best click from which on a thing is taken to be there
 NOTHING = -16.0  # the logit of a pixel that was not looked at
 
 
@@ -97,18 +98,38 @@ class Mask:
         return float(chance[inside].sum()) / union if union > 0 else 0.0
 
 
+def neighbourhood(heat: Float) -> int:
+    """The side, in pixels, of the square over which a heat map is averaged before its highest place is sought."""
+    return max(heat.shape) // 24 * 2 + 1
+
+
+def best_click(heat: Float) -> Click:
+    """Where a heat map ``(H, W)`` is highest over a small neighbourhood."""
+    reach = neighbourhood(heat)
+    mean = cv2.blur(heat, (reach, reach))
+    row, column = np.unravel_index(int(mean.argmax()), mean.shape)
+    return Click(float(column), float(row))
+
+
 def sigmoid(logits: Float) -> Float:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))), np.float32)
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a phrase alone finds: a ``mask``, where the phrase applies (``heat``, ``(H, W)`` in [0, 1]) and the best
-    ``click`` to confirm it with; None when nothing was found."""
+    """What a phrase alone finds: a ``mask``, where the phrase applies (``heat``, ``(H, W)`` in [0, 1]) and the
+    ``click`` that fits it best. Where the heat is low at that click, the thing is probably not there."""
 
     mask: Mask
     heat: Float = field(repr=False)
-    click: Click | None
+    click: Click
+
+    @property
+    def found(self) -> bool:
+        """Whether the thing seems to be there at all (docs/phrases.md says how often this is right)."""
+        reach = neighbourhood(self.heat)
+        mean = cv2.blur(self.heat, (reach, reach))
+        return bool(mean[int(self.click.y), int(self.click.x)] >= THERE)
 
 
 class Scene:
@@ -214,7 +235,7 @@ class Segmenter:
             self._remember(prompt, None)
             return None
         # What was found before is no longer what is meant: look anew.
-        return self._remember(prompt, self._answer(prompt, None, False))
+        return self._remember(prompt, self._answer(self._helped(prompt), None, False))
 
     def heat(self, phrase: str) -> Float:
         """The probability ``(H, W)`` that a phrase applies to each pixel, whatever was clicked.
@@ -230,8 +251,21 @@ class Segmenter:
     def propose(self, phrase: str) -> Proposal:
         """The object that a phrase alone finds; the prompt stays as it is. Errors as in :meth:`heat`."""
         heat = self.heat(phrase)
-        mask = self._answer(Prompt((), self._checked_phrase(phrase)), None, False)
-        return Proposal(mask, heat, robot.next_click(mask.array, np.zeros_like(mask.array)))
+        prompt = Prompt((), self._checked_phrase(phrase))
+        click = best_click(heat)
+        return Proposal(self._answer(self._helped(prompt, click), None, False), heat, click)
+
+    def _helped(self, prompt: Prompt, click: Click | None = None) -> Prompt:
+        """A prompt without a positive click, with the one that its phrase suggests: a network that sees where the
+        phrase fits best finds one object there, else a little of all."""
+        if prompt.phrase is None or any(c.positive for c in prompt.clicks):
+            return prompt
+        if click is None:
+            try:
+                click = best_click(self.heat(prompt.phrase))
+            except NoMapError:
+                return prompt
+        return replace(prompt, clicks=(*prompt.clicks, click))
 
     def undo(self) -> Mask | None:
         """Take the last interaction back; the mask is the very one from before it."""
@@ -262,9 +296,7 @@ class Segmenter:
 
     def _checked_phrase(self, phrase: str) -> str:
         if not self.runner.phrases:
-            raise SaywhereError(
-                f"phrase {phrase[:60]!r}: weights '{self.runner.name}' understand no phrases; use clicks"
-            )
+            raise PhraseError(f"phrase {phrase[:60]!r}: weights '{self.runner.name}' understand no phrases; use clicks")
         return words.shipped().checked(phrase)
 
     def _checked(self, click: Click) -> Click:
@@ -343,7 +375,7 @@ class Segmenter:
                 raise SaywhereError(f"mask_input of shape {given.shape}: give the (1, {LOW}, {LOW}) logits of predict")
             given = given.reshape(LOW, LOW)[: low.height, : low.width]
             previous = Mask(low, np.ascontiguousarray(given), self.scene.size, self.settings.threshold)
-        answer = self._answer(prompt, previous, mask_input is not None)
+        answer = self._answer(self._helped(prompt), previous, mask_input is not None)
         cuts = (0.7, 0.5, 0.3) if multimask_output else (self.settings.threshold,)
         answers = [Mask(answer.view, answer.logits, answer.photo, cut) for cut in cuts]
         logits = np.full((LOW, LOW), NOTHING, np.float32)

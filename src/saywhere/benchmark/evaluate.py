@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 
 from saywhere import metrics, robot
 from saywhere.datasets import Sample
-from saywhere.errors import SaywhereError
+from saywhere.errors import PhraseError, SaywhereError
 from saywhere.images import Photo, read_image
 from saywhere.prompt import Click, Prompt
 from saywhere.segmenter import Mask, Runner
@@ -130,7 +130,7 @@ def work_through(
     spent = milliseconds(started)
     predicted = np.zeros_like(target)
     for past in before:
-        predicted = answer(segmenter, past.phrase if past.click is None else past.click)
+        predicted = answer(segmenter, past.phrase if past.click is None else past.click, predicted)
         timed.take()
         spent = 0.0
     k = len(before)
@@ -139,7 +139,7 @@ def work_through(
     while click is not None and k < most:
         phrase = sample.phrase if k == phrase_at else None
         started = time.perf_counter()
-        predicted = answer(segmenter, click if phrase is None else phrase)
+        predicted = answer(segmenter, click if phrase is None else phrase, predicted)
         spent += milliseconds(started)
         encode_ms, decode_ms = timed.take()
         k += 1
@@ -164,9 +164,13 @@ def work_through(
         click, spent = following, 0.0
 
 
-def answer(segmenter: Answerer, said: Click | str | None) -> NDArray[np.bool_]:
-    """The mask after one more click or phrase."""
-    mask = segmenter.add(said) if isinstance(said, Click) else segmenter.say(said)
+def answer(segmenter: Answerer, said: Click | str | None, before: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask after one more click or phrase; the one ``before`` when the phrase is of no use, which costs the
+    interaction all the same."""
+    try:
+        mask = segmenter.add(said) if isinstance(said, Click) else segmenter.say(said)
+    except PhraseError:
+        return before
     assert mask is not None, "something was said"
     return mask.array
 

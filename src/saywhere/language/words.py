@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from saywhere.errors import SaywhereError
+from saywhere.errors import PhraseError, SaywhereError
 
 Float = NDArray[np.float32]
 SHIPPED = Path(__file__).parent / "words.safetensors"
@@ -87,17 +87,17 @@ class Words:
     def checked(self, phrase: str) -> str:
         """The phrase without surrounding space.
 
-        Raises SaywhereError, saying why, when it is empty, too long, or nothing in it is known.
+        Raises PhraseError, saying why, when it is empty, too long, or nothing in it is known.
         """
         phrase = phrase.strip()
         if not phrase:
-            raise SaywhereError("phrase: it is empty; say what the object is, for example 'dog', or leave it out")
+            raise PhraseError("phrase: it is empty; say what the object is, for example 'dog', or leave it out")
         if len(phrase) > LONGEST:
-            raise SaywhereError(f"phrase of {len(phrase):,} characters: give at most {LONGEST}, a few words do best")
+            raise PhraseError(f"phrase of {len(phrase):,} characters: give at most {LONGEST}, a few words do best")
         rows, unknown = self.read(phrase)
         if not rows:
             named = f"of {', '.join(repr(w) for w in unknown[:5])} " if unknown else "in it "
-            raise SaywhereError(
+            raise PhraseError(
                 f"phrase {phrase[:60]!r}: nothing {named}is a known English word; use another word, or only clicks"
             )
         return phrase

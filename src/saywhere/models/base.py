@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saywhere.errors import SaywhereError
+from saywhere.errors import NoMapError
 from saywhere.language.words import Words
 from saywhere.prompt import Prompt
 
@@ -65,8 +65,8 @@ class InteractiveModel(nn.Module, ABC):
         return torch.zeros(())
 
     def saliency(self, features: Features, phrase: str) -> Tensor:
-        """The probability ``(1, 1, H, W)`` that a phrase applies to a pixel; SaywhereError if it cannot be told."""
-        raise SaywhereError(f"phrase {phrase!r}: this network has no map of where a phrase applies")
+        """The probability ``(1, 1, H, W)`` that a phrase applies to a pixel; NoMapError if it cannot be told."""
+        raise NoMapError(f"phrase {phrase!r}: this network has no map of where a phrase applies")
 
     def forward(self, image: Tensor, prompts: list[Prompt], previous: Tensor | None = None) -> Tensor:
         return self.decode(self.encode(image), prompts, previous)

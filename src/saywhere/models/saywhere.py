@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
 from saywhere import guidance
-from saywhere.errors import SaywhereError
+from saywhere.errors import NoMapError, SaywhereError
 from saywhere.language.reader import AttributeAttention, PhraseReader, Spoken
 from saywhere.language.saliency import ClassifierSaliency, LearnedSaliency
 from saywhere.language.words import Words
@@ -154,10 +154,10 @@ class Saywhere(InteractiveModel):
     def saliency(self, features: Features, phrase: str) -> Tensor:
         """The probability that a phrase applies to each place: ``(1, 1, H, W)``; the mean of the network's sources.
 
-        Raises SaywhereError when the network has none.
+        Raises NoMapError when the network has none.
         """
         if self.reader is None or not features.levels["spoken_of"]:
-            raise SaywhereError(f"phrase {phrase!r}: these weights have no map of where a phrase applies")
+            raise NoMapError(f"phrase {phrase!r}: these weights have no map of where a phrase applies")
         h, w = features.size
         padded = h + -h % MULTIPLE, w + -w % MULTIPLE
         found = self._saliency(features, self.reader([phrase]))
