@@ -19,7 +19,7 @@ from saywhere.prompt import Prompt
 LIMIT = 255.0  # pixels at which distance maps are cut off (Xu et al. 2016)
 NEW = 1e-2  # standard deviation that new layers start with (section 4.1)
 # Attribute words when none are given: colours, sizes and places, as people refer to things in RefCOCO, and its things.
-ATTRIBUTES = tuple(
+COMMON = (
     "black white grey red orange yellow green blue purple pink brown dark light striped "
     "left right top bottom middle front back upper lower corner near far behind "
     "big large small little tall short long old young standing sitting "
@@ -27,8 +27,9 @@ ATTRIBUTES = tuple(
     "dog cat horse cow sheep elephant bear zebra giraffe bird "
     "car truck bus train bike motorcycle boat plane "
     "chair couch table bed bench bowl cup glass bottle plate pizza sandwich cake "
-    "banana apple carrot umbrella bag suitcase phone laptop screen keyboard book vase clock".split()
+    "banana apple carrot umbrella bag suitcase phone laptop screen keyboard book vase clock"
 )
+ATTRIBUTES = tuple(COMMON.split())
 
 
 class PhraseClick(DeepLab):
