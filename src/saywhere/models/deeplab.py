@@ -26,6 +26,9 @@ class DeepLab(InteractiveModel):
     segmentation-models-pytorch, ``channels`` wide; ``stride`` is the backbone's output stride.
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, backbone: str, extra: int, channels: int, stride: int) -> None:
         super().__init__()
         if stride not in RATES:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from saywhere import guidance
 from saywhere.errors import SaywhereError
 from saywhere.language.reader import AttributeAttention, PhraseReader, attribute_loss
-from saywhere.language.words import Words
+from saywhere.language.words import ENDINGS, LETTERS, Words, plain
 from saywhere.models.base import Features, Scene
 from saywhere.models.deeplab import DeepLab
 from saywhere.prompt import Prompt
@@ -43,6 +43,7 @@ class PhraseClick(DeepLab):
     """
 
     phrases = True
+    said: Tensor
 
     def __init__(
         self,
@@ -57,10 +58,10 @@ class PhraseClick(DeepLab):
         self.reader = PhraseReader(hidden)
         self.attention = AttributeAttention(channels, 2 * hidden)
         self.attribute_weight = attribute_weight
-        self.places = attribute_places(attributes, self.reader.words)
-        self.naming = nn.Linear(channels, len(self.places)) if self.places else None
+        self.attributes = known_attributes(attributes, self.reader.words)
+        self.naming = nn.Linear(channels, len(self.attributes)) if self.attributes else None
         # How often each attribute was said in training: the rarer a word, the more it weighs.
-        self.register_buffer("said", torch.zeros(len(self.places)))
+        self.register_buffer("said", torch.zeros(len(self.attributes)))
         # The new layers that no batch norm follows, and with it their scale matters.
         with torch.no_grad():
             first = next(m for m in self.encoder.modules() if isinstance(m, nn.Conv2d))
@@ -94,9 +95,12 @@ class PhraseClick(DeepLab):
         return self.attribute_weight * attribute_loss(self.naming(weights[rows]).float(), present, self.balance())
 
     def present(self, phrases: Sequence[str | None]) -> Tensor:
-        """Which attribute words are in which phrase: ``(B, N)`` of 0 and 1."""
-        found = [set(self.reader.words.read(phrase or "")[0]) for phrase in phrases]
-        return torch.tensor([[float(place in rows) for place in self.places] for rows in found])
+        """Which attribute words are in which phrase, or their plurals: ``(B, N)`` of 0 and 1."""
+        said = [
+            set[str]().union(*(forms(part) for word in LETTERS.findall(plain(p or "")) for part in word.split("-")))
+            for p in phrases
+        ]
+        return torch.tensor([[float(attribute in words) for attribute in self.attributes] for words in said])
 
     def balance(self) -> Tensor:
         """The weights w of equation 7, ``(N,)``: one over the root of how often a word was said, of mean 1.
@@ -107,13 +111,17 @@ class PhraseClick(DeepLab):
         return rarity / rarity.mean()
 
 
-def attribute_places(attributes: Sequence[str], words: Words) -> list[int]:
-    """The rows of attribute words in a table of vectors, each once; SaywhereError names those that it lacks."""
-    found = {word: words.find(word.lower()) for word in attributes}
-    unknown = [word for word, place in found.items() if place is None]
+def known_attributes(attributes: Sequence[str], words: Words) -> list[str]:
+    """Attribute words in lower case, each once; SaywhereError names those that a table of vectors lacks."""
+    unknown = [word for word in attributes if words.find(plain(word)) is None]
     if unknown:
         raise SaywhereError(f"attributes {', '.join(unknown[:5])}: not in the table of words; give single known words")
-    return sorted({place for place in found.values() if place is not None})
+    return list(dict.fromkeys(map(plain, attributes)))
+
+
+def forms(word: str) -> set[str]:
+    """A word and what it may be the plural of."""
+    return {word} | {word.removesuffix(ending) + instead for ending, instead in ENDINGS if word.endswith(ending)}
 
 
 def distance_maps(prompts: Sequence[Prompt], shape: tuple[int, int]) -> Tensor:

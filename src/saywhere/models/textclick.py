@@ -12,7 +12,6 @@ from torch import Tensor
 
 from saywhere import guidance
 from saywhere.errors import SaywhereError
-from saywhere.language.maskclip import load_maskclip
 from saywhere.models.base import Features
 from saywhere.models.deeplab import DeepLab
 from saywhere.prompt import Prompt
@@ -41,7 +40,7 @@ class Saliency:
     def source(self, device: torch.device) -> Source:
         """Raises SaywhereError when the source's weights cannot be had."""
         if self.loaded is None:
-            self.loaded = load_maskclip(self.clip, self.weights) if self.clip else _network(self.weights)
+            self.loaded = _clip(self.clip, self.weights) if self.clip else _network(self.weights)
         if isinstance(self.loaded, torch.nn.Module):
             self.loaded.to(device)
         return self.loaded
@@ -51,9 +50,9 @@ class TextClick(DeepLab):
     """A DeepLabv3+ of five channels: RGB, one click map and one saliency map, each in [-1, 1] for its own image.
 
     ``saliency`` says where the second map comes from: "maskclip" is the RN50 of OpenAI with which the authors worked,
-    ``{clip: MODEL, weights: NAME or FILE}`` another CLIP (see :func:`load_maskclip`), ``{weights: FILE}`` a Saywhere
-    network that understands phrases (also a shipped one's name or a hub id), and "none" the paper's baseline: the
-    same network without that channel. No source learns, and none is kept with the weights: they remember which it
+    ``{clip: MODEL, weights: NAME or FILE}`` another CLIP (see :mod:`saywhere.language.maskclip`), ``{weights: FILE}``
+    a Saywhere network that understands phrases (also a shipped one's name or a hub id), and "none" the paper's
+    baseline: the same network without that channel. No source learns, and none is kept with the weights: they remember which it
     was. Without a phrase the map is 0 everywhere. The previous mask is not used: the paper shows none.
     """
 
@@ -145,6 +144,12 @@ def _one(features: Features, row: int) -> Features:
         if name.startswith(PREFIX)
     }
     return Features(features.size, levels)
+
+
+def _clip(name: str, weights: str) -> Source:
+    from saywhere.language.maskclip import load_maskclip
+
+    return load_maskclip(name, weights)
 
 
 def _network(weights: str) -> Source:

@@ -20,13 +20,13 @@ def graph_cut(image: Photo, logits: Float, smoothness: float = SMOOTHNESS) -> Fl
     """The cheapest division of ``(H, W, 3)`` pixels by Boykov and Jolly (2001), as logits ``(H, W)``.
 
     A pixel pays ``-log p`` to lie on the object and ``-log (1 - p)`` to lie off it, alike neighbours pay to be
-    divided. Every logit keeps how sure it was; its sign is the cut's. Raises SaywhereError without PyMaxflow.
+    divided. Every logit keeps how sure it was; its sign is the cut's. Raises SaywhereError without the extra bench.
     """
     try:
         from saywhere.classical.base import Seeds
         from saywhere.classical.graphcut import cut
     except ImportError as error:
-        raise SaywhereError("refine 'graph-cut' needs PyMaxflow: pip install 'saywhere[papers]'") from error
+        raise SaywhereError(f"refine 'graph-cut' needs {error.name}: pip install 'saywhere[bench]'") from error
     bounded = np.clip(logits.astype(np.float64), -SUREST, SUREST)
     on, off = np.logaddexp(0.0, -bounded), np.logaddexp(0.0, bounded)
     # No seeds: what was clicked is in the logits already.
