@@ -52,8 +52,9 @@ class TextClick(DeepLab):
     ``saliency`` says where the second map comes from: "maskclip" is the RN50 of OpenAI with which the authors worked,
     ``{clip: MODEL, weights: NAME or FILE}`` another CLIP (see :mod:`saywhere.language.maskclip`), ``{weights: FILE}``
     a Saywhere network that understands phrases (also a shipped one's name or a hub id), and "none" the paper's
-    baseline: the same network without that channel. No source learns, and none is kept with the weights: they remember which it
-    was. Without a phrase the map is 0 everywhere. The previous mask is not used: the paper shows none.
+    baseline: the same network without that channel. No source learns, and none is kept with the weights, which
+    remember only which it was. Without a phrase the map is 0 everywhere. The previous mask is not used: the paper
+    shows none.
     """
 
     def __init__(
