@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from saywhere import Click, Prompt, SaywhereError
+from saywhere.language.words import shipped
 from saywhere.models import MODELS, InteractiveModel, build
+from saywhere.models.base import Scene
 from saywhere.models.fold import fold_batch_norms
 from saywhere.models.runner import TorchRunner
 from saywhere.models.saywhere import Saywhere
@@ -19,12 +21,17 @@ from saywhere.models.store import FORMAT, load_model, read_tensors, save_model, 
 
 CLICK = Prompt((Click(10, 12),))
 MIXED = Prompt((Click(10, 12, True, 8.0), Click(30, 30, False), Click(20, 9)))
+# Networks that are large by default, as small as they can be built.
+SMALL = {
+    "phraseclick": {"backbone": "mobilenetv2_050", "channels": 16, "hidden": 8, "attributes": ["dog", "red"]},
+    "textclick": {"backbone": "mobilenetv2_050", "channels": 16, "saliency": "none"},
+}
 
 
 @pytest.fixture(scope="module", params=sorted(MODELS))
 def named(request: pytest.FixtureRequest) -> tuple[str, InteractiveModel]:
     torch.manual_seed(0)
-    return request.param, build(request.param, {})
+    return request.param, build(request.param, SMALL.get(request.param, {}))
 
 
 class TestEveryModel:
@@ -57,9 +64,13 @@ class TestEveryModel:
         model = named[1].train()
         model.zero_grad()
         features = model.encode(torch.rand(2, 3, 64, 64))
-        logits = model.decode(features, [CLICK, MIXED], None)
-        logits = logits + model.decode(features, [MIXED, CLICK], logits.detach().sigmoid())
-        (logits * torch.rand_like(logits)).sum().backward()
+        phrases = ("red dog", "cat") if model.phrases else (None, None)
+        click, mixed = CLICK.with_phrase(phrases[0]), MIXED.with_phrase(phrases[1])
+        logits = model.decode(features, [click, mixed], None)
+        logits = logits + model.decode(features, [mixed, click], logits.detach().sigmoid())
+        scenes = [Scene((), None)] * 2
+        asked = model.auxiliary_loss(features, [mixed, click], scenes, shipped())
+        ((logits * torch.rand_like(logits)).sum() + asked).backward()
         unreached = [
             name
             for name, p in model.named_parameters()
@@ -79,10 +90,10 @@ class TestEveryModel:
     def test_saved_and_loaded_it_answers_the_same(self, named: tuple[str, InteractiveModel], tmp_path: Path) -> None:
         name, model = named
         path = tmp_path / "weights.safetensors"
-        save_model(path, model, name, {}, {"step": 3})
+        save_model(path, model, name, SMALL.get(name, {}), {"step": 3})
         loaded = load_model(path)
         again = tmp_path / "again.safetensors"
-        save_model(again, loaded.model, name, {}, {"step": 3})
+        save_model(again, loaded.model, name, SMALL.get(name, {}), {"step": 3})
         image = torch.rand(1, 3, 64, 64)
         with torch.inference_mode():
             first = loaded.model(image, [MIXED])

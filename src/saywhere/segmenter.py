@@ -18,6 +18,7 @@ from saywhere.errors import NoMapError, PhraseError, SaywhereError
 from saywhere.images import Photo, read_image
 from saywhere.language import words
 from saywhere.prompt import Click, Prompt
+from saywhere.refine import REFINEMENTS
 from saywhere.view import Box, View
 
 Float = NDArray[np.float32]
@@ -57,6 +58,7 @@ class Settings:
     move the view, when the object turns out smaller or larger than it looked; ``threshold`` cuts the probability;
     ``enlarge`` says whether a photograph smaller than ``size`` is enlarged to it. The network is shown the previous
     mask from interaction number ``previous_from`` on: before that a click does more against a mask that was wrong.
+    ``refine`` names what makes the answer's mask better afterwards ("graph-cut"); the network never sees that.
     """
 
     size: int = 384
@@ -67,32 +69,41 @@ class Settings:
     threshold: float = 0.5
     enlarge: bool = True
     previous_from: int = 5
+    refine: str | None = None
 
 
 @dataclass(frozen=True)
 class Mask:
-    """An answer. ``array`` and ``probability`` are made when first asked for, at the photograph's size."""
+    """An answer. ``array`` and ``probability`` are made when first asked for, at the photograph's size.
+
+    ``logits`` are the network's; the mask is made of the ``refined`` ones where there are any.
+    """
 
     view: View
     logits: Float = field(repr=False)
     photo: tuple[int, int]
     threshold: float = 0.5
+    refined: Float | None = field(default=None, repr=False)
+
+    @property
+    def _shown(self) -> Float:
+        return self.logits if self.refined is None else self.refined
 
     @cached_property
     def array(self) -> NDArray[np.bool_]:
         """``(H, W)`` bool: the object's pixels."""
         cut = math.log(self.threshold / (1.0 - self.threshold))
-        return self.view.spread(self.logits, self.photo, NOTHING) > cut
+        return self.view.spread(self._shown, self.photo, NOTHING) > cut
 
     @cached_property
     def probability(self) -> Float:
         """``(H, W)`` float32 in [0, 1]."""
-        return sigmoid(self.view.spread(self.logits, self.photo, NOTHING))
+        return sigmoid(self.view.spread(self._shown, self.photo, NOTHING))
 
     @cached_property
     def score(self) -> float:
         """The IoU to expect, were the probabilities true: what is surely inside over what may be."""
-        chance = sigmoid(self.logits)
+        chance = sigmoid(self._shown)
         inside = chance > self.threshold
         union = float(inside.sum()) + float(chance[~inside].sum())
         return float(chance[inside].sum()) / union if union > 0 else 0.0
@@ -164,6 +175,8 @@ class Segmenter:
     def __init__(self, runner: Runner, settings: Settings | None = None) -> None:
         self.runner = runner
         self.settings = settings or Settings()
+        if self.settings.refine not in (None, *REFINEMENTS):
+            raise SaywhereError(f"refine '{self.settings.refine}': choose {', '.join(REFINEMENTS)}, or None")
         self._scene: Scene | None = None
         self._history: list[tuple[Prompt, Mask | None]] = [(Prompt(), None)]
         self._at = 0
@@ -319,7 +332,13 @@ class Segmenter:
             if answered and view == mask.view:
                 break
             mask, answered = self._decode(view, prompt, mask if shown else None), True
-        return mask
+        return self._refined(mask)
+
+    def _refined(self, mask: Mask) -> Mask:
+        if self.settings.refine is None:
+            return mask
+        better = REFINEMENTS[self.settings.refine](mask.view.look(self.scene.photo), mask.logits)
+        return replace(mask, refined=better)
 
     def _decode(self, view: View, prompt: Prompt, previous: Mask | None) -> Mask:
         past = None if previous is None else sigmoid(previous.view.resample(previous.logits, view, NOTHING))
@@ -377,7 +396,7 @@ class Segmenter:
             previous = Mask(low, np.ascontiguousarray(given), self.scene.size, self.settings.threshold)
         answer = self._answer(self._helped(prompt), previous, mask_input is not None)
         cuts = (0.7, 0.5, 0.3) if multimask_output else (self.settings.threshold,)
-        answers = [Mask(answer.view, answer.logits, answer.photo, cut) for cut in cuts]
+        answers = [replace(answer, threshold=cut) for cut in cuts]
         logits = np.full((LOW, LOW), NOTHING, np.float32)
         logits[: low.height, : low.width] = answer.view.resample(answer.logits, low, NOTHING)
         return (

@@ -81,7 +81,10 @@ class AttributeAttention(nn.Module):
         return torch.tanh(self.norm(self.adapt(torch.cat([spoken.context, pooled], 1))))
 
     def forward(self, features: Tensor, spoken: Spoken) -> Tensor:
-        weights = self.attributes(features, spoken)
+        return self.weigh(features, self.attributes(features, spoken))
+
+    def weigh(self, features: Tensor, weights: Tensor) -> Tensor:
+        """Equation 5: ``(B, C, h, w)`` features and their attribute weights ``(B, C)``."""
         return features + self.gate * weights[:, :, None, None].to(features.dtype) * features
 
 

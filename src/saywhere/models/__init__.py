@@ -7,10 +7,14 @@ from typing import Any, Final
 
 from saywhere.errors import SaywhereError
 from saywhere.models.base import Features, InteractiveModel
+from saywhere.models.phraseclick import PhraseClick
 from saywhere.models.saywhere import Saywhere
+from saywhere.models.textclick import TextClick
 
 MODELS: Final[Mapping[str, Callable[..., InteractiveModel]]] = {
+    "phraseclick": PhraseClick,
     "saywhere": Saywhere,
+    "textclick": TextClick,
 }
 
 __all__ = ["MODELS", "Features", "InteractiveModel", "build"]

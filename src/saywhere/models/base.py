@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,10 +20,12 @@ class Features:
     """What ``decode`` needs of a batch of images.
 
     ``size`` is the images' ``(H, W)``; ``levels`` are the model's own tensors by what they are, finest first.
+    ``found`` is where ``decode`` may leave what it need not work out again for these images.
     """
 
     size: tuple[int, int]
     levels: Mapping[str, tuple[Tensor, ...]]
+    found: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

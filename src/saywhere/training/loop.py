@@ -34,6 +34,7 @@ from saywhere.models.store import fill, read_tensors, save_model, write_tensors
 from saywhere.training import losses
 from saywhere.training.crops import Batch, Crop, Crops, collate, correct
 from saywhere.training.phrases import mirrored
+from saywhere.training.pretrained import find_pretrained, fitted
 from saywhere.training.recipe import Recipe
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.safetensors", "weights.safetensors", "log.jsonl"
@@ -233,9 +234,11 @@ def refuse(recipe: Recipe, checkpoint: Path, resume: bool) -> None:
         raise SaywhereError(f"run '{checkpoint.parent}': holds a checkpoint; add --resume, or choose another --out")
     if resume and not checkpoint.exists():
         raise SaywhereError(f"run '{checkpoint.parent}': has no {CHECKPOINT} to resume; leave --resume out")
-    for name in (*(data.path for data in recipe.data), recipe.model.pretrained, recipe.model.weights):
+    for name in (*(data.path for data in recipe.data), recipe.model.weights):
         if name is not None:
             locate(name)
+    if recipe.model.pretrained is not None:
+        find_pretrained(recipe.model.pretrained)
 
 
 def launch(recipe: Recipe) -> Fabric:
@@ -313,14 +316,9 @@ def prepare(recipe: Recipe) -> InteractiveModel:
         state = read_tensors(path)[0]
         fill(model, grown(state, model.state_dict(), recipe.model.new), path)
     elif recipe.model.pretrained:
-        path = locate(recipe.model.pretrained)
+        path = find_pretrained(recipe.model.pretrained)
         encoder: nn.Module = model.encoder  # type: ignore[assignment]
-        state = read_tensors(path)[0]
-        fill(
-            encoder,
-            {k: v.float() if v.is_floating_point() else v for k, v in state.items() if k in encoder.state_dict()},
-            path,
-        )
+        fill(encoder, fitted(read_tensors(path)[0], encoder.state_dict()), path)
     for name, parameter in model.named_parameters():
         if name.startswith(recipe.model.freeze):
             parameter.requires_grad_(False)

@@ -20,7 +20,7 @@ class Part(BaseModel):
 class Model(Part):
     name: str
     options: dict[str, Any] = {}
-    pretrained: str | None = Field(None, description="safetensors of the backbone, in timm's layout")
+    pretrained: str | None = Field(None, description="safetensors of the backbone, in timm's layout, or timm/NAME")
     weights: str | None = Field(None, description="saywhere weights to go on from")
     new: tuple[str, ...] = Field((), description="parts that these weights lack, by parameter prefix")
     freeze: tuple[str, ...] = Field((), description="parts of the network that do not learn, by parameter prefix")

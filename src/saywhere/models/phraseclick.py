@@ -1,0 +1,130 @@
+"""PhraseClick (Ding et al. 2020): phrases say what, clicks say where, attention over channels brings them together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from saywhere import guidance
+from saywhere.errors import SaywhereError
+from saywhere.language.reader import AttributeAttention, PhraseReader, attribute_loss
+from saywhere.language.words import ENDINGS, LETTERS, Words, plain
+from saywhere.models.base import Features, Scene
+from saywhere.models.deeplab import DeepLab
+from saywhere.prompt import Prompt
+
+LIMIT = 255.0  # pixels at which distance maps are cut off (Xu et al. 2016)
+NEW = 1e-2  # standard deviation that new layers start with (section 4.1)
+# Attribute words when none are given: colours, sizes and places, as people refer to things in RefCOCO, and its things.
+COMMON = (
+    "black white grey red orange yellow green blue purple pink brown dark light striped "
+    "left right top bottom middle front back upper lower corner near far behind "
+    "big large small little tall short long old young standing sitting "
+    "person man woman boy girl child people guy lady kid baby shirt hat jacket "
+    "dog cat horse cow sheep elephant bear zebra giraffe bird "
+    "car truck bus train bike motorcycle boat plane "
+    "chair couch table bed bench bowl cup glass bottle plate pizza sandwich cake "
+    "banana apple carrot umbrella bag suitcase phone laptop screen keyboard book vase clock"
+)
+ATTRIBUTES = tuple(COMMON.split())
+
+
+class PhraseClick(DeepLab):
+    """A DeepLabv3+ of five channels (equation 1) whose ASPP features are weighed by attribute attention (2 to 5).
+
+    ``channels`` is the paper's #C; ``hidden`` the width of the bi-LSTM in each direction, which the paper does not
+    give. ``attributes`` are the N words of equation 7, ``attribute_weight`` is omega_a; omega_m is the loss weight in
+    the recipe. Equations 6 and 7 are taken as means, over pixels and over words. Clicks alone, a phrase alone and
+    both together are prompts: what is not given is a map at its limit, or zeros. The paper shows no previous mask to
+    the network, and none is used.
+    """
+
+    phrases = True
+    said: Tensor
+
+    def __init__(
+        self,
+        backbone: str = "resnet101",
+        channels: int = 512,
+        stride: int = 16,
+        hidden: int = 256,
+        attributes: Sequence[str] = ATTRIBUTES,
+        attribute_weight: float = 10.0,
+    ) -> None:
+        super().__init__(backbone, 2, channels, stride)
+        self.reader = PhraseReader(hidden)
+        self.attention = AttributeAttention(channels, 2 * hidden)
+        self.attribute_weight = attribute_weight
+        self.attributes = known_attributes(attributes, self.reader.words)
+        self.naming = nn.Linear(channels, len(self.attributes)) if self.attributes else None
+        # How often each attribute was said in training: the rarer a word, the more it weighs.
+        self.register_buffer("said", torch.zeros(len(self.attributes)))
+        # The new layers that no batch norm follows, and with it their scale matters.
+        with torch.no_grad():
+            first = next(m for m in self.encoder.modules() if isinstance(m, nn.Conv2d))
+            first.weight[:, 3:].normal_(std=NEW)
+            for layer in (self.head, self.naming):
+                if layer is not None and layer.bias is not None:
+                    layer.weight.normal_(std=NEW)
+                    layer.bias.zero_()
+
+    def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
+        (image,) = features.levels["image"]
+        fine, context = self.look(image, distance_maps(prompts, features.size).to(image.device))
+        spoken = self.reader([prompt.phrase for prompt in prompts])
+        weights = self.attention.attributes(context, spoken)
+        if self.training:
+            # What the attribute loss asks about; the network is not run again for it.
+            features.found["attributes"] = (weights,)
+        return self.finish(fine, self.attention.weigh(context, weights), features.size)
+
+    def auxiliary_loss(
+        self, features: Features, prompts: list[Prompt], scenes: Sequence[Scene], labels: Words
+    ) -> Tensor:
+        """omega_a times equation 7, of the last answer and over the images of which something was said."""
+        rows = [row for row, prompt in enumerate(prompts) if prompt.phrase]
+        if self.naming is None or not rows or "attributes" not in features.found:
+            return features.levels["image"][0].new_zeros(())
+        (weights,) = features.found["attributes"]
+        present = self.present([prompts[row].phrase for row in rows]).to(weights)
+        if self.training:
+            self.said += present.sum(0)
+        return self.attribute_weight * attribute_loss(self.naming(weights[rows]).float(), present, self.balance())
+
+    def present(self, phrases: Sequence[str | None]) -> Tensor:
+        """Which attribute words are in which phrase, or their plurals: ``(B, N)`` of 0 and 1."""
+        said = [
+            set[str]().union(*(forms(part) for word in LETTERS.findall(plain(p or "")) for part in word.split("-")))
+            for p in phrases
+        ]
+        return torch.tensor([[float(attribute in words) for attribute in self.attributes] for words in said])
+
+    def balance(self) -> Tensor:
+        """The weights w of equation 7, ``(N,)``: one over the root of how often a word was said, of mean 1.
+
+        The paper does not give them; these are those of MAttNet (Yu et al. 2018), its source for attributes.
+        """
+        rarity = self.said.float().clamp_min(1.0).rsqrt()
+        return rarity / rarity.mean()
+
+
+def known_attributes(attributes: Sequence[str], words: Words) -> list[str]:
+    """Attribute words in lower case, each once; SaywhereError names those that a table of vectors lacks."""
+    unknown = [word for word in attributes if words.find(plain(word)) is None]
+    if unknown:
+        raise SaywhereError(f"attributes {', '.join(unknown[:5])}: not in the table of words; give single known words")
+    return list(dict.fromkeys(map(plain, attributes)))
+
+
+def forms(word: str) -> set[str]:
+    """A word and what it may be the plural of."""
+    return {word} | {word.removesuffix(ending) + instead for ending, instead in ENDINGS if word.endswith(ending)}
+
+
+def distance_maps(prompts: Sequence[Prompt], shape: tuple[int, int]) -> Tensor:
+    """D+ and D- of equation 1, over their limit: ``(B, 2, H, W)`` in [0, 1], 1 everywhere without clicks."""
+    drawn = [guidance.maps(prompt, shape, "euclidean", limit=LIMIT) for prompt in prompts]
+    return torch.from_numpy(np.stack(drawn) / np.float32(LIMIT))

@@ -1,0 +1,50 @@
+"""The weights that a backbone begins with: a file, or a repository of timm's on the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from saywhere.datasets import locate
+from saywhere.errors import SaywhereError
+
+HUB, HUB_FILE = "timm/", "model.safetensors"
+
+
+def find_pretrained(name: str) -> Path:
+    """A safetensors file, as given or under SAYWHERE_DATA, or that of ``timm/NAME``, downloaded once.
+
+    Raises SaywhereError, saying which file is missing and where to put it.
+    """
+    if not name.startswith(HUB) or name.endswith(".safetensors"):
+        return locate(name)
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(name, HUB_FILE))
+    except Exception as error:  # hubs and connections fail in many ways
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SaywhereError(
+            f"pretrained '{name}': the hub gave no {HUB_FILE} ({reason}); download it from "
+            f"https://huggingface.co/{name} and give its path as the recipe's model.pretrained"
+        ) from error
+
+
+def fitted(state: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of a classifier's weights, those that a backbone has, in float32.
+
+    A first layer that also takes other channels than colours keeps what it was built with for them.
+    """
+    found = {}
+    for name, tensor in state.items():
+        if name in built:
+            tensor = tensor.float() if tensor.is_floating_point() else tensor
+            like = built[name]
+            if tensor.ndim == like.ndim == 4 and tensor.shape[1] < like.shape[1]:
+                wider = like.clone()
+                wider[:, : tensor.shape[1]] = tensor
+                tensor = wider
+            found[name] = tensor
+    return found
