@@ -159,6 +159,7 @@ def bench(
     size: Annotated[int, typer.Option(min=32, help="longer side of the first look")] = Settings.size,
     zoom_size: Annotated[int, typer.Option(min=32, help="longer side of the closer look")] = Settings.zoom_size,
     zoom: Annotated[bool, typer.Option("--zoom/--no-zoom", help="look closer at the object")] = True,
+    refine: Annotated[str | None, typer.Option(help="graph-cut: smooth every mask with it, for people's eyes")] = None,
     threads: Annotated[int, typer.Option(min=1, help="processor threads of the network")] = 2,
     jobs: Annotated[int, typer.Option(min=1, help="processes of the local engine")] = 1,
     engine: Annotated[Engine, typer.Option(help="this machine, or a Ray cluster (see RAY_ADDRESS)")] = Engine.LOCAL,
@@ -171,7 +172,7 @@ def bench(
     """
     from saywhere.benchmark import pages, run
 
-    settings = Settings(size=size, zoom_size=zoom_size, zoom=zoom)
+    settings = Settings(size=size, zoom_size=zoom_size, zoom=zoom, refine=refine)
     methods: list[str | None] = [*model] if model else [None]
     tasks = [
         run.Task(name, place, settings, clicks, drag, limit, threads, phrase) for place in data for name in methods

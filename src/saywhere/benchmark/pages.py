@@ -33,7 +33,7 @@ COLUMNS = {
 }  # fmt: skip
 CONDITIONS = (
     "size", "zoom", "zoom_size", "zoom_margin", "looks", "previous_from", "enlarge", "threshold", "flip", "phrase",
-    "most_interactions", "threads", "device", "weights",
+    "refine", "most_interactions", "threads", "device", "weights",
 )  # fmt: skip
 
 
