@@ -11,13 +11,13 @@ from saywhere.prompt import Prompt
 
 ROUNDS = 1
 AROUND = 0.125  # of the shorter side: what a positive click may mean, as a first guess
-COLLAPSED = 2.0  # an answer of fewer pixels than this many times the seeds' has lost the object
 
 
 class GrabCut:
-    """Goes on from the previous answer, or from the surroundings of the clicks when there is none to go on from.
+    """Looks anew at every click, with the surroundings of the positive ones as its first guess.
 
-    Mixtures that were fitted to hardly more than the seeds find the seeds again, whatever else is clicked.
+    It never goes on from its previous answer: mixtures that were fitted to hardly more than the seeds find no more
+    than the seeds again, whatever else is clicked.
     """
 
     name, digest, phrases = "grabcut", "", False
@@ -28,15 +28,14 @@ class GrabCut:
     def decode(self, features: Photo, prompt: Prompt, previous: Float | None) -> Float:
         shape = features.shape[:2]
         seeds = Seeds.of(prompt, shape).with_border()
-        sought = away(seeds.on) <= AROUND * min(shape)
-        if previous is not None and np.count_nonzero(previous > 0.5) >= COLLAPSED * np.count_nonzero(seeds.on):
-            sought = previous > 0.5
-        labels = np.where(sought, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+        around = away(seeds.on) <= AROUND * min(shape)
+        labels = np.where(around, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
         labels[seeds.off], labels[seeds.on] = cv2.GC_BGD, cv2.GC_FGD
-        if not (seeds.on.any() and (labels % 2 == cv2.GC_BGD).any()):
-            return decided(seeds.on)
-        # OpenCV draws the mixtures' first centres: the same ones every time, or runs could not be repeated.
-        cv2.setRNGSeed(0)
-        background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
-        cv2.grabCut(features, labels, (0, 0, 1, 1), background, foreground, ROUNDS, cv2.GC_INIT_WITH_MASK)
-        return decided(held_together(labels % 2 == cv2.GC_FGD, seeds.on))
+        inside = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+        if inside.any() and not inside.all():  # or OpenCV has nothing to fit one of its mixtures to
+            # OpenCV draws the mixtures' first centres: the same ones every time, or runs could not be repeated.
+            cv2.setRNGSeed(0)
+            background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
+            cv2.grabCut(features, labels, (0, 0, 1, 1), background, foreground, ROUNDS, cv2.GC_INIT_WITH_MASK)
+            inside = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+        return decided(held_together(inside, seeds.on))
