@@ -49,10 +49,12 @@ def next_click(
         missing, extra = missing & ~ignore, extra & ~ignore
     best: tuple[int, BoolMask, bool] | None = None
     for wrong, positive in ((missing, True), (extra, False)):
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(wrong.astype(np.uint8), connectivity=8)
+        count, labels = cv2.connectedComponents(wrong.astype(np.uint8), connectivity=8)
         if count > 1:
-            largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-            area = int(stats[largest, cv2.CC_STAT_AREA])
+            # Counted here: OpenCV's own statistics take ten times as long as its labels.
+            areas = np.bincount(labels[wrong])
+            largest = int(areas.argmax())
+            area = int(areas[largest])
             if best is None or area > best[0]:
                 best = area, labels == largest, positive
     return None if best is None else _centre(best[1], best[2], drag)

@@ -19,6 +19,6 @@ CLASSICAL: Final[Mapping[str, type[Runner]]] = {
     "geodesic": Geodesic,
 }
 # They have nothing to look closer with, and their answers are as sharp as the photograph they are given.
-SETTINGS: Final = Settings(size=640, zoom=False, enlarge=False)
+SETTINGS: Final = Settings(size=256, zoom=False, enlarge=False, previous_from=2)
 
 __all__ = ["CLASSICAL", "SETTINGS", "Geodesic", "GrabCut", "GraphCut", "RandomWalker", "Seeds"]

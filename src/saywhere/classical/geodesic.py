@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.graph import MCP_Geometric
 
-from saywhere.classical.base import Float, Seeds
-from saywhere.classical.graphcut import colour_cost
+from saywhere.classical.base import COLOURS, Float, Seeds
+from saywhere.classical.colours import colour_costs
 from saywhere.images import Photo
 from saywhere.prompt import Prompt
 
@@ -23,10 +23,10 @@ class Geodesic:
         return image
 
     def decode(self, features: Photo, prompt: Prompt, previous: Float | None) -> Float:
-        seeds = Seeds.of(prompt, features.shape[:2]).with_border()
-        on = np.exp(-colour_cost(features, seeds.on))
-        off = np.exp(-colour_cost(features, seeds.off))
-        chance = on / (on + off)
+        seeds = Seeds.of(prompt, features.shape[:2])
+        on, off = colour_costs(features, Seeds.of(prompt, features.shape[:2], COLOURS))
+        seeds = seeds.with_border()
+        chance = 1.0 / (1.0 + np.exp(np.clip(on - off, -30.0, 30.0)))
         rows, columns = np.gradient(chance) if min(chance.shape) > 1 else (np.zeros_like(chance),) * 2
         cost = np.hypot(rows, columns) + STEP
         to_on, to_off = distance(cost, seeds.on), distance(cost, seeds.off)

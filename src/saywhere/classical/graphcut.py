@@ -7,12 +7,12 @@ import maxflow
 import numpy as np
 from numpy.typing import NDArray
 
-from saywhere.classical.base import Float, Seeds, decided
+from saywhere.classical.base import COLOURS, Float, Seeds, decided, held_together
+from saywhere.classical.colours import colour_costs
 from saywhere.images import Photo
 from saywhere.prompt import Prompt
 
-BINS = 8  # of each colour channel in the histograms
-SMOOTHNESS = 50.0  # weight of a boundary between alike neighbours against the colour models
+SMOOTHNESS = 120.0  # weight of a boundary between alike neighbours against the colour models
 HARD = 1e6
 
 
@@ -26,22 +26,8 @@ class GraphCut:
 
     def decode(self, features: Photo, prompt: Prompt, previous: Float | None) -> Float:
         seeds = Seeds.of(prompt, features.shape[:2])
-        on = colour_cost(features, seeds.on)
-        # Without a word of what is off the object, everything is a sample of it: most of a photograph is.
-        off = colour_cost(features, seeds.off if seeds.off.any() else ~seeds.on)
-        return decided(cut(features, on, off, seeds))
-
-
-def colour_cost(image: Photo, where: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """``-log`` of each pixel's colour in the smoothed histogram of the pixels ``where``."""
-    codes = (image // (256 // BINS)).astype(np.int64) @ np.array([BINS * BINS, BINS, 1])
-    histogram = np.bincount(codes[where], minlength=BINS**3).astype(np.float64).reshape(BINS, BINS, BINS)
-    for axis in range(3):
-        padded = np.pad(histogram, [(1, 1) if a == axis else (0, 0) for a in range(3)])
-        below, at, above = (np.take(padded, range(i, i + BINS), axis=axis) for i in range(3))
-        histogram = 0.25 * below + 0.5 * at + 0.25 * above
-    probability = (histogram.ravel() + 1e-3) / (histogram.sum() + 1e-3 * BINS**3)
-    return -np.log(probability)[codes]
+        on, off = colour_costs(features, Seeds.of(prompt, features.shape[:2], COLOURS))
+        return decided(held_together(cut(features, on, off, seeds.with_border()), seeds.on))
 
 
 def cut(
