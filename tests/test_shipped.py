@@ -60,6 +60,37 @@ def test_a_negative_click_takes_away() -> None:
     assert not after.array[ys[far], xs[far]]
 
 
+def test_a_phrase_tells_a_part_from_the_whole() -> None:
+    segmenter = saywhere.load(device="cpu").set_image(data.astronaut())
+    hair = (220, 25)
+    alone = segmenter.click(*hair).array.sum()
+    said = segmenter.say("hair").array
+    assert said[hair[1], hair[0]]
+    assert said.sum() < 0.4 * alone
+    assert not said[330, 220]  # the suit
+
+
+def test_a_phrase_finds_what_is_there_and_says_what_is_not() -> None:
+    segmenter = saywhere.load(device="cpu").set_image(data.chelsea())
+    cat = segmenter.propose("cat")
+    assert cat.found
+    assert cat.mask.array[140, 230]
+    assert not segmenter.propose("bicycle").found
+
+
+def test_words_that_are_not_understood_leave_the_click_its_answer(tmp_path: Path) -> None:
+    Image.fromarray(data.chelsea()).save(tmp_path / "cat.png")
+    command = [sys.executable, "-m", "saywhere.cli", "segment", str(tmp_path / "cat.png"), "--say", "zxqv"]
+    out = ["--out", str(tmp_path / "mask.png")]
+    refused = subprocess.run([*command, *out], capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "zxqv" in refused.stderr
+    assert not (tmp_path / "mask.png").exists()
+    answered = subprocess.run([*command, "--click", "230,140", *out], capture_output=True, text=True, check=True)
+    assert "by the clicks alone" in answered.stderr
+    assert (tmp_path / "mask.png").exists()
+
+
 def test_the_demo_uses_the_clicks_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     demo = runpy.run_path(str(ROOT / "examples" / "demo.py"))
     named = re.findall(r"\((\d+), (\d+)\)", (ROOT / "README.md").read_text())

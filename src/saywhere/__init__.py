@@ -11,8 +11,9 @@ Importing this package imports no torch; :func:`load` does.
 
 from saywhere.errors import SaywhereError
 from saywhere.loading import load
+from saywhere.mask import Mask, Proposal
 from saywhere.prompt import Click, Prompt
-from saywhere.segmenter import Mask, Proposal, Segmenter, Settings
+from saywhere.segmenter import Segmenter, Settings
 
 __all__ = ["Click", "Mask", "Prompt", "Proposal", "SaywhereError", "Segmenter", "Settings", "load"]
 __version__ = "0.1.0"

@@ -18,8 +18,9 @@ from rich.table import Column, Table
 from saywhere.benchmark.phrases import Saying
 from saywhere.engines import Engine
 from saywhere.errors import PhraseError, SaywhereError
+from saywhere.mask import Mask
 from saywhere.prompt import Click
-from saywhere.segmenter import Mask, Segmenter, Settings
+from saywhere.segmenter import Segmenter, Settings
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,

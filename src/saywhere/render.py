@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from saywhere.errors import SaywhereError
 from saywhere.files import write_atomically
 from saywhere.images import Photo
+from saywhere.mask import Mask
 from saywhere.prompt import Prompt
-from saywhere.segmenter import Mask
 
 OBJECT = (255, 140, 0)
 CONTOUR = (255, 255, 255)

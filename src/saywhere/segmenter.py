@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
@@ -17,6 +15,7 @@ from PIL import Image
 from saywhere.errors import NoMapError, PhraseError, SaywhereError
 from saywhere.images import Photo, read_image
 from saywhere.language import words
+from saywhere.mask import NOTHING, Mask, Proposal, best_click, sigmoid
 from saywhere.prompt import Click, Prompt
 from saywhere.refine import REFINEMENTS
 from saywhere.view import Box, View
@@ -24,8 +23,6 @@ from saywhere.view import Box, View
 Float = NDArray[np.float32]
 AnyMask = TypeVar("AnyMask", "Mask", "Mask | None")
 LOW = 256  # side of SAM's low-resolution logits
-THERE = 0.5  # the mean heat around the best click from which on a thing is taken to be there
-NOTHING = -16.0  # the logit of a pixel that was not looked at
 
 
 class Runner(Protocol):
@@ -70,77 +67,6 @@ class Settings:
     enlarge: bool = True
     previous_from: int = 5
     refine: str | None = None
-
-
-@dataclass(frozen=True)
-class Mask:
-    """An answer. ``array`` and ``probability`` are made when first asked for, at the photograph's size.
-
-    ``logits`` are the network's; the mask is made of the ``refined`` ones where there are any.
-    """
-
-    view: View
-    logits: Float = field(repr=False)
-    photo: tuple[int, int]
-    threshold: float = 0.5
-    refined: Float | None = field(default=None, repr=False)
-
-    @property
-    def _shown(self) -> Float:
-        return self.logits if self.refined is None else self.refined
-
-    @cached_property
-    def array(self) -> NDArray[np.bool_]:
-        """``(H, W)`` bool: the object's pixels."""
-        cut = math.log(self.threshold / (1.0 - self.threshold))
-        return self.view.spread(self._shown, self.photo, NOTHING) > cut
-
-    @cached_property
-    def probability(self) -> Float:
-        """``(H, W)`` float32 in [0, 1]."""
-        return sigmoid(self.view.spread(self._shown, self.photo, NOTHING))
-
-    @cached_property
-    def score(self) -> float:
-        """The IoU to expect, were the probabilities true: what is surely inside over what may be."""
-        chance = sigmoid(self._shown)
-        inside = chance > self.threshold
-        union = float(inside.sum()) + float(chance[~inside].sum())
-        return float(chance[inside].sum()) / union if union > 0 else 0.0
-
-
-def neighbourhood(heat: Float) -> int:
-    """The side, in pixels, of the square over which a heat map is averaged before its highest place is sought."""
-    return max(heat.shape) // 24 * 2 + 1
-
-
-def best_click(heat: Float) -> Click:
-    """Where a heat map ``(H, W)`` is highest over a small neighbourhood."""
-    reach = neighbourhood(heat)
-    mean = cv2.blur(heat, (reach, reach))
-    row, column = np.unravel_index(int(mean.argmax()), mean.shape)
-    return Click(float(column), float(row))
-
-
-def sigmoid(logits: Float) -> Float:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))), np.float32)
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """What a phrase alone finds: a ``mask``, where the phrase applies (``heat``, ``(H, W)`` in [0, 1]) and the
-    ``click`` that fits it best. Where the heat is low at that click, the thing is probably not there."""
-
-    mask: Mask
-    heat: Float = field(repr=False)
-    click: Click
-
-    @property
-    def found(self) -> bool:
-        """Whether the thing seems to be there at all (docs/phrases.md says how often this is right)."""
-        reach = neighbourhood(self.heat)
-        mean = cv2.blur(self.heat, (reach, reach))
-        return bool(mean[int(self.click.y), int(self.click.x)] >= THERE)
 
 
 class Scene:

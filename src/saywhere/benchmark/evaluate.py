@@ -15,8 +15,9 @@ from saywhere import metrics, robot
 from saywhere.datasets import Sample
 from saywhere.errors import PhraseError, SaywhereError
 from saywhere.images import Photo, read_image
+from saywhere.mask import Mask
 from saywhere.prompt import Click, Prompt
-from saywhere.segmenter import Mask, Runner
+from saywhere.segmenter import Runner
 
 
 @dataclass(frozen=True, slots=True)

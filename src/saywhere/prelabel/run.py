@@ -18,10 +18,11 @@ from saywhere.errors import SaywhereError
 from saywhere.files import write_atomically
 from saywhere.language import words
 from saywhere.lines import Lines
+from saywhere.mask import Mask
 from saywhere.prelabel.ask import Ask, PhotoAsks, Request
 from saywhere.prompt import Prompt
 from saywhere.render import region_as_coco
-from saywhere.segmenter import Mask, Runner, Segmenter, Settings
+from saywhere.segmenter import Runner, Segmenter, Settings
 from saywhere.view import Box
 
 Line = dict[str, Any]
