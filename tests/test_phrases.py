@@ -159,6 +159,15 @@ class TestNetwork:
         heat = model.eval().saliency(model.encode(image[:1]), "dog")[0, 0]
         assert heat[:, :24].mean() > heat[:, 40:].mean() + 0.3
 
+    def test_words_of_ones_own(self, tmp_path: Path, photo: np.ndarray) -> None:
+        (tmp_path / "vectors.txt").write_text("hund 1 0 0\nkatze 0 1 0\n")
+        options = {"widths": (16, 16, 16, 16), "saliency": ("learned", "classifier"), "attention": True}
+        model = Saywhere(**options, words=str(tmp_path / "vectors.txt"))
+        segmenter = Segmenter(TorchRunner(model, "german")).set_image(photo)
+        assert segmenter.say("Hund").array.shape == photo.shape[:2]
+        with pytest.raises(SaywhereError, match="'dog'"):
+            segmenter.say("dog")
+
     def test_a_network_without_phrases_says_so(self) -> None:
         model = Saywhere(widths=(16, 16, 16, 16))
         with pytest.raises(SaywhereError, match="no map"):

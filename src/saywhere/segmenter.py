@@ -14,7 +14,7 @@ from PIL import Image
 
 from saywhere.errors import NoMapError, PhraseError, SaywhereError
 from saywhere.images import Photo, read_image
-from saywhere.language import words
+from saywhere.language.words import Words, shipped
 from saywhere.mask import NOTHING, Mask, Proposal, best_click, sigmoid
 from saywhere.prompt import Click, Prompt
 from saywhere.refine import REFINEMENTS
@@ -236,7 +236,8 @@ class Segmenter:
     def _checked_phrase(self, phrase: str) -> str:
         if not self.runner.phrases:
             raise PhraseError(f"phrase {phrase[:60]!r}: weights '{self.runner.name}' understand no phrases; use clicks")
-        return words.shipped().checked(phrase)
+        known: Words | None = getattr(self.runner, "words", None)
+        return (known or shipped()).checked(phrase)
 
     def _checked(self, click: Click) -> Click:
         h, w = self.scene.size

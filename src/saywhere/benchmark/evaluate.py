@@ -74,6 +74,7 @@ class TimedRunner:
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
         self.name, self.digest, self.phrases = runner.name, runner.digest, runner.phrases
+        self.words = getattr(runner, "words", None)
         self.encode_ms = self.decode_ms = 0.0
 
     def encode(self, image: Photo) -> Any:

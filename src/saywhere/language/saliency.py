@@ -27,14 +27,16 @@ class LearnedSaliency(nn.Module):
     plane that the reader's context gives.
     """
 
-    def __init__(self, channels: int, context: int, dimensions: int = 64, width: int = 96) -> None:
+    def __init__(
+        self, channels: int, context: int, dimensions: int = 64, width: int = 96, words: Words | None = None
+    ) -> None:
         super().__init__()
         self.pixels = nn.Sequential(
             nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
             nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
             nn.Conv2d(width, dimensions, 1),
         )  # fmt: skip
-        self.words = nn.Linear(shipped().dimensions, dimensions)
+        self.words = nn.Linear((words or shipped()).dimensions, dimensions)
         self.plane = nn.Linear(context, 2)
         self.sharpness = nn.Parameter(torch.tensor(8.0))
         self.offset = nn.Parameter(torch.tensor(-3.0))
@@ -85,12 +87,12 @@ class ClassifierSaliency(nn.Module):
     It knows what ImageNet names and nothing of persons, clothes or parts; nothing is learned.
     """
 
-    def __init__(self, channels: int = 320, width: int = 1280) -> None:
+    def __init__(self, channels: int = 320, width: int = 1280, words: Words | None = None) -> None:
         super().__init__()
         self.conv_head = nn.Conv2d(channels, width, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.classifier = nn.Linear(width, 1000)
-        self.register_buffer("names", torch.from_numpy(class_vectors()), persistent=False)
+        self.register_buffer("names", torch.from_numpy(class_vectors(words or shipped())), persistent=False)
         self.requires_grad_(False)
 
     def train(self, mode: bool = True) -> ClassifierSaliency:
@@ -115,8 +117,8 @@ class ClassifierSaliency(nn.Module):
         return torch.logit(chance) * spoken.present[:, None, None, None]
 
 
-def class_vectors() -> np.ndarray[Any, np.dtype[np.float32]]:
+def class_vectors(words: Words) -> np.ndarray[Any, np.dtype[np.float32]]:
     """The names of ImageNet's classes, in timm's order, as vectors of length 1: ``(1000, D)``."""
     from timm.data.imagenet_info import ImageNetInfo
 
-    return np.stack([shipped().mean(name.split(",")[0]) for name in ImageNetInfo("imagenet-1k").label_descriptions()])
+    return np.stack([words.mean(name.split(",")[0]) for name in ImageNetInfo("imagenet-1k").label_descriptions()])

@@ -114,6 +114,11 @@ def plain(text: str) -> str:
     return "".join(c for c in split if not unicodedata.combining(c))
 
 
+def find_words(path: str | None) -> Words:
+    """The words of a file, or the shipped ones if None; see :func:`read_words`."""
+    return shipped() if path is None else read_words(Path(path))
+
+
 @cache
 def shipped() -> Words:
     """The table that comes with the package."""

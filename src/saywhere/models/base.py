@@ -44,10 +44,12 @@ class InteractiveModel(nn.Module, ABC):
     """A network that segments what a prompt points at.
 
     A subclass is registered in ``saywhere.models`` under its name and is built from keyword arguments
-    that JSON can hold; these travel with its weights. ``phrases`` says whether ``decode`` reads a prompt's phrase.
+    that JSON can hold; these travel with its weights. ``phrases`` says whether ``decode`` reads a prompt's phrase,
+    ``words`` those it knows.
     """
 
     phrases: bool = False
+    words: Words | None = None
 
     @abstractmethod
     def encode(self, image: Tensor) -> Features:

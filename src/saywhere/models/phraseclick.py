@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from saywhere import guidance
 from saywhere.errors import SaywhereError
 from saywhere.language.reader import AttributeAttention, PhraseReader, attribute_loss
-from saywhere.language.words import ENDINGS, LETTERS, Words, plain
+from saywhere.language.words import ENDINGS, LETTERS, Words, find_words, plain
 from saywhere.models.base import Features, Scene
 from saywhere.models.deeplab import DeepLab
 from saywhere.prompt import Prompt
@@ -53,9 +53,11 @@ class PhraseClick(DeepLab):
         hidden: int = 256,
         attributes: Sequence[str] = ATTRIBUTES,
         attribute_weight: float = 10.0,
+        words: str | None = None,
     ) -> None:
         super().__init__(backbone, 2, channels, stride)
-        self.reader = PhraseReader(hidden)
+        self.words = find_words(words)
+        self.reader = PhraseReader(hidden, self.words)
         self.attention = AttributeAttention(channels, 2 * hidden)
         self.attribute_weight = attribute_weight
         self.attributes = known_attributes(attributes, self.reader.words)

@@ -23,7 +23,7 @@ from saywhere import guidance
 from saywhere.errors import NoMapError, SaywhereError
 from saywhere.language.reader import AttributeAttention, PhraseReader, Spoken
 from saywhere.language.saliency import ClassifierSaliency, LearnedSaliency
-from saywhere.language.words import Words
+from saywhere.language.words import Words, find_words
 from saywhere.models.base import Features, InteractiveModel, Scene
 from saywhere.prompt import Click, Prompt
 
@@ -52,7 +52,7 @@ class Saywhere(InteractiveModel):
     ``widths`` are the channels of the purified levels at strides 4, 8, 16 and 32; ``key`` is the length of the
     vectors in which a clicked pixel is compared with all others; 0 leaves that comparison out. ``saliency`` names the
     sources of the map of where a phrase applies (:data:`SALIENCIES`), ``attention`` lets it weigh channels; without
-    either, phrases are not understood.
+    either, phrases are not understood. ``words`` is a word2vec or GloVe file, instead of the shipped words.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Saywhere(InteractiveModel):
         key: int = 32,
         saliency: tuple[str, ...] = (),
         attention: bool = False,
+        words: str | None = None,
     ) -> None:
         super().__init__()
         if unknown := set(saliency) - set(SALIENCIES):
@@ -94,11 +95,12 @@ class Saywhere(InteractiveModel):
         self.up = nn.ModuleList(nn.Sequential(conv(c + w, w, 1), conv(w, w)) for c, w in ((w4, w3), (w3, w2), (w2, w1)))
         self.head = nn.Sequential(conv(w1, w1), nn.Conv2d(w1, 4, 3, padding=1), nn.PixelShuffle(2))
 
-        self.reader = PhraseReader() if self.phrases else None
+        self.words = find_words(words) if self.phrases else None
+        self.reader = PhraseReader(words=self.words) if self.phrases else None
         context = 2 * self.reader.hidden if self.reader else 0
         self.attention = AttributeAttention(w4, context) if attention else None
-        self.learned = LearnedSaliency(w2 + w3 + w4, context) if "learned" in saliency else None
-        self.classifier = ClassifierSaliency(channels[-1]) if "classifier" in saliency else None
+        self.learned = LearnedSaliency(w2 + w3 + w4, context, words=self.words) if "learned" in saliency else None
+        self.classifier = ClassifierSaliency(channels[-1], words=self.words) if "classifier" in saliency else None
 
     def train(self, mode: bool = True) -> Saywhere:
         """The backbone keeps the batch statistics it came with; its weights learn unless a recipe freezes them."""

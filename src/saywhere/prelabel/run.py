@@ -115,7 +115,7 @@ def refuse_phrases(runner: Runner, phrases: Iterable[str]) -> None:
             raise SaywhereError(
                 f"phrase {phrase[:60]!r}: weights '{runner.name}' understand none; give boxes or points"
             )
-        words.shipped().checked(phrase)
+        (getattr(runner, "words", None) or words.shipped()).checked(phrase)
 
 
 def worker(runner: Runner, settings: Settings, threads: int) -> Callable[[PhotoAsks], Iterator[Line]]:

@@ -72,9 +72,9 @@ class Learner:
     def __init__(self, recipe: Recipe, fabric: Fabric, crops: Crops) -> None:
         self.recipe, self.fabric = recipe, fabric
         self.trained_on = crops.trained_on
-        self.labels = words_of(crops.labels)
         self.step, self.seconds = 0, 0.0
         self.model = prepare(recipe)
+        self.labels = words_of(crops.labels, self.model.words)
         self.average = AveragedModel(self.model, multi_avg_fn=moving_average(recipe.optimiser.ema), use_buffers=True)
         self.average.to(fabric.device)
         self.optimiser = torch.optim.AdamW(
@@ -256,9 +256,9 @@ def launch(recipe: Recipe) -> Fabric:
     return fabric
 
 
-def words_of(labels: Sequence[str]) -> Words:
+def words_of(labels: Sequence[str], words: Words | None = None) -> Words:
     """Labels as single vectors: a table whose words are whole labels; those without a known word are left out."""
-    words = shipped()
+    words = words or shipped()
     known = [label for label in labels if words.mean(label).any()]
     # Left and right of a label trade places when a photograph is mirrored.
     known = sorted({*known, *map(mirrored, known)}) or ["thing"]
