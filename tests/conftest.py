@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from saywhere import guidance
@@ -17,6 +18,11 @@ from saywhere.prompt import Prompt
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
 if "SAYWHERE_DATA" not in os.environ and BESIDE.is_dir():
     os.environ["SAYWHERE_DATA"] = str(BESIDE)
+
+
+# A busy machine is no fault of an example.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 class ColourRunner:
