@@ -64,7 +64,7 @@ class TestEveryModel:
         model = named[1].train()
         model.zero_grad()
         features = model.encode(torch.rand(2, 3, 64, 64))
-        phrases = ("red dog", "cat") if model.phrases else (None, None)
+        phrases = ("red dog", "red cat") if model.phrases else (None, None)
         click, mixed = CLICK.with_phrase(phrases[0]), MIXED.with_phrase(phrases[1])
         logits = model.decode(features, [click, mixed], None)
         logits = logits + model.decode(features, [mixed, click], logits.detach().sigmoid())

@@ -40,7 +40,7 @@ class Runner(Protocol):
 
 
 class Speaking(Runner, Protocol):
-    """A runner whose network understands phrases (``phrases`` is true)."""
+    """A runner that understands phrases (``phrases`` is true) and can also tell where one applies."""
 
     def saliency(self, features: Any, phrase: str) -> Float:
         """The probability ``(H, W)`` that a phrase applies to each pixel of the image."""
@@ -183,8 +183,10 @@ class Segmenter:
         """
         said = self._checked_phrase(phrase)
         whole = self.scene.whole
-        speaking: Speaking = self.runner  # type: ignore[assignment]
-        chance = speaking.saliency(self.scene.features(whole), said)
+        saliency = getattr(self.runner, "saliency", None)
+        if saliency is None:
+            raise NoMapError(f"phrase {said!r}: '{self.runner.name}' has no map of where a phrase applies")
+        chance = saliency(self.scene.features(whole), said)
         return np.clip(whole.spread(chance, self.scene.size, 0.0), 0.0, 1.0)
 
     def propose(self, phrase: str) -> Proposal:

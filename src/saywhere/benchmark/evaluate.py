@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 
 from saywhere import metrics, robot
 from saywhere.datasets import Sample
-from saywhere.errors import PhraseError, SaywhereError
+from saywhere.errors import NoMapError, PhraseError, SaywhereError
 from saywhere.images import Photo, read_image
 from saywhere.mask import Mask
 from saywhere.prompt import Click, Prompt
@@ -91,7 +91,10 @@ class TimedRunner:
 
     def saliency(self, features: Any, phrase: str) -> Any:
         """Not timed: a proposal is not an answer."""
-        return self.runner.saliency(features, phrase)  # type: ignore[attr-defined]
+        saliency = getattr(self.runner, "saliency", None)
+        if saliency is None:
+            raise NoMapError(f"phrase {phrase!r}: '{self.name}' has no map of where a phrase applies")
+        return saliency(features, phrase)
 
     def take(self) -> tuple[float, float]:
         """Milliseconds of encoding and of decoding since the last call."""
