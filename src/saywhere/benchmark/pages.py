@@ -39,7 +39,7 @@ CONDITIONS = (
 
 def table(runs: Sequence[dict[str, Any]]) -> Table:
     """The figures a person looks at first, for the terminal: a column for each run."""
-    shown = Table("figure", *(f"{run['model']}, {run['data']}, by {run['interaction']}" for run in runs))
+    shown = Table("figure", *(f"{run['model']}, {run['data']}, by {how(run)}" for run in runs))
     for name, *values in zip(COLUMNS, *(cells(run) for run in runs), strict=True):
         if name not in ("model", "data", "interaction"):
             shown.add_row(name, *values)
@@ -47,7 +47,13 @@ def table(runs: Sequence[dict[str, Any]]) -> Table:
 
 
 def cells(run: dict[str, Any]) -> list[str]:
-    return [form.format(run[name]) for name, form in COLUMNS.items()]
+    shown = run | {"interaction": how(run)}
+    return [form.format(shown[name]) for name, form in COLUMNS.items()]
+
+
+def how(run: dict[str, Any]) -> str:
+    """What the robot did: click or drag, and the phrase that it said."""
+    return run["interaction"] + (f", phrase {run['phrase']}" if run.get("phrase") else "")
 
 
 def write_report(
@@ -116,7 +122,7 @@ def curves(runs: Sequence[dict[str, Any]], records: Sequence[Records]) -> str:
                 steps = range(1, run["most_interactions"] + 1)
                 ious = ious_of(found).values()
                 means = [float(np.mean([some[min(k, len(some)) - 1] for some in ious])) for k in steps]
-                panel.plot(steps, means, marker=".", label=f"{run['model']} ({run['interaction']})")
+                panel.plot(steps, means, marker=".", label=f"{run['model']} ({how(run)})")
         panel.set(title=data, xlabel="interactions", ylabel="mean IoU", ylim=(0, 1))
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.grid(alpha=0.3)
@@ -140,9 +146,7 @@ def bars(runs: Sequence[dict[str, Any]], records: Sequence[Records]) -> str:
             errors.append((means[-1] - low, high - means[-1]))
         places = np.arange(len(runs)) + 0.38 * offset
         axis.barh(places, means, 0.36, xerr=np.array(errors).T, color=colour, capsize=3, label=f"NoC@{name[3:]}")
-    axis.set_yticks(
-        np.arange(len(runs)) + 0.19, [f"{r['model']}, {r['data']} ({r['interaction']})" for r in runs], fontsize=8
-    )
+    axis.set_yticks(np.arange(len(runs)) + 0.19, [f"{r['model']}, {r['data']} ({how(r)})" for r in runs], fontsize=8)
     axis.invert_yaxis()
     axis.set_xlabel("interactions, 95 % interval over objects")
     axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
