@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import ColourRunner, DiscRunner, disc
-from saywhere import Click, Prompt, SaywhereError, Segmenter
+from saywhere import Click, Prompt, SaywhereError, Segmenter, Settings
 from saywhere.benchmark.evaluate import TimedRunner, prompt_of, work_through
 from saywhere.benchmark.journal import read_records
 from saywhere.benchmark.phrases import Saying, with_phrases
@@ -281,6 +281,17 @@ class TestSegmenter:
         assert not nothing.found
         assert nothing.heat[int(nothing.click.y), int(nothing.click.x)] < 0.1
         assert not nothing.mask.array.any()
+
+    def test_a_negative_click_after_a_phrase_keeps_its_place(self, photo: np.ndarray) -> None:
+        runner = SpeakingRunner()
+        seen: list[Prompt] = []
+        answer = runner.decode
+        runner.decode = lambda features, prompt, previous: seen.append(prompt) or answer(features, prompt, previous)
+        segmenter = Segmenter(runner, Settings(zoom=False)).set_image(photo)
+        segmenter.say("red")
+        segmenter.click(20, 20, positive=False)
+        assert segmenter.prompt == Prompt((Click(20, 20, False),), "red")
+        assert [sum(c.positive for c in prompt.clicks) for prompt in seen] == [1, 1]
 
     def test_a_bad_phrase_changes_nothing(self, speaking: Segmenter, photo: np.ndarray) -> None:
         mask = speaking.click(300, 200)

@@ -26,7 +26,11 @@ LOW = 256  # side of SAM's low-resolution logits
 
 
 class Runner(Protocol):
-    """A network behind numpy. ``digest`` names its weights."""
+    """A network behind numpy. ``digest`` names its weights; ``phrases`` says whether it understands any.
+
+    One that does may have ``words`` of its own (:class:`saywhere.language.words.Words`), and
+    ``saliency(features, phrase)``: the probability ``(H, W)`` that a phrase applies to each pixel.
+    """
 
     name: str
     digest: str
@@ -37,13 +41,6 @@ class Runner(Protocol):
 
     def decode(self, features: Any, prompt: Prompt, previous: Float | None) -> Float:
         """A prompt in the image's pixels and the last probability ``(H, W)`` to logits ``(H, W)``."""
-
-
-class Speaking(Runner, Protocol):
-    """A runner that understands phrases (``phrases`` is true) and can also tell where one applies."""
-
-    def saliency(self, features: Any, phrase: str) -> Float:
-        """The probability ``(H, W)`` that a phrase applies to each pixel of the image."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +225,8 @@ class Segmenter:
         Raises SaywhereError, and changes nothing, when there is no photograph or the click is outside it.
         """
         prompt = self.prompt.with_click(self._checked(click))
-        return self._remember(prompt, self._answer(prompt, self.mask, len(prompt) >= self.settings.previous_from))
+        shown = len(prompt) >= self.settings.previous_from
+        return self._remember(prompt, self._answer(self._helped(prompt), self.mask, shown))
 
     def _remember(self, prompt: Prompt, mask: AnyMask) -> AnyMask:
         self._history = [*self._history[: self._at + 1], (prompt, mask)]
