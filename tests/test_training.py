@@ -268,3 +268,23 @@ class TestLoop:
             whole, parts = (read_tensors(tmp_path / run / name)[0] for run in ("whole", "killed"))
             assert whole.keys() == parts.keys()
             assert [k for k in whole if not torch.equal(whole[k], parts[k])] == []
+
+
+class TestExtending:
+    def test_a_recipe_takes_what_it_does_not_say(self, tmp_path: Path) -> None:
+        (tmp_path / "base.yaml").write_text("model: {name: saywhere}\ndata: [{path: a}]\ncrop: {size: 96, cache: 7}\n")
+        (tmp_path / "own.yaml").write_text("extends: base.yaml\ncrop: {size: 128}\nsteps: 5\n")
+        recipe = read_recipe(tmp_path / "own.yaml")
+        assert (recipe.crop.size, recipe.crop.cache, recipe.steps, recipe.data[0].path) == (128, 7, 5, "a")
+
+    def test_a_circle_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "a.yaml").write_text("extends: b.yaml\n")
+        (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
+        with pytest.raises(SaywhereError, match="extends itself"):
+            read_recipe(tmp_path / "a.yaml")
+
+    @pytest.mark.parametrize(
+        "path", sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml")), ids=lambda p: p.stem
+    )
+    def test_every_recipe_can_be_read(self, path: Path) -> None:
+        assert read_recipe(path).data

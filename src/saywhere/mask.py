@@ -50,9 +50,13 @@ class Mask:
     def score(self) -> float:
         """The IoU to expect, were the probabilities true: what is surely inside over what may be."""
         chance = sigmoid(self._shown)
-        inside = chance > self.threshold
-        union = float(inside.sum()) + float(chance[~inside].sum())
-        return float(chance[inside].sum()) / union if union > 0 else 0.0
+        return expected_iou(chance > self.threshold, chance)
+
+
+def expected_iou(inside: NDArray[np.bool_], chance: Float) -> float:
+    """The IoU of a region to expect, were the probabilities true; 0 where nothing is likely."""
+    union = float(inside.sum()) + float(chance[~inside].sum())
+    return float(chance[inside].sum()) / union if union > 0 else 0.0
 
 
 def neighbourhood(heat: Float) -> int:

@@ -61,6 +61,7 @@ def grouped(colours: NDArray[np.float32], parts: int) -> list[NDArray[np.float32
         return [colours]
     cv2.setRNGSeed(0)  # the same centres every time, or runs could not be repeated
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 10, 1.0)
-    _, nearest, _ = cv2.kmeans(colours, parts, None, stop, 1, cv2.KMEANS_PP_CENTERS)  # type: ignore[call-overload]
+    unused = np.empty((len(colours), 1), np.int32)
+    _, nearest, _ = cv2.kmeans(colours, parts, unused, stop, 1, cv2.KMEANS_PP_CENTERS)
     found = (colours[nearest[:, 0] == part] for part in range(parts))
     return [members for members in found if len(members)]

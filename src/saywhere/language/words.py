@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
@@ -159,7 +160,7 @@ def _read_vectors(path: Path, wanted: set[str] | None) -> Words:
         first = file.readline()
         header = first.split()
         counted = len(header) == 2 and all(part.isdigit() for part in header)
-        binary = counted and not _is_line(file.peek(4096), int(header[1]))
+        binary = counted and not _is_line(file.peek(4096))
         if not counted:
             file.seek(0)
         expected = int(header[1]) if counted else len(first.rsplit()) - 1
@@ -188,7 +189,7 @@ def _read_vectors(path: Path, wanted: set[str] | None) -> Words:
     return Words(list(first_of), np.stack([vectors[i] for i in first_of.values()]))
 
 
-def _is_line(start: bytes, dimensions: int) -> bool:
+def _is_line(start: bytes) -> bool:
     """Whether what follows a header looks like a word and numbers in text."""
     line = start.split(b"\n", 1)[0].split()
     try:
@@ -212,15 +213,14 @@ def _text_entry(line: bytes, dimensions: int) -> tuple[str, Float | None] | None
         return word, None
 
 
-def _binary_entry(file: object, dimensions: int) -> tuple[str, Float | None] | None:
-    read = file.read  # type: ignore[attr-defined]
+def _binary_entry(file: BufferedReader, dimensions: int) -> tuple[str, Float | None] | None:
     word = bytearray()
-    while (letter := read(1)) and letter != b" ":
+    while (letter := file.read(1)) and letter != b" ":
         if letter != b"\n":
             word += letter
     if not letter and not word:
         return None
-    values = read(4 * dimensions)
+    values = file.read(4 * dimensions)
     if len(values) < 4 * dimensions:
         return word.decode("utf-8", "replace"), None
     return word.decode("utf-8", "replace"), np.frombuffer(values, "<f4").astype(np.float32)

@@ -18,7 +18,7 @@ from saywhere.errors import SaywhereError
 from saywhere.files import write_atomically
 from saywhere.language import words
 from saywhere.lines import Lines
-from saywhere.mask import Mask
+from saywhere.mask import Mask, expected_iou
 from saywhere.prelabel.ask import Ask, PhotoAsks, Request
 from saywhere.prompt import Prompt
 from saywhere.render import region_as_coco
@@ -161,6 +161,4 @@ def cut(mask: Mask, box: Box | None) -> tuple[Any, float]:
     left, top, right, bottom = int(box[0]), int(box[1]), int(np.ceil(box[2])), int(np.ceil(box[3]))
     inside = np.zeros_like(mask.array)
     inside[top:bottom, left:right] = mask.array[top:bottom, left:right]
-    here, chance = inside[top:bottom, left:right], mask.probability[top:bottom, left:right]
-    union = float(here.sum()) + float(chance[~here].sum())
-    return inside, float(chance[here].sum()) / union if union > 0 else 0.0
+    return inside, expected_iou(inside[top:bottom, left:right], mask.probability[top:bottom, left:right])

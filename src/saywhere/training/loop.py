@@ -34,7 +34,7 @@ from saywhere.models.store import fill, read_tensors, save_model, write_tensors
 from saywhere.training import losses
 from saywhere.training.crops import Batch, Crop, Crops, collate, correct
 from saywhere.training.phrases import mirrored
-from saywhere.training.pretrained import find_pretrained, fitted
+from saywhere.training.pretrained import find_pretrained, fitted, widened
 from saywhere.training.recipe import Recipe
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.safetensors", "weights.safetensors", "log.jsonl"
@@ -335,10 +335,8 @@ def grown(state: dict[str, Tensor], like: Mapping[str, Tensor], new: tuple[str, 
     for name, built in like.items():
         if name.startswith(new) and new:
             state[name] = built
-        elif name in state and new and state[name].ndim == built.ndim == 4 and state[name].shape[1] < built.shape[1]:
-            wider = torch.zeros_like(built)
-            wider[:, : state[name].shape[1]] = state[name]
-            state[name] = wider
+        elif name in state and new:
+            state[name] = widened(state[name], torch.zeros_like(built))
     return state
 
 

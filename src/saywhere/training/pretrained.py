@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from saywhere.datasets import locate
@@ -42,9 +43,12 @@ def fitted(state: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[str
         if name in built:
             tensor = tensor.float() if tensor.is_floating_point() else tensor
             like = built[name]
-            if tensor.ndim == like.ndim == 4 and tensor.shape[1] < like.shape[1]:
-                wider = like.clone()
-                wider[:, : tensor.shape[1]] = tensor
-                tensor = wider
-            found[name] = tensor
+            found[name] = widened(tensor, like)
     return found
+
+
+def widened(weight: Tensor, onto: Tensor) -> Tensor:
+    """A convolution's weight for more channels than it had; the further ones are those of ``onto``."""
+    if not (weight.ndim == onto.ndim == 4 and weight.shape[1] < onto.shape[1]):
+        return weight
+    return torch.cat([weight, onto[:, weight.shape[1] :].to(weight)], 1)

@@ -118,13 +118,33 @@ class Recipe(Part):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """A recipe from a YAML file; SaywhereError names the key that is wrong and what it may be."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SaywhereError(f"recipe '{path}': cannot be read as YAML ({' '.join(str(error).split())})") from error
+    """A recipe from a YAML file; SaywhereError names the key that is wrong and what it may be.
+
+    ``extends: FILE``, beside it, takes all from another recipe but what this one says; a part such as ``clicks`` is
+    taken key by key.
+    """
+    content = _content(path)
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
         raise SaywhereError(f"recipe '{path}': {faults}") from error
+
+
+def _content(path: Path, above: tuple[Path, ...] = ()) -> Any:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SaywhereError(f"recipe '{path}': cannot be read as YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict) or "extends" not in content:
+        return content
+    base = path.parent / str(content.pop("extends"))
+    if base in (*above, path):
+        raise SaywhereError(f"recipe '{path}': extends itself by way of '{base}'; name another recipe")
+    extended = _content(base, (*above, path))
+    if not isinstance(extended, dict):
+        raise SaywhereError(f"recipe '{path}': extends '{base}', which is no recipe")
+    for key, value in content.items():
+        known = extended.get(key)
+        extended[key] = known | value if isinstance(known, dict) and isinstance(value, dict) else value
+    return extended
