@@ -20,7 +20,7 @@ from saywhere.models.saywhere import Saywhere
 from saywhere.models.store import load_model, read_tensors
 from saywhere.training import losses
 from saywhere.training.crops import Crops, chances, collate, correct, list_targets, opening, parts_of
-from saywhere.training.loop import CHECKPOINT, WEIGHTS, learning_rate, moving_average, rounds_loss, train, words_of
+from saywhere.training.loop import CHECKPOINT, WEIGHTS, learning_rate, losses_of, moving_average, train, words_of
 from saywhere.training.recipe import Clicks, Recipe, read_recipe
 
 SMALL = {"widths": [8, 8, 16, 16], "key": 8}
@@ -207,12 +207,39 @@ class TestLoop:
         optimiser = torch.optim.Adam(model.parameters(), 3e-3)
         history = []
         for _ in range(15):
-            loss = rounds_loss(model, batch, recipe, torch.device("cpu"), words_of(crops.labels))
+            (loss,) = losses_of(model, batch, recipe, torch.device("cpu"), words_of(crops.labels))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             history.append(loss.item())
         assert history[-1] < 0.6 * history[0]
+
+    def test_learning_after_every_round_takes_a_loss_of_each(self, coco: Path) -> None:
+        torch.manual_seed(0)
+        settings = {"rounds": 3, "robot": "protocol", "update_each": True}
+        crops = Crops(recipe_for(coco, clicks=settings))
+        model = Saywhere(**SMALL).train()
+        counts = set()
+        for seed in range(6):
+            recipe = recipe_for(coco, clicks=settings).model_copy(update={"seed": seed})
+            taken = 0
+            for loss in losses_of(model, collate([crops[0], crops[1]]), recipe, torch.device("cpu"), words_of([])):
+                loss.backward()  # fails if a round went back through what an earlier one has released
+                taken += 1
+            counts.add(taken)
+        assert len(counts) > 1
+        assert counts <= {1, 2, 3}
+
+    @pytest.mark.parametrize(("who", "count"), [("protocol", 1), ("tap", 1)])
+    def test_some_robots_begin_with_one_click_on_the_object(self, coco: Path, who: str, count: int) -> None:
+        crops = Crops(recipe_for(coco, clicks={"robot": who, "drag": 1.0}))
+        for number in range(8):
+            crop = crops[number]
+            assert len(crop.prompt.clicks) == count
+            (click,) = crop.prompt.clicks
+            assert click.positive
+            assert click.radius is not None
+            assert crop.target[0, int(click.y), int(click.x)]
 
     def test_frozen_parts_stay(self, coco: Path, tmp_path: Path) -> None:
         torch.manual_seed(0)

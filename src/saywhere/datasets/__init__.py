@@ -35,14 +35,18 @@ def locate(*names: str | Path) -> Path:
     raise SaywhereError(f"{given}: not there, {hint}")
 
 
+def locate_data(name: str) -> Path:
+    """Where a data set is, by its name in :data:`DATASETS` or as a path; errors as in :func:`locate`."""
+    return locate(*DATASETS[name].places) if name in DATASETS else locate(name)
+
+
 def load_dataset(name: str) -> list[Sample]:
     """The objects of a data set by its name in :data:`DATASETS`, or of any COCO JSON file.
 
     Raises SaywhereError when it is unknown, not on this machine or not in its layout.
     """
     if name in DATASETS:
-        known = DATASETS[name]
-        return known.read(locate(*known.places))
+        return DATASETS[name].read(locate_data(name))
     if not name.endswith(".json"):
         raise SaywhereError(f"data '{name}': not known; give a COCO JSON file or one of {', '.join(DATASETS)}")
     return read_coco(locate(name))

@@ -7,11 +7,15 @@ from typing import Any, Final
 
 from saywhere.errors import SaywhereError
 from saywhere.models.base import Features, InteractiveModel
+from saywhere.models.dctnet import DCTNet
+from saywhere.models.multistage import MultiStage
 from saywhere.models.phraseclick import PhraseClick
 from saywhere.models.saywhere import Saywhere
 from saywhere.models.textclick import TextClick
 
 MODELS: Final[Mapping[str, Callable[..., InteractiveModel]]] = {
+    "dctnet": DCTNet,
+    "multistage": MultiStage,
     "phraseclick": PhraseClick,
     "saywhere": Saywhere,
     "textclick": TextClick,

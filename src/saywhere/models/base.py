@@ -45,10 +45,11 @@ class InteractiveModel(nn.Module, ABC):
 
     A subclass is registered in ``saywhere.models`` under its name and is built from keyword arguments
     that JSON can hold; these travel with its weights. ``phrases`` says whether ``decode`` reads a prompt's phrase,
-    ``words`` those it knows.
+    ``words`` those it knows, ``single_click`` whether one positive click is all that it can be told.
     """
 
     phrases: bool = False
+    single_click: bool = False
     words: Words | None = None
 
     @abstractmethod

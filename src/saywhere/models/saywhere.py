@@ -2,7 +2,8 @@
 
 The split into features, purification and mini encoder follows Sequential Interactive Image Segmentation
 (section 3.1, equation 1); a radius for each click is DCT-Net's Spatial-DCT (equation 2); guidance that meets
-the features at every scale instead of only at the input is the lesson of Multi-Stage Fusion. A phrase acts in two
+the features at every scale instead of only at the input is the lesson of Multi-Stage Fusion; what lies under the
+clicks may set how the decoder's features are distributed (DCT-Net's Feature-DCT, equation 3). A phrase acts in two
 places: as a map of where it applies beside the clicks (Text+Click), and as attention over channels (PhraseClick,
 equations 2 to 5).
 """
@@ -25,11 +26,15 @@ from saywhere.language.reader import AttributeAttention, PhraseReader, Spoken
 from saywhere.language.saliency import ClassifierSaliency, LearnedSaliency
 from saywhere.language.words import Words, find_words
 from saywhere.models.base import Features, InteractiveModel, Scene
+from saywhere.models.clicks import RadiusHead, aggregate, at_clicks
 from saywhere.prompt import Click, Prompt
 
 MULTIPLE = 32  # the coarsest level's stride
 CLICK_SIGMA = 6.0  # pixels of the encoded image: about what a hand's aim is worth
 SALIENCIES = ("learned", "classifier")
+CLICKED = (8, 16, 32)  # strides of the levels whose features under the clicks are compared, aggregated and measured
+PREDICTED = 0.5  # height of a click's own map when its radius was not dragged but predicted
+RADIUS_WEIGHT = 0.1
 NAMING = 0.3  # weight of telling labels from each other against the loss of the map
 
 
@@ -53,6 +58,9 @@ class Saywhere(InteractiveModel):
     vectors in which a clicked pixel is compared with all others; 0 leaves that comparison out. ``saliency`` names the
     sources of the map of where a phrase applies (:data:`SALIENCIES`), ``attention`` lets it weigh channels; without
     either, phrases are not understood. ``words`` is a word2vec or GloVe file, instead of the shipped words.
+
+    ``radius`` predicts how far a click reaches that was not dragged, ``feature_dct`` lets the features under the clicks
+    scale and shift the decoder's, ``guide_stages`` draws the clicks anew at every stage instead of at the first alone.
     """
 
     def __init__(
@@ -63,6 +71,9 @@ class Saywhere(InteractiveModel):
         saliency: tuple[str, ...] = (),
         attention: bool = False,
         words: str | None = None,
+        radius: bool = False,
+        feature_dct: bool = False,
+        guide_stages: bool = False,
     ) -> None:
         super().__init__()
         if unknown := set(saliency) - set(SALIENCIES):
@@ -77,12 +88,13 @@ class Saywhere(InteractiveModel):
         if strides != [2, 4, 8, 16, 32]:
             raise SaywhereError(f"backbone '{backbone}' has strides {strides}: one with 2, 4, 8, 16, 32 is needed")
         fine, *rest = channels
-        w1, w2, w3, w4 = widths
+        self.widths = w1, w2, w3, w4 = widths
         self.purification = nn.ModuleList(
             conv(c, w, 1) for c, w in zip((rest[0] + 4 * fine, *rest[1:]), widths, strict=True)
         )
         self.keys = nn.ModuleList(nn.Conv2d(w, key, 1) for w in widths[1:]) if key else None
-        extra = (2 if key else 0) + len(saliency)
+        self.guide_stages = guide_stages
+        extra = (2 if key else 0) + len(saliency) + (5 if guide_stages else 0)
 
         self.guide = conv(8, 24)
         self.down = nn.ModuleList([conv(w1, w2, stride=2), conv(w2, w3, stride=2), conv(w3, w4, stride=2)])
@@ -95,11 +107,15 @@ class Saywhere(InteractiveModel):
         self.up = nn.ModuleList(nn.Sequential(conv(c + w, w, 1), conv(w, w)) for c, w in ((w4, w3), (w3, w2), (w2, w1)))
         self.head = nn.Sequential(conv(w1, w1), nn.Conv2d(w1, 4, 3, padding=1), nn.PixelShuffle(2))
 
+        clicked = w2 + w3 + w4
+        self.radius = RadiusHead(clicked) if radius else None
+        self.distribution = distribution(clicked, 2 * (w3 + w2 + w1)) if feature_dct else None
+
         self.words = find_words(words) if self.phrases else None
         self.reader = PhraseReader(words=self.words) if self.phrases else None
         context = 2 * self.reader.hidden if self.reader else 0
         self.attention = AttributeAttention(w4, context) if attention else None
-        self.learned = LearnedSaliency(w2 + w3 + w4, context, words=self.words) if "learned" in saliency else None
+        self.learned = LearnedSaliency(clicked, context, words=self.words) if "learned" in saliency else None
         self.classifier = ClassifierSaliency(channels[-1], words=self.words) if "classifier" in saliency else None
 
     def train(self, mode: bool = True) -> Saywhere:
@@ -136,19 +152,27 @@ class Saywhere(InteractiveModel):
 
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
         pure = features.levels["pure"]
-        guide = self.guide(self._maps(prompts, pure[0], previous))
+        clicked = self._clicked(features, prompts)
+        drawn, past = self._maps(prompts, clicked, pure[0], previous)
+        guide = self.guide(torch.cat([drawn[0], past], 1).contiguous(memory_format=torch.channels_last))
         affinity = self._affinity(features, prompts)
         spoken = self.reader([p.phrase for p in prompts]) if self.reader is not None else None
         where = self._saliency(features, spoken)
         stages = [self.fuse[0](torch.cat([pure[0], guide], 1))]
         for i in range(1, 4):
             fits = [resized(torch.tanh(logits / 2.0), pure[i]) for logits in where]
-            stages.append(self.fuse[i](torch.cat([pure[i], self.down[i - 1](stages[-1]), *affinity[i], *fits], 1)))
+            again = [drawn[i], resized(past.mean(1, keepdim=True), pure[i])] if self.guide_stages else []
+            seen = [pure[i], self.down[i - 1](stages[-1]), *affinity[i], *fits, *again]
+            stages.append(self.fuse[i](torch.cat(seen, 1)))
         x = self.aspp(stages[3])
         if self.attention is not None and spoken is not None:
             x = self.attention(x, spoken)
-        for layer, skip in zip(self.up, reversed(stages[:3]), strict=True):
+        told = self._distributions(clicked, prompts)
+        for i, (layer, skip) in enumerate(zip(self.up, reversed(stages[:3]), strict=True)):
             x = layer(torch.cat([upsample(x, skip), skip], 1))
+            if told:
+                scale, shift = told[i]
+                x = x * (1.0 + scale) + shift
         logits = F.interpolate(self.head(x), scale_factor=2, mode="bilinear", align_corners=False)
         h, w = features.size
         return logits[..., :h, :w].float()
@@ -169,9 +193,20 @@ class Saywhere(InteractiveModel):
     def auxiliary_loss(
         self, features: Features, prompts: list[Prompt], scenes: Sequence[Scene], labels: Words
     ) -> Tensor:
-        """What the map of where a phrase applies learns from labelled objects; 0 where there is none to learn."""
+        """What the predicted radii learn from drags, and the map of where a phrase applies from labelled objects."""
+        clicked = self._clicked(features, prompts)
+        reach = self.radius.loss(clicked, prompts) if self.radius is not None and clicked is not None else 0.0
+        return (
+            features.levels["pure"][0].new_zeros(())
+            + RADIUS_WEIGHT * reach
+            + self._naming_loss(features, prompts, scenes, labels)
+        )
+
+    def _naming_loss(
+        self, features: Features, prompts: list[Prompt], scenes: Sequence[Scene], labels: Words
+    ) -> Tensor | float:
         if self.learned is None or self.reader is None:
-            return features.levels["pure"][0].new_zeros(())
+            return 0.0
         embedded = features.levels["spoken_of"][0]
         naming = self.learned.naming_loss(embedded, [scene.named for scene in scenes], labels)
         logits = self.learned(embedded, self.reader([p.phrase for p in prompts]))
@@ -193,29 +228,52 @@ class Saywhere(InteractiveModel):
         sources = [source for source in (self.learned, self.classifier) if source is not None]
         return [source(e, spoken) for source, e in zip(sources, features.levels["spoken_of"], strict=True)]
 
-    def _maps(self, prompts: list[Prompt], like: Tensor, previous: Tensor | None) -> Tensor:
-        """Clicks and drags by sign, and the previous probability with 2x2 cells folded: ``(B, 8, H/4, W/4)``."""
+    def _maps(
+        self, prompts: list[Prompt], clicked: Tensor | None, like: Tensor, previous: Tensor | None
+    ) -> tuple[list[Tensor], Tensor]:
+        """Clicks and drags by sign ``(B, 4, H/s, W/s)`` for every stage that draws them, and the previous probability
+        with 2x2 cells folded ``(B, 4, H/4, W/4)``."""
         shape = like.shape[-2], like.shape[-1]
-        drawn = np.stack(
-            [
-                np.concatenate(
-                    [
-                        guidance.maps(p, shape, "gaussian", 4, sigma=CLICK_SIGMA),
-                        guidance.maps(p, shape, "dynamic", 4),
-                    ]
-                )
-                for p in prompts
-            ]
-        )
-        clicks = torch.from_numpy(drawn).to(like.device, like.dtype)
+        wide = prompts if self.radius is None or clicked is None else self.radius.widen(clicked, prompts)
+        strides = (4, 8, 16, 32) if self.guide_stages else (4,)
+        drawn = [
+            torch.from_numpy(np.stack([self._drawn(p, w, shape, stride) for p, w in zip(prompts, wide, strict=True)]))
+            for stride in strides
+        ]
+        clicks = [maps.to(like.device, like.dtype) for maps in drawn]
         if previous is None:
-            past = clicks.new_zeros(len(prompts), 4, *shape)
-        else:
-            h, w = previous.shape[-2:]
-            padded = F.pad(previous.to(like.dtype), (0, 4 * shape[1] - w, 0, 4 * shape[0] - h))
-            past = F.pixel_unshuffle(F.avg_pool2d(padded, 2), 2)
-        maps = torch.cat([clicks, past], 1)
-        return maps.contiguous(memory_format=torch.channels_last)
+            return clicks, clicks[0].new_zeros(len(prompts), 4, *shape)
+        h, w = previous.shape[-2:]
+        padded = F.pad(previous.to(like.dtype), (0, 4 * shape[1] - w, 0, 4 * shape[0] - h))
+        return clicks, F.pixel_unshuffle(F.avg_pool2d(padded, 2), 2)
+
+    @staticmethod
+    def _drawn(prompt: Prompt, wide: Prompt, finest: tuple[int, int], stride: int) -> guidance.Map:
+        """The maps of one prompt; ``wide`` is the same with a radius for every click, where these are predicted."""
+        shape = finest[0] * 4 // stride, finest[1] * 4 // stride
+        # A cell must not fall between its neighbours' Gaussians.
+        fixed = guidance.maps(prompt, shape, "gaussian", stride, sigma=max(CLICK_SIGMA, 0.6 * stride))
+        dragged = guidance.maps(prompt, shape, "dynamic", stride)
+        if wide is not prompt:
+            dragged = np.maximum(dragged, PREDICTED * guidance.maps(wide, shape, "dynamic", stride))
+        return np.concatenate([fixed, dragged]).astype(np.float32)
+
+    def _clicked(self, features: Features, prompts: list[Prompt]) -> Tensor | None:
+        """The features under the clicks, of unit length: ``(B, N, C)``; None where nothing asks for them."""
+        if self.radius is None and self.distribution is None:
+            return None
+        levels = features.levels["pure"][1:]
+        found = [F.normalize(at_clicks(x, prompts, s), dim=-1) for x, s in zip(levels, CLICKED, strict=True)]
+        return torch.cat(found, -1) / len(found) ** 0.5
+
+    def _distributions(self, clicked: Tensor | None, prompts: list[Prompt]) -> list[tuple[Tensor, Tensor]]:
+        """What each of the decoder's layers is scaled and shifted by, ``(B, C, 1, 1)``; nothing without the part."""
+        if self.distribution is None or clicked is None:
+            return []
+        signs = [[click.positive for click in prompt.clicks] for prompt in prompts]
+        told = self.distribution(aggregate(clicked, signs))[..., None, None]
+        parts = told.split([width for width in self.widths[2::-1] for _ in range(2)], dim=1)
+        return list(zip(parts[::2], parts[1::2], strict=True))
 
     def _affinity(self, features: Features, prompts: list[Prompt]) -> list[list[Tensor]]:
         """For each stage, how alike every pixel is to its most alike positive and negative click: cosines."""
@@ -227,8 +285,16 @@ class Saywhere(InteractiveModel):
         signs = [_padded(clicks, keys[0].device) for clicks in (positive, negative)]
         return [[]] + [
             [_similarity(key, points, present, stride) for points, present in signs]
-            for key, stride in zip(keys, (8, 16, 32), strict=True)
+            for key, stride in zip(keys, CLICKED, strict=True)
         ]
+
+
+def distribution(clicked: int, told: int) -> nn.Sequential:
+    """The small network from aggregated features to scales and shifts, which at first change next to nothing."""
+    last = nn.Linear(64, told)
+    nn.init.normal_(last.weight, std=1e-3)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(clicked, 64), nn.ReLU(), last)
 
 
 def resized(x: Tensor, like: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ from saywhere.training.augment import Affine, crop_transform, recolour, warp
 from saywhere.training.phrases import mirrored, phrase_for
 from saywhere.training.recipe import Clicks, Recipe, Sampling
 
+TAP = 50 / 512  # how far a tap is off the centre, over the crop's side (Multi-Stage Fusion, section 3.4)
 SMALLEST = 60  # pixels of an object in its crop; fewer teach nothing
 INSIDE = 0.8  # share of an object in another one that makes it a part
 
@@ -217,7 +218,12 @@ class Crops(Dataset[Crop]):
         # A part whose name is said needs no click off what surrounds it.
         lone_part = chosen.is_part and (phrase is None or wrong)
         several = lone_part or bool(rng.random() < self.recipe.clicks.several_first)
-        clicks = [] if alone else opening(target, ignore, others, several, lone_part, drags, rng)
+        if alone:
+            clicks = []
+        elif self.recipe.clicks.robot == "mixed":
+            clicks = opening(target, ignore, others, several, lone_part, drags, rng)
+        else:
+            clicks = [lone_click(target, self.recipe.clicks.robot, drags, rng)]
         return Crop(
             torch.from_numpy(image.transpose(2, 0, 1).copy()),
             torch.from_numpy(target[None].astype(np.uint8)),
@@ -312,6 +318,14 @@ def opening(
     return [dragged(c, target, rng) for c in clicks] if drags else clicks
 
 
+def lone_click(target: NDArray[np.bool_], who: str, drags: bool, rng: np.random.Generator) -> Click:
+    """The one click of the protocol's robot, or of a tap near the centre."""
+    if who == "protocol":
+        return robot.first_click(target, drag=drags)
+    tap = robot.tap(target, rng, TAP * target.shape[0])
+    return dragged(tap, target, rng) if drags else tap
+
+
 def dragged(click: Click, target: NDArray[np.bool_], rng: np.random.Generator) -> Click:
     """The click with the radius that a person would drag, a little off as hands are."""
     region = target if click.positive else ~target
@@ -331,7 +345,7 @@ def correct(
     """The prompt of the next round: a correction added, or none when only the mask is to be refined."""
     if rng.random() < settings.no_new_click:
         return prompt
-    if rng.random() < 0.5:
+    if settings.robot != "mixed" or rng.random() < 0.5:
         click = robot.next_click(target, predicted, ignore, drags)
     else:
         click = robot.training_correction(target, predicted, rng, ignore, drags)

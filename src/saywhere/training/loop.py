@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Sampler
 
-from saywhere.datasets import locate
+from saywhere.datasets import locate, locate_data
 from saywhere.errors import SaywhereError
 from saywhere.language.words import Words, shipped
 from saywhere.models import build
@@ -98,14 +98,16 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group.get("lr_scale", 1.0)
         self.network.train()
-        loss = rounds_loss(self.network, crops, self.recipe, self.fabric.device, self.labels)
-        self.fabric.backward(loss)
-        self.fabric.clip_gradients(self.network, self.wrapped, max_norm=self.recipe.optimiser.clip)
-        self.wrapped.step()
-        self.wrapped.zero_grad(set_to_none=True)
+        still(self.model)
+        value = 0.0
+        for loss in losses_of(self.network, crops, self.recipe, self.fabric.device, self.labels):
+            self.fabric.backward(loss)
+            self.fabric.clip_gradients(self.network, self.wrapped, max_norm=self.recipe.optimiser.clip)
+            self.wrapped.step()
+            self.wrapped.zero_grad(set_to_none=True)
+            value = float(loss.detach())
         self.average.update_parameters(self.model)
         self.step += 1
-        value = float(loss.detach())
         if not math.isfinite(value):
             raise SaywhereError(f"loss is {value} at step {self.step}: lower the recipe's optimiser.lr")
         return value
@@ -234,9 +236,10 @@ def refuse(recipe: Recipe, checkpoint: Path, resume: bool) -> None:
         raise SaywhereError(f"run '{checkpoint.parent}': holds a checkpoint; add --resume, or choose another --out")
     if resume and not checkpoint.exists():
         raise SaywhereError(f"run '{checkpoint.parent}': has no {CHECKPOINT} to resume; leave --resume out")
-    for name in (*(data.path for data in recipe.data), recipe.model.weights):
-        if name is not None:
-            locate(name)
+    for data in recipe.data:
+        locate_data(data.path)
+    if recipe.model.weights is not None:
+        locate(recipe.model.weights)
     if recipe.model.pretrained is not None:
         find_pretrained(recipe.model.pretrained)
 
@@ -335,7 +338,7 @@ def grown(state: dict[str, Tensor], like: Mapping[str, Tensor], new: tuple[str, 
     for name, built in like.items():
         if name.startswith(new) and new:
             state[name] = built
-        elif name in state and new:
+        elif name in state:
             state[name] = widened(state[name], torch.zeros_like(built))
     return state
 
@@ -348,13 +351,25 @@ def learning_rate(recipe: Recipe, step: int, done: float) -> float:
     return settings.lr * warm * (settings.final + (1.0 - settings.final) * cosine)
 
 
-def rounds_loss(network: Any, batch: Batch, recipe: Recipe, device: torch.device, labels: Words) -> Tensor:
-    """The mean loss over the rounds of one batch; each round's clicks answer the mask of the round before."""
+def still(model: nn.Module) -> None:
+    """What is frozen keeps the statistics it came with, too."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and not any(p.requires_grad for p in module.parameters()):
+            module.eval()
+
+
+def losses_of(network: Any, batch: Batch, recipe: Recipe, device: torch.device, labels: Words) -> Iterator[Tensor]:
+    """What a step learns from, one loss after another: the mean over its rounds, or that of each round.
+
+    Each round's clicks answer the mask of the round before. When the network learns after every round, the photographs
+    are encoded anew for the next.
+    """
     image = batch.image.to(device).float().div_(255.0)
     if device.type == "cpu":
         image = image.contiguous(memory_format=torch.channels_last)
     target, counted = batch.target.to(device).float(), 1.0 - batch.ignore.to(device).float()
     truth, ignore = batch.target[:, 0].numpy() > 0, batch.ignore[:, 0].numpy() > 0
+    each = recipe.clicks.update_each
     features = network.encode(image)
     prompts, previous = list(batch.prompts), None
     total = torch.zeros((), device=device)
@@ -362,8 +377,13 @@ def rounds_loss(network: Any, batch: Batch, recipe: Recipe, device: torch.device
     rounds = 1 + int(np.random.default_rng((recipe.seed, batch.numbers[0], 3000)).integers(recipe.clicks.rounds))
     for turn in range(rounds):
         logits = network.decode(features, prompts, previous)
-        total = total + losses.total(recipe.loss, logits, target, counted)
-        if turn + 1 == rounds:
+        loss = losses.total(recipe.loss, logits, target, counted)
+        total = total + loss / rounds
+        last = turn + 1 == rounds
+        if each or last:
+            auxiliary = network.auxiliary_loss(features, prompts, batch.scenes, labels)
+            yield (loss if each else total) + auxiliary.to(total)
+        if last:
             break
         previous = logits.detach().sigmoid()
         predicted = previous[:, 0].cpu().numpy() > 0.5
@@ -371,7 +391,8 @@ def rounds_loss(network: Any, batch: Batch, recipe: Recipe, device: torch.device
             rng = np.random.default_rng((recipe.seed, number, 1000 + turn))
             prompts[i] = correct(prompts[i], truth[i], predicted[i], ignore[i], batch.drags[i], recipe.clicks, rng)
         previous = coarsen(previous, batch.numbers, turn, recipe)
-    return total / rounds + network.auxiliary_loss(features, prompts, batch.scenes, labels).to(total)
+        if each:
+            features = network.encode(image)
 
 
 def coarsen(previous: Tensor, numbers: list[int], turn: int, recipe: Recipe) -> Tensor:

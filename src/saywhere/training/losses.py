@@ -25,6 +25,18 @@ def balanced_bce(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
     return 0.5 * (_mean(values, counted * target) + _mean(values, counted * (1.0 - target)))
 
 
+def class_balanced_bce(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+    """Equations 2 and 3 of Multi-Stage Fusion: cross-entropy weighted by the inverse frequency of the pixel's class.
+
+    The frequencies are those of the counted pixels of the whole batch; weights are scaled to a mean of 1 over these.
+    """
+    values = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    count = counted.sum().clamp_min(1.0)
+    share = ((counted * target).sum() / count).clamp(1.0 / float(count), 1.0 - 1.0 / float(count))
+    weight = 0.5 * (target / share + (1.0 - target) / (1.0 - share))
+    return _mean(values * weight, counted)
+
+
 def normalised_focal(logits: Tensor, target: Tensor, counted: Tensor, gamma: float = 2.0) -> Tensor:
     """Focal loss divided by its own weights' mean, so that it does not fade as the mask gets better (RITM)."""
     values = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
@@ -54,6 +66,7 @@ def iou(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
 LOSSES: Final[Mapping[str, Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
     "bce": bce,
     "balanced_bce": balanced_bce,
+    "class_balanced_bce": class_balanced_bce,
     "normalised_focal": normalised_focal,
     "dice": dice,
     "iou": iou,

@@ -34,7 +34,7 @@ class Model(Part):
 
 
 class Data(Part):
-    path: str = Field(description="COCO JSON, as given or under SAYWHERE_DATA")
+    path: str = Field(description="a known data set, or a COCO JSON, as given or under SAYWHERE_DATA")
     weight: float = Field(1.0, gt=0)
     groups: dict[str, float] = Field({}, description="factor on objects by their photograph's folder")
     labels: dict[str, float] = Field({}, description="factor on objects by their label")
@@ -56,6 +56,10 @@ class Crop(Part):
 
 
 class Clicks(Part):
+    robot: Literal["mixed", "protocol", "tap"] = Field(
+        "mixed", description="who clicks: many kinds of people, the robot of the protocol, or one tap near the centre"
+    )
+    update_each: bool = Field(False, description="learn after every round instead of after all of a step")
     rounds: int = Field(3, ge=1, description="the most rounds of a step; each step draws 1 to this many")
     several_first: float = Field(0.3, ge=0, le=1, description="share that starts from several clicks, not one")
     drag: float = Field(0.4, ge=0, le=1, description="share of objects whose clicks carry a radius")

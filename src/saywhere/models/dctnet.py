@@ -1,0 +1,134 @@
+"""DCT-Net (Lin et al. 2021): a click is drawn as wide as what it is about, and its features say what to look for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saywhere import guidance
+from saywhere.errors import SaywhereError
+from saywhere.language.words import Words
+from saywhere.models.base import Features, InteractiveModel, Scene
+from saywhere.models.clicks import AutoDragHead, aggregate, at_clicks
+from saywhere.models.deeplab import DEVIATION, MEAN, PAPERS
+from saywhere.prompt import Prompt
+
+MULTIPLE = 32
+LIMIT = 255.0  # pixels at which the baseline's Euclidean maps are cut off
+AUTO_DRAG_WEIGHT = 0.3
+
+
+class DCTNet(InteractiveModel):
+    """A U-Net with spatial pyramid pooling at its end, over RGB and two click maps.
+
+    ``spatial`` draws each click as a Gaussian of its own radius (Spatial-DCT, equation 2), else distances are drawn
+    (equation 1). A click that was not dragged gets the radius that the Auto-Drag-Head predicts. ``feature`` lets the
+    features under the clicks, in their order, set means and variances of the decoder's three instance norms
+    (Feature-DCT, equation 3); else these learn fixed ones. ``channels`` is the decoder's width, ``hidden`` that of the
+    small networks. What the paper leaves open: the decoder is U-Net's with one convolution a level from stride 16 to
+    4, the clicked features are those of strides 8, 16 and 32, at unit length each. Its drag distances come from a
+    lightweight network of which nothing is said; the previous mask is not used.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        backbone: str = "resnet50",
+        spatial: bool = True,
+        feature: bool = True,
+        channels: int = 256,
+        hidden: int = 256,
+    ) -> None:
+        super().__init__()
+        try:
+            self.encoder: nn.Module = timm.create_model(
+                backbone, features_only=True, out_indices=(1, 2, 3, 4), in_chans=5
+            )
+        except RuntimeError as error:
+            raise SaywhereError(f"backbone '{backbone}': timm does not know it; see timm.list_models()") from error
+        info: Any = self.encoder.feature_info
+        if info.reduction() != [4, 8, 16, 32]:
+            raise SaywhereError(f"backbone '{backbone}' has strides {info.reduction()}: 4, 8, 16, 32 are needed")
+        widths = info.channels()
+        self.pyramid = pyramid(widths[3])
+        self.shrink = nn.Conv2d(2 * widths[3], channels, 1)
+        self.up = nn.ModuleList(nn.Conv2d(channels + w, channels, 3, padding=1) for w in reversed(widths[:3]))
+        self.norms = nn.ModuleList(nn.InstanceNorm2d(channels, affine=not feature) for _ in self.up)
+        self.head = nn.Conv2d(channels, 1, 1)
+        self.distribution = (
+            nn.Sequential(nn.Linear(sum(widths[1:]), hidden), nn.ReLU(), nn.Linear(hidden, 2 * 3 * channels))
+            if feature
+            else None
+        )
+        self.auto_drag = AutoDragHead(hidden) if spatial else None
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
+
+    def encode(self, image: Tensor) -> Features:
+        """The photograph, and what the Auto-Drag-Head sees of it."""
+        levels: dict[str, tuple[Tensor, ...]] = {"image": (image,)}
+        if self.auto_drag is not None:
+            levels["drag"] = (self.auto_drag.look((image - self.mean) / self.deviation),)
+        return Features((image.shape[-2], image.shape[-1]), levels)
+
+    def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
+        (image,) = features.levels["image"]
+        seen = torch.cat([(image - self.mean) / self.deviation, self._maps(features, prompts).to(image)], 1)
+        h, w = features.size
+        seen = F.pad(seen, (0, -w % MULTIPLE, 0, -h % MULTIPLE), mode="replicate")
+        fine, *levels = self.encoder(seen.contiguous(memory_format=torch.channels_last))
+        x = self.shrink(self.pyramid(levels[-1]))
+        means, scales = self._distributions(levels, prompts)
+        for i, (layer, norm, skip) in enumerate(zip(self.up, self.norms, (levels[1], levels[0], fine), strict=True)):
+            x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
+            x = norm(layer(torch.cat([x, skip], 1)))
+            if means is not None and scales is not None:
+                x = x * scales[:, i, :, None, None] + means[:, i, :, None, None]
+            x = F.relu(x)
+        logits = F.interpolate(self.head(x), scale_factor=4, mode="bilinear", align_corners=False)
+        return logits[..., :h, :w].float()
+
+    def auxiliary_loss(
+        self, features: Features, prompts: list[Prompt], scenes: Sequence[Scene], labels: Words
+    ) -> Tensor:
+        """How far the predicted radii are from those that were dragged."""
+        if self.auto_drag is None:
+            return features.levels["image"][0].new_zeros(())
+        return AUTO_DRAG_WEIGHT * self.auto_drag.loss(features.levels["drag"][0], prompts)
+
+    def _maps(self, features: Features, prompts: list[Prompt]) -> Tensor:
+        """The two click maps in [0, 1]: ``(B, 2, H, W)``."""
+        if self.auto_drag is None:
+            drawn = [guidance.maps(p, features.size, "euclidean", limit=LIMIT) / LIMIT for p in prompts]
+        else:
+            wide = self.auto_drag.widen(features.levels["drag"][0], prompts)
+            drawn = [guidance.maps(p, features.size, "dynamic") for p in wide]
+        return torch.from_numpy(np.stack(drawn).astype(np.float32))
+
+    def _distributions(self, levels: list[Tensor], prompts: list[Prompt]) -> tuple[Tensor | None, Tensor | None]:
+        """The mean and the deviation that each norm is to have, ``(B, 3, C)`` each."""
+        if self.distribution is None:
+            return None, None
+        clicked = [F.normalize(at_clicks(x, prompts, s), dim=-1) for x, s in zip(levels, (8, 16, 32), strict=True)]
+        together = torch.cat(clicked, -1) / len(clicked) ** 0.5
+        signs = [[click.positive for click in prompt.clicks] for prompt in prompts]
+        told = self.distribution(aggregate(together, signs)).unflatten(-1, (2, len(self.up), -1))
+        # A variance is what is predicted; its logarithm keeps it above zero.
+        return told[:, 0], torch.exp(0.5 * told[:, 1].clamp(-6.0, 6.0))
+
+
+def pyramid(channels: int) -> nn.Module:
+    """Spatial pyramid pooling as in PSPNet: ``channels`` to twice as many."""
+    try:
+        from segmentation_models_pytorch.decoders.pspnet.decoder import PSPModule
+    except ImportError as error:
+        raise SaywhereError(f"DCT-Net needs segmentation-models-pytorch: {PAPERS}") from error
+    return PSPModule(channels)

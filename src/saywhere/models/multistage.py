@@ -1,0 +1,144 @@
+"""Multi-Stage Fusion (Majumder et al. 2020): one click that meets the network at its input and again near its end."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from timm.layers.squeeze_excite import SEModule
+from timm.models.resnet import BasicBlock
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saywhere import guidance
+from saywhere.errors import SaywhereError
+from saywhere.models.base import Features, InteractiveModel
+from saywhere.models.deeplab import DEVIATION, MEAN, PAPERS
+from saywhere.prompt import Click, Prompt
+
+FUSIONS = ("none", "early", "multi")
+GRIDS = (1, 2, 3, 6)  # of the pyramid's pooling, as in PSPNet
+MULTIPLE = 8
+REDUCTION = 16  # r of the squeeze
+LIMIT = 255.0  # pixels at which a Euclidean map is cut off (Xu et al. 2016)
+# How each map is drawn (section 3.3 and table 2), and what brings it to [0, 1].
+GUIDANCE: dict[str, tuple[dict[str, float], float]] = {
+    "gaussian": ({"sigma": 10.0}, 1.0),
+    "disk": ({"radius": 5.0}, 1.0),
+    "euclidean": ({"limit": LIMIT}, LIMIT),
+}
+
+
+class MultiStage(InteractiveModel):
+    """A ResNet of stride 8 (``encoder``), a pyramid scene parsing head, and a short ``late`` branch between them.
+
+    ``fusion`` is the paper's ablation: "none" sees no click, "early" sees its map beside the photograph, "multi" also
+    takes photograph and map through the late branch, whose ``late_channels`` join the encoder's (section 3.2).
+    ``guidance`` is a key of :data:`GUIDANCE`, ``channels`` the width after the pyramid. One positive click is all it
+    understands; the previous mask is not used.
+    """
+
+    single_click = True
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        backbone: str = "resnet101",
+        fusion: str = "multi",
+        guidance: str = "gaussian",
+        channels: int = 512,
+        late_channels: int = 256,
+    ) -> None:
+        super().__init__()
+        if fusion not in FUSIONS:
+            raise SaywhereError(f"fusion '{fusion}': choose {', '.join(FUSIONS)}")
+        if guidance not in GUIDANCE:
+            raise SaywhereError(f"guidance '{guidance}': choose {', '.join(GUIDANCE)}")
+        self.fusion, self.guidance = fusion, guidance
+        seen = 3 if fusion == "none" else 4
+        try:
+            self.encoder: nn.Module = timm.create_model(
+                backbone, features_only=True, out_indices=(4,), in_chans=seen, output_stride=8
+            )
+        except RuntimeError as error:
+            raise SaywhereError(f"backbone '{backbone}': timm does not know it; see timm.list_models()") from error
+        info: Any = self.encoder.feature_info
+        (deep,) = info.channels()
+        self.late = late_branch(seen, late_channels) if fusion == "multi" else None
+        self.head = PyramidHead(deep, channels, late_channels if fusion == "multi" else 0)
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
+
+    def encode(self, image: Tensor) -> Features:
+        """The photograph itself: the click is there from the first layer on."""
+        return Features((image.shape[-2], image.shape[-1]), {"image": (image,)})
+
+    def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
+        (image,) = features.levels["image"]
+        clicks = [the_click(prompt) for prompt in prompts]
+        seen = (image - self.mean) / self.deviation
+        if self.fusion != "none":
+            parameters, scale = GUIDANCE[self.guidance]
+            drawn = [guidance.GUIDANCE[self.guidance](c, features.size, **parameters) / scale for c in clicks]
+            seen = torch.cat([seen, torch.from_numpy(np.stack(drawn))[:, None].to(seen)], 1)
+        h, w = features.size
+        seen = F.pad(seen, (0, -w % MULTIPLE, 0, -h % MULTIPLE), mode="replicate")
+        seen = seen.contiguous(memory_format=torch.channels_last)
+        (deep,) = self.encoder(seen)
+        logits = self.head(deep, None if self.late is None else self.late(seen))
+        logits = F.interpolate(logits, size=seen.shape[-2:], mode="bilinear", align_corners=False)
+        return logits[..., :h, :w].float()
+
+
+class PyramidHead(nn.Module):
+    """Pyramid scene parsing over ``deep`` channels and, if there are any, ``late`` ones: ``(B, 1, h, w)`` logits.
+
+    Every grid of the pyramid keeps a quarter of the deep channels, with the late ones or without.
+    """
+
+    def __init__(self, deep: int, channels: int, late: int) -> None:
+        super().__init__()
+        try:
+            from segmentation_models_pytorch.base.modules import Conv2dReLU
+            from segmentation_models_pytorch.decoders.pspnet.decoder import PSPBlock
+        except ImportError as error:
+            raise SaywhereError(f"the pyramid head needs segmentation-models-pytorch: {PAPERS}") from error
+        self.pyramid = nn.ModuleList(PSPBlock(deep + late, deep // len(GRIDS), grid) for grid in GRIDS)
+        self.join = Conv2dReLU(deep + late + len(GRIDS) * (deep // len(GRIDS)), channels, 1, use_norm="batchnorm")
+        self.classify = nn.Conv2d(channels, 1, 1)
+
+    def forward(self, deep: Tensor, late: Tensor | None) -> Tensor:
+        # The pyramid's own maps come before, so that an early network's weights fit the first channels of each layer.
+        x = deep if late is None else torch.cat([deep, late], 1)
+        levels = [block(x) for block in self.pyramid]
+        return self.classify(self.join(torch.cat([deep, *levels, *([] if late is None else [late])], 1)))
+
+
+def late_branch(seen: int, channels: int) -> nn.Sequential:
+    """From the input ``(B, seen, H, W)`` to ``(B, channels, H/8, W/8)``: the Init block and three SE-ResNet blocks,
+    the last of which halves (section 3.2, figure 3)."""
+    squeeze: Any = partial(SEModule, rd_ratio=1.0 / REDUCTION)
+    halve = nn.Sequential(nn.Conv2d(channels, channels, 1, 2, bias=False), nn.BatchNorm2d(channels))
+    return nn.Sequential(
+        nn.Conv2d(seen, channels, 7, 2, 3, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2, 2),
+        BasicBlock(channels, channels, attn_layer=squeeze),
+        BasicBlock(channels, channels, attn_layer=squeeze),
+        BasicBlock(channels, channels, 2, halve, attn_layer=squeeze),
+    )
+
+
+def the_click(prompt: Prompt) -> tuple[Click, ...]:
+    """The click of a prompt, or none; SaywhereError for what this network cannot be told."""
+    if all(click.positive for click in prompt.clicks) and len(prompt.clicks) < 2:
+        return prompt.clicks
+    given = f"{len(prompt.clicks)} clicks" if len(prompt.clicks) > 1 else "a negative click"
+    raise SaywhereError(
+        f"{given}: multistage knows one positive click only; take back what is more, or use another model"
+    )
