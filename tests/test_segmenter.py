@@ -36,6 +36,20 @@ def test_looking_closer_sharpens_a_small_object(runner: ColourRunner) -> None:
     assert found[True] > 0.93 > found[False]
 
 
+def test_a_first_drag_is_looked_at_where_it_is(runner: ColourRunner, photo: np.ndarray) -> None:
+    segmenter = Segmenter(runner, Settings(drag_margin=3.0)).set_image(photo)
+    mask = segmenter.drag(300, 200, radius=40)
+    assert runner.encoded[1] == (384, 384)  # 40 * 3 to each side, before anything was found
+    assert metrics.iou(mask.array, disc(480, 640, 300, 200, 40)) > 0.97
+    views = len(runner.encoded)
+    segmenter.drag(320, 200, radius=10, positive=False)  # later drags stay in the view of what was found
+    assert len(runner.encoded) == views
+    plain = Segmenter(runner, Settings(drag_margin=0.0)).set_image(photo)
+    whole = len(runner.encoded)
+    plain.drag(300, 200, radius=40)
+    assert len(runner.encoded) == whole + 1  # straight to the view of what was found
+
+
 def test_features_are_encoded_once_until_the_view_moves(segmenter: Segmenter, runner: ColourRunner) -> None:
     segmenter.click(300, 200)
     assert len(runner.encoded) == 2  # the photograph and the closer view

@@ -52,6 +52,8 @@ class Settings:
     move the view, when the object turns out smaller or larger than it looked; ``threshold`` cuts the probability;
     ``enlarge`` says whether a photograph smaller than ``size`` is enlarged to it. The network is shown the previous
     mask from interaction number ``previous_from`` on: before that a click does more against a mask that was wrong.
+    A first drag is first looked at in a view that reaches ``drag_margin`` times its radius to each side, because it says
+    how large the object is; 0 begins with the whole photograph, as a click does.
     ``refine`` names what makes the answer's mask better afterwards ("graph-cut"); the network never sees that.
     """
 
@@ -64,6 +66,7 @@ class Settings:
     enlarge: bool = True
     previous_from: int = 5
     refine: str | None = None
+    drag_margin: float = 3.5
 
 
 class Scene:
@@ -251,7 +254,7 @@ class Segmenter:
         """The answer to a prompt; the last one says where to look and, if ``shown``, is seen by the network."""
         whole = self.scene.whole
         if previous is None:
-            mask, answered = self._decode(whole, prompt, None), True
+            mask, answered = self._decode(self._first_view(prompt), prompt, None), True
         else:
             mask, answered = previous, False
         for _ in range(self.settings.looks):
@@ -271,6 +274,17 @@ class Segmenter:
         past = None if previous is None else sigmoid(previous.view.resample(previous.logits, view, NOTHING))
         logits = self.runner.decode(self.scene.features(view), view.frame(prompt), past)
         return Mask(view, logits, self.scene.size, self.settings.threshold)
+
+    def _first_view(self, prompt: Prompt) -> View:
+        """The whole photograph, or what lies around a first drag, which says how large the object is."""
+        scene, settings = self.scene, self.settings
+        first = prompt.clicks[0] if prompt.clicks else None
+        if first is None or first.radius is None or not first.positive or not (settings.zoom and settings.drag_margin):
+            return scene.whole
+        reach = settings.drag_margin * first.radius
+        box = (first.x + 0.5 - reach, first.y + 0.5 - reach, first.x + 0.5 + reach, first.y + 0.5 + reach)
+        near = View.of(_around(box, [c for c in prompt.clicks if c.positive]), scene.size, settings.zoom_size)
+        return near if scene.whole.longer_side > 1.1 * near.longer_side else scene.whole
 
     def _closer(self, prompt: Prompt, mask: Mask) -> View:
         """The view in which the object and its positive clicks fill most of the picture.

@@ -32,8 +32,8 @@ COLUMNS = {
     "first_mask_ms_p50": "{:.0f}", "click_ms_p50": "{:.0f}", "click_ms_p95": "{:.0f}",
 }  # fmt: skip
 CONDITIONS = (
-    "size", "zoom", "zoom_size", "zoom_margin", "looks", "previous_from", "enlarge", "threshold", "flip", "phrase",
-    "refine", "most_interactions", "threads", "device", "weights",
+    "size", "zoom", "zoom_size", "zoom_margin", "drag_margin", "looks", "previous_from", "enlarge", "threshold", "flip",
+    "phrase", "refine", "most_interactions", "threads", "device", "weights",
 )  # fmt: skip
 
 
