@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -14,7 +15,7 @@ import torch
 import yaml
 from pycocotools import mask as coco_mask
 
-from conftest import disc
+from conftest import disc, polygon_of
 from saywhere import Click, Prompt, SaywhereError
 from saywhere.models.saywhere import Saywhere
 from saywhere.models.store import load_model, read_tensors
@@ -162,6 +163,24 @@ class TestCrops:
             clicks = opening(target, np.zeros_like(target), others, True, True, False, rng)
             assert any(not c.positive for c in clicks)
             assert clicks[0].positive
+
+    def test_parts_can_be_drawn_for_drags_alone_and_then_need_no_other_click(self, coco: Path) -> None:
+        content = json.loads(coco.read_text())
+        for whole in list(content["annotations"]):
+            x, y = whole["segmentation"][0][:2]
+            part = {**whole, "id": whole["id"] + 10, "segmentation": polygon_of(x + 10, y + 10, 14, 14)}
+            content["annotations"].append(part)
+        coco.write_text(json.dumps(content))
+        crops = Crops(
+            recipe_for(
+                coco, crop={"size": 64, "whole_photo": 1.0}, clicks={"drag": 0.5, "several_first": 0.0},
+                sampling={"part": 0.0, "dragged_part": 1.0, "full_area": 0.0},
+            )
+        )  # fmt: skip
+        drawn = [crops[number] for number in range(40)]
+        small = [crop for crop in drawn if crop.target.float().mean() < 0.06]
+        assert 3 < len(small) < 25
+        assert all(crop.drags and len(crop.prompt.clicks) == 1 for crop in small)
 
     def test_dragged_clicks_carry_a_radius(self) -> None:
         target = disc(64, 64, 30, 30, 20)

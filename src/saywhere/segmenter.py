@@ -52,8 +52,8 @@ class Settings:
     move the view, when the object turns out smaller or larger than it looked; ``threshold`` cuts the probability;
     ``enlarge`` says whether a photograph smaller than ``size`` is enlarged to it. The network is shown the previous
     mask from interaction number ``previous_from`` on: before that a click does more against a mask that was wrong.
-    A first drag is first looked at in a view that reaches ``drag_margin`` times its radius to each side, because it says
-    how large the object is; 0 begins with the whole photograph, as a click does.
+    A first drag says how large the object is, so the first look reaches ``drag_margin`` times its radius to each side;
+    0 begins with the whole photograph, as a click does.
     ``refine`` names what makes the answer's mask better afterwards ("graph-cut"); the network never sees that.
     """
 

@@ -164,6 +164,10 @@ class Crops(Dataset[Crop]):
         self.cumulative = np.cumsum(chances(recipe, self.targets, recipe.sampling))
         spoken = recipe.sampling.model_copy(update={"part": phrases.part, "full_area": phrases.full_area})
         self.cumulative_spoken = np.cumsum(chances(recipe, self.targets, spoken, phrases.rare))
+        by_drag = recipe.sampling.model_copy(
+            update={} if recipe.sampling.dragged_part is None else {"part": recipe.sampling.dragged_part}
+        )
+        self.cumulative_dragged = np.cumsum(chances(recipe, self.targets, by_drag))
         self.labels = sorted({target.label for target in self.targets if target.label})
         self.trained_on = sorted({target.sample.label for target in self.targets if target.sample.label})
         self.read = lru_cache(maxsize=recipe.crop.cache)(read_image)
@@ -184,7 +188,11 @@ class Crops(Dataset[Crop]):
         spoken = bool(rng.random() < phrases.share)
         # A wrong phrase comes with an object that a click alone would mean.
         wrong = spoken and bool(rng.random() < phrases.wrong)
-        cumulative = self.cumulative_spoken if spoken and not wrong else self.cumulative
+        drags = bool(rng.random() < self.recipe.clicks.drag)
+        if spoken and not wrong:
+            cumulative = self.cumulative_spoken
+        else:
+            cumulative = self.cumulative_dragged if drags else self.cumulative
         index = min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(self.targets) - 1)
         chosen = self.targets[index]
         photo = self.read(chosen.sample.photo)
@@ -214,9 +222,8 @@ class Crops(Dataset[Crop]):
             phrase, meant = self._wrong_phrase(chosen, rng), np.zeros_like(target)
         elif spoken and chosen.label:
             phrase, meant, alone = self._phrase(chosen, neighbours, target, seen, transform, rng)
-        drags = bool(rng.random() < self.recipe.clicks.drag)
-        # A part whose name is said needs no click off what surrounds it.
-        lone_part = chosen.is_part and (phrase is None or wrong)
+        # A part whose name is said, or whose size is dragged, needs no click off what surrounds it.
+        lone_part = chosen.is_part and not drags and (phrase is None or wrong)
         several = lone_part or bool(rng.random() < self.recipe.clicks.several_first)
         if alone:
             clicks = []

@@ -44,6 +44,7 @@ class Sampling(Part):
     """How often an object is drawn: the product of these and of its data set's factors."""
 
     part: float = Field(0.2, ge=0, description="factor on an object that lies inside another labelled one")
+    dragged_part: float | None = Field(None, ge=0, description="the same where clicks carry a radius; None: as part")
     full_area: float = Field(0.02, ge=0, description="objects below this share of the photograph are drawn less")
     small: float = Field(0.05, gt=0, le=1, description="the least that being small leaves of an object's weight")
 
