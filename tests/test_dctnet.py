@@ -13,7 +13,7 @@ from saywhere.language.words import shipped
 from saywhere.models.base import InteractiveModel, Scene
 from saywhere.models.clicks import RadiusHead, aggregate, at_clicks, known_of
 from saywhere.models.dctnet import DCTNet
-from saywhere.models.saywhere import Saywhere
+from saywhere.models.saywhere import Saywhere, reach_of
 
 TINY: dict[str, Any] = {"backbone": "mobilenetv2_050", "channels": 16, "hidden": 8}
 OURS: dict[str, Any] = {"widths": (8, 8, 16, 16), "key": 8}
@@ -138,6 +138,10 @@ class TestOurs:
         torch.nn.init.normal_(model.distribution[-1].weight)
         assert not torch.equal(answer(model, FIRST, SECOND, OFF), answer(model, FIRST, OFF, SECOND))
         assert torch.equal(answer(without, FIRST, SECOND, OFF), answer(without, FIRST, OFF, SECOND))
+
+    def test_feature_dct_is_told_how_far_the_first_click_was_dragged(self) -> None:
+        assert reach_of(Prompt()) == reach_of(Prompt((FIRST, Click(1, 1, True, 9.0)))) == (0.0, 0.0)
+        assert reach_of(Prompt((Click(1, 1, True, math.exp(2.5)), FIRST))) == (1.0, pytest.approx(0.5))
 
     def test_a_predicted_radius_is_drawn_lower_than_a_dragged_one(self) -> None:
         prompt, wide = Prompt((FIRST,)), Prompt((Click(10, 12, True, 8.0),))

@@ -10,6 +10,7 @@ equations 2 to 5).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -109,7 +110,7 @@ class Saywhere(InteractiveModel):
 
         clicked = w2 + w3 + w4
         self.radius = RadiusHead(clicked) if radius else None
-        self.distribution = distribution(clicked, 2 * (w3 + w2 + w1)) if feature_dct else None
+        self.distribution = distribution(clicked + 2, 2 * (w3 + w2 + w1)) if feature_dct else None
 
         self.words = find_words(words) if self.phrases else None
         self.reader = PhraseReader(words=self.words) if self.phrases else None
@@ -271,7 +272,8 @@ class Saywhere(InteractiveModel):
         if self.distribution is None or clicked is None:
             return []
         signs = [[click.positive for click in prompt.clicks] for prompt in prompts]
-        told = self.distribution(aggregate(clicked, signs))[..., None, None]
+        reach = torch.tensor([reach_of(prompt) for prompt in prompts]).to(clicked)
+        told = self.distribution(torch.cat([aggregate(clicked, signs), reach], 1))[..., None, None]
         parts = told.split([width for width in self.widths[2::-1] for _ in range(2)], dim=1)
         return list(zip(parts[::2], parts[1::2], strict=True))
 
@@ -287,6 +289,12 @@ class Saywhere(InteractiveModel):
             [_similarity(key, points, present, stride) for points, present in signs]
             for key, stride in zip(keys, CLICKED, strict=True)
         ]
+
+
+def reach_of(prompt: Prompt) -> tuple[float, float]:
+    """Whether the first click was dragged, and how far: what features under clicks cannot tell."""
+    radius = prompt.clicks[0].radius if prompt.clicks else None
+    return (0.0, 0.0) if radius is None else (1.0, math.log(max(radius, 1.0)) / 5.0)
 
 
 def distribution(clicked: int, told: int) -> nn.Sequential:
