@@ -232,7 +232,7 @@ COLOURS = {"red": (220, 30, 20), "blue": (20, 40, 160)}
 class SpeakingRunner(ColourRunner):
     """Finds what the phrase names by colour, and by the first click if nothing was said."""
 
-    name, phrases = "speaking", True
+    name, phrases, sure_map = "speaking", True, True
 
     def decode(self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None) -> np.ndarray:
         if prompt.phrase is None:
@@ -250,7 +250,8 @@ def speaking(photo: np.ndarray) -> Segmenter:
 
 
 class TestSegmenter:
-    def test_a_phrase_comes_at_any_time_and_goes_again(self, speaking: Segmenter) -> None:
+    def test_a_phrase_comes_at_any_time_and_goes_again(self, photo: np.ndarray) -> None:
+        speaking = Segmenter(SpeakingRunner(), Settings(phrase_fit=0.0)).set_image(photo)
         red = disc(480, 640, 300, 200, 40)
         first = speaking.say("red")
         assert np.mean(first.array == red) > 0.999
@@ -268,6 +269,31 @@ class TestSegmenter:
         assert speaking.redo() is first
         assert speaking.say(None) is None
         assert not speaking.prompt
+
+    def test_a_phrase_that_does_not_fit_the_click_is_not_heeded(self, speaking: Segmenter) -> None:
+        clicked = speaking.click(300, 200)
+        answer = speaking.say("blue")
+        assert answer is not None
+        assert np.array_equal(answer.array, clicked.array)
+        assert speaking.prompt.phrase == "blue"
+        assert not speaking.fits("blue")
+        assert speaking.fits("red")
+        both = speaking.click(20, 20)  # now something blue is clicked as well
+        assert both.array[300, 20]
+        assert not both.array[200, 300]
+        assert speaking.fits("blue")
+        assert Segmenter(SpeakingRunner()).set_image(speaking.scene.photo).fits("red")
+        assert not Segmenter(SpeakingRunner()).set_image(speaking.scene.photo).fits("green")
+
+    def test_a_map_that_only_compares_places_takes_every_phrase_at_its_word(self, photo: np.ndarray) -> None:
+        runner = SpeakingRunner()
+        runner.sure_map = False
+        segmenter = Segmenter(runner).set_image(photo)
+        segmenter.click(300, 200)
+        answer = segmenter.say("blue")
+        assert answer is not None
+        assert answer.array[10, 10]
+        assert segmenter.fits("blue")
 
     def test_a_phrase_alone_proposes(self, speaking: Segmenter) -> None:
         proposal = speaking.propose("red")

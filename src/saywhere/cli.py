@@ -115,10 +115,9 @@ def say_or_warn(segmenter: Segmenter, phrase: str, mask: Mask | None) -> Mask | 
             raise
         errors.print(f"saywhere: {error}; answered by the clicks alone", style="yellow", highlight=False, markup=False)
         return mask
-    if mask is None and not segmenter.propose(phrase).found:
-        errors.print(
-            f"saywhere: {phrase!r} does not seem to be there; click on it if it is", style="yellow", markup=False
-        )
+    if not segmenter.fits(phrase):
+        told = "be there; click on it if it is" if mask is None else "fit the clicks; answered by the clicks alone"
+        errors.print(f"saywhere: {phrase!r} does not seem to {told}", style="yellow", markup=False)
     return answer
 
 

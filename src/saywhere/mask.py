@@ -15,6 +15,7 @@ from saywhere.view import View
 
 Float = NDArray[np.float32]
 NOTHING = -16.0  # the logit of a pixel that was not looked at
+NEAR = 0.02  # how far around a click its heat is averaged, over the map's longer side
 THERE = 0.5  # the mean heat around the best click from which on a thing is taken to be there
 
 
@@ -70,6 +71,13 @@ def best_click(heat: Float) -> Click:
     mean = cv2.blur(heat, (reach, reach))
     row, column = np.unravel_index(int(mean.argmax()), mean.shape)
     return Click(float(column), float(row))
+
+
+def heat_at(heat: Float, click: Click) -> float:
+    """The mean of a heat map ``(H, W)`` close around a click in its pixels, NEAR of the longer side to each side."""
+    reach = max(round(NEAR * max(heat.shape)), 2)
+    x, y = int(click.x), int(click.y)
+    return float(heat[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1].mean())
 
 
 def sigmoid(logits: Float) -> Float:

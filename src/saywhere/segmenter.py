@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from saywhere.errors import NoMapError, PhraseError, SaywhereError
-from saywhere.images import Photo, read_image
+from saywhere.images import read_image
 from saywhere.language.words import Words, shipped
-from saywhere.mask import NOTHING, Mask, Proposal, best_click, sigmoid
+from saywhere.mask import NOTHING, Mask, Proposal, best_click, heat_at, sigmoid
 from saywhere.prompt import Click, Prompt
 from saywhere.refine import REFINEMENTS
+from saywhere.scene import Runner, Scene
 from saywhere.view import Box, View
 
 Float = NDArray[np.float32]
 AnyMask = TypeVar("AnyMask", "Mask", "Mask | None")
 LOW = 256  # side of SAM's low-resolution logits
-
-
-class Runner(Protocol):
-    """A network behind numpy. ``digest`` names its weights; ``phrases`` says whether it understands any.
-
-    One that does may have ``words`` of its own (:class:`saywhere.language.words.Words`), and
-    ``saliency(features, phrase)``: the probability ``(H, W)`` that a phrase applies to each pixel.
-    """
-
-    name: str
-    digest: str
-    phrases: bool
-
-    def encode(self, image: Photo) -> Any:
-        """``(H, W, 3)`` uint8 RGB to features."""
-
-    def decode(self, features: Any, prompt: Prompt, previous: Float | None) -> Float:
-        """A prompt in the image's pixels and the last probability ``(H, W)`` to logits ``(H, W)``."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +36,8 @@ class Settings:
     mask from interaction number ``previous_from`` on: before that a click does more against a mask that was wrong.
     A first drag says how large the object is, so the first look reaches ``drag_margin`` times its radius to each side;
     0 begins with the whole photograph, as a click does.
+    A phrase counts only where its map reaches ``phrase_fit`` around a positive click, if the network has a map that can
+    tell; 0 takes every phrase at its word.
     ``refine`` names what makes the answer's mask better afterwards ("graph-cut"); the network never sees that.
     """
 
@@ -66,29 +50,8 @@ class Settings:
     enlarge: bool = True
     previous_from: int = 5
     refine: str | None = None
+    phrase_fit: float = 0.6
     drag_margin: float = 3.5
-
-
-class Scene:
-    """A photograph with the features of every view of it that is in use; shared by its objects."""
-
-    def __init__(self, runner: Runner, photo: Photo, longest: int, keep: int = 4) -> None:
-        self.runner, self.photo = runner, photo
-        self.size = photo.shape[0], photo.shape[1]
-        self.whole = View.of((0, 0, self.size[1], self.size[0]), self.size, longest)
-        self._features: OrderedDict[View, Any] = OrderedDict()
-        self._keep = keep
-
-    def features(self, view: View) -> Any:
-        """Encoded once; the whole photograph's are never dropped, of the others the last few are kept."""
-        if view not in self._features:
-            self._features[view] = self.runner.encode(view.look(self.photo))
-            for old in list(self._features)[: -self._keep]:
-                if old != self.whole:
-                    del self._features[old]
-        elif view != self.whole:
-            self._features.move_to_end(view)
-        return self._features[view]
 
 
 class Segmenter:
@@ -174,7 +137,7 @@ class Segmenter:
             self._remember(prompt, None)
             return None
         # What was found before is no longer what is meant: look anew.
-        return self._remember(prompt, self._answer(self._helped(prompt), None, False))
+        return self._remember(prompt, self._answer(self._understood(prompt), None, False))
 
     def heat(self, phrase: str) -> Float:
         """The probability ``(H, W)`` that a phrase applies to each pixel, whatever was clicked.
@@ -182,25 +145,45 @@ class Segmenter:
         Raises SaywhereError when the weights understand no phrases or nothing in this one is known.
         """
         said = self._checked_phrase(phrase)
-        whole = self.scene.whole
-        saliency = getattr(self.runner, "saliency", None)
-        if saliency is None:
-            raise NoMapError(f"phrase {said!r}: '{self.runner.name}' has no map of where a phrase applies")
-        chance = saliency(self.scene.features(whole), said)
-        return np.clip(whole.spread(chance, self.scene.size, 0.0), 0.0, 1.0)
+        scene = self.scene
+        return np.clip(scene.whole.spread(scene.chance(said), scene.size, 0.0), 0.0, 1.0)
+
+    def fits(self, phrase: str) -> bool:
+        """Whether a phrase seems to be about what was clicked; one that does not is not heeded, and costs nothing.
+
+        Without a positive click it is whether the thing seems to be there at all. True where the network cannot tell.
+        Errors as in :meth:`say`.
+        """
+        said = self._checked_phrase(phrase)
+        if any(c.positive for c in self.prompt.clicks):
+            return self._heeded(self.prompt.with_phrase(said)).phrase is not None
+        try:
+            return self.propose(said).found
+        except NoMapError:
+            return True
 
     def propose(self, phrase: str) -> Proposal:
         """The object that a phrase alone finds; the prompt stays as it is. Errors as in :meth:`heat`."""
         heat = self.heat(phrase)
         prompt = Prompt((), self._checked_phrase(phrase))
         click = best_click(heat)
-        return Proposal(self._answer(self._helped(prompt, click), None, False), heat, click)
+        return Proposal(self._answer(self._understood(prompt, click), None, False), heat, click)
 
-    def _helped(self, prompt: Prompt, click: Click | None = None) -> Prompt:
-        """A prompt without a positive click, with the one that its phrase suggests: a network that sees where the
-        phrase fits best finds one object there, else a little of all."""
-        if prompt.phrase is None or any(c.positive for c in prompt.clicks):
+    def _heeded(self, prompt: Prompt) -> Prompt:
+        """A prompt without its phrase, if that does not fit what was clicked: clicks outweigh words."""
+        least, clicked = self.settings.phrase_fit, [c for c in prompt.clicks if c.positive]
+        if prompt.phrase is None or not clicked or not (least and getattr(self.runner, "sure_map", False)):
             return prompt
+        chance = self.scene.chance(prompt.phrase)
+        at = self.scene.whole.frame(Prompt(tuple(clicked))).clicks
+        return prompt if max(heat_at(chance, click) for click in at) >= least else prompt.with_phrase(None)
+
+    def _understood(self, prompt: Prompt, click: Click | None = None) -> Prompt:
+        """What the network is asked: without a phrase that the clicks contradict; or, where only a phrase says what is
+        on the object, with the click that it suggests, because the network then finds one object, else a little of all.
+        """
+        if prompt.phrase is None or any(c.positive for c in prompt.clicks):
+            return self._heeded(prompt)
         if click is None:
             try:
                 click = best_click(self.heat(prompt.phrase))
@@ -229,7 +212,7 @@ class Segmenter:
         """
         prompt = self.prompt.with_click(self._checked(click))
         shown = len(prompt) >= self.settings.previous_from
-        return self._remember(prompt, self._answer(self._helped(prompt), self.mask, shown))
+        return self._remember(prompt, self._answer(self._understood(prompt), self.mask, shown))
 
     def _remember(self, prompt: Prompt, mask: AnyMask) -> AnyMask:
         self._history = [*self._history[: self._at + 1], (prompt, mask)]
@@ -335,7 +318,7 @@ class Segmenter:
                 raise SaywhereError(f"mask_input of shape {given.shape}: give the (1, {LOW}, {LOW}) logits of predict")
             given = given.reshape(LOW, LOW)[: low.height, : low.width]
             previous = Mask(low, np.ascontiguousarray(given), self.scene.size, self.settings.threshold)
-        answer = self._answer(self._helped(prompt), previous, mask_input is not None)
+        answer = self._answer(self._understood(prompt), previous, mask_input is not None)
         cuts = (0.7, 0.5, 0.3) if multimask_output else (self.settings.threshold,)
         answers = [replace(answer, threshold=cut) for cut in cuts]
         logits = np.full((LOW, LOW), NOTHING, np.float32)

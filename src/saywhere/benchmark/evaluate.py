@@ -17,7 +17,7 @@ from saywhere.errors import NoMapError, PhraseError, SaywhereError
 from saywhere.images import Photo, read_image
 from saywhere.mask import Mask
 from saywhere.prompt import Click, Prompt
-from saywhere.segmenter import Runner
+from saywhere.scene import Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ class TimedRunner:
         self.runner = runner
         self.name, self.digest, self.phrases = runner.name, runner.digest, runner.phrases
         self.words = getattr(runner, "words", None)
+        self.sure_map = getattr(runner, "sure_map", False)
         self.encode_ms = self.decode_ms = 0.0
 
     def encode(self, image: Photo) -> Any:
@@ -90,11 +91,14 @@ class TimedRunner:
         return logits
 
     def saliency(self, features: Any, phrase: str) -> Any:
-        """Not timed: a proposal is not an answer."""
+        """A part of the answer: it says where to look, and whether a phrase fits."""
         saliency = getattr(self.runner, "saliency", None)
         if saliency is None:
             raise NoMapError(f"phrase {phrase!r}: '{self.name}' has no map of where a phrase applies")
-        return saliency(features, phrase)
+        started = time.perf_counter()
+        found = saliency(features, phrase)
+        self.decode_ms += milliseconds(started)
+        return found
 
     def take(self) -> tuple[float, float]:
         """Milliseconds of encoding and of decoding since the last call."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from saywhere.errors import SaywhereError
 from saywhere.loading import load_runner
-from saywhere.segmenter import Runner, Settings
+from saywhere.scene import Runner
+from saywhere.segmenter import Settings
 
 
 def find_method(name: str | None, settings: Settings) -> tuple[Runner, Settings]:

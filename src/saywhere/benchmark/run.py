@@ -25,7 +25,8 @@ from saywhere.engines import Engine
 from saywhere.errors import SaywhereError
 from saywhere.files import write_atomically
 from saywhere.metrics import MOST_INTERACTIONS
-from saywhere.segmenter import Runner, Segmenter, Settings
+from saywhere.scene import Runner
+from saywhere.segmenter import Segmenter, Settings
 
 Progress = Callable[[int, int], None]
 Todo = tuple[Sample, tuple[Interaction, ...]]  # an object, and what an interrupted run has of it

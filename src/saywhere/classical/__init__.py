@@ -10,7 +10,8 @@ from saywhere.classical.geodesic import Geodesic
 from saywhere.classical.grabcut import GrabCut
 from saywhere.classical.graphcut import GraphCut
 from saywhere.classical.randomwalker import RandomWalker
-from saywhere.segmenter import Runner, Settings
+from saywhere.scene import Runner
+from saywhere.segmenter import Settings
 
 CLASSICAL: Final[Mapping[str, type[Runner]]] = {
     "graph-cut": GraphCut,

@@ -45,11 +45,14 @@ class InteractiveModel(nn.Module, ABC):
 
     A subclass is registered in ``saywhere.models`` under its name and is built from keyword arguments
     that JSON can hold; these travel with its weights. ``phrases`` says whether ``decode`` reads a prompt's phrase,
-    ``words`` those it knows, ``single_click`` whether one positive click is all that it can be told.
+    ``words`` those it knows, ``single_click`` whether one positive click is all that it can be told,
+    ``sure_map`` whether ``saliency`` gives probabilities, low everywhere for a thing that is not there, and not only
+    where a phrase applies best.
     """
 
     phrases: bool = False
     single_click: bool = False
+    sure_map: bool = False
     words: Words | None = None
 
     @abstractmethod

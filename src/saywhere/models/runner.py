@@ -29,7 +29,7 @@ class TorchRunner:
         self.name, self.digest, self.facts = name, digest, facts or {}
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.phrases, self.words = model.phrases, model.words
+        self.phrases, self.words, self.sure_map = model.phrases, model.words, model.sure_map
 
     def encode(self, image: Photo) -> Features:
         """``(H, W, 3)`` uint8 RGB to features."""

@@ -79,7 +79,7 @@ class Saywhere(InteractiveModel):
         super().__init__()
         if unknown := set(saliency) - set(SALIENCIES):
             raise SaywhereError(f"saliency {sorted(unknown)}: choose from {', '.join(SALIENCIES)}")
-        self.phrases = bool(saliency) or attention
+        self.phrases, self.sure_map = bool(saliency) or attention, bool(saliency)
         try:
             self.encoder: nn.Module = timm.create_model(backbone, features_only=True, out_indices=(0, 1, 2, 3, 4))
         except RuntimeError as error:

@@ -22,7 +22,8 @@ from saywhere.mask import Mask, expected_iou
 from saywhere.prelabel.ask import Ask, PhotoAsks, Request
 from saywhere.prompt import Prompt
 from saywhere.render import region_as_coco
-from saywhere.segmenter import Runner, Segmenter, Settings
+from saywhere.scene import Runner
+from saywhere.segmenter import Segmenter, Settings
 from saywhere.view import Box
 
 Line = dict[str, Any]

@@ -1,0 +1,70 @@
+"""A photograph with what a network found in it: looked at once, asked about often."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saywhere.errors import NoMapError
+from saywhere.images import Photo
+from saywhere.prompt import Prompt
+from saywhere.view import View
+
+Float = NDArray[np.float32]
+
+
+class Runner(Protocol):
+    """A network behind numpy. ``digest`` names its weights; ``phrases`` says whether it understands any.
+
+    One that does may have ``words`` of its own (:class:`saywhere.language.words.Words`), and
+    ``saliency(features, phrase)``: the probability ``(H, W)`` that a phrase applies to each pixel; ``sure_map`` is true
+    where that is low everywhere for a thing that is not there.
+    """
+
+    name: str
+    digest: str
+    phrases: bool
+
+    def encode(self, image: Photo) -> Any:
+        """``(H, W, 3)`` uint8 RGB to features."""
+
+    def decode(self, features: Any, prompt: Prompt, previous: Float | None) -> Float:
+        """A prompt in the image's pixels and the last probability ``(H, W)`` to logits ``(H, W)``."""
+
+
+class Scene:
+    """A photograph with the features of every view of it that is in use; shared by its objects."""
+
+    def __init__(self, runner: Runner, photo: Photo, longest: int, keep: int = 4) -> None:
+        self.runner, self.photo = runner, photo
+        self.size = photo.shape[0], photo.shape[1]
+        self.whole = View.of((0, 0, self.size[1], self.size[0]), self.size, longest)
+        self._features: OrderedDict[View, Any] = OrderedDict()
+        self._chances: dict[str, Float] = {}
+        self._keep = keep
+
+    def features(self, view: View) -> Any:
+        """Encoded once; the whole photograph's are never dropped, of the others the last few are kept."""
+        if view not in self._features:
+            self._features[view] = self.runner.encode(view.look(self.photo))
+            for old in list(self._features)[: -self._keep]:
+                if old != self.whole:
+                    del self._features[old]
+        elif view != self.whole:
+            self._features.move_to_end(view)
+        return self._features[view]
+
+    def chance(self, phrase: str) -> Float:
+        """The probability that a phrase applies, in the whole photograph's view; found once for the last phrase.
+
+        Raises NoMapError when the network cannot tell.
+        """
+        if phrase not in self._chances:
+            saliency = getattr(self.runner, "saliency", None)
+            if saliency is None:
+                raise NoMapError(f"phrase {phrase!r}: '{self.runner.name}' has no map of where a phrase applies")
+            self._chances = {phrase: saliency(self.features(self.whole), phrase)}
+        return self._chances[phrase]
