@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 from saywhere.formats.photo import BoolMask
 
 Ring = NDArray[np.float64]
+MANY = 100  # pieces of one object
 
 
 def along_centres(mask: BoolMask) -> list[Ring]:
@@ -41,6 +42,24 @@ def along_edges(mask: BoolMask) -> list[Ring]:
     cropped = mask[top : rows[-1] + 1, left : columns[-1] + 1]
     doubled = np.repeat(np.repeat(cropped, 2, axis=0), 2, axis=1)
     return [(ring + 0.5) / 2.0 + (left, top) for ring in along_centres(doubled)]
+
+
+def one_ring(pieces: Sequence[Ring]) -> Ring:
+    """The polygons of all pieces as one: each in turn that is nearest to those already joined, by the shortest cut.
+
+    Beyond the :data:`MANY` longest, which are dust, all are joined to these at once.
+    """
+    first, *others = sorted(pieces, key=len, reverse=True)
+    near, dust = others[: MANY - 1], others[MANY - 1 :]
+    ring, newest = first, first
+    gaps = np.full(len(near), np.inf)
+    while near:
+        tree = cKDTree(newest)
+        gaps = np.minimum(gaps, [tree.query(piece)[0].min() for piece in near])
+        chosen = int(gaps.argmin())
+        newest, gaps = near.pop(chosen), np.delete(gaps, chosen)
+        ring = joined(ring, [newest])
+    return corners(joined(ring, dust))
 
 
 def joined(ring: Ring, others: Sequence[Ring]) -> Ring:

@@ -12,7 +12,7 @@ import yaml
 from saywhere.errors import SaywhereError
 from saywhere.files import copy_file
 from saywhere.formats.names import Names
-from saywhere.formats.outlines import Ring, along_centres, corners, filled, joined
+from saywhere.formats.outlines import Ring, along_centres, filled, one_ring
 from saywhere.formats.photo import (
     AnnotatedPhoto,
     Classes,
@@ -114,7 +114,7 @@ def _row(fields: list[str], labels: Mapping[int, str]) -> tuple[str, Ring]:
 def write_yolo(photos: Iterable[AnnotatedPhoto], dest: Path, how: How, notes: list[str]) -> None:
     """Write ``images``, ``labels`` and ``data.yaml``, in which all photographs are for both training and validation.
 
-    A line holds one polygon: holes are joined to their rim, further pieces to the largest, by thin cuts.
+    A line holds one polygon: holes are joined to their rim, further pieces to the nearest, by thin cuts.
     """
     classes, taken = Classes(how.labels, first=0), Names()
     (dest / "images").mkdir(parents=True)
@@ -142,10 +142,10 @@ def write_yolo(photos: Iterable[AnnotatedPhoto], dest: Path, how: How, notes: li
 def one_polygon(one: Object) -> tuple[Ring | None, list[str]]:
     """One polygon for an object, through the centres of its rim's pixels, and notes of what it alters."""
     mask = one.mask
-    pieces = sorted(along_centres(mask), key=len, reverse=True)
+    pieces = along_centres(mask)
     if not pieces:
         return None, ["is empty; left out"]
-    ring = corners(joined(pieces[0], pieces[1:]))
+    ring = one_ring(pieces)
     differ = int((filled([ring], mask.shape) ^ mask).sum())
     if not differ:
         return ring, []
