@@ -62,9 +62,11 @@ def _labels(path: Path) -> dict[int, str]:
     if not path.exists():
         return dict(enumerate(CLASSES, start=1))
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("# ")]
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
     except (OSError, ValueError) as error:
         raise SaywhereError(f"labels '{path}': cannot be read ({error})") from error
+    # The first line may be a comment; a label may begin with # as well.
+    lines = lines[1:] if lines and lines[0].startswith("#") else lines
     if any(line.count(":") < 3 for line in lines):
         raise SaywhereError(f"labels '{path}': expected lines such as cat:64,0,0::, the background's first")
     return {number: line.rsplit(":", 3)[0] for number, line in enumerate(lines) if number}
