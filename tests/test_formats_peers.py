@@ -38,6 +38,13 @@ def photos(tmp_path: Path) -> list[AnnotatedPhoto]:
     return placed
 
 
+@pytest.fixture
+def pillow_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both peers change Pillow for the whole process when they are imported; other tests are not to see that."""
+    monkeypatch.setattr(Image, "open", Image.open)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+
+
 @pytest.mark.parametrize("polygons", [False, True])
 def test_pycocotools(photos: list[AnnotatedPhoto], tmp_path: Path, polygons: bool) -> None:
     from pycocotools.coco import COCO
@@ -91,6 +98,7 @@ def test_own_reader_of_voc(photos: list[AnnotatedPhoto], tmp_path: Path) -> None
     assert sample.photo.exists()
 
 
+@pytest.mark.usefixtures("pillow_as_it_was")
 def test_ultralytics(photos: list[AnnotatedPhoto], tmp_path: Path) -> None:
     pytest.importorskip("ultralytics", reason="Ultralytics is not installed")
     from ultralytics.data.dataset import YOLODataset
@@ -115,6 +123,7 @@ def test_ultralytics(photos: list[AnnotatedPhoto], tmp_path: Path) -> None:
         assert (differ > 0) == (best.label == "two")
 
 
+@pytest.mark.usefixtures("pillow_as_it_was")
 def test_labelme(photos: list[AnnotatedPhoto], tmp_path: Path) -> None:
     pytest.importorskip("labelme", reason="LabelMe is not installed")
     from labelme import LabelFile
