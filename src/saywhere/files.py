@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from saywhere.errors import SaywhereError
@@ -32,3 +35,36 @@ def write_atomically(path: Path, content: bytes) -> None:
             raise
     except OSError as error:
         raise SaywhereError(f"'{path}': cannot be written ({error.strerror or error})") from error
+
+
+@contextmanager
+def whole(dest: Path) -> Iterator[Path]:
+    """A path to write a file or a folder to, which is put at ``dest`` in one step when all went well, else removed.
+
+    Raises SaywhereError when something is at ``dest`` already, other than an empty folder, or the disk refuses.
+    """
+    if dest.exists() and not (dest.is_dir() and not any(dest.iterdir())):
+        raise SaywhereError(f"'{dest}': is there already; move it away or write elsewhere")
+    try:
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=dest.parent, prefix=f".{dest.name}.") as folder:
+            place = Path(folder) / dest.name
+            yield place
+            # The new name must not outlive a power cut that the content does not.
+            os.sync()
+            if dest.is_dir():
+                dest.rmdir()
+            place.replace(dest)
+    except OSError as error:
+        raise SaywhereError(f"'{error.filename or dest}': cannot be written ({error.strerror or error})") from error
+
+
+def copy_file(source: Path, dest: Path) -> None:
+    """Copy a file's content; makes missing folders. SaywhereError when it cannot be read."""
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        content = source.open("rb")
+    except OSError as error:
+        raise SaywhereError(f"'{source}': cannot be opened ({error.strerror or error})") from error
+    with content, dest.open("wb") as file:
+        shutil.copyfileobj(content, file)

@@ -17,6 +17,7 @@ from saywhere.errors import SaywhereError
 Photo = NDArray[np.uint8]
 ORIENTATION = 0x0112
 SIDEWAYS = {5, 6, 7, 8}  # orientations whose width is the upright photograph's height
+ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})  # of photographs in a folder
 MOST_PIXELS = 178_956_970  # as Pillow draws the line: 12,000 x 9,000 passes, a decompression bomb does not
 
 
@@ -64,6 +65,12 @@ def image_size(path: Path) -> tuple[int, int]:
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         missing = "there is no such file" if not path.exists() else f"not an image, or cut short ({error})"
         raise SaywhereError(f"photograph '{path}': {missing}") from error
+
+
+def is_turned(path: Path) -> bool:
+    """Whether a photograph is stored another way than upright, so that who ignores its EXIF data sees it askew."""
+    with Image.open(path) as image:
+        return image.getexif().get(ORIENTATION, 1) != 1
 
 
 def _too_large(what: str) -> str:

@@ -14,6 +14,7 @@ from saywhere.files import write_atomically
 from saywhere.images import Photo
 from saywhere.mask import Mask
 from saywhere.prompt import Prompt
+from saywhere.rle import RunLengths
 
 OBJECT = (255, 140, 0)
 CONTOUR = (255, 255, 255)
@@ -62,15 +63,7 @@ def as_coco(mask: Mask) -> dict[str, Any]:
 
 def region_as_coco(inside: NDArray[np.bool_], score: float) -> dict[str, Any]:
     """Area, box, score and compressed run lengths of ``(H, W)`` pixels, as COCO has them."""
-    from pycocotools import mask as coco_mask
-
-    packed = coco_mask.encode(np.asfortranarray(inside, dtype=np.uint8))
-    return {
-        "area": int(coco_mask.area(packed)),
-        "bbox": [float(v) for v in coco_mask.toBbox(packed)],
-        "score": round(score, 4),
-        "segmentation": {"size": list(packed["size"]), "counts": packed["counts"].decode("ascii")},
-    }
+    return {**RunLengths.of(inside).as_coco(), "score": round(score, 4)}
 
 
 def write_image(path: Path, picture: NDArray[np.uint8]) -> None:

@@ -83,7 +83,7 @@ def coco_sample(
     """One annotation as a sample; KeyError when it lacks what COCO's format asks for."""
     size = image["height"], image["width"]
     region = annotation.get("ignore_region")
-    photo = folder / _file_name(image)
+    photo = folder / file_name(image)
     return Sample(
         name=str(annotation["id"]),
         photo=photo,
@@ -95,7 +95,7 @@ def coco_sample(
     )
 
 
-def _file_name(image: dict[str, Any]) -> str:
+def file_name(image: dict[str, Any]) -> str:
     """An image's file; LVIS gives only COCO's address of it, whose last two parts are its split and its name."""
     if "file_name" in image or "coco_url" not in image:
         return image["file_name"]

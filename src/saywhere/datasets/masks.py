@@ -11,7 +11,7 @@ from PIL import Image
 from saywhere.datasets.sample import BoolMask
 from saywhere.errors import SaywhereError
 
-Values = NDArray[np.uint8]
+Values = NDArray[np.uint8] | NDArray[np.uint16]
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
@@ -30,7 +30,7 @@ def numbers(path: Path) -> Values:
     """``(H, W)``: each pixel's number, for a palette its place there. SaywhereError when the image has no such."""
     try:
         with Image.open(path) as image:
-            if image.mode not in ("P", "L"):
+            if image.mode not in ("P", "L", "I;16"):
                 raise SaywhereError(f"mask '{path}': {image.mode} image; expected a palette PNG of object numbers")
             return np.array(image)
     except SaywhereError:

@@ -39,7 +39,7 @@ def read_voc(folder: Path, split: str) -> list[Sample]:
                 photo=folder / "JPEGImages" / f"{name}.jpg",
                 target=partial(numbered, path, number),
                 ignore=partial(numbered, path, VOID),
-                label=_label(_commonest(kinds[objects == number]), path),
+                label=_label(commonest(kinds[objects == number]), path),
                 group="voc2012",
                 source=path,
             )
@@ -100,7 +100,7 @@ def _listed(folder: Path, file: str, layout: str) -> list[str]:
     return names
 
 
-def _commonest(kinds: Values) -> int:
+def commonest(kinds: Values) -> int:
     """The kind most pixels of an object have; 0 when none has one."""
     counts = np.bincount(kinds[kinds != VOID], minlength=1)
     counts[0] = 0

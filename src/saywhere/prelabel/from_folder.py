@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from saywhere.errors import SaywhereError
-from saywhere.images import image_size
+from saywhere.images import ENDINGS, image_size
 from saywhere.prelabel.ask import Ask, PhotoAsks, Request, click_inside, on_object
 from saywhere.prompt import Click, Prompt
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 NEEDED = ("file", "x", "y")
 COLUMNS = (*NEEDED, "label", "radius", "object", "category")
 CATEGORY = "object"
