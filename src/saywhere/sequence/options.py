@@ -21,8 +21,8 @@ class Options:
 
     propose: bool = True
     learn: bool = True
-    levels: tuple[int, ...] = (3,)
-    filter: float = 1 / 12
+    levels: tuple[int, ...] = (2, 3)
+    filter: float = 1 / 16
     clicks: int = 256
     rate: float = 5e-3
     momentum: float = 0.0

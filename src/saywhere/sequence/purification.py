@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from saywhere import robot
 from saywhere.metrics import iou
@@ -25,13 +24,15 @@ HARM = 0.01  # mean IoU of the held-out masks that a step may cost before it is 
 
 
 @dataclass(frozen=True)
-class Example:
-    """A picture ``(S, S, 3)`` with its mask, what counts of it, and what is said of it."""
+class Picture:
+    """What is learned from: a picture's ``raw`` levels, which learning does not change, its mask and what counts."""
 
-    photo: NDArray[np.uint8]
+    raw: tuple[torch.Tensor, ...]
     target: BoolMask
     counted: BoolMask
-    prompt: Prompt
+
+
+Example = tuple[Picture, Prompt]
 
 
 class Learner:
@@ -46,6 +47,7 @@ class Learner:
         self.model.purification.requires_grad_(True)
         self.device = next(model.parameters()).device
         self.shipped = self._parameters()
+        self._pictures: dict[int, list[Picture]] = {}
 
     def start(self) -> Learned:
         """As the network ships."""
@@ -60,6 +62,7 @@ class Learner:
 
     def round(self, learned: Learned, lessons: Sequence[Lesson]) -> Learned:
         """Some steps on the lessons that are not held out, the last of which is new; checked when a new one is."""
+        self._pictures = {number: self._pictures[number] for number in self._pictures.keys() & {o.number for o in lessons}}
         used = [one for one in lessons if not one.held]
         if not used:
             return replace(learned, rounds=learned.rounds + 1)
@@ -84,38 +87,46 @@ class Learner:
     def score(self, parameters: Parameters, lessons: Sequence[Lesson]) -> float:
         """Mean IoU of the masks after one click, at the centre of each."""
         self._load(parameters)
-        examples = []
-        for one in lessons:
-            for picture in one.pictures:
-                photo, target, counted = unpacked(*picture, self.options.side)
-                if target.any():
-                    examples.append(Example(photo, target, counted, Prompt((robot.first_click(target),), self.phrase)))
-        with torch.no_grad():
-            found = [self._answer([example])[0, 0].cpu().numpy() > 0.0 for example in examples]
-        scores = [iou(mask, e.target, ~e.counted) for mask, e in zip(found, examples, strict=True)]
+        scores = []
+        for picture in (picture for one in lessons for picture in self._seen(one)):
+            prompt = Prompt((robot.first_click(picture.target),), self.phrase)
+            with torch.no_grad():
+                found = self._answer([(picture, prompt)])[0, 0].cpu().numpy() > 0.0
+            scores.append(iou(found, picture.target, ~picture.counted))
         return float(np.mean(scores)) if scores else 0.0
 
     def _draw(self, lessons: Sequence[Lesson], rng: np.random.Generator) -> list[Example]:
         """The newest lesson and some others, each seen whole or close, with clicks as a person might give them."""
         picks = [len(lessons) - 1, *rng.integers(len(lessons), size=self.options.batch - 1)]
         examples = []
-        for pick in picks:
-            pictures = lessons[int(pick)].pictures
-            photo, target, counted = unpacked(*pictures[int(rng.integers(len(pictures)))], self.options.side)
-            if target.any():
-                if rng.random() < 0.5:
-                    photo, target, counted = (np.ascontiguousarray(part[:, ::-1]) for part in (photo, target, counted))
-                prompt = Prompt(tuple(self._clicks(target, counted, rng)), self.phrase)
-                examples.append(Example(photo, target, counted, prompt))
+        for pictures in (self._seen(lessons[int(pick)]) for pick in picks):
+            if pictures:
+                picture = pictures[int(rng.integers(len(pictures)))]
+                examples.append((picture, Prompt(tuple(self._clicks(picture, rng)), self.phrase)))
         return examples
 
-    def _clicks(self, target: BoolMask, counted: BoolMask, rng: np.random.Generator) -> list[Click]:
+    def _seen(self, lesson: Lesson) -> list[Picture]:
+        """A lesson's pictures as the network's encoder sees them, but those in which nothing of the object is left."""
+        if lesson.number not in self._pictures:
+            self._pictures[lesson.number] = []
+            for packed in lesson.pictures:
+                photo, target, counted = unpacked(*packed, self.options.side)
+                with torch.no_grad():
+                    image = torch.from_numpy(photo).to(self.device).permute(2, 0, 1)[None]
+                    raw = self.model.encode(image.float().div_(255.0)).levels["raw"]
+                if target.any():
+                    # Half the memory, and far finer than what learning changes.
+                    self._pictures[lesson.number].append(Picture(tuple(level.half() for level in raw), target, counted))
+        return self._pictures[lesson.number]
+
+    def _clicks(self, picture: Picture, rng: np.random.Generator) -> list[Click]:
         """1 to 5 on the object and 0 to 5 off it: fewer than in training, "to reduce the impact of interaction points"."""
+        target = picture.target
         positive = robot.positive_clicks(target, int(rng.integers(1, self.options.most_positive + 1)), rng)
         strategy = ("rim", "anywhere")[int(rng.integers(2))]
         count = int(rng.integers(0, self.options.most_negative + 1))
         negative = robot.negative_clicks(target, count, rng, strategy)
-        return positive + [click for click in negative if counted[int(click.y), int(click.x)]]
+        return positive + [click for click in negative if picture.counted[int(click.y), int(click.x)]]
 
     def _step(self, optimiser: torch.optim.Optimizer, examples: Sequence[Example]) -> None:
         """One step down the binary cross-entropy, with gradients for the purification layer alone."""
@@ -123,8 +134,8 @@ class Learner:
             return
         parameters = list(self.model.purification.parameters())
         logits = self._answer(examples)
-        target = _stack([e.target for e in examples]).to(logits)
-        counted = _stack([e.counted for e in examples]).to(logits)
+        target = _stack([picture.target for picture, _ in examples]).to(logits)
+        counted = _stack([picture.counted for picture, _ in examples]).to(logits)
         gradients = torch.autograd.grad(bce(logits, target, counted).mean(), parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
@@ -132,11 +143,10 @@ class Learner:
 
     def _answer(self, examples: Sequence[Example]) -> torch.Tensor:
         """Logits ``(B, 1, S, S)``; only the purification layer and what follows it are differentiated."""
-        with torch.no_grad():
-            image = torch.from_numpy(np.stack([e.photo for e in examples])).to(self.device)
-            seen = self.model.encode(image.permute(0, 3, 1, 2).float().div_(255.0))
-        features = self.model.purify(Features(seen.size, {"raw": seen.levels["raw"]}))
-        return self.model.decode(features, [e.prompt for e in examples], None)
+        levels = zip(*(picture.raw for picture, _ in examples), strict=True)
+        raw = tuple(torch.cat(some).float().contiguous(memory_format=torch.channels_last) for some in levels)
+        features = self.model.purify(Features((self.options.side, self.options.side), {"raw": raw}))
+        return self.model.decode(features, [prompt for _, prompt in examples], None)
 
     def _parameters(self) -> Parameters:
         state = self.model.purification.state_dict()
