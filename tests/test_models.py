@@ -24,6 +24,7 @@ MIXED = Prompt((Click(10, 12, True, 8.0), Click(30, 30, False), Click(20, 9)))
 # Networks that are large by default, as small as they can be built.
 SMALL = {
     "phraseclick": {"backbone": "mobilenetv2_050", "channels": 16, "hidden": 8, "attributes": ["dog", "red"]},
+    "sequential": {"backbone": "mobilenetv2_050", "widths": [8, 8, 16, 32]},
     "textclick": {"backbone": "mobilenetv2_050", "channels": 16, "saliency": "none"},
 }
 

@@ -28,7 +28,7 @@ from saywhere.sequence.purification import Learner
 from saywhere.sequence.state import load_state, previous_path, state_path
 
 SMALL = Settings(size=96, zoom=False)
-QUICK = Options(side=64, batch=2, steps=1, rate=0.05, interval=1)
+QUICK = Options(levels=(0,), filter=0.02, side=64, batch=2, steps=1, rate=0.05, interval=1)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,12 @@ def annotate(seq: Sequence, x: int, y: int, *others: tuple[int, int]) -> int:
     seq.propose(photo_with((x, y), *others))
     seq.segmenter.click(x, y)
     return seq.accept(disc(96, 128, x, y, 20))
+
+
+def one_more(seq: Sequence) -> None:
+    """Annotate, and wait for what comes of it."""
+    annotate(seq, 90, 40)
+    seq.wait()
 
 
 def same(a: object, b: object) -> bool:
@@ -113,7 +119,7 @@ class TestEquations:
 
 class TestProposals:
     def test_alike_objects_are_found_one_after_another(self, network: TorchRunner) -> None:
-        options = replace(QUICK, learn=False, filter=0.05)
+        options = replace(QUICK, learn=False)
         with Sequence(Segmenter(network, SMALL), "disc", None, options) as seq:
             assert seq.propose(photo_with((30, 30))) is None
             assert seq.confidence_map is None
@@ -226,7 +232,9 @@ class TestLearning:
         assert seq.segmenter.runner is network
 
     def test_a_lesson_lowers_its_own_loss(self, network: TorchRunner) -> None:
-        lessons = [lesson(i, False, photo_with((40 + 10 * i, 50)), disc(96, 128, 40 + 10 * i, 50, 20), 64) for i in (0, 1)]
+        lessons = [
+            lesson(i, False, photo_with((40 + 10 * i, 50)), disc(96, 128, 40 + 10 * i, 50, 20), 64) for i in (0, 1)
+        ]
         learner = Learner(network.model, replace(QUICK, steps=10, batch=4))  # type: ignore[arg-type]
         learned = learner.round(learner.round(learner.start(), lessons[:1]), lessons)
         before, after = (learner.score(p, lessons) for p in (learner.shipped, learned.parameters))
@@ -444,12 +452,12 @@ class TestBadFolders:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr("os.fsync", full)
-        with pytest.warns(UserWarning, match="No space left"), seq:
-            annotate(seq, 90, 40)
-            seq.wait()
+        with seq:
+            with pytest.warns(UserWarning, match="No space left"):
+                one_more(seq)
             assert seq.trouble is not None
             assert "No space left" in seq.trouble
-            annotate(seq, 50, 40)
+            one_more(seq)
         monkeypatch.undo()
         assert path.read_bytes() == before
         with Sequence(Segmenter(network, SMALL), "disc", tmp_path, QUICK) as again:
@@ -492,7 +500,9 @@ def test_two_processes_in_one_folder_keep_their_labels(tmp_path: Path) -> None:
     both = [process(tmp_path, label, 8) for label in ("left", "right")]
     for one in both:
         assert one.wait(120) == 0, one.stderr and one.stderr.read()
-    states = [load_state(state_path(tmp_path, label), {"weights": "digest-p", "label": label}) for label in ("left", "right")]
+    states = [
+        load_state(state_path(tmp_path, label), {"weights": "digest-p", "label": label}) for label in ("left", "right")
+    ]
     assert all(state is not None and len(state[0].numbers) == 8 for state in states)
     # The same photographs and the same seed: had one touched the other's file, they would differ.
     assert same(states[0][1], states[1][1])  # type: ignore[index]

@@ -24,10 +24,10 @@ from saywhere.segmenter import Runner
 class Interaction:
     """What was said of an object, what came of it, and how long it took.
 
-    ``k`` counts from 1, or from 0 where a first click was proposed and right, which costs no interaction; ``ms`` is the whole answer (on the first, with the photograph's encoding), of which
-    ``encode_ms`` and ``decode_ms`` were spent in the network; ``mask`` is COCO's compressed run lengths;
-    ``last`` marks the end of the object: nothing is wrong any more, or the robot's patience is. A ``phrase`` has no
-    ``x`` and ``y``, a click no phrase.
+    ``k`` counts from 1, or from 0 where a first click was proposed and right, which costs no interaction; ``ms`` is the
+    whole answer (on the first, with the photograph's encoding), of which ``encode_ms`` and ``decode_ms`` were spent in
+    the network; ``mask`` is COCO's compressed run lengths; ``last`` marks the end of the object: nothing is wrong any
+    more, or the robot's patience is. A ``phrase`` has no ``x`` and ``y``, a click no phrase.
     """
 
     object: str

@@ -11,7 +11,8 @@ from saywhere.datasets.sample import Sample
 from saywhere.datasets.table import DATASETS, DataSet
 from saywhere.errors import SaywhereError
 
-__all__ = ["DATASETS", "DataSet", "Sample", "data_root", "load_dataset", "locate", "read_coco", "read_grabcut"]
+__all__ = ["DATASETS", "DataSet", "Sample", "data_root", "load_dataset", "locate", "place_of",
+           "read_coco", "read_grabcut"]  # fmt: skip
 
 
 def data_root() -> Path | None:
@@ -35,14 +36,18 @@ def locate(*names: str | Path) -> Path:
     raise SaywhereError(f"{given}: not there, {hint}")
 
 
+def place_of(name: str) -> Path:
+    """Where a data set lies, by its name in :data:`DATASETS` or by its file; SaywhereError when it is not here."""
+    return locate(*DATASETS[name].places) if name in DATASETS else locate(name)
+
+
 def load_dataset(name: str) -> list[Sample]:
     """The objects of a data set by its name in :data:`DATASETS`, or of any COCO JSON file.
 
     Raises SaywhereError when it is unknown, not on this machine or not in its layout.
     """
     if name in DATASETS:
-        known = DATASETS[name]
-        return known.read(locate(*known.places))
+        return DATASETS[name].read(place_of(name))
     if not name.endswith(".json"):
         raise SaywhereError(f"data '{name}': not known; give a COCO JSON file or one of {', '.join(DATASETS)}")
     return read_coco(locate(name))

@@ -9,11 +9,13 @@ from saywhere.errors import SaywhereError
 from saywhere.models.base import Features, InteractiveModel
 from saywhere.models.phraseclick import PhraseClick
 from saywhere.models.saywhere import Saywhere
+from saywhere.models.sequential import Sequential
 from saywhere.models.textclick import TextClick
 
 MODELS: Final[Mapping[str, Callable[..., InteractiveModel]]] = {
     "phraseclick": PhraseClick,
     "saywhere": Saywhere,
+    "sequential": Sequential,
     "textclick": TextClick,
 }
 

@@ -1,4 +1,4 @@
-"""What a sequence remembers of finished masks: small pictures with their masks, packed, and which of them it learns from.
+"""What a sequence remembers of finished masks: small packed pictures, and which of them it learns from.
 
 No torch.
 """

@@ -16,8 +16,8 @@ from saywhere.prompt import Click
 
 Float = NDArray[np.float32]
 BoolMask = NDArray[np.bool_]
-# What proposals on photos-7k:val taught before a sequence has any of its own (docs/sequences.md): the chance that one is
-# right is sigmoid(SLOPE * (confidence - EVEN)).
+# What proposals on photos-7k:val taught, before a sequence has any of its own (docs/sequences.md): the chance that one
+# is right is sigmoid(SLOPE * (confidence - EVEN)).
 SLOPE, EVEN = 20.0, 0.8
 TRUST = 0.3  # how firmly that is held on to: the inverse variance of the offset, in logits
 

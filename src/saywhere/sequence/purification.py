@@ -62,7 +62,9 @@ class Learner:
 
     def round(self, learned: Learned, lessons: Sequence[Lesson]) -> Learned:
         """Some steps on the lessons that are not held out, the last of which is new; checked when a new one is."""
-        self._pictures = {number: self._pictures[number] for number in self._pictures.keys() & {o.number for o in lessons}}
+        self._pictures = {
+            number: self._pictures[number] for number in self._pictures.keys() & {o.number for o in lessons}
+        }
         used = [one for one in lessons if not one.held]
         if not used:
             return replace(learned, rounds=learned.rounds + 1)
@@ -120,7 +122,7 @@ class Learner:
         return self._pictures[lesson.number]
 
     def _clicks(self, picture: Picture, rng: np.random.Generator) -> list[Click]:
-        """1 to 5 on the object and 0 to 5 off it: fewer than in training, "to reduce the impact of interaction points"."""
+        """1 to 5 on the object and 0 to 5 off it: fewer than in training, to reduce their impact (section 3.3)."""
         target = picture.target
         positive = robot.positive_clicks(target, int(rng.integers(1, self.options.most_positive + 1)), rng)
         strategy = ("rim", "anywhere")[int(rng.integers(2))]

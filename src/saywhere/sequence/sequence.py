@@ -134,7 +134,9 @@ class Sequence:
         if mask is None and answered is not None:
             mask = answered.array
         if mask is None or mask.shape != self._scene.size or not mask.any():
-            raise SaywhereError("accept: there is no mask, or it is empty or of another size; click on the object first")
+            raise SaywhereError(
+                "accept: there is no mask, or it is empty or of another size; click on the object first"
+            )
         memory, number = self.memory, self.memory.given
         first = next((c for c in self.segmenter.prompt.clicks if c.positive), None) or robot.first_click(mask)
         clicks = (*memory.clicks, Banked(number, self._vectors(first)))[-self.options.clicks :]

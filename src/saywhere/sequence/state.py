@@ -44,9 +44,13 @@ def claim(path: Path) -> FileLock:
         lock = FileLock(path.with_suffix(".lock"))
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise SaywhereError(f"'{path}': another process has this label open; it goes on learning, this one not") from error
+        raise SaywhereError(
+            f"'{path}': another process has this label open; it goes on learning, this one not"
+        ) from error
     except OSError as error:
-        raise SaywhereError(f"'{path.parent}': cannot be written ({error.strerror or error}); nothing is learned") from error
+        raise SaywhereError(
+            f"'{path.parent}': cannot be written ({error.strerror or error}); nothing is learned"
+        ) from error
     return lock
 
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Sampler
 
-from saywhere.datasets import locate
+from saywhere.datasets import locate, place_of
 from saywhere.errors import SaywhereError
 from saywhere.language.words import Words, shipped
 from saywhere.models import build
@@ -234,9 +234,10 @@ def refuse(recipe: Recipe, checkpoint: Path, resume: bool) -> None:
         raise SaywhereError(f"run '{checkpoint.parent}': holds a checkpoint; add --resume, or choose another --out")
     if resume and not checkpoint.exists():
         raise SaywhereError(f"run '{checkpoint.parent}': has no {CHECKPOINT} to resume; leave --resume out")
-    for name in (*(data.path for data in recipe.data), recipe.model.weights):
-        if name is not None:
-            locate(name)
+    for data in recipe.data:
+        place_of(data.path)
+    if recipe.model.weights is not None:
+        locate(recipe.model.weights)
     if recipe.model.pretrained is not None:
         find_pretrained(recipe.model.pretrained)
 
