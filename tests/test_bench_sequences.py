@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from conftest import disc
 from saywhere import SaywhereError
@@ -19,6 +20,7 @@ from saywhere.benchmark.evaluate import Interaction, TimedRunner
 from saywhere.benchmark.journal import read_records
 from saywhere.benchmark.run import journal_path
 from saywhere.benchmark.sequences import Run, SequenceTask, annotated_before, bench_sequences, curve, effort, figures
+from saywhere.cli import app
 from saywhere.datasets import Sample, load_dataset
 from saywhere.models.runner import TorchRunner
 from saywhere.models.saywhere import Saywhere
@@ -166,3 +168,19 @@ class TestRuns:
             bench_sequences(task_on(discs, labels=("blue",)), tmp_path / "out.json")
         with pytest.raises(SaywhereError, match="no purification layer"):
             bench_sequences(task_on(discs, method="conftest:ColourRunner"), tmp_path / "out.json")
+
+    def test_the_command_line(self, discs: Path, tmp_path: Path) -> None:
+        out = tmp_path / "out.json"
+        command = ["bench", "--data", str(discs), "--model", OWN, "--json", str(out)]
+        sequence = ["--sequence", "--label", "brick", "--size", "96", "--no-zoom", "--clicks", "2", "--threads", "1"]
+        told = CliRunner().invoke(app, [*command, *sequence, "--no-opo", "--until", "85"])
+        assert told.exit_code == 0, told.output
+        assert "object 1 to 1" in told.output
+        figures = json.loads(out.read_text())
+        assert (figures["objects"], figures["learn"], figures["propose"], figures["until"]) == (1, False, True, 0.85)
+        assert "noc85" in figures
+        assert "noc90" not in figures
+        for wrong, words in ((["--label", "brick"], "only with --sequence"), (["--sequence", "--drag"], "by clicks")):
+            refused = CliRunner().invoke(app, [*command, *wrong])
+            assert isinstance(refused.exception, SaywhereError)
+            assert words in str(refused.exception)

@@ -72,7 +72,8 @@ def sequence_name(run: dict[str, Any]) -> str:
 
 def curve_key(runs: Sequence[dict[str, Any]]) -> str:
     """The hardest NoC that all runs measured."""
-    return max(f"noc{p}_curve" for p in (80, 85, 90, 95) if all(f"noc{p}_curve" in run for run in runs))
+    shared = set.intersection(*({name for name in run if name.startswith("noc")} for run in runs))
+    return max(name for name in shared if name.endswith("_curve") and len(name) == len("noc90_curve"))
 
 
 def write_curves(folder: Path, runs: Sequence[dict[str, Any]]) -> Path:

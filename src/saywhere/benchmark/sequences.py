@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from saywhere import engines, metrics, robot
 from saywhere.benchmark.evaluate import Interaction, TimedRunner, milliseconds, pack, photo_of
-from saywhere.benchmark.figures import Records, times
+from saywhere.benchmark.figures import THRESHOLDS, Records, times
 from saywhere.benchmark.journal import Journal, read_records
 from saywhere.benchmark.methods import find_again, find_method, set_threads, traits_of
 from saywhere.benchmark.run import Progress, cost, journal_path, refuse_faults, rounded, spread, surroundings
@@ -215,7 +215,7 @@ def figures(records: Records, runs: Sequence[Run], task: SequenceTask) -> dict[s
     answer: dict[str, Any] = {"objects": sum(len(run.samples) for run in runs) // task.seeds}
     places = annotated_before(records, runs)
     names = {run.name(sample): sample.name for run in runs for sample in run.samples}
-    for percent in (p for p in (80, 85, 90, 95) if p / 100 <= task.until):
+    for percent in thresholds(task.until):
         efforts = {name: effort(records[name], percent / 100, task.most) for name in places}
         means: dict[str, list[int]] = {}
         for name, value in efforts.items():
@@ -239,6 +239,11 @@ def figures(records: Records, runs: Sequence[Run], task: SequenceTask) -> dict[s
         answer[f"miou{k}"] = float(np.mean([after(records[name])[: k + 1][-1] for name in places]))
     answer["ious"] = {name: [round(iou, 6) for iou in after(records[name])] for name in places}
     return answer | times(records)
+
+
+def thresholds(until: float) -> list[int]:
+    """The IoUs in percent that are reported: the usual ones as far as masks go, and the one they go to."""
+    return sorted({*(percent for percent in THRESHOLDS if percent < 100 * until), round(100 * until)})
 
 
 def annotated_before(records: Records, runs: Sequence[Run]) -> dict[str, int]:
