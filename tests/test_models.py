@@ -26,6 +26,7 @@ SMALL = {
     "dctnet": {"backbone": "mobilenetv2_050", "channels": 16, "hidden": 8},
     "multistage": {"backbone": "mobilenetv2_050", "channels": 16, "late_channels": 16},
     "phraseclick": {"backbone": "mobilenetv2_050", "channels": 16, "hidden": 8, "attributes": ["dog", "red"]},
+    "sequential": {"backbone": "mobilenetv2_050", "widths": [8, 8, 16, 32]},
     "textclick": {"backbone": "mobilenetv2_050", "channels": 16, "saliency": "none"},
 }
 

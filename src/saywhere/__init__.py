@@ -14,6 +14,7 @@ from saywhere.loading import load
 from saywhere.mask import Mask, Proposal
 from saywhere.prompt import Click, Prompt
 from saywhere.segmenter import Segmenter, Settings
+from saywhere.sequence import Sequence
 
-__all__ = ["Click", "Mask", "Prompt", "Proposal", "SaywhereError", "Segmenter", "Settings", "load"]
+__all__ = ["Click", "Mask", "Prompt", "Proposal", "SaywhereError", "Segmenter", "Sequence", "Settings", "load"]
 __version__ = "0.1.0"

@@ -166,18 +166,41 @@ def bench(
     engine: Annotated[Engine, typer.Option(help="this machine, or a Ray cluster (see RAY_ADDRESS)")] = Engine.LOCAL,
     seen: Annotated[Path | None, typer.Option(help="labels that were trained on, one a line")] = None,
     report: Annotated[Path | None, typer.Option(help="folder of a page with table, curves and gallery")] = None,
+    sequence: Annotated[
+        bool, typer.Option("--sequence", help="objects of a label one after another, with proposals and learning")
+    ] = False,
+    one_label: Annotated[bool, typer.Option("--one-label", help="sequence: one for all labels together")] = False,
+    label: Annotated[list[str] | None, typer.Option(help="sequence: only these labels")] = None,
+    icp: Annotated[bool, typer.Option(help="sequence: propose first clicks")] = True,
+    opo: Annotated[bool, typer.Option(help="sequence: learn from accepted masks")] = True,
+    interval: Annotated[int, typer.Option(min=1, help="sequence: object n sees what n - INTERVAL taught")] = 2,
+    seeds: Annotated[int, typer.Option(min=1, help="sequence: how often, each with a seed of its own")] = 1,
+    until: Annotated[int, typer.Option(min=1, max=99, help="sequence: the IoU in percent that is accepted")] = 90,
 ) -> None:
     """Measure methods on data sets with the robot user; writes every figure and what could change it.
 
     Several --model or --data make one run each; their files are numbered.
     """
     from saywhere.benchmark import pages, run
+    from saywhere.benchmark.sequences import SequenceTask, bench_sequences
+    from saywhere.sequence import Options
 
+    if not sequence and (one_label or label):
+        raise SaywhereError("--one-label, --label: only with --sequence")
+    if sequence and (drag or seen or phrase not in (None, Saying.OWN)):
+        raise SaywhereError("--sequence: goes by clicks, with no phrase or --phrase own; leave --drag and --seen out")
     settings = Settings(size=size, zoom_size=zoom_size, zoom=zoom, refine=refine)
     methods: list[str | None] = [*model] if model else [None]
-    tasks = [
-        run.Task(name, place, settings, clicks, drag, limit, threads, phrase) for place in data for name in methods
-    ]
+    tasks: list[run.Task | SequenceTask] = [
+        SequenceTask(
+            name, place, settings, Options(icp, opo, interval=interval), one_label, seeds, until / 100, clicks, limit,
+            threads, phrase is not None, tuple(label or ()),
+        )
+        if sequence
+        else run.Task(name, place, settings, clicks, drag, limit, threads, phrase)
+        for place in data
+        for name in methods
+    ]  # fmt: skip
     outs = [
         json_out if len(tasks) == 1 else json_out.with_stem(f"{json_out.stem}-{i}") for i in range(1, len(tasks) + 1)
     ]
@@ -188,10 +211,17 @@ def bench(
         for task, out in zip(tasks, outs, strict=True):
             bar = progress.add_task(f"{task.method or 'saywhere'} on {task.data}", total=None)
             advance = partial(_advance, progress, bar)
-            results.append(run.bench(task, out, jobs, advance, command, engine, labels))
-    console.print(pages.table(results))
+            if isinstance(task, SequenceTask):
+                results.append(bench_sequences(task, out, jobs, advance, command, engine))
+            else:
+                results.append(run.bench(task, out, jobs, advance, command, engine, labels))
+    console.print(pages.sequence_table(results) if sequence else pages.table(results))
+    if report and sequence:
+        console.print(f"report → {pages.write_curves(report, results)}", highlight=False)
+        return
     if report:
-        written = pages.report_of(report, tasks, outs, results)
+        plain = [task for task in tasks if isinstance(task, run.Task)]
+        written = pages.report_of(report, plain, outs, results)
         console.print(f"report → {written}", highlight=False)
 
 

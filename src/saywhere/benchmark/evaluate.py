@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,10 +24,10 @@ from saywhere.scene import Runner
 class Interaction:
     """What was said of an object, what came of it, and how long it took.
 
-    ``k`` counts from 1; ``ms`` is the whole answer (on the first, with the photograph's encoding), of which
-    ``encode_ms`` and ``decode_ms`` were spent in the network; ``mask`` is COCO's compressed run lengths;
-    ``last`` marks the end of the object: nothing is wrong any more, or the robot's patience is. A ``phrase`` has no
-    ``x`` and ``y``, a click no phrase.
+    ``k`` counts from 1, or from 0 where a first click was proposed and right, which costs no interaction; ``ms`` is the
+    whole answer (on the first, with the photograph's encoding), of which ``encode_ms`` and ``decode_ms`` were spent in
+    the network; ``mask`` is COCO's compressed run lengths; ``last`` marks the end of the object: nothing is wrong any
+    more, or the robot's patience is. A ``phrase`` has no ``x`` and ``y``, a click no phrase.
     """
 
     object: str
@@ -68,26 +68,41 @@ class Answerer(Protocol):
     def say(self, phrase: str | None) -> Mask | None: ...
 
 
-class TimedRunner:
-    """A runner that sums the milliseconds of its encodings and decodings."""
+@dataclass
+class Spent:
+    """Milliseconds of encoding and of decoding."""
 
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
+    encode: float = 0.0
+    decode: float = 0.0
+
+
+class TimedRunner:
+    """A runner that sums the milliseconds of its encodings and decodings; all else is the runner's own, not timed."""
+
+    def __init__(self, runner: Runner, spent: Spent | None = None) -> None:
+        self.runner, self.spent = runner, spent or Spent()
         self.name, self.digest, self.phrases = runner.name, runner.digest, runner.phrases
-        self.words = getattr(runner, "words", None)
-        self.sure_map = getattr(runner, "sure_map", False)
-        self.encode_ms = self.decode_ms = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "runner":  # not there yet while a copy is made
+            raise AttributeError(name)
+        return getattr(self.runner, name)
+
+    def adapted(self, parameters: Mapping[str, Any]) -> TimedRunner:
+        """The adapted runner, whose time is counted with this one's."""
+        runner: Any = self.runner
+        return TimedRunner(runner.adapted(parameters), self.spent)
 
     def encode(self, image: Photo) -> Any:
         started = time.perf_counter()
         features = self.runner.encode(image)
-        self.encode_ms += milliseconds(started)
+        self.spent.encode += milliseconds(started)
         return features
 
     def decode(self, features: Any, prompt: Prompt, previous: Any) -> Any:
         started = time.perf_counter()
         logits = self.runner.decode(features, prompt, previous)
-        self.decode_ms += milliseconds(started)
+        self.spent.decode += milliseconds(started)
         return logits
 
     def saliency(self, features: Any, phrase: str) -> Any:
@@ -97,13 +112,13 @@ class TimedRunner:
             raise NoMapError(f"phrase {phrase!r}: '{self.name}' has no map of where a phrase applies")
         started = time.perf_counter()
         found = saliency(features, phrase)
-        self.decode_ms += milliseconds(started)
+        self.spent.decode += milliseconds(started)
         return found
 
     def take(self) -> tuple[float, float]:
         """Milliseconds of encoding and of decoding since the last call."""
-        taken = self.encode_ms, self.decode_ms
-        self.encode_ms = self.decode_ms = 0.0
+        taken = self.spent.encode, self.spent.decode
+        self.spent.encode = self.spent.decode = 0.0
         return taken
 
 
@@ -127,12 +142,7 @@ def work_through(
     are said again, not measured again.
     """
     target, ignore = sample.target(), sample.ignore()
-    photo = read_image(sample.photo)
-    if photo.shape[:2] != target.shape:
-        raise SaywhereError(
-            f"object '{sample.name}': its mask is {target.shape[1]}x{target.shape[0]}, "
-            f"the photograph {sample.photo} is {photo.shape[1]}x{photo.shape[0]}"
-        )
+    photo = photo_of(sample, target)
     timed.take()
     started = time.perf_counter()
     segmenter.set_image(photo)
@@ -171,6 +181,17 @@ def work_through(
             phrase=phrase,
         )
         click, spent = following, 0.0
+
+
+def photo_of(sample: Sample, target: NDArray[np.bool_]) -> Photo:
+    """A sample's photograph; SaywhereError when its mask is of another size."""
+    photo = read_image(sample.photo)
+    if photo.shape[:2] != target.shape:
+        raise SaywhereError(
+            f"object '{sample.name}': its mask is {target.shape[1]}x{target.shape[0]}, "
+            f"the photograph {sample.photo} is {photo.shape[1]}x{photo.shape[0]}"
+        )
+    return photo
 
 
 def answer(segmenter: Answerer, said: Click | str | None, before: NDArray[np.bool_]) -> NDArray[np.bool_]:

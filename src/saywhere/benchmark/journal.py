@@ -64,7 +64,8 @@ def _records(lines: list[dict[str, Any]]) -> dict[str, list[Interaction]]:
 
 
 def _follows(records: Mapping[str, list[Interaction]], interaction: Interaction) -> bool:
-    return interaction.k == len(records.get(interaction.object, ())) + 1
+    past = records.get(interaction.object)
+    return interaction.k == past[-1].k + 1 if past else interaction.k in (0, 1)
 
 
 def _remember(records: dict[str, list[Interaction]], interaction: Interaction) -> None:

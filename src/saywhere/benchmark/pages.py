@@ -31,6 +31,11 @@ COLUMNS = {
     "nof90": "{}", "miou1": "{:.3f}", "miou3": "{:.3f}", "miou5": "{:.3f}", "auc": "{:.3f}", "boundary_iou1": "{:.3f}",
     "first_mask_ms_p50": "{:.0f}", "click_ms_p50": "{:.0f}", "click_ms_p95": "{:.0f}",
 }  # fmt: skip
+SEQUENCE_ROWS = {
+    "objects": "{}", "sequences": "{}", "seeds": "{}", "noc85": "{:.2f}", "noc90": "{:.2f}", "nof90": "{:.1f}",
+    "proposed_right": "{:.3f}", "miou0": "{:.3f}", "miou1": "{:.3f}", "first_mask_ms_p50": "{:.0f}",
+    "click_ms_p50": "{:.0f}",
+}  # fmt: skip
 CONDITIONS = (
     "size", "zoom", "zoom_size", "zoom_margin", "drag_margin", "looks", "previous_from", "enlarge", "threshold", "flip",
     "phrase", "refine", "most_interactions", "threads", "device", "weights",
@@ -44,6 +49,54 @@ def table(runs: Sequence[dict[str, Any]]) -> Table:
         if name not in ("model", "data", "interaction"):
             shown.add_row(name, *values)
     return shown
+
+
+def sequence_table(runs: Sequence[dict[str, Any]]) -> Table:
+    """What runs of sequences came to: a column for each, with its NoC@90 against the number annotated before."""
+    shown = Table("figure", *(sequence_name(run) for run in runs))
+    for name, form in SEQUENCE_ROWS.items():
+        if all(name in run for run in runs):
+            shown.add_row(name, *(form.format(run[name]) for run in runs))
+    key = curve_key(runs)
+    for low, high in dict.fromkeys((low, high) for run in runs for low, high, *_ in run[key]):
+        values = [next((f"{v:.2f}" for a, b, v, _ in run[key] if (a, b) == (low, high)), "") for run in runs]
+        shown.add_row(f"{key.removesuffix('_curve')}, object {low + 1} to {high}", *values)
+    return shown
+
+
+def sequence_name(run: dict[str, Any]) -> str:
+    """What tells a run of sequences from another."""
+    parts = [word for word, on in (("proposals", run["propose"]), ("learning", run["learn"])) if on]
+    return f"{run['model']}, {run['data']}, {' and '.join(parts) or 'neither'}"
+
+
+def curve_key(runs: Sequence[dict[str, Any]]) -> str:
+    """The hardest NoC that all runs measured."""
+    shared = set.intersection(*({name for name in run if name.startswith("noc")} for run in runs))
+    return max(name for name in shared if name.endswith("_curve") and len(name) == len("noc90_curve"))
+
+
+def write_curves(folder: Path, runs: Sequence[dict[str, Any]]) -> Path:
+    """``folder/index.html`` with NoC against the number annotated before, and the commands."""
+    import matplotlib.pyplot as plt
+    from jinja2 import Environment
+
+    key = curve_key(runs)
+    figure, axis = plt.subplots(figsize=(7, 4))
+    for run in runs:
+        places = [np.sqrt((low + 1) * high) for low, high, *_ in run[key]]
+        axis.plot(places, [value for _, _, value, _ in run[key]], marker=".", label=sequence_name(run))
+    axis.set(xscale="log", xlabel="object of the sequence", ylabel=key.removesuffix("_curve"), ylim=(0, None))
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    page = Environment(autoescape=True).from_string(files(__package__).joinpath("sequences.html").read_text())
+    rows = [(name, [form.format(run[name]) for run in runs]) for name, form in SEQUENCE_ROWS.items() if name in runs[0]]
+    written = page.render(
+        names=[sequence_name(run) for run in runs], rows=rows, curve=as_svg(figure),
+        commands=sorted({run["command"] for run in runs}),
+    )  # fmt: skip
+    write_atomically(folder / "index.html", written.encode())
+    return folder / "index.html"
 
 
 def cells(run: dict[str, Any]) -> list[str]:

@@ -11,7 +11,8 @@ from saywhere.datasets.sample import Sample
 from saywhere.datasets.table import DATASETS, DataSet
 from saywhere.errors import SaywhereError
 
-__all__ = ["DATASETS", "DataSet", "Sample", "data_root", "load_dataset", "locate", "read_coco", "read_grabcut"]
+__all__ = ["DATASETS", "DataSet", "Sample", "data_root", "load_dataset", "locate", "locate_data",
+           "read_coco", "read_grabcut"]  # fmt: skip
 
 
 def data_root() -> Path | None:

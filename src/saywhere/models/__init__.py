@@ -11,6 +11,7 @@ from saywhere.models.dctnet import DCTNet
 from saywhere.models.multistage import MultiStage
 from saywhere.models.phraseclick import PhraseClick
 from saywhere.models.saywhere import Saywhere
+from saywhere.models.sequential import Sequential
 from saywhere.models.textclick import TextClick
 
 MODELS: Final[Mapping[str, Callable[..., InteractiveModel]]] = {
@@ -18,6 +19,7 @@ MODELS: Final[Mapping[str, Callable[..., InteractiveModel]]] = {
     "multistage": MultiStage,
     "phraseclick": PhraseClick,
     "saywhere": Saywhere,
+    "sequential": Sequential,
     "textclick": TextClick,
 }
 

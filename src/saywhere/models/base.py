@@ -91,3 +91,20 @@ class InteractiveModel(nn.Module, ABC):
             | ({} if decay else {"weight_decay": 0.0})
             for (encoder, decay), parameters in groups.items()
         ]
+
+
+class PurifyingModel(InteractiveModel):
+    """A network whose features of a photograph pass a layer of 1x1 convolutions that can learn on its own, for one
+    kind of object (Sequential Interactive Image Segmentation, sections 3.1 and 3.3).
+
+    ``encode`` gives the level "raw", a tensor for each layer of ``purification``, finest first, which does not depend
+    on that layer, and hands it to ``purify``. ``strides`` are image pixels to a cell of each. A layer works on every
+    cell by itself.
+    """
+
+    purification: nn.ModuleList
+    strides: tuple[int, ...]
+
+    @abstractmethod
+    def purify(self, raw: Features) -> Features:
+        """The ``raw`` level with all that ``decode`` needs; "pure" holds what each layer makes of its raw tensor."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from saywhere.images import Photo
-from saywhere.models.base import Features, InteractiveModel
+from saywhere.models.base import Features, InteractiveModel, PurifyingModel
 from saywhere.prompt import Prompt
 
 
@@ -48,3 +49,37 @@ class TorchRunner:
         """The probability ``(H, W)`` that a phrase applies to each pixel; SaywhereError where it cannot be told."""
         with torch.inference_mode():
             return np.asarray(self.model.saliency(features, phrase)[0, 0].cpu().numpy(), np.float32)
+
+    # What a sequence needs besides, of networks with a purification layer
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Image pixels to a cell of each purified level, finest first; none without a purification layer."""
+        return self.model.strides if isinstance(self.model, PurifyingModel) else ()
+
+    def levels(self, features: Features, kind: str) -> list[NDArray[np.float32]]:
+        """The "raw" or the "pure" levels of one photograph, each ``(C, h, w)``."""
+        return [np.asarray(level[0].float().cpu().numpy(), np.float32) for level in features.levels[kind]]
+
+    def purified(self, level: int, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Raw vectors ``(N, C)`` of single cells to pure ones ``(N, D)``."""
+        assert isinstance(self.model, PurifyingModel)
+        with torch.inference_mode():
+            cells = torch.from_numpy(vectors).to(self.device)[:, :, None, None]
+            return np.asarray(self.model.purification[level](cells)[:, :, 0, 0].cpu().numpy(), np.float32)
+
+    def adapted(self, parameters: Mapping[str, NDArray[np.float32]]) -> TorchRunner:
+        """The same network with other parameters of its purification layer; all else is shared with this one."""
+        assert isinstance(self.model, PurifyingModel)
+        other = copy.copy(self)
+        other.model = with_own_purification(self.model)
+        other.model.purification.load_state_dict({k: torch.from_numpy(v) for k, v in parameters.items()})
+        return other
+
+
+def with_own_purification(model: PurifyingModel) -> PurifyingModel:
+    """A network that has a copy of the purification layer and shares everything else."""
+    parts = {**vars(model), **dict(model.named_children())}
+    # What deepcopy finds here it takes for copied already.
+    shared = {id(part): part for name, part in parts.items() if name not in ("_modules", "purification")}
+    return copy.deepcopy(model, shared)

@@ -26,7 +26,7 @@ from saywhere.errors import NoMapError, SaywhereError
 from saywhere.language.reader import AttributeAttention, PhraseReader, Spoken
 from saywhere.language.saliency import ClassifierSaliency, LearnedSaliency
 from saywhere.language.words import Words, find_words
-from saywhere.models.base import Features, InteractiveModel, Scene
+from saywhere.models.base import Features, PurifyingModel, Scene
 from saywhere.models.clicks import RadiusHead, aggregate, at_clicks
 from saywhere.prompt import Click, Prompt
 
@@ -51,7 +51,7 @@ def upsample(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
-class Saywhere(InteractiveModel):
+class Saywhere(PurifyingModel):
     """Its features hold the backbone's ``raw`` levels, the ``pure`` ones, the ``keys`` that clicks are compared in and
     the ``spoken_of`` maps that phrases are compared with.
 
@@ -63,6 +63,8 @@ class Saywhere(InteractiveModel):
     ``radius`` predicts how far a click reaches that was not dragged, ``feature_dct`` lets the features under the clicks
     scale and shift the decoder's, ``guide_stages`` draws the clicks anew at every stage instead of at the first alone.
     """
+
+    strides = (4, 8, 16, 32)
 
     def __init__(
         self,
@@ -130,23 +132,22 @@ class Saywhere(InteractiveModel):
         if h % MULTIPLE or w % MULTIPLE:
             image = F.pad(image, (0, -w % MULTIPLE, 0, -h % MULTIPLE), mode="replicate")
         image = image.contiguous(memory_format=torch.channels_last)
-        return self.purify(Features((h, w), {"raw": tuple(self.encoder(image * 2.0 - 1.0))}))
+        finest, second, *others = self.encoder(image * 2.0 - 1.0)
+        # The stride-2 level joins the stride-4 one with its pixels folded into channels: its detail without its cost.
+        folded = torch.cat([second, F.pixel_unshuffle(finest, 2)], 1)
+        return self.purify(Features((h, w), {"raw": (folded, *others)}))
 
     def purify(self, raw: Features) -> Features:
-        """Add the ``pure`` levels (strides 4 to 32) and their ``keys`` (8 to 32) to the ``raw`` ones (2 to 32).
-
-        The stride-2 level joins the stride-4 one with its pixels folded into channels: its detail without its cost.
-        """
-        finest, second, *others = raw.levels["raw"]
-        folded = torch.cat([second, F.pixel_unshuffle(finest, 2)], 1)
-        pure = [layer(x) for layer, x in zip(self.purification, (folded, *others), strict=True)]
+        """Add the ``pure`` levels (strides 4 to 32) and their ``keys`` (8 to 32) to the ``raw`` ones."""
+        levels = raw.levels["raw"]
+        pure = [layer(x) for layer, x in zip(self.purification, levels, strict=True)]
         keys = [F.normalize(layer(x), dim=1) for layer, x in zip(self.keys, pure[1:], strict=True)] if self.keys else []
         spoken_of = []
         if self.learned is not None:
             together = torch.cat([pure[1], upsample(pure[2], pure[1]), upsample(pure[3], pure[1])], 1)
             spoken_of.append(self.learned.embed(together))
         if self.classifier is not None:
-            spoken_of.append(self.classifier.embed(others[-1]))
+            spoken_of.append(self.classifier.embed(levels[-1]))
         return Features(
             raw.size, {**raw.levels, "pure": tuple(pure), "keys": tuple(keys), "spoken_of": tuple(spoken_of)}
         )
