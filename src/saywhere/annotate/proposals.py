@@ -36,8 +36,8 @@ class Proposer(Protocol):
         ``segmenter`` has looked at the photograph and has no prompt.
         """
 
-    def learn(self, segmenter: Segmenter, label: str) -> None:
-        """A person accepted the mask at which ``segmenter`` stands."""
+    def learn(self, segmenter: Segmenter, label: str, mask: Region) -> None:
+        """A person accepted a mask; ``segmenter`` was told all that was said of it."""
 
 
 class ByName:
@@ -61,7 +61,7 @@ class ByName:
         y = min((place.y + 0.5) * sy - 0.5, height - 1.0)
         return Suggestion(Click(max(x, 0.0), max(y, 0.0)), free)
 
-    def learn(self, segmenter: Segmenter, label: str) -> None:
+    def learn(self, segmenter: Segmenter, label: str, mask: Region) -> None:
         """Nothing to learn from."""
 
 

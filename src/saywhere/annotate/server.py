@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import cv2
+import numpy as np
 import uvicorn
 
 from saywhere.annotate.app import make_app
@@ -24,7 +28,7 @@ from saywhere.annotate.store import Store
 from saywhere.annotate.work import Annotator
 from saywhere.benchmark.methods import find_method, set_threads
 from saywhere.errors import SaywhereError
-from saywhere.segmenter import Settings
+from saywhere.segmenter import Runner, Segmenter, Settings
 
 TOKEN = "SAYWHERE_TOKEN"
 
@@ -52,8 +56,9 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
     database = Database(options.database or beside(folder.root))
     store = Store(database, folder.root)
     runner, settings = find_method(options.model, Settings())
-    set_threads(options.threads)
+    _limit(options.threads)
     annotator = Annotator(store, folder, Scenes(runner, settings), Desk(), ByName(), options.study)
+    annotator.desk.later(partial(_warm, runner, settings))
     annotator.rescan()
     for label in options.labels:
         store.add_label(label)
@@ -77,6 +82,19 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
     finally:
         annotator.desk.close()
         database.close()
+
+
+def _limit(threads: int) -> None:
+    """Processor threads of what computes masks; a network that needs no torch does not wait for its import."""
+    if "torch" in sys.modules:
+        set_threads(threads)
+    else:
+        cv2.setNumThreads(threads)
+
+
+def _warm(runner: Runner, settings: Settings) -> None:
+    """A network's first answer takes long; this one nobody waits for."""
+    Segmenter(runner, settings).set_image(np.zeros((320, 320, 3), np.uint8)).click(160, 160)
 
 
 def _token(host: str) -> str | None:

@@ -18,7 +18,7 @@ from saywhere.annotate.state import Event, State, replay
 from saywhere.annotate.tables import EventRow, ImageRow, LabelRow, ProjectRow
 from saywhere.errors import SaywhereError
 
-COLOURS = ("#e8590c", "#1c7ed6", "#2f9e44", "#9c36b5", "#e03131", "#0c8599", "#f08c00", "#6741d9", "#c2255c", "#5c940d")
+COLOURS = ("#1c7ed6", "#e8590c", "#2f9e44", "#9c36b5", "#e03131", "#0c8599", "#f08c00", "#6741d9", "#c2255c", "#5c940d")
 
 
 class Missing(SaywhereError):

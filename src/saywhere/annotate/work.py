@@ -246,6 +246,7 @@ class Annotator:
             self.desk.later(partial(self._teach, row, opened, thing, label))
 
     def _teach(self, row: ImageRow, opened: Opened, thing: Thing, label: str) -> None:
-        segmenter = self.scenes.stand(opened, (row.id, thing.id), thing.said)
-        if segmenter.mask is not None:
-            self.proposer.learn(segmenter, label)
+        counts = self.store.masks(row.id, [thing.mask] if thing.mask is not None else [])
+        for packed in counts.values():
+            segmenter = self.scenes.stand(opened, (row.id, thing.id), thing.said)
+            self.proposer.learn(segmenter, label, unpack(packed, opened.size))
