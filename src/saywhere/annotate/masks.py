@@ -43,8 +43,10 @@ def pack(region: Region, photo: tuple[int, int]) -> bytes:
     turns = np.flatnonzero(np.diff(flat, prepend=0, append=0))
     column, row = np.divmod(turns, max(rows, 1))
     at = (region.left + column) * height + region.top + row
-    counts = np.diff(at, prepend=0, append=height * width)
-    packed = coco.frPyObjects({"counts": counts.tolist(), "size": [height, width]}, height, width)
+    counts = np.diff(at, prepend=0, append=height * width).tolist()
+    if counts[-1] == 0:
+        counts.pop()
+    packed = coco.frPyObjects({"counts": counts, "size": [height, width]}, height, width)
     return bytes(packed["counts"])
 
 
@@ -70,6 +72,8 @@ def _brushed(region: Region, stroke: Stroke, photo: tuple[int, int]) -> Region:
     h, w = touched.inside.shape
     left, top = max(touched.left, 0), max(touched.top, 0)
     right, bottom = min(touched.left + w, photo[1]), min(touched.top + h, photo[0])
+    if right <= left or bottom <= top:
+        return region
     if stroke.paint:
         region = widened(region, (left, top, right, bottom))
     # The rectangle that both share: nothing is erased outside the region.
@@ -90,7 +94,9 @@ def drawn(stroke: Stroke) -> Region:
     reach = int(stroke.radius) + 1
     (left, top), (right, bottom) = points.min(axis=0) - reach, points.max(axis=0) + reach
     canvas = np.full((bottom - top + 1, right - left + 1), 255, np.uint8)
-    cv2.polylines(canvas, [(points - (left, top)).reshape(-1, 1, 2)], False, 0)
+    # A line of no length draws nothing: a dab goes there and back.
+    way = np.vstack([points, points[::-1]]) - (left, top)
+    cv2.polylines(canvas, [way.reshape(-1, 1, 2)], False, 0)
     far = cv2.distanceTransform(canvas, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return Region(int(left), int(top), np.asarray(far <= stroke.radius, np.bool_))
 

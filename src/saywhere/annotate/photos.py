@@ -19,7 +19,7 @@ from saywhere.images import MOST_PIXELS, Photo, read_image
 from saywhere.view import Box, View
 
 # Pillow would also open formats that run other programs (EPS) or fetch other files. These are photographs.
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "MPO")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
 ENDINGS = "jpg jpeg jpe jfif jp2 mpo png webp tif tiff bmp gif ppm pgm pnm"
 SUFFIXES = frozenset(f".{ending}" for ending in ENDINGS.split())
 MOST_BYTES = 1 << 30

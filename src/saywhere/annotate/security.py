@@ -44,6 +44,22 @@ class Refused(Exception):
         self.status, self.error = status, error
 
 
+class _Body:
+    """A request's body, counted: one that comes in pieces need not say how long it is."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self._got = receive, 0
+        self.too_large = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._got += len(message.get("body", b""))
+        if self._got > MOST_BODY:
+            self.too_large = True
+            return {"type": "http.disconnect"}
+        return message
+
+
 class Guard:
     """Token, host, origin and size of every request; headers of every answer.
 
@@ -61,12 +77,12 @@ class Guard:
                 return
             await self._app(scope, receive, send)
             return
-        started = False
+        body = _Body(receive)
 
         async def dressed(message: Message) -> None:
-            nonlocal started
+            if body.too_large:
+                return  # what the application makes of half a body is of no interest
             if message["type"] == "http.response.start":
-                started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -75,10 +91,12 @@ class Guard:
 
         try:
             self._check(scope)
-            await self._app(scope, _limited(receive), dressed)
+            await self._app(scope, body.receive, dressed)
+            if body.too_large:
+                raise Refused(413, f"a body of more than {MOST_BODY:,} bytes: send less at once")
         except Refused as refused:
-            if not started:
-                await _refuse(scope, refused, dressed)
+            body.too_large = False
+            await _refuse(scope, refused, dressed)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -122,21 +140,6 @@ def _name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
-
-
-def _limited(receive: Receive) -> Receive:
-    """Bodies that come in pieces, without saying how long they are, are counted."""
-    got = 0
-
-    async def counted() -> Message:
-        nonlocal got
-        message = await receive()
-        got += len(message.get("body", b""))
-        if got > MOST_BODY:
-            raise Refused(413, f"a body of more than {MOST_BODY:,} bytes: send less at once")
-        return message
-
-    return counted
 
 
 async def _refuse(scope: Scope, refused: Refused, send: Send) -> None:
