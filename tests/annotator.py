@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import httpx
 import numpy as np
-from conftest import ColourRunner, disc
 from PIL import Image
 
+from conftest import ColourRunner, disc
 from saywhere.prompt import Prompt
 
 TESTS = Path(__file__).parent

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from annotator import Server, make_folder, picture
 from PIL import Image
+
+from annotator import Server, make_folder, picture
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium, or name it by CHROMIUM")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium: apt-get install chromium, or name it by CHROMIUM"
+)
 # A busy machine is no fault of the page.
 PATIENCE = 90_000
 

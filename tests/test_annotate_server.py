@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from annotator import CLIENT, RedRunner, act, click, make_folder, picture
 from PIL import Image
 from pycocotools import mask as coco
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
+from annotator import CLIENT, RedRunner, act, click, make_folder, picture
 from saywhere.annotate import leases
 from saywhere.annotate.app import make_app
 from saywhere.annotate.database import Database, beside
@@ -486,7 +486,9 @@ class TestGuard:
 
         assert client.post("/api/labels", content=pieces()).status_code == 413
 
-    @pytest.mark.parametrize("path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py", "//etc/passwd"])
+    @pytest.mark.parametrize(
+        "path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py", "//etc/passwd"]
+    )
     def test_no_file_outside_the_page(self, client: TestClient, path: str) -> None:
         assert client.get(path).status_code == 404
 
