@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import Field
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 import saywhere
@@ -33,19 +35,21 @@ from saywhere.annotate.answers import (
     StateOut,
 )  # fmt: skip
 from saywhere.annotate.desk import Superseded
-from saywhere.annotate.leases import Held, give_back, lease_of
+from saywhere.annotate.leases import Held
 from saywhere.annotate.photos import as_jpeg, crop
 from saywhere.annotate.security import COOKIE, Guard, cookie_of
-from saywhere.annotate.store import Author, Conflict, Missing, now_ms
+from saywhere.annotate.store import Author, Conflict, Missing
 from saywhere.annotate.thumbnails import Thumbnails
 from saywhere.annotate.work import Annotator
 from saywhere.errors import SaywhereError
 
+NO_CONTROL = r"^[^\x00-\x1f]*$"
 STATIC = Path(__file__).parent / "static"
 FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
 AnImage = Annotated[int, InPath(ge=1, le=2**31 - 1, description="a photograph's number in the list")]
 Any_ = dict[int | str, dict[str, Any]]
 WRONG: Any_ = {
+    503: {"model": ErrorOut, "description": "the database cannot be written now; ask again"},
     401: {"model": ErrorOut, "description": "the server wants a token: see /login"},
     403: {"model": ErrorOut, "description": "from another site, or under another host name"},
     413: {"model": ErrorOut, "description": "too large"},
@@ -60,7 +64,7 @@ PICTURE: Any_ = {200: {"content": {"image/jpeg": {}}, "description": "a JPEG"}}
 class LabelIn(actions.Strict):
     """A new label; colour and key are chosen where they are not given."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"\S")]
+    name: actions.Name
     colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] | None = None
     key: Annotated[str, Field(pattern=r"^[0-9]?$")] | None = None
 
@@ -68,7 +72,7 @@ class LabelIn(actions.Strict):
 class LabelChange(actions.Strict):
     """What to change of a label; hidden ones stay with the objects that have them."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"\S")] | None = None
+    name: actions.Name | None = None
     colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] | None = None
     key: Annotated[str, Field(pattern=r"^[0-9]?$")] | None = None
     hidden: bool | None = None
@@ -116,6 +120,13 @@ def _explain_errors(app: FastAPI) -> None:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return JSONResponse({"error": f"{where}: {first['msg']}"[:500]}, 422)
+
+    @app.exception_handler(SQLAlchemyError)
+    def wait(_request: HttpRequest, error: SQLAlchemyError) -> JSONResponse:
+        logging.getLogger("saywhere").error("database: %s", error)
+        return JSONResponse(
+            {"error": "the database cannot be written now (see the server's log); nothing is lost"}, 503
+        )
 
     @app.exception_handler(HTTPException)
     def plain(_request: HttpRequest, error: HTTPException) -> JSONResponse:
@@ -187,7 +198,7 @@ def _add_images(app: FastAPI, annotator: Annotator, thumbnails: Thumbnails) -> N
     @app.get("/api/images", tags=["photographs"])
     def images(
         state: Literal["new", "started", "done", "skipped"] | None = None,
-        search: Annotated[str | None, Query(max_length=200, description="part of the path")] = None,
+        search: Annotated[str | None, Query(max_length=200, pattern=NO_CONTROL, description="part of the path")] = None,
         offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
         limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
     ) -> ImagesOut:
@@ -235,17 +246,13 @@ def _add_images(app: FastAPI, annotator: Annotator, thumbnails: Thumbnails) -> N
     @app.post("/api/images/{image}/lease", tags=["photographs"], responses=LOST | HELD | BUSY)
     def lease(image: AnImage, author: Who, take: bool = False) -> LeaseOut:
         """Hold a photograph for a while; ``take`` takes it over from somebody else."""
-        store.image(image)
-        with store.database.writing() as session:
-            found = lease_of(session, image, author.client, author.person, now_ms(), take)
+        found = store.hold(image, author, take)
         return LeaseOut(person=found.person, until=found.until)
 
     @app.delete("/api/images/{image}/lease", tags=["photographs"], status_code=204, responses=LOST)
     def leave(image: AnImage, author: Who) -> None:
         """Give a photograph back."""
-        store.image(image)
-        with store.database.writing() as session:
-            give_back(session, image, author.client)
+        store.leave(image, author)
 
 
 def _add_answers(app: FastAPI, annotator: Annotator) -> None:
@@ -255,7 +262,9 @@ def _add_answers(app: FastAPI, annotator: Annotator) -> None:
         return annotator.act(image, request, author)
 
     @app.get("/api/images/{image}/heat", tags=["annotation"], responses=LOST | BUSY)
-    def heat(image: AnImage, phrase: Annotated[str, Query(min_length=1, max_length=200)], author: Who) -> MapOut:
+    def heat(
+        image: AnImage, phrase: Annotated[str, Query(min_length=1, max_length=200, pattern=NO_CONTROL)], author: Who
+    ) -> MapOut:
         """Where a phrase applies."""
         return annotator.heat(image, phrase, author)
 

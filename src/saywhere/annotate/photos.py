@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from saywhere.errors import SaywhereError
 from saywhere.images import MOST_PIXELS, Photo, read_image
-from saywhere.view import Box, View
+from saywhere.view import View
 
 # Pillow would also open formats that run other programs (EPS) or fetch other files. These are photographs.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
@@ -122,13 +122,12 @@ class Folder:
         return as_jpeg(crop(pixels, (0, 0, width, height), side), 80)
 
 
-def crop(pixels: Photo, box: Box, longest: int) -> Photo:
+def crop(pixels: Photo, box: tuple[int, int, int, int], longest: int) -> Photo:
     """The part of a photograph in a box, made smaller where its longer side is above ``longest``, never larger."""
-    height, width = pixels.shape[:2]
-    seen = View.of(box, (height, width), longest)
-    if seen.longer_side <= longest:
-        return pixels[seen.top : seen.bottom, seen.left : seen.right]
-    return seen.look(pixels)
+    left, top, right, bottom = box
+    if max(right - left, bottom - top) <= longest:
+        return pixels[top:bottom, left:right]
+    return View.of(box, (pixels.shape[0], pixels.shape[1]), longest).look(pixels)
 
 
 def as_jpeg(pixels: Photo, quality: int = QUALITY) -> bytes:

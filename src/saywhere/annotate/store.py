@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from saywhere.annotate.database import Database
-from saywhere.annotate.leases import lease_of
+from saywhere.annotate.leases import Lease, give_back, lease_of
 from saywhere.annotate.state import Event, State, replay
 from saywhere.annotate.tables import EventRow, ImageRow, LabelRow, ProjectRow
 from saywhere.errors import SaywhereError
@@ -168,6 +168,21 @@ class Store:
         except IntegrityError as error:
             raise Conflict(f"photograph {image}: somebody else was there at the same moment; load it again") from error
         return state
+
+    def hold(self, image: int, author: Author, take: bool) -> Lease:
+        """Hold a photograph for a while. Raises Held when somebody else does, unless ``take``."""
+        try:
+            with self.database.writing() as session:
+                self._image(session, image)
+                return lease_of(session, image, author.client, author.person, now_ms(), take)
+        except IntegrityError as error:
+            raise Conflict(f"photograph {image}: somebody else opened it at the same moment; ask again") from error
+
+    def leave(self, image: int, author: Author) -> None:
+        """Give a photograph back."""
+        with self.database.writing() as session:
+            self._image(session, image)
+            give_back(session, image, author.client)
 
     # Labels
 

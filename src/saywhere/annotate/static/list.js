@@ -56,8 +56,14 @@ export class List {
   #render() {
     const first = Math.max(Math.floor(this.box.scrollTop / ROW) - MORE, 0);
     const last = Math.min(Math.ceil((this.box.scrollTop + this.box.clientHeight) / ROW) + MORE, this.#shown.length);
-    for (const [at, element] of this.#rows) if (at < first || at >= last) { element.remove(); this.#rows.delete(at); }
+    for (const [at, element] of this.#rows) if (at < first || at >= last) this.#drop(at, element);
     for (let at = first; at < last; at++) if (!this.#rows.has(at)) this.#make(at);
+  }
+
+  #drop(at, element) {
+    element.querySelector('img').removeAttribute('src');  // a picture on its way is not wanted any more
+    element.remove();
+    this.#rows.delete(at);
   }
 
   #make(at) {

@@ -207,17 +207,19 @@ export class Session extends EventTarget {
   async #send() {
     if (this.#sending) return;
     this.#sending = true;
-    let wait = 300;
+    let wait = 300, failures = 0;
     while (this.pending.length) {
       const item = this.pending[0];
       try {
         const answer = await post(`/api/images/${item.image}/events`, { key: item.key, base: this.state.seq, action: this.#filled(item) });
         wait = 300;
+        failures = 0;
         this.pending.shift();
         this.#answered(item, answer);
         item.resolve(true);
       } catch (error) {
-        if (error.status === 0 || error.status >= 500) {
+        // A fault of the server's own (500) will not go away by itself; one of the disk or the network may.
+        if (error.status === 0 || error.status > 500 || (error.status === 500 && ++failures < 4)) {
           // Not answered: it is sent again, under the same key, until it is.
           this.tell('unreached', error.message);
           await new Promise((resolve) => setTimeout(resolve, wait));

@@ -172,6 +172,6 @@ export class Side {
     const at = list.findIndex((o) => o.id === this.session.active.id);
     const next = at < 0 ? (step > 0 ? 0 : list.length - 1) : at + step;
     this.session.select(list[next]?.id ?? null);
-    return true;
+    return next in list;  // after the last one the key does what it does everywhere: it goes on in the page
   }
 }
