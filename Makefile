@@ -5,7 +5,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Data sets are found under the folder that SAYWHERE_DATA names.
 export SAYWHERE_DATA ?= $(abspath $(wildcard ../shared/data))
 
-.PHONY: help annotate demo test clean
+.PHONY: help annotate demo test pictures clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -50,6 +50,9 @@ test: .venv/dev .venv/chromium  ## run every test
 	@$(BIN)/ruff format --check --quiet src tests examples
 	@$(BIN)/mypy
 	@$(BIN)/pytest
+
+pictures: .venv/dev .venv/chromium  ## make the documents' pictures of the annotator anew
+	@SAYWHERE_PICTURES=docs/images $(BIN)/pytest tests/test_annotate_page.py -k pictures
 
 clean:  ## remove what the other targets made
 	rm -rf .venv demo build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

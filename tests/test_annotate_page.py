@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium: apt-get install chromium, or name it by CHROMIUM"
 )
 # A busy machine is no fault of the page.
-PATIENCE = 90_000
+PATIENCE = int(os.environ.get("SAYWHERE_PATIENCE", "90")) * 1000
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ class Page:
     def __init__(self, browser: sync_api.Browser, server: Server, image: int | None = None, **context: object) -> None:
         self.context = browser.new_context(viewport={"width": 1360, "height": 850}, **context)
         self.context.set_default_timeout(PATIENCE)
-        self.server = server
+        self.server, self.size = server, (640, 480)
         self.faults: list[str] = []
         self.page = self.context.new_page()
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
@@ -60,10 +60,10 @@ class Page:
         self.page.wait_for_selector("canvas[data-seq]:not([data-seq=''])")
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Where a pixel of a photograph of 640x480 is on the page, as long as all of it is shown."""
-        box = self.page.locator("#canvas").bounding_box()
-        scale = min((box["width"] - 56) / 640, (box["height"] - 56) / 480)
-        left, top = box["x"] + (box["width"] - 640 * scale) / 2, box["y"] + (box["height"] - 480 * scale) / 2
+        """Where a pixel of a photograph of ``size`` is on the page, as long as all of it is shown."""
+        box, (width, height) = self.page.locator("#canvas").bounding_box(), self.size
+        scale = min((box["width"] - 56) / width, (box["height"] - 56) / height, 8)
+        left, top = box["x"] + (box["width"] - width * scale) / 2, box["y"] + (box["height"] - height * scale) / 2
         return left + (x + 0.5) * scale, top + (y + 0.5) * scale
 
     def click(self, x: float, y: float, button: str = "left") -> None:
@@ -240,11 +240,9 @@ def test_fingers(browser: sync_api.Browser, server: Server) -> None:
 
 
 def test_two_browsers_on_one_photograph(browser: sync_api.Browser, server: Server) -> None:
-    anna, ben = Page(browser, server, 8), None
+    anna = Page(browser, server, 8)
     anna.page.locator("#person").fill("Anna")
     anna.page.keyboard.press("Tab")
-    anna.page.reload()
-    anna.shown(8)
     anna.click(200, 150)
     anna.seq(1)
     ben = Page(browser, server, 8)
@@ -298,5 +296,69 @@ def test_it_goes_on_where_it_was(browser: sync_api.Browser, tmp_path: Path) -> N
     page.seq(2)
     (found,) = page.state(2)["objects"]
     assert [c["positive"] for c in found["clicks"]] == [True, False]
+    page.close()
+    server.stop()
+
+
+def test_real_photographs_and_the_pictures_of_the_documents(browser: sync_api.Browser, tmp_path: Path) -> None:
+    """The shipped weights on scikit-image's photographs. ``make pictures`` keeps what is shown, in docs/images."""
+    data = pytest.importorskip("skimage.data")
+    out = Path(os.environ.get("SAYWHERE_PICTURES") or tmp_path / "pictures")
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for name in ("astronaut", "chelsea", "coffee", "rocket"):
+        Image.fromarray(getattr(data, name)()).save(folder / f"{name}.png")
+    server = Server(folder, "--label", "cat", "--label", "cup", "--label", "person", "--label", "rocket", model=None)
+    page = Page(browser, server, 2)
+
+    def keep(name: str) -> None:
+        page.page.wait_for_timeout(400)
+        jpeg = {"type": "jpeg", "quality": 84} if name.endswith("jpg") else {}
+        page.page.screenshot(path=out / name, **jpeg)
+
+    page.page.keyboard.press("1")
+    page.size = (451, 300)
+    page.click(230, 140)
+    page.seq(1)
+    page.click(70, 50, "right")
+    page.seq(2)
+    (cat,) = page.state(2)["objects"]
+    assert 0.45 < cat["area"] / (451 * 300) < 0.9
+    keep("annotate-mask.jpg")
+    page.page.keyboard.press("n")
+    page.shown(3)
+    page.size = (600, 400)
+    page.page.keyboard.press("2")
+    page.page.keyboard.press("/")
+    page.page.keyboard.type("cup")
+    page.page.wait_for_function("document.getElementById('hint').textContent.includes('where it applies')")
+    keep("annotate-phrase.jpg")
+    page.page.keyboard.press("Enter")
+    page.seq(1)
+    page.page.keyboard.press("n")
+    page.shown(4)
+    page.page.keyboard.press("a")
+    page.shown(3)
+    page.page.keyboard.press("a")
+    page.shown(2)
+    page.page.keyboard.press("a")
+    page.shown(1)
+    page.size = (512, 512)
+    page.page.locator("#theme").click()
+    page.page.keyboard.press("3")
+    page.click(220, 330)
+    page.seq(1)
+    page.page.keyboard.press("o")
+    page.page.keyboard.press("4")
+    page.drag((412, 120), (412, 160))
+    page.seq(2)
+    page.page.keyboard.press("b")
+    page.drag((395, 215), (440, 215))
+    page.seq(3)
+    assert [o["label"] is not None for o in page.state(1)["objects"]] == [True, True]
+    keep("annotate-dark.jpg")
+    page.page.goto(f"{server.url}stats")
+    page.page.wait_for_selector("html[data-ready]")
+    keep("annotate-stats.png")
     page.close()
     server.stop()
