@@ -104,7 +104,8 @@ def clicks(page: Page, count: int, size: tuple[int, int]) -> tuple[list[float], 
             page.keyboard.press("o")
             page.wait_for_timeout(150)
         page.mouse.click(box["x"] + box["width"] / 2 + dx, box["y"] + box["height"] / 2 + dy, button="left")
-        page.wait_for_function(f"window.times.length > {step}")
+        while page.evaluate("window.times.length") <= step:
+            page.wait_for_timeout(20)
         first.append(step % 4 == 0)
     times = page.evaluate("window.times")
     return [t for t, f in zip(times, first, strict=True) if f], [t for t, f in zip(times, first, strict=True) if not f]

@@ -132,7 +132,7 @@ def test_phrase_with_its_map(browser: sync_api.Browser, server: Server) -> None:
     before = page.pixel(100, 400)
     page.page.keyboard.press("/")
     page.page.keyboard.type("ball")
-    page.page.wait_for_function("document.getElementById('hint').textContent.includes('where it applies')")
+    page.page.wait_for_selector("#hint >> text=where it applies")
     page.page.wait_for_timeout(100)
     assert page.pixel(450, 300) != page.pixel(100, 400) == before, "warm where it applies, clear where it does not"
     page.page.keyboard.press("Enter")
@@ -150,12 +150,11 @@ def test_phrase_with_its_map(browser: sync_api.Browser, server: Server) -> None:
 
 def test_proposals_labels_accept_and_next(browser: sync_api.Browser, server: Server) -> None:
     page = Page(browser, server, 2)
-    purple = "() => { const c = document.getElementById('canvas'); const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; for (let i = 0; i < d.length; i += 4) if (d[i] === 139 && d[i+1] === 63 && d[i+2] === 240) return true; return false; }"  # noqa: E501
-    page.page.wait_for_function(purple)
+    page.page.wait_for_selector("canvas[data-proposal]")
     page.page.keyboard.press("Space")
     page.seq(1)
     page.page.keyboard.press("o")
-    page.page.wait_for_function(purple)
+    page.page.wait_for_selector("canvas[data-proposal]")
     page.page.keyboard.press("Space")
     page.seq(2)
     page.page.keyboard.press("2")
@@ -331,7 +330,7 @@ def test_real_photographs_and_the_pictures_of_the_documents(browser: sync_api.Br
     page.page.keyboard.press("2")
     page.page.keyboard.press("/")
     page.page.keyboard.type("cup")
-    page.page.wait_for_function("document.getElementById('hint').textContent.includes('where it applies')")
+    page.page.wait_for_selector("#hint >> text=where it applies")
     keep("annotate-phrase.jpg")
     page.page.keyboard.press("Enter")
     page.seq(1)

@@ -182,6 +182,7 @@ export class Stage {
       for (const { action, image } of session.pending) if (action.kind === 'click' && image === session.image.id) this.#paintClick(c, action, 0.6);
     }
     if (session.proposal) this.#paintProposal(c, session.proposal);
+    this.canvas.toggleAttribute('data-proposal', session.proposal !== null);
     this.#paintGesture(c);
     this.canvas.dataset.seq = session.pending.length ? '' : session.state?.seq ?? '';
   }
