@@ -6,6 +6,7 @@ import io
 import os
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from annotator import CLIENT, RedRunner, act, click, make_folder, picture
+from saywhere import formats
 from saywhere.annotate import leases
 from saywhere.annotate.app import make_app
 from saywhere.annotate.database import Database, beside
@@ -272,8 +274,23 @@ class TestLooking:
         exported = client.get("/api/export").json()
         (annotation,) = exported["annotations"]
         assert coco.decode(annotation["segmentation"]).astype(bool).sum() == mask_of(answer, 1).sum()
-        assert exported["categories"] == [{"id": 0, "name": "object"}]
+        assert exported["categories"] == [{"id": 1, "name": "object"}]
         assert client.get("/api/export", params={"done": True}).json()["annotations"] == []
+
+    def test_every_format_gives_the_masks_back(self, client: TestClient, tmp_path: Path) -> None:
+        label = client.post("/api/labels", json={"name": "ball"}).json()["id"]
+        answer = act(client, 1, click(300, 200, label=label)).json()
+        for form in ("voc", "yolo", "labelme", "png"):
+            packed = client.get("/api/export", params={"format": form})
+            place = tmp_path / form
+            with zipfile.ZipFile(io.BytesIO(packed.content)) as file:
+                file.extractall(place)
+            photos = [one() for one in formats.read(place, form, tmp_path / "photos").photos]
+            (found,) = [one for photo in photos for one in photo.objects]
+            truth = mask_of(answer, 1)
+            assert (found.mask & truth).sum() / (found.mask | truth).sum() > 0.99
+            assert found.label == "ball"
+        assert client.get("/api/export", params={"format": "exe"}).status_code == 422
 
 
 class TestFolder:

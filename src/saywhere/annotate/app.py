@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Redirect
 from fastapi.staticfiles import StaticFiles
 from pydantic import Field
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
 import saywhere
@@ -294,8 +296,20 @@ def _add_results(app: FastAPI, annotator: Annotator) -> None:
         headers = {"content-disposition": 'attachment; filename="statistics.csv"'}
         return Response(stats.as_csv(annotator.store), media_type="text/csv; charset=utf-8", headers=headers)
 
-    @app.get("/api/export", tags=["results"])
-    def coco(done: Annotated[bool, Query(description="only photographs that are done")] = False) -> JSONResponse:
-        """All masks as COCO JSON."""
-        headers = {"content-disposition": 'attachment; filename="annotations.json"'}
-        return JSONResponse(export.as_coco(annotator.store, done), headers=headers)
+    @app.get(
+        "/api/export", tags=["results"], response_class=FileResponse,
+        responses={200: {"content": {"application/json": {}, "application/zip": {}}, "description": "a file"}},
+    )  # fmt: skip
+    def export_all(
+        form: Annotated[Literal["coco", "voc", "yolo", "labelme", "png"], Query(alias="format")] = "coco",
+        done: Annotated[bool, Query(description="only photographs that are done")] = False,
+    ) -> FileResponse:
+        """All masks: COCO JSON, or a ZIP in another format, without the photographs."""
+        place = tempfile.TemporaryDirectory(prefix="saywhere-")
+        try:
+            path = export.write(annotator.store, annotator.folder, Path(place.name), form, done)
+        except BaseException:
+            place.cleanup()
+            raise
+        kind = "application/json" if form == "coco" else "application/zip"
+        return FileResponse(path, media_type=kind, filename=path.name, background=BackgroundTask(place.cleanup))

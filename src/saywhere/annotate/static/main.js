@@ -31,6 +31,13 @@ press('fit', () => stage.fit());
 press('theme', () => setTheme(document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark'));
 byId('help-open').addEventListener('click', () => help.showModal());
 byId('help-close').addEventListener('click', () => help.close());
+const exporting = byId('exporting');
+function linkExports() {
+  for (const link of exporting.querySelectorAll('a')) link.href = `/api/export?format=${link.dataset.format}&done=${byId('export-done').checked}`;
+}
+byId('export').addEventListener('click', async () => { await session.settled(); linkExports(); exporting.showModal(); });
+byId('export-done').addEventListener('change', linkExports);
+byId('export-close').addEventListener('click', () => exporting.close());
 byId('toggle-photos').addEventListener('click', () => byId('photos').classList.toggle('open'));
 byId('toggle-side').addEventListener('click', () => byId('side').classList.toggle('open'));
 canvas.addEventListener('pointerdown', () => { for (const id of ['photos', 'side']) byId(id).classList.remove('open'); });
