@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from saywhere.annotate.tables import VERSION, Base, SchemaRow
 from saywhere.errors import SaywhereError
 
-PLACE = Path(".saywhere") / "annotations.sqlite"
+HIDDEN = ".saywhere"  # of the annotator, in a folder of photographs
+PLACE = Path(HIDDEN) / "annotations.sqlite"
 PATIENCE = 15  # seconds to wait for another writer
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,6 +24,7 @@ class _Job:
     work: Callable[[], Any]
     future: Future[Any]
     topic: str | None
+    background: bool = False
 
 
 class Desk:
@@ -56,7 +58,7 @@ class Desk:
 
     def later(self, work: Callable[[], T]) -> Future[T]:
         """Have work done when nobody waits, in the order in which it was asked."""
-        job = _Job(work, Future(), None)
+        job = _Job(work, Future(), None, background=True)
         with self._wake:
             self._check_open()
             self._background.append(job)
@@ -96,4 +98,6 @@ class Desk:
             try:
                 job.future.set_result(job.work())
             except BaseException as error:
+                if job.background:
+                    logging.getLogger("saywhere").warning("in the background: %s", error)
                 job.future.set_exception(error)

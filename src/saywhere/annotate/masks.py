@@ -27,6 +27,13 @@ class Region:
     def area(self) -> int:
         return int(np.count_nonzero(self.inside))
 
+    def spread(self, photo: tuple[int, int]) -> Bool:
+        """The whole photograph's pixels, (height, width)."""
+        full = np.zeros(photo, np.bool_)
+        h, w = self.inside.shape
+        full[self.top : self.top + h, self.left : self.left + w] = self.inside
+        return full
+
 
 NOWHERE = Region(0, 0, np.zeros((0, 0), np.bool_))
 

@@ -36,8 +36,15 @@ class Proposer(Protocol):
         ``segmenter`` has looked at the photograph and has no prompt.
         """
 
-    def learn(self, segmenter: Segmenter, label: str, mask: Region) -> None:
-        """A person accepted a mask; ``segmenter`` was told all that was said of it."""
+    def learn(self, segmenter: Segmenter, label: str, mask: Region, source: tuple[int, int, int]) -> None:
+        """A person accepted a mask; ``segmenter`` was told all that was said of it.
+
+        ``source`` is the photograph, the object and the mask's event: the same mask may be accepted again, and
+        another one of the same object takes its place.
+        """
+
+    def close(self) -> None:
+        """Finish what is being learned."""
 
 
 class ByName:
@@ -61,8 +68,11 @@ class ByName:
         y = min((place.y + 0.5) * sy - 0.5, height - 1.0)
         return Suggestion(Click(max(x, 0.0), max(y, 0.0)), free)
 
-    def learn(self, segmenter: Segmenter, label: str, mask: Region) -> None:
+    def learn(self, segmenter: Segmenter, label: str, mask: Region, source: tuple[int, int, int]) -> None:
         """Nothing to learn from."""
+
+    def close(self) -> None:
+        """Nothing to finish."""
 
 
 def shrunk(region: Region, photo: tuple[int, int], size: tuple[int, int]) -> NDArray[np.bool_]:

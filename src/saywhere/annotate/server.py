@@ -18,10 +18,11 @@ import numpy as np
 import uvicorn
 
 from saywhere.annotate.app import make_app
-from saywhere.annotate.database import Database, beside
+from saywhere.annotate.database import HIDDEN, Database, beside
 from saywhere.annotate.desk import Desk
+from saywhere.annotate.learning import BySequence
 from saywhere.annotate.photos import Folder
-from saywhere.annotate.proposals import ByName
+from saywhere.annotate.proposals import ByName, Proposer
 from saywhere.annotate.scenes import Scenes
 from saywhere.annotate.security import LOOPBACK
 from saywhere.annotate.store import Store
@@ -57,7 +58,10 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
     store = Store(database, folder.root)
     runner, settings = find_method(options.model, Settings())
     _limit(options.threads)
-    annotator = Annotator(store, folder, Scenes(runner, settings), Desk(), ByName(), options.study)
+    proposer: Proposer = ByName()
+    if getattr(runner, "strides", ()):
+        proposer = BySequence(runner, settings, folder.root / HIDDEN / "sequences")
+    annotator = Annotator(store, folder, Scenes(runner, settings), Desk(), proposer, options.study)
     annotator.desk.later(partial(_warm, runner, settings))
     annotator.rescan()
     for label in options.labels:
@@ -81,6 +85,7 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
         say("stopped; everything that was answered is kept")
     finally:
         annotator.desk.close()
+        proposer.close()
         database.close()
 
 

@@ -247,6 +247,6 @@ class Annotator:
 
     def _teach(self, row: ImageRow, opened: Opened, thing: Thing, label: str) -> None:
         counts = self.store.masks(row.id, [thing.mask] if thing.mask is not None else [])
-        for packed in counts.values():
+        for event, packed in counts.items():
             segmenter = self.scenes.stand(opened, (row.id, thing.id), thing.said)
-            self.proposer.learn(segmenter, label, unpack(packed, opened.size))
+            self.proposer.learn(segmenter, label, unpack(packed, opened.size), (row.id, thing.id, event))
