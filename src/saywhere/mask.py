@@ -42,6 +42,16 @@ class Mask:
         cut = math.log(self.threshold / (1.0 - self.threshold))
         return self.view.spread(self._shown, self.photo, NOTHING) > cut
 
+    def part(self, threshold: float | None = None) -> tuple[int, int, NDArray[np.bool_]]:
+        """Left, top and the pixels (h, w) of what was looked at, cut at the mask's threshold or another one.
+
+        Outside it nothing is on the object. Of a large photograph this is much smaller than ``array``.
+        """
+        chance = self.threshold if threshold is None else threshold
+        size = self.view.right - self.view.left, self.view.bottom - self.view.top
+        values = cv2.resize(self._shown, size, interpolation=cv2.INTER_LINEAR)
+        return self.view.left, self.view.top, np.asarray(values > math.log(chance / (1.0 - chance)), np.bool_)
+
     @cached_property
     def probability(self) -> Float:
         """``(H, W)`` float32 in [0, 1]."""

@@ -144,9 +144,13 @@ class Segmenter:
 
         Raises SaywhereError when the weights understand no phrases or nothing in this one is known.
         """
+        chance = self.scene.whole.spread(self.heat_seen(phrase), self.scene.size, 0.0)
+        return np.clip(chance, 0.0, 1.0)
+
+    def heat_seen(self, phrase: str) -> Float:
+        """The same at the size at which the whole photograph was looked at: small, however large the photograph is."""
         said = self._checked_phrase(phrase)
-        scene = self.scene
-        return np.clip(scene.whole.spread(scene.chance(said), scene.size, 0.0), 0.0, 1.0)
+        return self.scene.chance(said)
 
     def fits(self, phrase: str) -> bool:
         """Whether a phrase seems to be about what was clicked; one that does not is not heeded, and costs nothing.

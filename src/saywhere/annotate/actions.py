@@ -1,0 +1,115 @@
+"""What a person can do to a photograph. Every one of these becomes an event, and no event is ever changed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# Numbers of JSON: neither NaN nor infinite. The upper bound is beyond any photograph.
+Pixel = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+Length = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+ObjectId = Annotated[int, Field(ge=1, le=1_000_000)]
+LabelId = Annotated[int, Field(ge=1, le=2**31 - 1)]
+# Without control characters: PostgreSQL keeps no NUL, and nobody means the others.
+Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]*[^\x00-\x20][^\x00-\x1f]*$")]
+Key = Annotated[str, Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+class Strict(BaseModel):
+    """A part of a request: what is not known is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class OnObject(Strict):
+    """Done to an object; without ``object`` a new one is begun, with ``label`` where one is given."""
+
+    object: ObjectId | None = None
+    label: LabelId | None = None
+
+
+class ClickAction(OnObject):
+    """A click, or a drag where there is a ``radius``; pixels of the photograph, origin top left."""
+
+    kind: Literal["click"]
+    x: Pixel
+    y: Pixel
+    positive: bool = True
+    radius: Length | None = None
+    proposed: bool = Field(default=False, description="the place was proposed, the person agreed")
+
+
+class PhraseAction(OnObject):
+    """Say what the object is; null takes the phrase back."""
+
+    kind: Literal["phrase"]
+    text: Text | None
+
+
+class BrushAction(OnObject):
+    """A stroke of a round brush that paints the object (``paint``) or erases it."""
+
+    kind: Literal["brush"]
+    paint: bool
+    radius: Annotated[float, Field(ge=0.5, le=2000, allow_inf_nan=False)]
+    points: Annotated[list[tuple[Pixel, Pixel]], Field(min_length=1, max_length=5000)]
+
+
+class ThresholdAction(Strict):
+    """From which probability on a pixel belongs to the object."""
+
+    kind: Literal["threshold"]
+    object: ObjectId
+    value: Annotated[float, Field(ge=0.02, le=0.98)]
+
+
+class RelabelAction(Strict):
+    """Give an object another label, or none."""
+
+    kind: Literal["label"]
+    object: ObjectId
+    label: LabelId | None
+
+
+class DeleteAction(Strict):
+    kind: Literal["delete"]
+    object: ObjectId
+
+
+class MarkAction(Strict):
+    """The photograph is done, is passed over, or is open again."""
+
+    kind: Literal["mark"]
+    value: Literal["done", "skipped", "open"]
+
+
+class UndoAction(Strict):
+    """Take back the last action on this photograph that was not taken back yet."""
+
+    kind: Literal["undo"]
+
+
+class RedoAction(Strict):
+    """Bring back what was undone last."""
+
+    kind: Literal["redo"]
+
+
+Action = Annotated[
+    ClickAction | PhraseAction | BrushAction | ThresholdAction | RelabelAction | DeleteAction | MarkAction
+    | UndoAction | RedoAction,
+    Field(discriminator="kind"),
+]  # fmt: skip
+
+
+class Request(Strict):
+    """An action on a photograph that the person saw as it was after event ``base``.
+
+    ``key`` is the action's own: a request sent again after a lost answer is answered again, and not done twice.
+    """
+
+    key: Key
+    base: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    action: Action

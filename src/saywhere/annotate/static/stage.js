@@ -1,0 +1,347 @@
+// The photograph with everything on it, at any zoom. Draws; changes nothing.
+
+import { WARM, PURPLE, cut, decode, heatPicture, outline, tinted } from './mask.js';
+
+const MOST_OVERVIEW = 2048, MOST_DETAIL = 4096, MARGIN = 28;
+const ON = '#12b76a', OFF = '#e5304f', PROPOSED = '#8b3ff0';
+
+export class Stage {
+  scale = 1; x = 0; y = 0;           // a pixel of the photograph is at x + scale * pixel
+  overview = null; detail = null;
+  heat = null;                       // the phrase's map, while a phrase is being written
+  preview = null;                    // { object, map, threshold } while the threshold is being moved
+  gesture = null;                    // a drag's circle or a brush's stroke under way
+  pointer = null;                    // where the brush's ring or the crosshair is, in pixels of the photograph
+  settings = { opacity: 0.5, contour: true, others: true };
+  #pictures = new Map();             // what was made of masks, by object
+  #wanted = 0; #detailTimer = 0; #detailTurn = 0;
+
+  constructor(canvas, session) {
+    this.canvas = canvas;
+    this.session = session;
+    this.context = canvas.getContext('2d', { alpha: false });
+    new ResizeObserver(() => this.#resize()).observe(canvas);
+    for (const name of ['state', 'pending', 'proposal', 'held', 'project']) session.addEventListener(name, () => this.draw());
+    session.addEventListener('open', () => this.#open());
+  }
+
+  // The view
+
+  #resize() {
+    const ratio = devicePixelRatio || 1, { clientWidth: w, clientHeight: h } = this.canvas;
+    const fitted = this.#fits();
+    this.canvas.width = Math.round(w * ratio);
+    this.canvas.height = Math.round(h * ratio);
+    this.ratio = ratio;
+    if (fitted) this.fit(); else this.#paint();
+  }
+
+  get width() { return this.canvas.clientWidth; }
+  get height() { return this.canvas.clientHeight; }
+
+  #fits() {
+    return !this.session.photo || this.fitScale === undefined || Math.abs(this.scale - this.fitScale) < 1e-9;
+  }
+
+  fit() {
+    const photo = this.session.photo;
+    if (!photo) return this.draw();
+    this.scale = Math.min((this.width - 2 * MARGIN) / photo.width, (this.height - 2 * MARGIN) / photo.height, 8);
+    this.scale = Math.max(this.scale, 0.005);
+    this.fitScale = this.scale;
+    this.x = (this.width - this.scale * photo.width) / 2;
+    this.y = (this.height - this.scale * photo.height) / 2;
+    this.#moved();
+  }
+
+  zoom(factor, at = [this.width / 2, this.height / 2]) {
+    const scale = Math.min(Math.max(this.scale * factor, (this.fitScale ?? 1) / 2), 40);
+    const [px, py] = at, by = scale / this.scale;
+    this.x = px - (px - this.x) * by;
+    this.y = py - (py - this.y) * by;
+    this.scale = scale;
+    this.#moved();
+  }
+
+  pan(dx, dy) {
+    const photo = this.session.photo;
+    if (!photo) return;
+    // Some of the photograph stays in sight.
+    this.x = Math.min(Math.max(this.x + dx, 60 - this.scale * photo.width), this.width - 60);
+    this.y = Math.min(Math.max(this.y + dy, 60 - this.scale * photo.height), this.height - 60);
+    this.#moved();
+  }
+
+  #moved() {
+    this.session.tell('view');
+    this.draw();
+    clearTimeout(this.#detailTimer);
+    this.#detailTimer = setTimeout(() => this.#loadDetail(), 180);
+  }
+
+  /** From the page (relative to the canvas) to pixels of the photograph; 0, 0 is the first pixel's centre. */
+  toPhoto(px, py) {
+    return { x: (px - this.x) / this.scale - 0.5, y: (py - this.y) / this.scale - 0.5 };
+  }
+
+  holds({ x, y }) {
+    const photo = this.session.photo;
+    return photo && x >= -0.5 && y >= -0.5 && x < photo.width - 0.5 && y < photo.height - 0.5;
+  }
+
+  // Pictures
+
+  async #open() {
+    const { photo, image } = this.session;
+    if (this.shown !== image?.id) {
+      this.overview?.image.close();
+      this.overview = this.detail = this.heat = this.preview = this.gesture = null;
+      this.#pictures.clear();
+      this.shown = image?.id;
+      if (photo) this.fit(); else return this.draw();
+    }
+    if (!photo) return this.draw();
+    const id = image.id;
+    const loaded = await this.#picture(`longest=${MOST_OVERVIEW}`);
+    if (!loaded || this.shown !== id) return;
+    this.overview = { image: loaded };
+    this.canvas.dataset.image = id;
+    this.fit();
+  }
+
+  async #picture(query) {
+    const { photo, image } = this.session;
+    try {
+      const response = await fetch(`/api/images/${image.id}/picture?version=${photo.version}&${query}`);
+      return response.ok ? await createImageBitmap(await response.blob()) : null;
+    } catch {
+      return null;  // drawn as it is; the next move asks again
+    }
+  }
+
+  /** Where the overview is coarser than the screen, the part in sight is fetched as it is. */
+  async #loadDetail() {
+    const photo = this.session.photo;
+    if (!photo || !this.overview) return;
+    const known = this.overview.image.width / photo.width;
+    if (known >= 1 || this.scale * this.ratio <= known * 1.15) { this.detail = null; return; }
+    const a = this.toPhoto(0, 0), b = this.toPhoto(this.width, this.height);
+    const left = Math.max(Math.floor(a.x), 0), top = Math.max(Math.floor(a.y), 0);
+    const right = Math.min(Math.ceil(b.x) + 1, photo.width), bottom = Math.min(Math.ceil(b.y) + 1, photo.height);
+    if (right <= left || bottom <= top) return;
+    const longest = Math.min(Math.ceil(Math.max(right - left, bottom - top) * Math.min(1, this.scale * this.ratio)), MOST_DETAIL);
+    const turn = ++this.#detailTurn, id = this.shown;
+    const image = await this.#picture(`left=${left}&top=${top}&right=${right}&bottom=${bottom}&longest=${Math.max(longest, 16)}`);
+    if (!image || turn !== this.#detailTurn || id !== this.shown) return;
+    this.detail = { image, left, top, right, bottom };
+    this.draw();
+  }
+
+  showHeat(map) {
+    this.heat = map && { map, picture: heatPicture(map, WARM) };
+    this.draw();
+  }
+
+  /** What is drawn of an object: made again only when its mask or colour changes. */
+  #pictureOf(object) {
+    const colour = this.session.colourOf(object), known = this.#pictures.get(object.id);
+    if (known && known.mask === object.mask && known.colour === colour) return known;
+    const packed = this.session.masks.get(object.mask);
+    const region = known?.mask === object.mask ? known.region : packed ? decode(packed) : null;
+    const made = {
+      mask: object.mask, colour, region,
+      picture: region && tinted(region, colour),
+      path: known?.mask === object.mask ? known.path : region && outline(region),
+    };
+    this.#pictures.set(object.id, made);
+    return made;
+  }
+
+  // Drawing: at most once a frame
+
+  draw() {
+    if (this.#wanted) return;
+    this.#wanted = requestAnimationFrame(() => { this.#wanted = 0; this.#paint(); });
+  }
+
+  #paint() {
+    const { context: c, session } = this, ratio = this.ratio ?? 1;
+    c.setTransform(1, 0, 0, 1, 0, 0);
+    c.fillStyle = getComputedStyle(this.canvas.parentElement).backgroundColor;
+    c.fillRect(0, 0, this.canvas.width, this.canvas.height);
+    if (!session.photo || !this.overview) return;
+    c.setTransform(ratio * this.scale, 0, 0, ratio * this.scale, ratio * this.x, ratio * this.y);
+    this.#paintPhoto(c);
+    this.#paintMaps(c);
+    if (session.state) {
+      const list = session.state.objects;
+      for (const object of list) if (object.id !== session.active.id && this.settings.others) this.#paintMask(c, object, 0.6);
+      const active = session.object;
+      if (active) this.#paintMask(c, active, 1);
+      if (active) for (const click of active.clicks) this.#paintClick(c, click, 1);
+      for (const { action, image } of session.pending) if (action.kind === 'click' && image === session.image.id) this.#paintClick(c, action, 0.6);
+    }
+    if (session.proposal) this.#paintProposal(c, session.proposal);
+    this.canvas.toggleAttribute('data-proposal', session.proposal !== null);
+    this.#paintGesture(c);
+    this.canvas.dataset.seq = session.pending.length ? '' : session.state?.seq ?? '';
+  }
+
+  #paintPhoto(c) {
+    const { width, height } = this.session.photo;
+    c.shadowColor = 'rgb(0 0 0 / 25%)';
+    c.shadowBlur = 14 * this.ratio;
+    c.fillStyle = '#888';
+    c.fillRect(0, 0, width, height);
+    c.shadowColor = 'transparent';
+    // Enlarged, pixels are shown as they are, so that a person sees where they click.
+    c.imageSmoothingEnabled = this.scale * this.ratio < 3;
+    c.imageSmoothingQuality = 'high';
+    c.drawImage(this.overview.image, 0, 0, width, height);
+    if (this.detail) {
+      const { image, left, top, right, bottom } = this.detail;
+      c.drawImage(image, left, top, right - left, bottom - top);
+    }
+  }
+
+  #paintMaps(c) {
+    const show = (map, picture, alpha) => {
+      c.imageSmoothingEnabled = true;
+      c.globalAlpha = alpha;
+      c.drawImage(picture, map.left, map.top, map.right - map.left, map.bottom - map.top);
+      c.globalAlpha = 1;
+    };
+    if (this.heat) show(this.heat.map, this.heat.picture, 0.72);
+    const proposal = this.session.proposal;
+    if (proposal && !this.heat) {
+      proposal.picture ??= heatPicture(proposal.confidence, PURPLE);
+      show(proposal.confidence, proposal.picture, 0.4);
+    }
+  }
+
+  #paintMask(c, object, strength) {
+    if (this.preview?.object === object.id) return this.#paintPreview(c, object);
+    const { region, picture, path, colour } = this.#pictureOf(object);
+    if (!region) return;
+    c.globalAlpha = this.settings.opacity * strength;
+    c.imageSmoothingEnabled = this.scale * this.ratio < 1;
+    c.drawImage(picture, region.left, region.top);
+    c.globalAlpha = 1;
+    if (this.settings.contour) this.#stroke(c, path, colour, strength);
+  }
+
+  #stroke(c, path, colour, strength) {
+    c.lineCap = c.lineJoin = 'round';
+    c.globalAlpha = strength;
+    c.lineWidth = 3.2 / this.scale;
+    c.strokeStyle = 'rgb(255 255 255 / 85%)';
+    c.stroke(path);
+    c.lineWidth = 1.6 / this.scale;
+    c.strokeStyle = colour;
+    c.stroke(path);
+    c.globalAlpha = 1;
+  }
+
+  #paintPreview(c, object) {
+    const { map, threshold } = this.preview, { region, scaleX, scaleY } = cut(map, threshold);
+    const colour = this.session.colourOf(object);
+    c.globalAlpha = this.settings.opacity;
+    c.imageSmoothingEnabled = false;
+    c.drawImage(tinted(region, colour), map.left, map.top, map.right - map.left, map.bottom - map.top);
+    c.globalAlpha = 1;
+    if (!this.settings.contour) return;
+    const path = new Path2D();
+    path.addPath(outline(region), new DOMMatrix([scaleX, 0, 0, scaleY, map.left, map.top]));
+    this.#stroke(c, path, colour, 1);
+  }
+
+  #dot(c, x, y, colour, radius) {
+    c.beginPath();
+    c.arc(x + 0.5, y + 0.5, radius / this.scale, 0, 7);
+    c.fillStyle = colour;
+    c.fill();
+    c.lineWidth = 2 / this.scale;
+    c.strokeStyle = '#fff';
+    c.stroke();
+  }
+
+  #circle(c, x, y, radius, colour) {
+    c.beginPath();
+    c.arc(x + 0.5, y + 0.5, radius, 0, 7);
+    c.lineWidth = 3.4 / this.scale;
+    c.strokeStyle = 'rgb(255 255 255 / 75%)';
+    c.stroke();
+    c.lineWidth = 1.8 / this.scale;
+    c.strokeStyle = colour;
+    c.stroke();
+  }
+
+  #paintClick(c, { x, y, positive, radius }, alpha) {
+    const colour = positive ? ON : OFF;
+    c.globalAlpha = alpha;
+    if (radius) {
+      c.setLineDash([6 / this.scale, 4 / this.scale]);
+      this.#circle(c, x, y, radius, colour);
+      c.setLineDash([]);
+    }
+    this.#dot(c, x, y, colour, 5.5);
+    // Told apart without colour too: a bar for what is not on the object, a cross for what is.
+    c.beginPath();
+    const arm = 2.6 / this.scale;
+    c.moveTo(x + 0.5 - arm, y + 0.5);
+    c.lineTo(x + 0.5 + arm, y + 0.5);
+    if (positive) { c.moveTo(x + 0.5, y + 0.5 - arm); c.lineTo(x + 0.5, y + 0.5 + arm); }
+    c.lineWidth = 1.5 / this.scale;
+    c.strokeStyle = '#fff';
+    c.stroke();
+    c.globalAlpha = 1;
+  }
+
+  #paintProposal(c, { x, y }) {
+    c.beginPath();
+    c.arc(x + 0.5, y + 0.5, 15 / this.scale, 0, 7);
+    c.fillStyle = 'rgb(139 63 240 / 28%)';
+    c.fill();
+    this.#dot(c, x, y, PROPOSED, 7.5);
+  }
+
+  #paintGesture(c) {
+    const gesture = this.gesture;
+    if (gesture?.kind === 'press') {
+      const colour = gesture.positive ? ON : OFF;
+      if (gesture.radius) {
+        this.#circle(c, gesture.x, gesture.y, gesture.radius, colour);
+        c.globalAlpha = 0.12;
+        c.fillStyle = colour;
+        c.fill();
+        c.globalAlpha = 1;
+      }
+      this.#dot(c, gesture.x, gesture.y, colour, 5.5);
+    } else if (gesture?.kind === 'stroke') {
+      c.globalAlpha = 0.55;
+      c.strokeStyle = c.fillStyle = gesture.paint ? this.session.colourOf(this.session.object ?? { label: this.session.label }) : '#20242c';
+      c.lineWidth = 2 * gesture.radius;
+      c.lineCap = c.lineJoin = 'round';
+      c.beginPath();
+      gesture.points.forEach(([x, y], i) => (i ? c.lineTo(x + 0.5, y + 0.5) : c.moveTo(x + 0.5, y + 0.5)));
+      if (gesture.points.length === 1) c.lineTo(gesture.points[0][0] + 0.51, gesture.points[0][1] + 0.5);
+      c.stroke();
+      c.globalAlpha = 1;
+    }
+    if (this.pointer?.radius) this.#circle(c, this.pointer.x, this.pointer.y, this.pointer.radius, '#20242c');
+    if (this.pointer?.cross) this.#paintCross(c, this.pointer);
+  }
+
+  #paintCross(c, { x, y }) {
+    for (const [width, colour] of [[4, 'rgb(0 0 0 / 55%)'], [1.6, '#fff']]) {
+      c.beginPath();
+      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+        c.moveTo(x + 0.5 + (4 * dx) / this.scale, y + 0.5 + (4 * dy) / this.scale);
+        c.lineTo(x + 0.5 + (18 * dx) / this.scale, y + 0.5 + (18 * dy) / this.scale);
+      }
+      c.lineWidth = width / this.scale;
+      c.strokeStyle = colour;
+      c.stroke();
+    }
+  }
+}

@@ -1,0 +1,120 @@
+"""What annotating cost: interactions and time, by object, from the events alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from itertools import groupby, pairwise
+
+from pydantic import BaseModel
+from sqlalchemy import select
+
+from saywhere.annotate.state import replay, standing
+from saywhere.annotate.store import Store, event_of
+from saywhere.annotate.tables import EventRow, ImageRow
+
+PAUSE_MS = 60_000  # a longer silence is a pause, and counts as one of this length at most
+
+
+@dataclass(frozen=True)
+class ObjectFigures:
+    """One object that is there now. ``seconds`` are from the event before its first one to its last one, pauses cut."""
+
+    path: str
+    state: str
+    object: int
+    label: str
+    person: str
+    clicks: int
+    drags: int
+    negatives: int
+    phrases: int
+    strokes: int
+    undone: int
+    proposed: int
+    interactions: int
+    seconds: float
+    expected_iou: float | None
+    area: int | None
+    begun_ms: int
+    ended_ms: int
+
+
+class StatsOut(BaseModel):
+    """Figures by object; the page's plots are made of them."""
+
+    photographs: dict[str, int]
+    objects: list[ObjectFigures]
+
+
+def of(store: Store) -> StatsOut:
+    return StatsOut(photographs=store.counts(), objects=list(objects(store)))
+
+
+def as_csv(store: Store) -> str:
+    """A row for each object."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, [f.name for f in fields(ObjectFigures)])
+    writer.writeheader()
+    for row in objects(store):
+        writer.writerow({name: _cell(value) for name, value in asdict(row).items()})
+    return out.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A spreadsheet takes what begins so for a formula; file names and labels are other people's."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return "" if value is None else value
+
+
+def objects(store: Store) -> Iterator[ObjectFigures]:
+    """Every object of the project that is there now, by photograph."""
+    labels = {id: row.name for id, row in store.all_labels().items()}
+    query = (
+        select(EventRow, ImageRow.path, ImageRow.state)
+        .join(ImageRow, ImageRow.id == EventRow.image_id)
+        .where(ImageRow.project_id == store.project)
+        .order_by(ImageRow.path, EventRow.image_id, EventRow.seq)
+    )
+    with store.database.reading() as session:
+        for _, rows in groupby(session.execute(query), key=lambda row: row[0].image_id):
+            photograph = list(rows)
+            events = [row[0] for row in photograph]
+            yield from _of_photograph(photograph[0][1], photograph[0][2], events, labels)
+
+
+def _of_photograph(
+    path: str, mark: str, rows: Sequence[EventRow], labels: dict[int, str]
+) -> Iterator[ObjectFigures]:  # fmt: skip
+    events = [event_of(row) for row in rows]
+    stand = {event.seq for event in standing(events)[0]}
+    spent = dict(zip((row.seq for row in rows), _seconds([row.at for row in rows]), strict=True))
+    for id, thing in replay(events).things.items():
+        own = [row for row in rows if row.object == id]
+        kept = [row for row in own if row.seq in stand]
+        clicks = [row for row in kept if row.kind == "click"]
+        said = _count(kept, "phrase")
+        strokes = _count(kept, "brush")
+        yield ObjectFigures(
+            path=path, state=mark, object=id, label=labels.get(thing.label or 0, ""), person=own[0].person,
+            clicks=sum(row.data["radius"] is None for row in clicks),
+            drags=sum(row.data["radius"] is not None for row in clicks),
+            negatives=sum(not row.data["positive"] for row in clicks),
+            phrases=said, strokes=strokes, undone=len(own) - len(kept),
+            proposed=sum(row.data["proposed"] for row in clicks), interactions=len(clicks) + said + strokes,
+            seconds=round(sum(spent[row.seq] for row in own), 3), expected_iou=thing.score, area=thing.area,
+            begun_ms=own[0].at, ended_ms=own[-1].at,
+        )  # fmt: skip
+
+
+def _count(rows: Iterable[EventRow], kind: str) -> int:
+    return sum(row.kind == kind for row in rows)
+
+
+def _seconds(at: Sequence[int]) -> list[float]:
+    """From each event's predecessor to it; the first one took no time that is known."""
+    steps = [0, *(b - a for a, b in pairwise(at))]
+    return [min(max(step, 0), PAUSE_MS) / 1000.0 for step in steps]

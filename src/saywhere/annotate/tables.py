@@ -1,0 +1,104 @@
+"""The tables. Events are only ever added; an image's summary is kept beside it so that the list need not replay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, deferred, mapped_column
+
+VERSION = 1  # of these tables; a database of a newer one is refused
+
+
+class Base(DeclarativeBase):
+    """All tables of the annotator."""
+
+
+class SchemaRow(Base):
+    """One row: the version that made the database."""
+
+    __tablename__ = "saywhere_schema"
+
+    version: Mapped[int] = mapped_column(primary_key=True)
+
+
+class ProjectRow(Base):
+    """A folder of photographs."""
+
+    __tablename__ = "saywhere_project"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    folder: Mapped[str] = mapped_column(Text, unique=True)
+
+
+class LabelRow(Base):
+    """A label of a project, with its colour (``#rrggbb``) and key; ``hidden`` once nobody should use it any more."""
+
+    __tablename__ = "saywhere_label"
+    __table_args__ = (UniqueConstraint("project_id", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("saywhere_project.id"))
+    name: Mapped[str] = mapped_column(String(100))
+    colour: Mapped[str] = mapped_column(String(7))
+    key: Mapped[str] = mapped_column(String(1), default="")
+    hidden: Mapped[bool] = mapped_column(default=False)
+
+
+class ImageRow(Base):
+    """A photograph: ``path`` below the folder. Size and hash, or else its ``fault``, are known once it was opened."""
+
+    __tablename__ = "saywhere_image"
+    __table_args__ = (UniqueConstraint("project_id", "path"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("saywhere_project.id"), index=True)
+    path: Mapped[str] = mapped_column(Text)
+    missing: Mapped[bool] = mapped_column(default=False)
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    fault: Mapped[str | None] = mapped_column(Text)
+    # What the replay of its events gives.
+    seq: Mapped[int] = mapped_column(default=0)
+    state: Mapped[str] = mapped_column(String(8), default="new")
+    objects: Mapped[int] = mapped_column(default=0)
+
+
+class EventRow(Base):
+    """Something a person did. ``key`` is the action's own, so that it is never done twice; ``at`` is ms since 1970."""
+
+    __tablename__ = "saywhere_event"
+    __table_args__ = (UniqueConstraint("image_id", "seq"), UniqueConstraint("image_id", "key"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("saywhere_image.id"))
+    seq: Mapped[int]
+    key: Mapped[str] = mapped_column(String(64))
+    at: Mapped[int] = mapped_column(BigInteger)
+    person: Mapped[str] = mapped_column(String(100))
+    client: Mapped[str] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(16))
+    object: Mapped[int | None]
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)
+    weights: Mapped[str | None] = mapped_column(String(64))
+    spent_ms: Mapped[float | None]
+    score: Mapped[float | None]
+    area: Mapped[int | None] = mapped_column(BigInteger)
+    masked: Mapped[bool] = mapped_column(default=False)
+    # COCO's compressed run lengths of the object after this event. Large, so read only when asked for.
+    mask: Mapped[bytes | None] = deferred(mapped_column(LargeBinary))
+
+
+class LeaseRow(Base):
+    """Who works on a photograph, until when (ms since 1970)."""
+
+    __tablename__ = "saywhere_lease"
+
+    image_id: Mapped[int] = mapped_column(ForeignKey("saywhere_image.id"), primary_key=True)
+    client: Mapped[str] = mapped_column(String(64))
+    person: Mapped[str] = mapped_column(String(100))
+    until: Mapped[int] = mapped_column(BigInteger)
+
+
+Index("saywhere_event_by_time", EventRow.at)

@@ -1,0 +1,536 @@
+"""The annotator's contract: what is kept, what is refused, who may ask. In this process, with a fast network."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco
+from sqlalchemy import select
+from starlette.testclient import TestClient
+
+from annotator import CLIENT, RedRunner, act, click, make_folder, picture
+from saywhere import formats
+from saywhere.annotate import leases
+from saywhere.annotate.app import make_app
+from saywhere.annotate.database import Database, beside
+from saywhere.annotate.desk import Desk, Superseded
+from saywhere.annotate.photos import Folder
+from saywhere.annotate.proposals import ByName
+from saywhere.annotate.scenes import Scenes
+from saywhere.annotate.store import Store
+from saywhere.annotate.tables import EventRow, SchemaRow
+from saywhere.annotate.work import Annotator
+from saywhere.errors import SaywhereError
+
+
+def make(folder: Path, database: Database, study: str | None = None, most: int = 1 << 30) -> Annotator:
+    place = Folder(folder)
+    annotator = Annotator(
+        Store(database, place.root), place, Scenes(RedRunner(), None, most), Desk(), ByName(), study
+    )  # fmt: skip
+    annotator.rescan()
+    return annotator
+
+
+def open_client(annotator: Annotator, token: str | None = None, name: str = "test-client") -> TestClient:
+    return TestClient(make_app(annotator, token), base_url="http://127.0.0.1", headers={"X-Saywhere-Client": name})
+
+
+@pytest.fixture
+def annotator(tmp_path: Path) -> Iterator[Annotator]:
+    database = Database(beside(make_folder(tmp_path / "photos")))
+    made = make(tmp_path / "photos", database)
+    yield made
+    made.desk.close()
+    database.close()
+
+
+@pytest.fixture
+def client(annotator: Annotator) -> TestClient:
+    return open_client(annotator)
+
+
+def mask_of(answer: dict[str, object], object: int) -> np.ndarray:
+    number = next(o["mask"] for o in answer["objects"] if o["id"] == object)
+    return coco.decode(answer["masks"][str(number)]).astype(bool)
+
+
+class TestActions:
+    def test_a_click_is_answered_with_the_disc(self, client: TestClient) -> None:
+        answer = act(client, 1, click(300, 200)).json()
+        found, truth = mask_of(answer, 1), picture([(300, 200, 60)])[..., 0] > 150
+        assert (found & truth).sum() / (found | truth).sum() > 0.97
+        assert answer["state"] == "started"
+        assert client.get("/api/images").json()["images"][0]["objects"] == 1
+
+    def test_drag_phrase_threshold_label_delete(self, client: TestClient) -> None:
+        label = client.post("/api/labels", json={"name": "disc"}).json()
+        act(client, 1, {"kind": "phrase", "text": "red ball", "label": label["id"]}).raise_for_status()
+        act(client, 1, click(310, 210, radius=50, object=1)).raise_for_status()
+        act(client, 1, {"kind": "threshold", "object": 1, "value": 0.7}).raise_for_status()
+        act(client, 1, {"kind": "label", "object": 1, "label": None}).raise_for_status()
+        (found,) = client.get("/api/images/1").json()["state"]["objects"]
+        assert (found["phrase"], found["threshold"], found["label"]) == ("red ball", 0.7, None)
+        assert found["clicks"] == [{"x": 310, "y": 210, "positive": True, "radius": 50}]
+        answer = act(client, 1, {"kind": "delete", "object": 1}).json()
+        assert answer["objects"] == []
+        back = act(client, 1, {"kind": "undo"}).json()
+        assert mask_of(back, 1).sum() > 10_000
+
+    def test_undo_gives_the_very_mask_from_before(self, client: TestClient) -> None:
+        first = act(client, 1, click(300, 200)).json()
+        act(client, 1, click(320, 200, positive=False, object=1)).raise_for_status()
+        back = act(client, 1, {"kind": "undo"}).json()
+        assert (mask_of(back, 1) == mask_of(first, 1)).all()
+        again = act(client, 1, {"kind": "redo"}).json()
+        assert mask_of(again, 1).sum() < mask_of(first, 1).sum()
+        assert act(client, 1, {"kind": "redo"}).status_code == 422
+
+    def test_the_brush_outlives_the_next_click(self, client: TestClient) -> None:
+        act(client, 1, click(300, 200)).raise_for_status()
+        stroke = {"kind": "brush", "paint": True, "radius": 8, "points": [[20, 20], [60, 20]], "object": 1}
+        act(client, 1, stroke).raise_for_status()
+        answer = act(client, 1, click(305, 205, object=1)).json()
+        assert mask_of(answer, 1)[20, 40]
+        assert mask_of(answer, 1)[200, 300]
+
+    def test_an_object_of_brush_strokes_alone(self, client: TestClient) -> None:
+        stroke = {"kind": "brush", "paint": True, "radius": 5, "points": [[100, 100]]}
+        assert mask_of(act(client, 3, stroke).json(), 1).sum() > 60
+        assert act(client, 3, {"kind": "threshold", "object": 1, "value": 0.3}).status_code == 422
+
+    def test_a_lost_answer_is_given_again_not_done_again(self, client: TestClient) -> None:
+        body = {"key": "the-same-key", "base": 0, "action": click(300, 200)}
+        first = client.post("/api/images/1/events", json=body).json()
+        second = client.post("/api/images/1/events", json=body).json()
+        assert first == second
+        assert second["seq"] == 1
+
+    def test_nothing_is_overwritten_silently(self, client: TestClient) -> None:
+        act(client, 1, click(300, 200)).raise_for_status()
+        late = act(client, 1, click(20, 20), base=0)
+        assert late.status_code == 409
+        assert client.get("/api/images/1").json()["state"]["seq"] == 1
+
+    def test_the_network_goes_on_where_it_stood_after_a_restart(self, annotator: Annotator, tmp_path: Path) -> None:
+        client = open_client(annotator)
+        act(client, 1, click(300, 200)).raise_for_status()
+        act(client, 1, click(330, 200, positive=False, object=1)).raise_for_status()
+        other = make(tmp_path / "photos", annotator.store.database)
+        answer = act(open_client(other), 1, click(270, 200, positive=False, object=1)).json()
+        found = mask_of(answer, 1)
+        assert found[200, 300]
+        assert not found[200, 330]
+        assert not found[200, 270]
+        other.desk.close()
+
+    def test_features_are_made_once(self, annotator: Annotator) -> None:
+        client = open_client(annotator)
+        for x in (290, 300, 310):
+            act(client, 1, click(x, 200, object=None if x == 290 else 1)).raise_for_status()
+        wholes = [size for size in annotator.scenes.runner.encoded if size == (288, 384)]
+        act(client, 1, click(300, 210)).raise_for_status()
+        assert [size for size in annotator.scenes.runner.encoded if size == (288, 384)] == wholes
+        assert len(wholes) == 1
+
+    def test_photographs_in_memory_are_bounded(self, tmp_path: Path) -> None:
+        database = Database(beside(make_folder(tmp_path / "photos")))
+        small = make(tmp_path / "photos", database, most=1)
+        for image in (1, 2, 3, 1):
+            act(open_client(small), image, click(300, 200)).raise_for_status()
+        assert len(small.scenes._kept) == 1
+        small.desk.close()
+
+    @pytest.mark.parametrize(
+        ("action", "words"),
+        [
+            (click(9000, 10), "outside the photograph"),
+            (click(300, 200, object=5), "object 5"),
+            (click(300, 200, label=99), "label 99"),
+            (click(300, 200, radius=0), "radius"),
+            ({"kind": "phrase", "text": "xyzzyq"}, "known English word"),
+            ({"kind": "phrase", "text": "   "}, "empty"),
+            ({"kind": "undo"}, "nothing to undo"),
+            ({"kind": "brush", "paint": True, "radius": 5, "points": [[99999, 0]]}, "far outside"),
+            ({"kind": "dance"}, "dance"),
+            ({"kind": "click", "x": "left", "y": 0}, "valid number"),
+            ({"kind": "click", "x": 1, "y": 2, "sudo": True}, "sudo"),
+        ],
+    )
+    def test_what_cannot_be_done_is_said_and_not_kept(
+        self, client: TestClient, action: dict[str, object], words: str
+    ) -> None:
+        refused = act(client, 1, action)
+        assert refused.status_code == 422
+        assert words in refused.json()["error"]
+        assert client.get("/api/images/1").json()["state"]["seq"] == 0
+
+    def test_a_study_lets_only_its_own_interactions_through(self, tmp_path: Path) -> None:
+        database = Database(beside(make_folder(tmp_path / "photos")))
+        annotator = make(tmp_path / "photos", database, "click")
+        client = open_client(annotator)
+        assert act(client, 1, click(300, 200)).status_code == 200
+        assert "study of 'click'" in act(client, 1, click(300, 200, radius=9)).json()["error"]
+        assert act(client, 1, {"kind": "phrase", "text": "dog"}).status_code == 422
+        assert act(client, 1, {"kind": "undo"}).status_code == 200
+        with pytest.raises(SaywhereError, match="choose click"):
+            make(tmp_path / "photos", database, "guess")
+        annotator.desk.close()
+
+
+class TestTwoPeople:
+    def test_who_opens_first_holds_until_taken_over(self, annotator: Annotator) -> None:
+        anna, ben = open_client(annotator, name="anna-page"), open_client(annotator, name="ben-page-1")
+        anna.headers["X-Saywhere-Person"] = "Anna%20%C3%84"
+        assert anna.post("/api/images/1/lease").status_code == 200
+        refused = ben.post("/api/images/1/lease")
+        assert (refused.status_code, refused.json()["holder"]) == (423, "Anna Ä")
+        assert act(ben, 1, click(300, 200)).status_code == 423
+        assert ben.get("/api/images/1").json()["holder"] == "Anna Ä"
+        assert ben.post("/api/images/1/lease?take=true").status_code == 200
+        assert act(anna, 1, click(300, 200)).status_code == 423
+        assert act(ben, 1, click(300, 200)).status_code == 200
+
+    def test_a_lease_ends_with_the_page_or_with_time(
+        self, annotator: Annotator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        anna, ben = open_client(annotator, name="anna-page"), open_client(annotator, name="ben-page-1")
+        anna.post("/api/images/1/lease").raise_for_status()
+        assert anna.delete("/api/images/1/lease").status_code == 204
+        ben.post("/api/images/1/lease").raise_for_status()
+        monkeypatch.setattr(leases, "LASTS_MS", 0)
+        ben.post("/api/images/1/lease").raise_for_status()
+        assert anna.post("/api/images/1/lease").status_code == 200
+
+    def test_many_at_once_lose_nothing(self, annotator: Annotator) -> None:
+        answered: list[str] = []
+
+        def work(image: int) -> None:
+            client = open_client(annotator, name=f"client-{image}")
+            for step in range(12):
+                body = {"key": f"the-key-{image}-{step}", "base": step, "action": click(300, 200)}
+                if client.post(f"/api/images/{image}/events", json=body).status_code == 200:
+                    answered.append(body["key"])
+
+        threads = [threading.Thread(target=work, args=(image,)) for image in (1, 2, 3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with annotator.store.database.reading() as session:
+            kept = set(session.scalars(select(EventRow.key)))
+        assert len(answered) == 36
+        assert kept == set(answered)
+
+
+class TestLooking:
+    def test_heat_and_proposal(self, client: TestClient) -> None:
+        label = client.post("/api/labels", json={"name": "ball"}).json()["id"]
+        heat = client.get("/api/images/2/heat", params={"phrase": "ball"}).json()
+        assert (heat["right"], heat["bottom"]) == (640, 480)
+        proposal = client.get("/api/images/2/proposal", params={"label": label}).json()
+        act(client, 2, click(proposal["x"], proposal["y"], proposed=True, label=label)).raise_for_status()
+        other = client.get("/api/images/2/proposal", params={"label": label}).json()
+        assert abs(other["x"] - proposal["x"]) > 100
+        act(client, 2, click(other["x"], other["y"], proposed=True, label=label)).raise_for_status()
+        assert client.get("/api/images/2/proposal", params={"label": label}).json()["x"] is None
+        assert client.get("/api/images/3/proposal", params={"label": label}).json()["x"] is None
+
+    def test_pictures(self, client: TestClient) -> None:
+        photo = client.get("/api/images/1").json()
+        whole = client.get("/api/images/1/picture", params={"longest": 320, "version": photo["version"]})
+        assert Image.open(io.BytesIO(whole.content)).size == (320, 240)
+        assert "immutable" in whole.headers["cache-control"]
+        box = {"left": 250, "top": 150, "right": 350, "bottom": 250}
+        part = client.get("/api/images/1/picture", params=box)
+        assert Image.open(io.BytesIO(part.content)).size == (100, 100)
+        assert part.headers["cache-control"] == "no-store"
+        assert client.get("/api/images/1/picture", params={"left": 640}).status_code == 422
+        assert Image.open(io.BytesIO(client.get("/api/images/1/thumbnail").content)).size == (128, 96)
+
+    def test_statistics_count_what_stands(self, client: TestClient) -> None:
+        label = client.post("/api/labels", json={"name": "=evil()"}).json()["id"]
+        act(client, 1, click(300, 200, label=label)).raise_for_status()
+        act(client, 1, click(310, 200, positive=False, object=1)).raise_for_status()
+        act(client, 1, {"kind": "undo"}).raise_for_status()
+        act(client, 1, click(310, 200, radius=30, object=1)).raise_for_status()
+        (row,) = client.get("/api/stats").json()["objects"]
+        assert (row["clicks"], row["drags"], row["undone"], row["interactions"]) == (1, 1, 1, 2)
+        table = client.get("/api/stats.csv").text.splitlines()
+        assert table[0].startswith("path,state,object")
+        assert ",'=evil()," in table[1]
+
+    def test_export_is_coco(self, client: TestClient) -> None:
+        answer = act(client, 1, click(300, 200)).json()
+        exported = client.get("/api/export").json()
+        (annotation,) = exported["annotations"]
+        assert coco.decode(annotation["segmentation"]).astype(bool).sum() == mask_of(answer, 1).sum()
+        assert exported["categories"] == [{"id": 1, "name": "object"}]
+        assert client.get("/api/export", params={"done": True}).json()["annotations"] == []
+
+    def test_every_format_gives_the_masks_back(self, client: TestClient, tmp_path: Path) -> None:
+        label = client.post("/api/labels", json={"name": "ball"}).json()["id"]
+        answer = act(client, 1, click(300, 200, label=label)).json()
+        for form in ("voc", "yolo", "labelme", "png"):
+            packed = client.get("/api/export", params={"format": form})
+            place = tmp_path / form
+            with zipfile.ZipFile(io.BytesIO(packed.content)) as file:
+                file.extractall(place)
+            photos = [one() for one in formats.read(place, form, tmp_path / "photos").photos]
+            (found,) = [one for photo in photos for one in photo.objects]
+            truth = mask_of(answer, 1)
+            assert (found.mask & truth).sum() / (found.mask | truth).sum() > 0.99
+            assert found.label == "ball"
+        assert client.get("/api/export", params={"format": "exe"}).status_code == 422
+
+
+class TestFolder:
+    def test_only_photographs_of_the_folder(self, tmp_path: Path) -> None:
+        folder, outside = make_folder(tmp_path / "photos"), tmp_path / "secret.png"
+        Image.new("RGB", (8, 8)).save(outside)
+        (folder / "link.png").symlink_to(outside)
+        (folder / "up").symlink_to(tmp_path)
+        (folder / "inside.png").symlink_to(folder / "a-one.png")
+        (folder / ".hidden").mkdir()
+        Image.new("RGB", (8, 8)).save(folder / ".hidden" / "x.png")
+        (folder / "notes.txt").write_text("no")
+        os.mkfifo(folder / "pipe.png")
+        (folder / "sub dir").mkdir()
+        Image.new("RGB", (8, 8)).save(folder / "sub dir" / "<b>ü'\".jpg")
+        Path(os.fsdecode(os.fsencode(folder) + b"/\xff.png")).write_bytes(outside.read_bytes())
+        expected = ["a-one.png", "b-two.png", "c-none.png", "inside.png", "sub dir/<b>ü'\".jpg"]
+        assert Folder(folder).paths() == expected
+
+    def test_a_listed_photograph_that_became_a_way_out_is_refused(self, annotator: Annotator, tmp_path: Path) -> None:
+        secret = tmp_path / "secret.png"
+        Image.new("RGB", (8, 8)).save(secret)
+        listed = tmp_path / "photos" / "a-one.png"
+        listed.unlink()
+        listed.symlink_to(secret)
+        client = open_client(annotator)
+        for path in ("", "/picture", "/thumbnail"):
+            refused = client.get(f"/api/images/1{path}")
+            assert refused.status_code == 422
+            assert "leads out of the folder" in refused.json()["error"]
+            assert str(tmp_path) not in refused.text
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (b"", "not an image"),
+            (b"hello", "not an image"),
+            (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+            ("cut", "cut short"),
+            ("bomb", "decompression bomb"),
+            (None, "not there any more"),
+        ],
+    )
+    def test_what_is_no_photograph_is_a_fault_in_the_list(
+        self, tmp_path: Path, content: bytes | str | None, words: str
+    ) -> None:
+        folder = make_folder(tmp_path / "photos")
+        bad = folder / "d-bad.png"
+        whole = (folder / "a-one.png").read_bytes()
+        if content == "bomb":
+            # A header that promises 60,000 x 60,000 pixels.
+            side = (60_000).to_bytes(4, "big")
+            head = whole[:12] + b"IHDR" + side + side + whole[24:29]
+            import zlib
+
+            bad.write_bytes(head + zlib.crc32(head[12:]).to_bytes(4, "big") + whole[33:])
+        else:
+            bad.write_bytes(whole[: len(whole) // 2] if content == "cut" else bytes(content or b"x"))
+        database = Database(beside(folder))
+        annotator = make(folder, database)
+        if content is None:
+            bad.unlink()
+        client = open_client(annotator)
+        refused = client.get("/api/images/4")
+        assert refused.status_code == 422
+        assert words in refused.json()["error"]
+        assert words in client.get("/api/images").json()["images"][3]["fault"]
+        assert act_refused(client) == 422
+        annotator.desk.close()
+
+    def test_odd_photographs_are_read(self, tmp_path: Path) -> None:
+        folder = tmp_path / "odd"
+        folder.mkdir()
+        grey = np.linspace(0, 65535, 40 * 60).reshape(40, 60).astype(np.uint16)
+        Image.fromarray(grey).save(folder / "deep.png")
+        Image.new("CMYK", (60, 40), (0, 90, 90, 0)).save(folder / "print.jpg")
+        Image.new("RGBA", (60, 40), (255, 0, 0, 10)).save(folder / "clear.png")
+        Image.new("P", (60, 40)).save(folder / "palette.gif")
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.new("RGB", (60, 40)).save(folder / "turned.jpg", exif=exif)
+        Image.new("RGB", (1, 1)).save(folder / "dot.png")
+        database = Database(beside(folder))
+        annotator = make(folder, database)
+        client = open_client(annotator)
+        for row in client.get("/api/images").json()["images"]:
+            photo = client.get(f"/api/images/{row['id']}").json()
+            expected = {"turned.jpg": (40, 60), "dot.png": (1, 1)}.get(row["path"], (60, 40))
+            assert (photo["width"], photo["height"]) == expected
+            assert client.get(f"/api/images/{row['id']}/picture").status_code == 200
+            assert client.get(f"/api/images/{row['id']}/thumbnail").status_code == 200
+            assert act(client, row["id"], click(0, 0)).status_code == 200
+        annotator.desk.close()
+
+    def test_a_file_that_was_replaced(self, client: TestClient, tmp_path: Path) -> None:
+        act(client, 1, click(300, 200)).raise_for_status()
+        place = tmp_path / "photos" / "a-one.png"
+        Image.fromarray(picture([(200, 200, 60)])).save(place)
+        assert client.get("/api/images/1").json()["changed"] is True
+        Image.new("RGB", (30, 30)).save(place)
+        refused = client.get("/api/images/1")
+        assert refused.status_code == 422
+        assert "was 640x480" in refused.json()["error"]
+
+    def test_rescan(self, client: TestClient, tmp_path: Path) -> None:
+        (tmp_path / "photos" / "a-one.png").unlink()
+        Image.new("RGB", (9, 9)).save(tmp_path / "photos" / "new.png")
+        assert client.post("/api/rescan").json()["images"] == 4
+        rows = client.get("/api/images").json()["images"]
+        assert [(r["path"], r["missing"]) for r in rows if r["missing"] or r["path"] == "new.png"] == [
+            ("a-one.png", True),
+            ("new.png", False),
+        ]
+
+    def test_no_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(SaywhereError, match="is not there"):
+            Folder(tmp_path / "nowhere")
+        (tmp_path / "file").touch()
+        with pytest.raises(SaywhereError, match="is a file"):
+            Folder(tmp_path / "file")
+
+
+def act_refused(client: TestClient) -> int:
+    body = {"key": "key-12345", "base": 0, "action": click(1, 1)}
+    return client.post("/api/images/4/events", json=body).status_code
+
+
+class TestDatabase:
+    @pytest.mark.parametrize("url", ["nonsense", "mysql://localhost/x", "sqlite://", "postgresql://127.0.0.1:1/none"])
+    def test_what_cannot_be_used_is_said(self, url: str) -> None:
+        with pytest.raises(SaywhereError, match="database"):
+            Database(url)
+
+    def test_damaged_and_newer_files(self, tmp_path: Path) -> None:
+        damaged = tmp_path / "damaged.sqlite"
+        damaged.write_bytes(b"no database at all, " * 100)
+        with pytest.raises(SaywhereError, match="not a database"):
+            Database(f"sqlite:///{damaged}")
+        database = Database(f"sqlite:///{tmp_path / 'newer.sqlite'}")
+        with database.writing() as session:
+            session.execute(SchemaRow.__table__.update().values(version=99))
+        database.close()
+        with pytest.raises(SaywhereError, match="version 99"):
+            Database(f"sqlite:///{tmp_path / 'newer.sqlite'}")
+
+    def test_events_wait_for_the_disk(self, annotator: Annotator) -> None:
+        with annotator.store.database.reading() as session:
+            connection = session.connection()
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+
+
+class TestDesk:
+    def test_latest_first_among_one_page_and_fair_among_pages(self) -> None:
+        desk, gate, served = Desk(), threading.Event(), []
+        desk.ask("one", gate.wait)
+        time.sleep(0.05)
+        jobs = [desk.ask(page, lambda w=(page, n): served.append(w)) for page in ("one", "two") for n in (1, 2)]
+        background = desk.later(lambda: served.append("background"))
+        gate.set()
+        for job in [*jobs, background]:
+            job.result(5)
+        assert served == [("one", 2), ("two", 2), ("one", 1), ("two", 1), "background"]
+        desk.close()
+
+    def test_a_stale_wish_is_cancelled(self) -> None:
+        desk, gate = Desk(), threading.Event()
+        desk.ask("one", gate.wait)
+        time.sleep(0.05)
+        stale, other = desk.ask("one", lambda: 1, "heat"), desk.ask("two", lambda: 2, "heat")
+        latest = desk.ask("one", lambda: 3, "heat")
+        gate.set()
+        assert (latest.result(5), other.result(5)) == (3, 2)
+        with pytest.raises(Superseded):
+            stale.result(5)
+        desk.close()
+
+    def test_an_error_is_the_askers_alone(self) -> None:
+        desk = Desk()
+        with pytest.raises(ZeroDivisionError):
+            desk.ask("one", lambda: 1 // 0).result(5)
+        assert desk.ask("one", lambda: 7).result(5) == 7
+        desk.close()
+        with pytest.raises(SaywhereError, match="closing"):
+            desk.ask("one", lambda: 7)
+
+
+class TestGuard:
+    def test_other_hosts_and_origins(self, client: TestClient) -> None:
+        assert client.get("/api/project", headers={"Host": "evil.example"}).status_code == 403
+        assert client.get("/api/project", headers={"Host": "localhost:8765"}).status_code == 200
+        for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"X-Saywhere-Client": ""}):
+            assert client.post("/api/labels", json={"name": "x"}, headers=headers).status_code == 403
+        assert client.get("/api/project").json()["labels"] == []
+
+    def test_every_answer_is_guarded(self, client: TestClient) -> None:
+        for path in ("/", "/stats", "/api/project", "/static/main.js", "/api/images/99", "/nowhere"):
+            headers = client.get(path).headers
+            assert "script-src 'self'" in headers["content-security-policy"]
+            assert "unsafe" not in headers["content-security-policy"]
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["cache-control"]
+
+    def test_bodies_are_limited(self, client: TestClient) -> None:
+        assert client.post("/api/labels", content=b"x" * 600_000).status_code == 413
+
+        def pieces() -> Iterator[bytes]:
+            for _ in range(20):
+                yield b"x" * 50_000
+
+        assert client.post("/api/labels", content=pieces()).status_code == 413
+
+    @pytest.mark.parametrize(
+        "path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py", "//etc/passwd"]
+    )
+    def test_no_file_outside_the_page(self, client: TestClient, path: str) -> None:
+        assert client.get(path).status_code == 404
+
+    def test_a_token_opens_once_and_stays_in_a_cookie(self, annotator: Annotator) -> None:
+        client = open_client(annotator, token="a-long-enough-token")
+        assert client.get("/api/project").status_code == 401
+        assert client.get("/", headers={"Accept": "text/html"}, follow_redirects=False).headers["location"] == "/login"
+        wrong = client.post("/login", data={"token": "guess"}, follow_redirects=False)
+        assert wrong.headers["location"] == "/login?again=1"
+        right = client.post("/login", data={"token": "a-long-enough-token"}, follow_redirects=False)
+        cookie = right.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        assert "a-long-enough-token" not in cookie
+        assert client.get("/api/project").status_code == 200
+        other = open_client(annotator, token="a-long-enough-token")
+        other.cookies.set("saywhere", "0" * 64)
+        assert other.get("/api/project").status_code == 401
+
+
+def test_the_contract_is_documented(client: TestClient) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "annotate.md").read_text(encoding="utf-8")
+    contract = client.get("/api/openapi.json").json()
+    for path, methods in contract["paths"].items():
+        assert f"`{path}`" in text, path
+        for method in methods:
+            assert methods[method]["summary"]
+    assert CLIENT
