@@ -150,7 +150,8 @@ class Store:
         at = now_ms()
         row = EventRow(
             image_id=image, seq=base + 1, key=key, at=at, person=author.person, client=author.client,
-            kind=deed.kind, object=deed.object, data=dict(deed.data), weights=deed.weights, spent_ms=deed.spent_ms, took_ms=deed.took_ms,
+            kind=deed.kind, object=deed.object, data=dict(deed.data), weights=deed.weights, spent_ms=deed.spent_ms,
+            took_ms=deed.took_ms,
             score=deed.score, area=deed.area, masked=deed.mask is not None, mask=deed.mask,
         )  # fmt: skip
         try:
