@@ -262,9 +262,11 @@ class TestLooking:
         act(client, 1, click(300, 200, label=label)).raise_for_status()
         act(client, 1, click(310, 200, positive=False, object=1)).raise_for_status()
         act(client, 1, {"kind": "undo"}).raise_for_status()
-        act(client, 1, click(310, 200, radius=30, object=1)).raise_for_status()
+        body = {"key": "a-slow-person", "base": 3, "action": click(310, 200, radius=30, object=1), "took_ms": 2500}
+        client.post("/api/images/1/events", json=body).raise_for_status()
         (row,) = client.get("/api/stats").json()["objects"]
         assert (row["clicks"], row["drags"], row["undone"], row["interactions"]) == (1, 1, 1, 2)
+        assert 2.5 <= row["seconds"] < 60
         table = client.get("/api/stats.csv").text.splitlines()
         assert table[0].startswith("path,state,object")
         assert ",'=evil()," in table[1]

@@ -113,3 +113,6 @@ class Request(Strict):
     key: Key
     base: Annotated[int, Field(ge=0, le=2**31 - 1)]
     action: Action
+    took_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = Field(
+        default=None, description="since the photograph was shown or the last answer, as the person's page saw it"
+    )

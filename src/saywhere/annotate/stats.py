@@ -20,7 +20,7 @@ PAUSE_MS = 60_000  # a longer silence is a pause, and counts as one of this leng
 
 @dataclass(frozen=True)
 class ObjectFigures:
-    """One object that is there now. ``seconds`` are from the event before its first one to its last one, pauses cut."""
+    """One object that is there now. ``seconds`` are those of all its events, undone ones too, pauses cut."""
 
     path: str
     state: str
@@ -91,7 +91,7 @@ def _of_photograph(
 ) -> Iterator[ObjectFigures]:  # fmt: skip
     events = [event_of(row) for row in rows]
     stand = {event.seq for event in standing(events)[0]}
-    spent = dict(zip((row.seq for row in rows), _seconds([row.at for row in rows]), strict=True))
+    spent = dict(zip((row.seq for row in rows), _seconds(rows), strict=True))
     for id, thing in replay(events).things.items():
         own = [row for row in rows if row.object == id]
         kept = [row for row in own if row.seq in stand]
@@ -114,7 +114,8 @@ def _count(rows: Iterable[EventRow], kind: str) -> int:
     return sum(row.kind == kind for row in rows)
 
 
-def _seconds(at: Sequence[int]) -> list[float]:
-    """From each event's predecessor to it; the first one took no time that is known."""
-    steps = [0, *(b - a for a, b in pairwise(at))]
-    return [min(max(step, 0), PAUSE_MS) / 1000.0 for step in steps]
+def _seconds(rows: Sequence[EventRow]) -> list[float]:
+    """What each event took: as the page saw it, else the time since the one before (none for the first)."""
+    gaps = [0, *(b.at - a.at for a, b in pairwise(rows))]
+    took = [gap if row.took_ms is None else row.took_ms for row, gap in zip(rows, gaps, strict=True)]
+    return [min(max(step, 0), PAUSE_MS) / 1000.0 for step in took]

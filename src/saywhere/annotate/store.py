@@ -49,6 +49,7 @@ class Deed:
     area: int | None = None
     weights: str | None = None
     spent_ms: float | None = None
+    took_ms: int | None = None
 
 
 def now_ms() -> int:
@@ -150,6 +151,7 @@ class Store:
         row = EventRow(
             image_id=image, seq=base + 1, key=key, at=at, person=author.person, client=author.client,
             kind=deed.kind, object=deed.object, data=dict(deed.data), weights=deed.weights, spent_ms=deed.spent_ms,
+            took_ms=deed.took_ms,
             score=deed.score, area=deed.area, masked=deed.mask is not None, mask=deed.mask,
         )  # fmt: skip
         try:

@@ -82,6 +82,7 @@ class EventRow(Base):
     object: Mapped[int | None]
     data: Mapped[dict[str, Any]] = mapped_column(JSON)
     weights: Mapped[str | None] = mapped_column(String(64))
+    took_ms: Mapped[int | None]
     spent_ms: Mapped[float | None]
     score: Mapped[float | None]
     area: Mapped[int | None] = mapped_column(BigInteger)

@@ -107,6 +107,7 @@ class Annotator:
         if before.seq != request.base:
             raise Conflict(f"photograph {id}: changed since (now {before.seq}, seen {request.base}); load it again")
         deed = self._deed(row, before, request.action, author)
+        deed = replace(deed, took_ms=request.took_ms)
         state = self.store.append(id, request.base, request.key, author, deed)
         if isinstance(request.action, MarkAction) and request.action.value == "done":
             self._learn(row, state)
