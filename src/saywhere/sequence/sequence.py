@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Protocol, Self, cast
 
 import numpy as np
 from filelock import FileLock
@@ -17,17 +17,31 @@ from PIL import Image
 from saywhere import robot
 from saywhere.errors import PhraseError, SaywhereError
 from saywhere.prompt import Click, Prompt
-from saywhere.scene import Scene
+from saywhere.scene import Runner, Scene
 from saywhere.segmenter import Segmenter
 from saywhere.sequence import proposal
-from saywhere.sequence.memory import BoolMask, Learned, Memory, is_held, lesson, with_lesson, without
+from saywhere.sequence.memory import BoolMask, Learned, Memory, Parameters, is_held, lesson, with_lesson, without
 from saywhere.sequence.options import Options
 from saywhere.sequence.proposal import Banked, Outcome
 from saywhere.sequence.state import claim, load_state, previous_path, save_state, state_path
 from saywhere.sequence.worker import Worker
 
+Float = NDArray[np.float32]
 HOME: Final = Path("~/.local/share/saywhere/sequences")
 EVEN = 0.5  # the chance of being right from which on a further object is proposed
+
+
+class PurifyingRunner(Runner, Protocol):
+    """What a sequence needs of a runner: see :class:`saywhere.models.runner.TorchRunner`. ``model`` is what learns."""
+
+    model: Any
+    strides: tuple[int, ...]
+
+    def levels(self, features: Any, kind: str) -> list[Float]: ...
+
+    def purified(self, level: int, vectors: Float) -> Float: ...
+
+    def adapted(self, parameters: Parameters) -> PurifyingRunner: ...
 
 
 class Sequence:
@@ -58,14 +72,14 @@ class Sequence:
     ) -> None:
         self.segmenter, self.label, self.phrase = segmenter, label, phrase
         self.options = options or Options()
-        self.runner = cast(Any, segmenter.runner)
-        if not getattr(self.runner, "strides", ()):
+        if not getattr(segmenter.runner, "strides", ()):
             raise SaywhereError(
-                f"weights '{self.runner.name}': this network has no purification layer, which a sequence learns with; "
+                f"weights '{segmenter.runner.name}': it has no purification layer, which a sequence learns with; "
                 "use saywhere or sequential"
             )
         from saywhere.sequence.purification import Learner
 
+        self.runner = cast(PurifyingRunner, segmenter.runner)
         self.trouble: str | None = None
         self.memory = Memory()
         self._learner = Learner(self.runner.model, self.options, phrase)
@@ -77,13 +91,13 @@ class Sequence:
             self._open(self._path)
         self._finished = deque([self._learned], maxlen=self.options.interval)
         self._worker = Worker(self._learn, self._fail) if self.options.interval is None else None
-        self._adapted: tuple[Learned, Any] | None = None
+        self._adapted: tuple[Learned, PurifyingRunner] | None = None
         self._scene: Scene | None = None
         self._done: dict[int, BoolMask] = {}
         self._refused: list[BoolMask] = []
         self.proposed: Click | None = None
         self.confidence = 0.0
-        self.confidence_map: NDArray[np.float32] | None = None
+        self.confidence_map: Float | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -290,10 +304,9 @@ class Sequence:
             ignore |= region
         return ignore
 
-    def _levels(self, kind: str) -> list[NDArray[np.float32]]:
+    def _levels(self, kind: str) -> list[Float]:
         scene = self.segmenter.scene
-        levels: list[NDArray[np.float32]] = self.segmenter.runner.levels(scene.features(scene.whole), kind)  # type: ignore[attr-defined]
-        return levels
+        return cast(PurifyingRunner, self.segmenter.runner).levels(scene.features(scene.whole), kind)
 
     def _vectors(self, click: Click) -> tuple[NDArray[np.float16], ...]:
         """The raw vectors under a click: what is learned later changes their purified ones too."""
@@ -305,13 +318,13 @@ class Sequence:
             found.append(level[:, row, column].astype(np.float16))
         return tuple(found)
 
-    def _confidence(self) -> NDArray[np.float32]:
-        scene, runner = self.segmenter.scene, self.segmenter.runner
+    def _confidence(self) -> Float:
+        scene, runner = self.segmenter.scene, cast(PurifyingRunner, self.segmenter.runner)
         pure = self._levels("pure")
         banks = []
         for level in self.options.levels:
             raw = np.stack([click.vectors[level] for click in self.memory.clicks]).astype(np.float32)
-            banks.append(runner.purified(level, raw))  # type: ignore[attr-defined]
+            banks.append(runner.purified(level, raw))
         strides = [self.runner.strides[level] for level in self.options.levels]
         size = scene.whole.height, scene.whole.width
         found = proposal.confidence_map([pure[level] for level in self.options.levels], banks, strides, size)
