@@ -13,12 +13,21 @@ import cv2
 import httpx
 import numpy as np
 from PIL import Image
+from pycocotools import mask as coco
+from starlette.testclient import TestClient
 
 from conftest import ColourRunner, disc
+from saywhere.annotate.app import make_app
+from saywhere.annotate.database import Database
+from saywhere.annotate.desk import Desk
+from saywhere.annotate.photos import Folder
+from saywhere.annotate.proposals import ByName
+from saywhere.annotate.scenes import Scenes
+from saywhere.annotate.store import Store
+from saywhere.annotate.work import Annotator
 from saywhere.prompt import Prompt
 
 TESTS = Path(__file__).parent
-CLIENT = {"X-Saywhere-Client": "test-client"}
 
 
 class RedRunner(ColourRunner):
@@ -60,6 +69,19 @@ def make_folder(folder: Path) -> Path:
     Image.fromarray(picture([(180, 200, 60), (460, 280, 50)])).save(folder / "b-two.png")
     Image.fromarray(picture([])).save(folder / "c-none.png")
     return folder
+
+
+def make(folder: Path, database: Database, study: str | None = None, most: int = 1 << 30) -> Annotator:
+    place = Folder(folder)
+    annotator = Annotator(
+        Store(database, place.root), place, Scenes(RedRunner(), None, most), Desk(), ByName(), study
+    )  # fmt: skip
+    annotator.rescan()
+    return annotator
+
+
+def open_client(annotator: Annotator, token: str | None = None, name: str = "test-client") -> TestClient:
+    return TestClient(make_app(annotator, token), base_url="http://127.0.0.1", headers={"X-Saywhere-Client": name})
 
 
 class Server:
@@ -117,3 +139,8 @@ def act(client: httpx.Client, image: int, action: dict[str, object], base: int |
         base = client.get(f"/api/images/{image}").json()["state"]["seq"]
     body = {"key": f"key-{time.time_ns()}", "base": base, "action": action}
     return client.post(f"/api/images/{image}/events", json=body)
+
+
+def mask_of(answer: dict[str, object], object: int) -> np.ndarray:
+    number = next(o["mask"] for o in answer["objects"] if o["id"] == object)
+    return coco.decode(answer["masks"][str(number)]).astype(bool)

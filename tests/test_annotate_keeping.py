@@ -18,10 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi import checks as openapi
 
-from annotator import Server, act, click, make_folder
+from annotator import Server, act, click, make, make_folder
 from saywhere.annotate.app import make_app
 from saywhere.annotate.database import Database, beside
-from test_annotate_server import make
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 import annotate_kill

@@ -301,15 +301,15 @@ def _add_results(app: FastAPI, annotator: Annotator) -> None:
         responses={200: {"content": {"application/json": {}, "application/zip": {}}, "description": "a file"}},
     )  # fmt: skip
     def export_all(
-        form: Annotated[Literal["coco", "voc", "yolo", "labelme", "png"], Query(alias="format")] = "coco",
+        format: Literal["coco", "voc", "yolo", "labelme", "png"] = "coco",
         done: Annotated[bool, Query(description="only photographs that are done")] = False,
     ) -> FileResponse:
         """All masks: COCO JSON, or a ZIP in another format, without the photographs."""
         place = tempfile.TemporaryDirectory(prefix="saywhere-")
         try:
-            path = export.write(annotator.store, annotator.folder, Path(place.name), form, done)
+            path = export.write(annotator.store, annotator.folder, Path(place.name), format, done)
         except BaseException:
             place.cleanup()
             raise
-        kind = "application/json" if form == "coco" else "application/zip"
+        kind = "application/json" if format == "coco" else "application/zip"
         return FileResponse(path, media_type=kind, filename=path.name, background=BackgroundTask(place.cleanup))
