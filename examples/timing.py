@@ -49,7 +49,7 @@ def main() -> None:
             _ = segmenter.say("cat")
             segmenter.undo()
             started = time.perf_counter()
-            _ = segmenter.heat("cat")
+            _ = segmenter.heat("dog")  # another one: the map of the last phrase is kept
             between = time.perf_counter()
             prompt = segmenter.prompt.with_phrase("cat")
             scene = segmenter.scene
