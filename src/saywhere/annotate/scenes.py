@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from saywhere.annotate.photos import Opened
 from saywhere.prompt import Click
-from saywhere.segmenter import Runner, Segmenter, Settings
+from saywhere.scene import Runner
+from saywhere.segmenter import Segmenter, Settings
 
 Said = tuple[Click | str | None, ...]
 FEATURES = 32 << 20  # bytes that a photograph's features may take, counted with its pixels

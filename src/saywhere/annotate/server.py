@@ -29,7 +29,8 @@ from saywhere.annotate.store import Store
 from saywhere.annotate.work import Annotator
 from saywhere.benchmark.methods import find_method, set_threads
 from saywhere.errors import SaywhereError
-from saywhere.segmenter import Runner, Segmenter, Settings
+from saywhere.scene import Runner
+from saywhere.segmenter import Segmenter, Settings
 
 TOKEN = "SAYWHERE_TOKEN"
 
