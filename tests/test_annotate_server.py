@@ -172,6 +172,7 @@ class TestTwoPeople:
         assert ben.post("/api/images/1/lease?take=true").status_code == 200
         assert act(anna, 1, click(300, 200)).status_code == 423
         assert act(ben, 1, click(300, 200)).status_code == 200
+        assert act(anna, 1, click(300, 200), base=0).status_code == 423, "who holds it matters more than what is new"
 
     def test_a_lease_ends_with_the_page_or_with_time(
         self, annotator: Annotator, monkeypatch: pytest.MonkeyPatch

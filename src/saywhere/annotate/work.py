@@ -22,7 +22,7 @@ from saywhere.annotate.actions import (
 )  # fmt: skip
 from saywhere.annotate.answers import MapOut, PhotographOut, ProposalOut, StateOut
 from saywhere.annotate.desk import Desk
-from saywhere.annotate.leases import holder_of
+from saywhere.annotate.leases import Held, holder_of
 from saywhere.annotate.masks import NOWHERE, Region, brushed, pack, unpack
 from saywhere.annotate.photos import Folder, Opened
 from saywhere.annotate.proposals import Proposer
@@ -84,14 +84,18 @@ class Annotator:
         row = self.store.image(id)
         opened = self.opened(row)
         state = self.store.state(id)
-        with self.store.database.reading() as session:
-            lease = holder_of(session, id, now_ms())
         return PhotographOut(
             path=row.path, width=opened.size[1], height=opened.size[0], version=opened.sha256[:16],
             changed=row.sha256 != opened.sha256,
-            holder=lease.person if lease is not None and lease.client != author.client else None,
+            holder=self._other_holder(id, author),
             state=self._answer(id, State(), state, opened.size),
         )  # fmt: skip
+
+    def _other_holder(self, id: int, author: Author) -> str | None:
+        """The name of somebody else who works on a photograph now."""
+        with self.store.database.reading() as session:
+            lease = holder_of(session, id, now_ms())
+        return lease.person if lease is not None and lease.client != author.client else None
 
     # Actions
 
@@ -103,6 +107,9 @@ class Annotator:
         row = self.store.image(id)
         if self.store.done_before(id, request.key) is not None:
             return self._answer(id, State(), self.store.state(id), self._size(row))
+        holder = self._other_holder(id, author)
+        if holder is not None:
+            raise Held(id, holder)
         before = self.store.state(id)
         if before.seq != request.base:
             raise Conflict(f"photograph {id}: changed since (now {before.seq}, seen {request.base}); load it again")
