@@ -67,6 +67,12 @@ def warp(
     return np.asarray(cv2.warpAffine(image, transform, (size, size), flags=flags, borderMode=border), np.uint8)
 
 
+def paste(front: Image, inside: NDArray[np.bool_], back: Image, rng: np.random.Generator) -> Image:
+    """The ``inside`` pixels of one crop before another, with an edge about as soft as photographs have."""
+    alpha = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), rng.uniform(0.5, 1.2))[..., None]
+    return np.asarray(np.round(alpha * front + (1.0 - alpha) * back), np.uint8)
+
+
 def recolour(image: Image, rng: np.random.Generator) -> Image:
     """Brightness, contrast, gamma, hue, saturation, grey, blur, noise and JPEG, each now and then."""
     if rng.random() < 0.7:

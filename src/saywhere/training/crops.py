@@ -27,12 +27,13 @@ from saywhere.images import read_image
 from saywhere.language.words import label_words
 from saywhere.models.base import Scene
 from saywhere.prompt import Click, Prompt
-from saywhere.training.augment import Affine, crop_transform, recolour, warp
+from saywhere.training.augment import Affine, Image, crop_transform, paste, recolour, warp
 from saywhere.training.phrases import mirrored, phrase_for
 from saywhere.training.recipe import Clicks, Recipe, Sampling
 
 TAP = 50 / 512  # how far a tap is off the centre, over the crop's side (Multi-Stage Fusion, section 3.4)
 SMALLEST = 60  # pixels of an object in its crop; fewer teach nothing
+LEFT = 0.6  # share of an object that must be seen beside what is pasted before it
 INSIDE = 0.8  # share of an object in another one that makes it a part
 
 
@@ -216,6 +217,11 @@ class Crops(Dataset[Crop]):
         image = recolour(warp(photo, transform, size), rng)
         neighbours = [self.targets[i] for i in chosen.others]
         seen = [cut_object(neighbour) & ~ignore for neighbour in neighbours]
+        if not spoken and settings.paste and rng.random() < settings.paste:
+            found = self._composed(image, target, chosen.is_part, rng)
+            if found is not None:
+                image, own = found
+                target, ignore, seen = target & own, ignore & own, [mask & own for mask in seen]
         others = np.logical_or.reduce(seen) if seen else np.zeros_like(target)
         phrase, meant, alone = None, None, False
         if wrong:
@@ -240,6 +246,29 @@ class Crops(Dataset[Crop]):
             number,
             self._scene([chosen, *neighbours], [target, *seen], transform, meant),
         )
+
+    def _composed(
+        self, image: Image, target: NDArray[np.bool_], is_part: bool, rng: np.random.Generator
+    ) -> tuple[Image, NDArray[np.bool_]] | None:
+        """The crop with another photograph: its picture, and which pixels of it are still the crop's own.
+
+        Either the object stands before the other photograph, or an object of that stands before the crop, if enough of
+        the target is left to be seen. A part stays where it is.
+        """
+        other = self.targets[int(np.searchsorted(self.cumulative, rng.random() * self.cumulative[-1]))]
+        photo, size, swap = self.read(other.sample.photo), self.recipe.crop.size, bool(rng.random() < 0.5)
+        if swap and is_part:
+            return None
+        zoom = (1.2, 4.0)
+        transform = crop_transform(other.box, (photo.shape[0], photo.shape[1]), size, swap, zoom, rng)
+        picture = recolour(warp(photo, transform, size), rng)
+        if swap:
+            return paste(image, target, picture, rng), target
+        mask = np.asarray(coco_mask.decode(other.rle), np.uint8)
+        front = warp(mask, transform, size, nearest=True, border=cv2.BORDER_CONSTANT) > 0
+        if np.count_nonzero(target & ~front) < max(SMALLEST, LEFT * np.count_nonzero(target)):
+            return None
+        return paste(picture, front, image, rng), ~front
 
     def _wrong_phrase(self, chosen: Target, rng: np.random.Generator) -> str:
         """A label that nothing labelled in the photograph has, or half of the time that of something else in it."""

@@ -53,6 +53,11 @@ class Crop(Part):
     size: int = Field(256, ge=64, multiple_of=32)
     whole_photo: float = Field(0.4, ge=0, le=1, description="share of crops that show the whole photograph")
     zoom: tuple[float, float] = Field((1.1, 2.2), description="else, the crop's side over the object's longer side")
+    paste: float = Field(
+        0.0, ge=0, le=1,
+        description="share of crops without a phrase that are composed of two photographs: half of them show the "
+        "object before another's, half another's object in front",
+    )  # fmt: skip
     cache: int = Field(0, ge=0, description="decoded photographs that a loader keeps in memory")
 
 

@@ -19,8 +19,11 @@ export function runs(counts) {
   return found;
 }
 
-/** A mask of the contract to { left, top, width, height, inside: Uint8Array }; null when it has no pixel. */
-export function decode({ size, counts }) {
+/**
+ * A mask of the contract to { left, top, width, height, step, inside: Uint8Array }; null when it has no pixel.
+ * Of each square of `step` pixels one is looked at; width and height count these squares.
+ */
+export function decode({ size, counts }, step = 1) {
   const height = size[0], lengths = runs(counts);
   let at = 0, left = Infinity, right = -1, top = Infinity, bottom = -1;
   for (let i = 0; i < lengths.length; i++) {
@@ -34,19 +37,23 @@ export function decode({ size, counts }) {
     at += lengths[i];
   }
   if (right < 0) return null;
-  const width = right - left + 1, rows = bottom - top + 1, inside = new Uint8Array(width * rows);
+  const width = Math.ceil((right - left + 1) / step), rows = Math.ceil((bottom - top + 1) / step);
+  const inside = new Uint8Array(width * rows);
   at = 0;
   for (let i = 0; i < lengths.length; i++) {
-    if (i % 2) {
-      let column = Math.floor(at / height), row = at - column * height;
-      for (let k = lengths[i]; k > 0; k--) {
-        inside[(row - top) * width + column - left] = 1;
-        if (++row === height) { row = 0; column++; }
+    const end = at + lengths[i];
+    while (i % 2 && at < end) {
+      // From here to the run's end or its column's, whichever comes first.
+      const column = Math.floor(at / height), stop = Math.min(end, (column + 1) * height);
+      if ((column - left) % step === 0) {
+        const x = (column - left) / step, last = stop - column * height - top;
+        for (let y = Math.ceil((at - column * height - top) / step); y * step < last; y++) inside[y * width + x] = 1;
       }
+      at = stop;
     }
-    at += lengths[i];
+    at = end;
   }
-  return { left, top, width, height: rows, inside };
+  return { left, top, width, height: rows, step, inside };
 }
 
 /** A picture of a region in one colour (#rrggbb), opaque inside. */
@@ -61,28 +68,28 @@ export function tinted(region, colour) {
   return canvas;
 }
 
-/** The edges between inside and outside as a path, in pixels of the photograph whose first pixel begins at 0, 0. */
-export function outline({ left, top, width, height, inside }) {
+/** The edges between inside and outside as closed lines, in pixels of the photograph whose first pixel begins at 0, 0. */
+export function outline({ left, top, width, height, step, inside }) {
   const path = new Path2D(), wide = width + 2;
   const padded = new Uint8Array(wide * (height + 2));  // a rim of outside, so that no neighbour need be asked for
   for (let y = 0; y < height; y++) padded.set(inside.subarray(y * width, (y + 1) * width), (y + 1) * wide + 1);
-  for (let y = 1; y <= height + 1; y++) {
-    for (let x = 1, i = y * wide + 1; x <= width; x++, i++) {
-      if (padded[i] === padded[i - wide]) continue;
-      const start = x;
-      while (padded[i + 1] !== padded[i + 1 - wide]) { x++; i++; }
-      path.moveTo(left + start - 1, top + y - 1);
-      path.lineTo(left + x, top + y - 1);
-    }
-  }
-  for (let x = 1; x <= width + 1; x++) {
-    for (let y = 1, i = wide + x; y <= height; y++, i += wide) {
-      if (padded[i] === padded[i - 1]) continue;
-      const start = y;
-      while (y < height && padded[i + wide] !== padded[i + wide - 1]) { y++; i += wide; }
-      path.moveTo(left + x - 1, top + start - 1);
-      path.lineTo(left + x - 1, top + y);
-    }
+  // Lines run with the inside on their right: right, down, left, up. A corner at (x, y) is the first of pixel (x, y);
+  // going on from it, the pixels ahead are, for each direction, these to the right hand and to the left one.
+  const steps = [1, wide, -1, -wide], right = [0, -1, -wide - 1, -wide], ahead = [-wide, 0, -1, -wide - 1];
+  const seen = new Uint8Array(padded.length);  // upper edges that have their line
+  for (let start = wide + 1; start < padded.length; start++) {
+    if (!padded[start] || padded[start - wide] || seen[start]) continue;
+    let at = start, way = 0;
+    const x = () => left + ((at % wide) - 1) * step, y = () => top + (Math.floor(at / wide) - 1) * step;
+    path.moveTo(x(), y());
+    do {
+      if (way === 0) seen[at] = 1;
+      at += steps[way];
+      const turn = !padded[at + right[way]] ? 1 : padded[at + ahead[way]] ? 3 : 0;
+      if (turn) path.lineTo(x(), y());
+      way = (way + turn) % 4;
+    } while (at !== start || way !== 0);
+    path.closePath();
   }
   return path;
 }
@@ -97,7 +104,7 @@ export function cut(map, threshold) {
   context.drawImage(map.image, 0, 0, width, height);
   const values = context.getImageData(0, 0, width, height).data, inside = new Uint8Array(width * height);
   for (let i = 0; i < inside.length; i++) inside[i] = values[4 * i] > 255 * threshold ? 1 : 0;
-  return { region: { left: 0, top: 0, width, height, inside }, scaleX: spanX / width, scaleY: spanY / height };
+  return { region: { left: 0, top: 0, width, height, step: 1, inside }, scaleX: spanX / width, scaleY: spanY / height };
 }
 
 /** A map as a picture: warm where it is high, clear where it is low. `colours` is a list of [r, g, b] from low to high. */

@@ -3,7 +3,23 @@
 import { WARM, PURPLE, cut, decode, heatPicture, outline, tinted } from './mask.js';
 
 const MOST_OVERVIEW = 2048, MOST_DETAIL = 4096, MARGIN = 28;
+const LARGE = 4e6;  // pixels from which on masks are drawn no finer than the screen
 const ON = '#12b76a', OFF = '#e5304f', PROPOSED = '#8b3ff0';
+
+/** A picture as large as the canvas that is painted again only when what it shows changes. */
+class Layer {
+  canvas = document.createElement('canvas');
+  seen = [];
+
+  of(seen, paint) {
+    if (seen.length === this.seen.length && seen.every((value, i) => value === this.seen[i])) return this.canvas;
+    this.seen = seen;
+    const [width, height] = seen;
+    Object.assign(this.canvas, { width, height });
+    paint(this.canvas.getContext('2d', { alpha: false }));
+    return this.canvas;
+  }
+}
 
 export class Stage {
   scale = 1; x = 0; y = 0;           // a pixel of the photograph is at x + scale * pixel
@@ -14,6 +30,7 @@ export class Stage {
   pointer = null;                    // where the brush's ring or the crosshair is, in pixels of the photograph
   settings = { opacity: 0.5, contour: true, others: true };
   #pictures = new Map();             // what was made of masks, by object
+  #layers = [new Layer(), new Layer()];  // the photograph; and with the objects that are not being worked on
   #wanted = 0; #detailTimer = 0; #detailTurn = 0;
 
   constructor(canvas, session) {
@@ -142,19 +159,23 @@ export class Stage {
     this.draw();
   }
 
-  /** What is drawn of an object: made again only when its mask or colour changes. */
+  /** What is drawn of an object: made again only when its mask or colour changes, or a large one is seen closer. */
   #pictureOf(object) {
-    const colour = this.session.colourOf(object), known = this.#pictures.get(object.id);
-    if (known && known.mask === object.mask && known.colour === colour) return known;
+    const colour = this.session.colourOf(object), known = this.#pictures.get(object.id), step = this.#step();
+    const same = known && known.mask === object.mask && known.step === step;
+    if (same && known.colour === colour) return known;
     const packed = this.session.masks.get(object.mask);
-    const region = known?.mask === object.mask ? known.region : packed ? decode(packed) : null;
-    const made = {
-      mask: object.mask, colour, region,
-      picture: region && tinted(region, colour),
-      path: known?.mask === object.mask ? known.path : region && outline(region),
-    };
+    const region = same ? known.region : packed ? decode(packed, step) : null;
+    const picture = region && tinted(region, colour), path = same ? known.path : region && outline(region);
+    const made = { mask: object.mask, step, colour, region, picture, path };
     this.#pictures.set(object.id, made);
     return made;
+  }
+
+  /** Pixels of a large photograph to one that is drawn of a mask: never more than the screen shows in one. */
+  #step() {
+    const { width, height } = this.session.photo;
+    return width * height < LARGE ? 1 : 2 ** Math.floor(Math.log2(Math.max(1 / (this.scale * (this.ratio ?? 1)), 1)));
   }
 
   // Drawing: at most once a frame
@@ -165,17 +186,13 @@ export class Stage {
   }
 
   #paint() {
-    const { context: c, session } = this, ratio = this.ratio ?? 1;
+    const { context: c, session } = this;
     c.setTransform(1, 0, 0, 1, 0, 0);
-    c.fillStyle = getComputedStyle(this.canvas.parentElement).backgroundColor;
-    c.fillRect(0, 0, this.canvas.width, this.canvas.height);
+    c.drawImage(this.#ground(), 0, 0);
     if (!session.photo || !this.overview) return;
-    c.setTransform(ratio * this.scale, 0, 0, ratio * this.scale, ratio * this.x, ratio * this.y);
-    this.#paintPhoto(c);
+    this.#placed(c);
     this.#paintMaps(c);
     if (session.state) {
-      const list = session.state.objects;
-      for (const object of list) if (object.id !== session.active.id && this.settings.others) this.#paintMask(c, object, 0.6);
       const active = session.object;
       if (active) this.#paintMask(c, active, 1);
       if (active) for (const click of active.clicks) this.#paintClick(c, click, 1);
@@ -187,8 +204,34 @@ export class Stage {
     this.canvas.dataset.seq = session.pending.length ? '' : session.state?.seq ?? '';
   }
 
-  #paintPhoto(c) {
-    const { width, height } = this.session.photo;
+  /** What lies under the object that is being worked on: most of a painting's time, so it is kept while it is the same. */
+  #ground() {
+    const { session, settings } = this, { width, height } = this.canvas, ratio = this.ratio ?? 1, photo = session.photo;
+    const colour = getComputedStyle(this.canvas.parentElement).backgroundColor;
+    const view = [width, height, ratio, this.scale, this.x, this.y, colour, photo, this.overview, this.detail];
+    const shown = photo && this.overview, others = shown && settings.others ? session.state?.objects ?? [] : [];
+    const masks = others.filter((object) => object.id !== session.active.id);
+    const painted = this.#layers[0].of(view, (c) => {
+      c.fillStyle = colour;
+      c.fillRect(0, 0, width, height);
+      if (shown) this.#paintPhoto(this.#placed(c), photo);
+    });
+    if (!masks.length) return painted;
+    const seen = masks.flatMap((object) => [object.id, object.mask, session.colourOf(object)]);
+    return this.#layers[1].of([...view, settings.opacity, settings.contour, ...seen], (c) => {
+      c.drawImage(painted, 0, 0);
+      for (const object of masks) this.#paintMask(this.#placed(c), object, 0.6);
+    });
+  }
+
+  /** Coordinates are the photograph's pixels from here on. */
+  #placed(c) {
+    const scale = (this.ratio ?? 1) * this.scale;
+    c.setTransform(scale, 0, 0, scale, (this.ratio ?? 1) * this.x, (this.ratio ?? 1) * this.y);
+    return c;
+  }
+
+  #paintPhoto(c, { width, height }) {
     c.shadowColor = 'rgb(0 0 0 / 25%)';
     c.shadowBlur = 14 * this.ratio;
     c.fillStyle = '#888';
@@ -224,14 +267,14 @@ export class Stage {
     const { region, picture, path, colour } = this.#pictureOf(object);
     if (!region) return;
     c.globalAlpha = this.settings.opacity * strength;
-    c.imageSmoothingEnabled = this.scale * this.ratio < 1;
-    c.drawImage(picture, region.left, region.top);
+    c.imageSmoothingEnabled = this.scale * this.ratio * region.step < 1;
+    c.drawImage(picture, region.left, region.top, region.width * region.step, region.height * region.step);
     c.globalAlpha = 1;
     if (this.settings.contour) this.#stroke(c, path, colour, strength);
   }
 
   #stroke(c, path, colour, strength) {
-    c.lineCap = c.lineJoin = 'round';
+    c.lineJoin = 'bevel';
     c.globalAlpha = strength;
     c.lineWidth = 3.2 / this.scale;
     c.strokeStyle = 'rgb(255 255 255 / 85%)';
