@@ -15,6 +15,13 @@ from saywhere.models.base import Features, InteractiveModel, PurifyingModel
 from saywhere.prompt import Prompt
 
 
+def bfloat16_pays(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 itself; where it does not, that is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
 class TorchRunner:
     """Runs a network on ``device`` (the GPU if there is one), one image at a time."""
 

@@ -20,7 +20,7 @@ from saywhere.view import View
 BoolMask = NDArray[np.bool_]
 Parameters = Mapping[str, NDArray[np.float32]]
 MARGIN = 1.7  # of the close picture, as a Segmenter's closer look
-QUALITY = 85  # of the WebP in which pictures are kept
+QUALITY = 80  # of the WebP in which pictures are kept
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Sequential Interactive Image Segmentation, section 3.3. Needs torch.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,12 +15,13 @@ import torch
 from saywhere import robot
 from saywhere.metrics import iou
 from saywhere.models.base import Features, PurifyingModel
-from saywhere.models.runner import with_own_purification
+from saywhere.models.runner import bfloat16_pays, with_own_purification
 from saywhere.prompt import Click, Prompt
 from saywhere.sequence.memory import BoolMask, Learned, Lesson, Parameters, unpacked
 from saywhere.sequence.options import Options
 from saywhere.training.losses import bce
 
+KEPT = 24  # pictures whose features stay in memory, 2 MB each
 HARM = 0.01  # mean IoU of the held-out masks that a step may cost before it is taken back
 
 
@@ -47,7 +49,8 @@ class Learner:
         self.model.purification.requires_grad_(True)
         self.device = next(model.parameters()).device
         self.shipped = self._parameters()
-        self._pictures: dict[int, list[Picture]] = {}
+        self._bf16 = bfloat16_pays(self.device)
+        self._pictures: OrderedDict[tuple[bytes, bytes], Picture] = OrderedDict()
 
     def start(self) -> Learned:
         """As the network ships."""
@@ -62,9 +65,6 @@ class Learner:
 
     def round(self, learned: Learned, lessons: Sequence[Lesson]) -> Learned:
         """Some steps on the lessons that are not held out, the last of which is new; checked when a new one is."""
-        self._pictures = {
-            number: self._pictures[number] for number in self._pictures.keys() & {o.number for o in lessons}
-        }
         used = [one for one in lessons if not one.held]
         if not used:
             return replace(learned, rounds=learned.rounds + 1)
@@ -90,36 +90,45 @@ class Learner:
         """Mean IoU of the masks after one click, at the centre of each."""
         self._load(parameters)
         scores = []
-        for picture in (picture for one in lessons for picture in self._seen(one)):
-            prompt = Prompt((robot.first_click(picture.target),), self.phrase)
-            with torch.no_grad():
-                found = self._answer([(picture, prompt)])[0, 0].cpu().numpy() > 0.0
-            scores.append(iou(found, picture.target, ~picture.counted))
+        for packed in (packed for one in lessons for packed in one.pictures):
+            picture = self._picture(*packed)
+            if picture is not None:
+                prompt = Prompt((robot.first_click(picture.target),), self.phrase)
+                with torch.no_grad():
+                    found = self._answer([(picture, prompt)])[0, 0].cpu().numpy() > 0.0
+                scores.append(iou(found, picture.target, ~picture.counted))
         return float(np.mean(scores)) if scores else 0.0
 
     def _draw(self, lessons: Sequence[Lesson], rng: np.random.Generator) -> list[Example]:
         """The newest lesson and some others, each seen whole or close, with clicks as a person might give them."""
         picks = [len(lessons) - 1, *rng.integers(len(lessons), size=self.options.batch - 1)]
         examples = []
-        for pictures in (self._seen(lessons[int(pick)]) for pick in picks):
-            if pictures:
-                picture = pictures[int(rng.integers(len(pictures)))]
+        for shown in (lessons[int(pick)].pictures for pick in picks):
+            seen = (self._picture(*shown[int(i)]) for i in rng.permutation(len(shown)))
+            picture = next((picture for picture in seen if picture is not None), None)
+            if picture is not None:
                 examples.append((picture, Prompt(tuple(self._clicks(picture, rng)), self.phrase)))
         return examples
 
-    def _seen(self, lesson: Lesson) -> list[Picture]:
-        """A lesson's pictures as the network's encoder sees them, but those in which nothing of the object is left."""
-        if lesson.number not in self._pictures:
-            self._pictures[lesson.number] = []
-            for packed in lesson.pictures:
-                photo, target, counted = unpacked(*packed, self.options.side)
-                with torch.no_grad():
-                    image = torch.from_numpy(photo).to(self.device).permute(2, 0, 1)[None]
-                    raw = self.model.encode(image.float().div_(255.0)).levels["raw"]
-                if target.any():
-                    # Half the memory, and far finer than what learning changes.
-                    self._pictures[lesson.number].append(Picture(tuple(level.half() for level in raw), target, counted))
-        return self._pictures[lesson.number]
+    def _picture(self, photo: bytes, mask: bytes) -> Picture | None:
+        """A lesson's picture as the network's encoder sees it; None where nothing of the object is left in it."""
+        key = photo, mask
+        if key not in self._pictures:
+            pixels, target, counted = unpacked(photo, mask, self.options.side)
+            if not target.any():
+                return None
+            with torch.no_grad(), self._fast():
+                image = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None]
+                raw = self.model.encode(image.float().div_(255.0)).levels["raw"]
+            # Half the memory, and far finer than what learning changes.
+            self._pictures[key] = Picture(tuple(level.half() for level in raw), target, counted)
+            if len(self._pictures) > KEPT:
+                self._pictures.popitem(last=False)
+        self._pictures.move_to_end(key)
+        return self._pictures[key]
+
+    def _fast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
 
     def _clicks(self, picture: Picture, rng: np.random.Generator) -> list[Click]:
         """1 to 5 on the object and 0 to 5 off it: fewer than in training, to reduce their impact (section 3.3)."""
@@ -146,9 +155,11 @@ class Learner:
     def _answer(self, examples: Sequence[Example]) -> torch.Tensor:
         """Logits ``(B, 1, S, S)``; only the purification layer and what follows it are differentiated."""
         levels = zip(*(picture.raw for picture, _ in examples), strict=True)
-        raw = tuple(torch.cat(some).float().contiguous(memory_format=torch.channels_last) for some in levels)
-        features = self.model.purify(Features((self.options.side, self.options.side), {"raw": raw}))
-        return self.model.decode(features, [prompt for _, prompt in examples], None)
+        together = (torch.cat([level.float() for level in some]) for some in levels)
+        raw = tuple(level.contiguous(memory_format=torch.channels_last) for level in together)
+        with self._fast():
+            features = self.model.purify(Features((self.options.side, self.options.side), {"raw": raw}))
+            return self.model.decode(features, [prompt for _, prompt in examples], None).float()
 
     def _parameters(self) -> Parameters:
         state = self.model.purification.state_dict()

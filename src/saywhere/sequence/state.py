@@ -19,7 +19,7 @@ from saywhere.files import write_atomically
 from saywhere.sequence.memory import Learned, Lesson, Memory
 from saywhere.sequence.proposal import Banked, Outcome
 
-FORMAT = "saywhere-sequence-1"
+FORMAT = "saywhere-sequence-2"
 PREVIOUS = ".previous"
 
 

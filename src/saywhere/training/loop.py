@@ -30,6 +30,7 @@ from saywhere.errors import SaywhereError
 from saywhere.language.words import Words, shipped
 from saywhere.models import build
 from saywhere.models.base import InteractiveModel
+from saywhere.models.runner import bfloat16_pays
 from saywhere.models.store import fill, read_tensors, save_model, write_tensors
 from saywhere.training import losses
 from saywhere.training.crops import Batch, Crop, Crops, collate, correct
@@ -59,10 +60,7 @@ class Onward(Sampler[int]):
 def precision_for(device: torch.device, wish: str) -> Literal["32-true", "bf16-mixed"]:
     """Lightning's name of the precision: bfloat16 where the device computes in it, else float32."""
     if wish == "auto":
-        if device.type == "cuda":
-            wish = "bf16" if torch.cuda.is_bf16_supported() else "32"
-        else:
-            wish = "bf16" if torch.cpu._is_avx512_bf16_supported() else "32"
+        wish = "bf16" if bfloat16_pays(device) else "32"
     return "bf16-mixed" if wish == "bf16" else "32-true"
 
 
