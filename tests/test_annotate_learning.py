@@ -9,7 +9,10 @@ import numpy as np
 from annotator import picture
 from saywhere.annotate.learning import BySequence
 from saywhere.annotate.masks import Region
+from saywhere.annotate.photos import Opened
+from saywhere.annotate.scenes import Scenes
 from saywhere.loading import load_runner
+from saywhere.models.runner import TorchRunner
 from saywhere.prompt import Click
 from saywhere.segmenter import Segmenter, Settings
 
@@ -36,3 +39,37 @@ def test_an_accepted_object_is_found_again_once_each(tmp_path: Path) -> None:
     assert proposer.propose(second, "zqx", [Region(0, 0, np.ones((480, 640), np.bool_))]) is None
     proposer.close()
     assert list(tmp_path.glob("*"))
+
+
+def test_masks_of_a_label_come_from_what_it_has_learned(tmp_path: Path) -> None:
+    runner, settings = load_runner(device="cpu"), Settings()
+    proposer = BySequence(runner, settings, tmp_path)
+    scenes = Scenes(runner, settings, adapted=proposer.adapted)
+    places = [(300, 200, 60), (160, 330, 60)]
+    first, second = (Opened(picture([place]), f"photograph {place}") for place in places)
+    click = (Click(300, 200),)
+    assert scenes.stand(first, (1, 1), click, "zqx").runner is runner, "nothing is learned yet"
+    truth = Region(0, 0, first.pixels[..., 0] > 150)
+    proposer.learn(scenes.stand(first, (1, 1), click, "zqx"), "zqx", truth, (1, 1, 1))
+    proposer._of("zqx").wait()
+    assert scenes.stand(first, (1, 2), click, "zqx").runner is runner, "a photograph is seen with one set of them"
+    looks: list[int] = []
+    encode = runner.encode
+    runner.encode = lambda image: (looks.append(1), encode(image))[1]  # type: ignore[method-assign]
+    click = (Click(160, 330),)
+    plain = scenes.stand(second, (2, 1), click)
+    seen = len(looks)
+    learned = scenes.stand(second, (2, 2), click, "zqx")
+    other = scenes.stand(second, (2, 3), click, "something else")
+    assert other.runner is runner
+    assert learned.runner is proposer.adapted("zqx")
+    assert plain.mask is not None
+    assert learned.mask is not None
+    assert plain.mask.view == learned.mask.view
+    assert len(looks) == seen, "what is learned needs no second look"
+    assert np.abs(plain.mask.logits - learned.mask.logits).max() > 1e-3
+    whole = learned.scene.whole
+    again = TorchRunner.encode(learned.runner, whole.look(second.pixels))  # type: ignore[arg-type]
+    for ours, theirs in zip(learned.scene.features(whole).levels["pure"], again.levels["pure"], strict=True):
+        assert np.allclose(ours.numpy(), theirs.numpy(), atol=1e-5)
+    proposer.close()

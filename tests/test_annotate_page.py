@@ -7,8 +7,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as mask_codec
 
 from annotator import Server, make_folder, picture
 
@@ -258,6 +261,39 @@ def test_two_browsers_on_one_photograph(browser: sync_api.Browser, server: Serve
     assert anna.state(8)["seq"] == 2
     anna.close()
     ben.close()
+
+
+def test_large_masks_are_drawn_from_a_part_of_their_pixels(browser: sync_api.Browser, server: Server) -> None:
+    """What the page decodes at a step is every step-th pixel of the mask; its outline closes around what is inside."""
+    rng = np.random.default_rng(0)
+    inside = cv2.blur(rng.random((61, 83)), (9, 9)) > 0.5
+    inside[:, 40:43] = True
+    packed = mask_codec.encode(np.asfortranarray(inside.astype(np.uint8)))
+    mask = {"size": list(inside.shape), "counts": packed["counts"].decode()}
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    part = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    page = browser.new_page()
+    page.goto(server.url)
+    for step in (1, 2, 5):
+        found = page.evaluate(
+            """async ([mask, step]) => {
+                const { decode, outline } = await import('/static/mask.js');
+                const region = decode(mask, step), path = outline(region);
+                const context = new OffscreenCanvas(1, 1).getContext('2d'), filled = [];
+                for (let y = 0; y < region.height; y++) for (let x = 0; x < region.width; x++) {
+                    const at = [region.left + (x + 0.5) * step, region.top + (y + 0.5) * step];
+                    filled.push(context.isPointInPath(path, ...at, 'evenodd') ? 1 : 0);
+                }
+                return { ...region, inside: Array.from(region.inside), filled };
+            }""",
+            [mask, step],
+        )
+        expected = part[::step, ::step].astype(int)
+        assert (found["left"], found["top"]) == (columns[0], rows[0])
+        assert (found["height"], found["width"]) == expected.shape
+        assert found["inside"] == expected.ravel().tolist()
+        assert found["filled"] == expected.ravel().tolist()
+    page.close()
 
 
 def test_statistics_and_export(browser: sync_api.Browser, server: Server) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -20,7 +21,7 @@ from saywhere import Click, Prompt, SaywhereError
 from saywhere.models.saywhere import Saywhere
 from saywhere.models.store import load_model, read_tensors
 from saywhere.training import losses
-from saywhere.training.crops import Crops, chances, collate, correct, list_targets, opening, parts_of
+from saywhere.training.crops import LEFT, Crops, chances, collate, correct, list_targets, opening, parts_of
 from saywhere.training.loop import CHECKPOINT, WEIGHTS, learning_rate, losses_of, moving_average, train, words_of
 from saywhere.training.recipe import Clicks, Recipe, read_recipe
 
@@ -163,6 +164,24 @@ class TestCrops:
             clicks = opening(target, np.zeros_like(target), others, True, True, False, rng)
             assert any(not c.positive for c in clicks)
             assert clicks[0].positive
+
+    def test_scenes_of_two_photographs_keep_what_is_left_of_the_object(self, coco: Path) -> None:
+        plain, composed = (Crops(recipe_for(coco, crop={"size": 64, "paste": share})) for share in (0.0, 1.0))
+        fewer = 0
+        for number in range(40):
+            before, after = plain[number], composed[number]
+            was, left = before.target[0].numpy() > 0, after.target[0].numpy() > 0
+            assert not (left & ~was).any()
+            assert left.sum() >= LEFT * was.sum()
+            fewer += int(left.sum() < was.sum())
+            # Away from its edge, which is softened, the object looks as it did; around it is another photograph.
+            deep = cv2.erode(left.astype(np.uint8), np.ones((11, 11), np.uint8)) > 0
+            assert (after.image[:, deep] == before.image[:, deep]).all()
+            for click in after.prompt.clicks:
+                assert bool(left[int(click.y), int(click.x)]) == click.positive
+        changed = [(plain[n].image != composed[n].image).any().item() for n in range(40)]
+        assert sum(changed) > 20
+        assert fewer > 2
 
     def test_parts_can_be_drawn_for_drags_alone_and_then_need_no_other_click(self, coco: Path) -> None:
         content = json.loads(coco.read_text())

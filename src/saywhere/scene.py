@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,8 @@ class Runner(Protocol):
 
     One that does may have ``words`` of its own (:class:`saywhere.language.words.Words`), and
     ``saliency(features, phrase)``: the probability ``(H, W)`` that a phrase applies to each pixel; ``sure_map`` is true
-    where that is low everywhere for a thing that is not there.
+    where that is low everywhere for a thing that is not there. One with a purification layer has ``purify(features)``:
+    what it makes of the features of a network that differs from it in that layer alone.
     """
 
     name: str
@@ -45,11 +47,23 @@ class Scene:
         self._features: OrderedDict[View, Any] = OrderedDict()
         self._chances: dict[str, Float] = {}
         self._keep = keep
+        self._raw: Scene | None = None
+
+    def purified(self, runner: Runner) -> Self:
+        """The same photograph for a network that differs in its purification layer alone: not encoded again."""
+        other = copy.copy(self)
+        other.runner, other._features, other._chances, other._raw = runner, OrderedDict(), {}, self
+        return other
+
+    def _encode(self, view: View) -> Any:
+        if self._raw is not None:
+            return self.runner.purify(self._raw.features(view))  # type: ignore[attr-defined]
+        return self.runner.encode(view.look(self.photo))
 
     def features(self, view: View) -> Any:
         """Encoded once; the whole photograph's are never dropped, of the others the last few are kept."""
         if view not in self._features:
-            self._features[view] = self.runner.encode(view.look(self.photo))
+            self._features[view] = self._encode(view)
             for old in list(self._features)[: -self._keep]:
                 if old != self.whole:
                     del self._features[old]

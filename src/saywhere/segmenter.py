@@ -86,10 +86,13 @@ class Segmenter:
         self.reset()
         return self
 
-    def another(self) -> Segmenter:
-        """A Segmenter for one more object of the same photograph, which is not encoded again."""
-        other = Segmenter(self.runner, self.settings)
-        other._scene = self.scene
+    def another(self, runner: Runner | None = None) -> Segmenter:
+        """A Segmenter for one more object of the same photograph, which is not encoded again.
+
+        ``runner`` is one that differs from this one's in its purification layer alone, as a sequence's do.
+        """
+        other = Segmenter(runner or self.runner, self.settings)
+        other._scene = self.scene if runner is None else self.scene.purified(runner)
         return other
 
     @property

@@ -69,6 +69,11 @@ class BySequence:
             sequence.segmenter.add(first)
         self._taught[(label, image, object)] = event, sequence.accept(mask.spread(segmenter.scene.size))
 
+    def adapted(self, label: str) -> Runner | None:
+        """As :class:`saywhere.annotate.proposals.Proposer` says."""
+        sequence = self._of(label)
+        return sequence.adapted if sequence.learned.rounds else None
+
     def close(self) -> None:
         """Finish what is being learned."""
         for sequence in self._sequences.values():

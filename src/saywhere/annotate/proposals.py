@@ -14,6 +14,7 @@ from saywhere.annotate.masks import Region
 from saywhere.errors import SaywhereError
 from saywhere.mask import THERE, best_click, neighbourhood
 from saywhere.prompt import Click
+from saywhere.scene import Runner
 from saywhere.segmenter import Segmenter
 
 Float = NDArray[np.float32]
@@ -43,6 +44,9 @@ class Proposer(Protocol):
         another one of the same object takes its place.
         """
 
+    def adapted(self, label: str) -> Runner | None:
+        """The network with what was learned of a label, for the masks of its objects; None where nothing was."""
+
     def close(self) -> None:
         """Finish what is being learned."""
 
@@ -70,6 +74,10 @@ class ByName:
 
     def learn(self, segmenter: Segmenter, label: str, mask: Region, source: tuple[int, int, int]) -> None:
         """Nothing to learn from."""
+
+    def adapted(self, label: str) -> Runner | None:
+        """Nothing is learned."""
+        return None
 
     def close(self) -> None:
         """Nothing to finish."""

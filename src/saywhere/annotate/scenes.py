@@ -21,6 +21,7 @@ OBJECTS = 32  # of one photograph, whose Segmenters are kept
 class _Kept:
     opened: Opened
     looked: Segmenter | None = None
+    by_label: dict[str, Segmenter] = field(default_factory=dict)
     standing: OrderedDict[tuple[int, int], tuple[Said, Segmenter]] = field(default_factory=OrderedDict)
 
     @property
@@ -35,8 +36,12 @@ class Scenes:
     (photograph, weights). Opening is for any thread; whatever returns a Segmenter is for the desk's thread alone.
     """
 
-    def __init__(self, runner: Runner, settings: Settings | None = None, most: int = 1 << 30) -> None:
-        self.runner = runner
+    def __init__(
+        self, runner: Runner, settings: Settings | None = None, most: int = 1 << 30,
+        adapted: Callable[[str], Runner | None] = lambda label: None,
+    ) -> None:  # fmt: skip
+        """``adapted`` gives the network with what was learned of a label, if anything was."""
+        self.runner, self._adapted = runner, adapted
         self._settings = settings
         self._most = most
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
@@ -90,12 +95,22 @@ class Scenes:
             kept.opened = Opened(kept.looked.scene.photo, opened.sha256)
         return kept.looked
 
-    def stand(self, opened: Opened, object: tuple[int, int], said: Said) -> Segmenter:
-        """A Segmenter that was told ``said``, for an object (photograph, number).
+    def _look_for(self, opened: Opened, label: str | None) -> Segmenter:
+        """A Segmenter with what was learned of a label when its first object here was begun: not changed later on."""
+        looked, known = self.look(opened), self._of(opened).by_label
+        if label is None:
+            return looked
+        if label not in known:
+            adapted = self._adapted(label)
+            known[label] = looked if adapted is None else looked.another(adapted)
+        return known[label]
+
+    def stand(self, opened: Opened, object: tuple[int, int], said: Said, label: str | None = None) -> Segmenter:
+        """A Segmenter that was told ``said``, for an object (photograph, number) of a label.
 
         The one that stood there before goes a step on or back; only where that does not lead there is all said anew.
         """
-        looked = self.look(opened)
+        looked = self._look_for(opened, label)
         standing = self._of(opened).standing
         past, segmenter = standing.pop(object, ((), looked.another()))
         if past[:-1] == said and past:

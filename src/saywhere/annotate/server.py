@@ -62,7 +62,9 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
     proposer: Proposer = ByName()
     if getattr(runner, "strides", ()):
         proposer = BySequence(runner, settings, folder.root / HIDDEN / "sequences")
-    annotator = Annotator(store, folder, Scenes(runner, settings), Desk(), proposer, options.study)
+    annotator = Annotator(
+        store, folder, Scenes(runner, settings, adapted=proposer.adapted), Desk(), proposer, options.study
+    )
     annotator.desk.later(partial(_warm, runner, settings))
     annotator.rescan()
     for label in options.labels:

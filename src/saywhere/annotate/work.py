@@ -156,7 +156,8 @@ class Annotator:
             region = unpack(masks[thing.mask], opened.size) if thing.mask in masks else NOWHERE
             region, score = brushed(region, new.strokes[-1:], opened.size), thing.score
         elif new.said:
-            region, score = self.desk.ask(author.client, lambda: self._found(row, opened, new)).result()
+            label = self._name(new)
+            region, score = self.desk.ask(author.client, lambda: self._found(row, opened, new, label)).result()
         else:
             raise SaywhereError(f"{deed.kind}: object {thing.id} was only brushed; click on it first")
         return replace(
@@ -164,9 +165,16 @@ class Annotator:
             spent_ms=1000.0 * (time.perf_counter() - started),
         )  # fmt: skip
 
-    def _found(self, row: ImageRow, opened: Opened, thing: Thing) -> tuple[Region, float | None]:
+    def _name(self, thing: Thing) -> str | None:
+        """The name of an object's label; none in a study, where what is compared must not learn."""
+        if self.study is not None or thing.label is None:
+            return None
+        label = self.store.all_labels().get(thing.label)
+        return None if label is None else label.name
+
+    def _found(self, row: ImageRow, opened: Opened, thing: Thing, label: str | None) -> tuple[Region, float | None]:
         """The network's answer to all that was said, and then the brush's strokes. For the desk's thread."""
-        mask = self.scenes.stand(opened, (row.id, thing.id), thing.said).mask
+        mask = self.scenes.stand(opened, (row.id, thing.id), thing.said, label).mask
         if mask is None:
             return brushed(NOWHERE, thing.strokes, opened.size), None
         return brushed(Region(*mask.part(thing.threshold)), thing.strokes, opened.size), mask.score
@@ -211,8 +219,10 @@ class Annotator:
         if not thing.said:
             raise SaywhereError(f"object {object}: was only brushed; click on it first")
 
+        label = self._name(thing)
+
         def found() -> MapOut:
-            mask = self.scenes.stand(opened, (id, object), thing.said).mask
+            mask = self.scenes.stand(opened, (id, object), thing.said, label).mask
             if mask is None:
                 raise SaywhereError(f"object {object}: nothing is said of it")
             view = mask.view
@@ -256,5 +266,5 @@ class Annotator:
     def _teach(self, row: ImageRow, opened: Opened, thing: Thing, label: str) -> None:
         counts = self.store.masks(row.id, [thing.mask] if thing.mask is not None else [])
         for event, packed in counts.items():
-            segmenter = self.scenes.stand(opened, (row.id, thing.id), thing.said)
+            segmenter = self.scenes.stand(opened, (row.id, thing.id), thing.said, self._name(thing))
             self.proposer.learn(segmenter, label, unpack(packed, opened.size), (row.id, thing.id, event))

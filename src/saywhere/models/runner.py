@@ -75,6 +75,12 @@ class TorchRunner:
             cells = torch.from_numpy(vectors).to(self.device)[:, :, None, None]
             return np.asarray(self.model.purification[level](cells)[:, :, 0, 0].cpu().numpy(), np.float32)
 
+    def purify(self, features: Features) -> Features:
+        """What this runner makes of the features of another, from which it differs in its purification layer alone."""
+        assert isinstance(self.model, PurifyingModel)
+        with torch.inference_mode():
+            return self.model.purify(Features(features.size, {"raw": features.levels["raw"]}))
+
     def adapted(self, parameters: Mapping[str, NDArray[np.float32]]) -> TorchRunner:
         """The same network with other parameters of its purification layer; all else is shared with this one."""
         assert isinstance(self.model, PurifyingModel)

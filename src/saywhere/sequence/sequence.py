@@ -211,6 +211,14 @@ class Sequence:
         """What has been learned up to now."""
         return self._learned
 
+    @property
+    def adapted(self) -> PurifyingRunner:
+        """The network with what the next photograph will be seen with: what is learned, as far as ``interval`` lets."""
+        learned = self._learned if self.options.interval is None else self._finished[0]
+        if self._adapted is None or self._adapted[0] is not learned:
+            self._adapted = learned, self.runner.adapted(learned.parameters)
+        return self._adapted[1]
+
     def wait(self) -> None:
         """Until everything that was accepted is learned and on the disk."""
         if self._worker is not None:
@@ -276,11 +284,8 @@ class Sequence:
             self.segmenter.reset()
             return
         # Only here do newly learned parameters come into use: never while a photograph is worked on.
-        learned = self._learned if self.options.interval is None else self._finished[0]
-        if self._adapted is None or self._adapted[0] is not learned:
-            self._adapted = learned, self.runner.adapted(learned.parameters)
         pixels = self.segmenter.scene.photo if photo is None else photo
-        before, self.segmenter.runner = self.segmenter.runner, self._adapted[1]
+        before, self.segmenter.runner = self.segmenter.runner, self.adapted
         try:
             self.segmenter.set_image(pixels)
         except SaywhereError:
