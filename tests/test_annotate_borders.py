@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import sqlite3
 import threading
 import time
 import zlib
@@ -12,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import Connection, event
 from starlette.testclient import TestClient
 
 from annotator import act, click, make, make_folder, open_client, picture
 from saywhere.annotate.database import Database, beside
 from saywhere.annotate.desk import Desk, Superseded
 from saywhere.annotate.photos import Folder
+from saywhere.annotate.server import Options, serve
 from saywhere.annotate.tables import SchemaRow
 from saywhere.annotate.work import Annotator
 from saywhere.errors import SaywhereError
@@ -177,6 +181,57 @@ class TestDatabase:
         database.close()
         with pytest.raises(SaywhereError, match="version 99"):
             Database(f"sqlite:///{tmp_path / 'newer.sqlite'}")
+
+    def test_a_full_disk_loses_nothing_that_was_answered(self, annotator: Annotator, client: TestClient) -> None:
+        engine = annotator.store.database._engine
+
+        def no_more(connection: Connection) -> None:
+            connection.exec_driver_sql("PRAGMA max_page_count=1")  # SQLite takes the pages that there are
+
+        event.listen(engine, "begin", no_more)
+        answered, refused = 0, None
+        for step in range(300):
+            answer = act(client, 1, click(300, 200, object=1 if step else None, positive=step % 2 == 0))
+            if answer.status_code != 200:
+                refused = answer
+                break
+            answered = answer.json()["seq"]
+        assert refused is not None
+        assert refused.status_code == 503
+        assert "nothing is lost" in refused.json()["error"]
+        assert answered > 0
+        assert client.get("/api/images/1").json()["state"]["seq"] == answered
+        event.remove(engine, "begin", no_more)
+        with annotator.store.database.reading() as session:
+            session.connection().exec_driver_sql("PRAGMA max_page_count=1000000")
+        assert act(client, 1, click(310, 200, object=1)).json()["seq"] == answered + 1
+
+    def test_a_locked_database_is_waited_for_and_then_said(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("saywhere.annotate.database.PATIENCE", 1)
+        database = Database(beside(make_folder(tmp_path / "photos")))
+        annotator = make(tmp_path / "photos", database)
+        client = open_client(annotator)
+        client.get("/api/images/1").raise_for_status()
+        other = sqlite3.connect(database.shown, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        body = {"key": "while-it-is-locked", "base": 0, "action": click(300, 200)}
+        refused = client.post("/api/images/1/events", json=body)
+        assert refused.status_code == 503
+        assert client.get("/api/images/1").json()["state"]["seq"] == 0, "others can still look"
+        other.execute("ROLLBACK")
+        other.close()
+        assert client.post("/api/images/1/events", json=body).json()["seq"] == 1
+        annotator.desk.close()
+        database.close()
+
+    def test_a_port_in_use_is_said(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            options = Options(make_folder(tmp_path / "photos"), port=port, browser=False)
+            with pytest.raises(SaywhereError, match=rf"--port {port}.*give another --port"):
+                serve(options, print)
 
     def test_events_wait_for_the_disk(self, annotator: Annotator) -> None:
         with annotator.store.database.reading() as session:

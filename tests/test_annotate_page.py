@@ -356,7 +356,7 @@ def test_real_photographs_and_the_pictures_of_the_documents(browser: sync_api.Br
     page.size = (451, 300)
     page.click(230, 140)
     page.seq(1)
-    page.click(70, 50, "right")
+    page.click(428, 70, "right")
     page.seq(2)
     (cat,) = page.state(2)["objects"]
     assert 0.45 < cat["area"] / (451 * 300) < 0.9

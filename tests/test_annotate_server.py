@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from annotator import act, click, make, make_folder, mask_of, open_client, picture
 from saywhere import formats
-from saywhere.annotate import leases
+from saywhere.annotate import leases, stats
 from saywhere.annotate.database import Database, beside
 from saywhere.annotate.tables import EventRow
 from saywhere.annotate.work import Annotator
@@ -244,6 +244,21 @@ class TestLooking:
         table = client.get("/api/stats.csv").text.splitlines()
         assert table[0].startswith("path,state,object")
         assert ",'=evil()," in table[1]
+
+    def test_effort_is_followed_from_the_start_to_now(self) -> None:
+        def cost(begun: int, interactions: int, proposed: int, seconds: float) -> stats.ObjectFigures:
+            return stats.ObjectFigures(
+                "a.png", "done", 1, "cat", "somebody", interactions, 0, 0, 0, 0, 0, proposed, interactions, seconds,
+                None, None, begun, begun,
+            )  # fmt: skip
+
+        early, late = [cost(n, 3, 0, 9.0) for n in range(10)], [cost(n, 1, n % 2, 2.0) for n in range(10, 25)]
+        found = stats.effort([*late, *early])
+        assert [one.objects for one in found] == [12, 13]
+        assert found[0] == stats.Effort(12, round((30 + 2 - 1) / 12, 3), round((90 + 4) / 12, 3), round(1 / 12, 3))
+        assert found[1] == stats.Effort(13, round((13 - 6) / 13, 3), 2.0, round(6 / 13, 3))
+        assert stats.effort(early[:3]) == [stats.Effort(3, 3.0, 9.0, 0.0)]
+        assert stats.effort([]) == []
 
     def test_export_is_coco(self, client: TestClient) -> None:
         answer = act(client, 1, click(300, 200)).json()

@@ -15,6 +15,7 @@ from saywhere.annotate.state import replay, standing
 from saywhere.annotate.store import Store, event_of
 from saywhere.annotate.tables import EventRow, ImageRow
 
+START = 10  # objects at least that stand for a project's start, and as many for its present
 PAUSE_MS = 60_000  # a longer silence is a pause, and counts as one of this length at most
 
 
@@ -42,15 +43,49 @@ class ObjectFigures:
     ended_ms: int
 
 
+@dataclass(frozen=True)
+class Effort:
+    """Means over some objects, in the order in which they were begun. An accepted proposal is no interaction, as in
+    Sequential Interactive Image Segmentation; ``proposed`` is the share of objects that began with one."""
+
+    objects: int
+    interactions: float
+    seconds: float
+    proposed: float
+
+
 class StatsOut(BaseModel):
-    """Figures by object; the page's plots are made of them."""
+    """Figures by object; the page's plots are made of them. ``effort`` follows the project: tenths of its objects, of
+    at least START; what was saved is the difference between the first and the last of them."""
 
     photographs: dict[str, int]
     objects: list[ObjectFigures]
+    effort: list[Effort]
 
 
 def of(store: Store) -> StatsOut:
-    return StatsOut(photographs=store.counts(), objects=list(objects(store)))
+    found = list(objects(store))
+    return StatsOut(photographs=store.counts(), objects=found, effort=effort(found))
+
+
+def effort(found: Sequence[ObjectFigures]) -> list[Effort]:
+    """The effort of each tenth of a project, from its start to now; the last takes what is left over."""
+    if not found:
+        return []
+    ordered = sorted(found, key=lambda one: one.begun_ms)
+    parts = max(min(len(ordered) // START, 10), 1)
+    edges = [len(ordered) // parts * part for part in range(parts)] + [len(ordered)]
+    return [_effort(ordered[first:last]) for first, last in pairwise(edges)]
+
+
+def _effort(some: Sequence[ObjectFigures]) -> Effort:
+    count = len(some)
+    return Effort(
+        count,
+        round(sum(one.interactions - one.proposed for one in some) / count, 3),
+        round(sum(one.seconds for one in some) / count, 3),
+        round(sum(one.proposed > 0 for one in some) / count, 3),
+    )
 
 
 def as_csv(store: Store) -> str:

@@ -147,7 +147,7 @@ class Learner:
         logits = self._answer(examples)
         target = _stack([picture.target for picture, _ in examples]).to(logits)
         counted = _stack([picture.counted for picture, _ in examples]).to(logits)
-        gradients = torch.autograd.grad(bce(logits, target, counted).mean(), parameters)
+        gradients = torch.autograd.grad(bce(logits, target, counted).mean(), parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         optimiser.step()

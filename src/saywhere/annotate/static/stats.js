@@ -63,6 +63,21 @@ function overTime(objects) {
   panel('Objects over time', svg);
 }
 
+/** Interactions an object from the project's start to now, a bar for each tenth. */
+function overProject(effort) {
+  const { svg, y } = frame(Math.max(...effort.map((e) => e.interactions))), wide = (WIDE - LEFT) / effort.length;
+  let done = 0;
+  const words = effort.map(({ objects, interactions, seconds, proposed }, i) => {
+    const name = `${done + 1}–${done += objects}`, says = `objects ${name}: ${number(interactions, 2)} interactions, ${number(seconds)} s, ${number(100 * proposed, 0)} % proposed`;
+    const bar = element('rect', { class: 'mark', x: LEFT + i * wide + 2, width: Math.max(wide - 4, 1), y: y(interactions), height: y(0) - y(interactions), rx: 3 });
+    bar.append(element('title', {}, says));
+    svg.append(bar, element('text', { x: LEFT + (i + 0.5) * wide, y: HIGH - 8, 'text-anchor': 'middle' }, effort.length > 5 ? `${done}` : name));
+    return says;
+  });
+  svg.setAttribute('aria-label', words.join('; '));
+  panel('Interactions an object, from the start to now', svg);
+}
+
 function table(title, objects, nameOf) {
   const groups = new Map();
   for (const object of objects) groups.set(nameOf(object), [...(groups.get(nameOf(object)) ?? []), object]);
@@ -89,7 +104,7 @@ function tile(value, name) {
 }
 
 async function show() {
-  const { photographs, objects } = await get('/api/stats');
+  const { photographs, objects, effort } = await get('/api/stats');
   const all = Object.values(photographs).reduce((a, b) => a + b, 0), hours = objects.reduce((sum, o) => sum + o.seconds, 0) / 3600;
   tile(`${number(photographs.done ?? 0)} of ${number(all)}`, 'photographs done');
   tile(number(objects.length), 'objects');
@@ -98,6 +113,14 @@ async function show() {
   tile(number(mean(objects.map((o) => o.interactions)), 2), 'interactions an object (mean)');
   tile(`${number(median(objects.map((o) => o.seconds)))} s`, 'an object (median)');
   tile(hours > 0 ? number(objects.length / hours, 0) : '–', 'objects an hour of work');
+  const proposed = objects.filter((o) => o.proposed > 0).length, start = effort[0], now = effort.at(-1);
+  tile(`${number(proposed)} (${number((100 * proposed) / objects.length, 0)} %)`, 'objects that began with a proposal');
+  const saved = (then, since) => (then > 0 ? `${number(100 * (1 - since / then), 0)} %` : '–');
+  if (effort.length > 1) {
+    tile(saved(start.interactions, now.interactions), `interactions saved: last ${number(now.objects)} objects against the first ${number(start.objects)}`);
+    tile(saved(start.seconds, now.seconds), 'time saved, likewise');
+    overProject(effort);
+  }
   histogram('Interactions an object', 'interactions', objects.map((o) => o.interactions),
     [...Array.from({ length: 10 }, (_, i) => [i + 1, i + 2, `${i + 1}`]), [11, 21, '≤20'], [21, Infinity, '>20']]);
   histogram('Seconds an object', 'seconds', objects.map((o) => o.seconds),

@@ -1,0 +1,93 @@
+"""What sequences are made of, one thing changed at a time: the paper's tables 3 and 7 and figure 4 b, at this scale.
+
+``python examples/sequence_tables.py layers|bank|global [LABEL ...]`` on sequences of photos-7k:val (cat, hair and
+horse unless said otherwise), shipped weights, one thread, everything else as ``saywhere bench --sequence`` does it.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+import time
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from saywhere.benchmark.sequences import Run, SequenceTask, figures, runs_of, worker
+from saywhere.datasets import load_dataset
+from saywhere.loading import load_runner
+from saywhere.models.base import Features, PurifyingModel
+from saywhere.models.runner import TorchRunner
+from saywhere.prompt import Prompt
+from saywhere.segmenter import Settings
+from saywhere.sequence import Options
+
+SIZES = (4, 12, 24)
+LAYERS = {"R1": (0,), "R2": (1,), "R3": (2,), "R4": (3,), "R3, R4": (2, 3), "R-MS": (0, 1, 2, 3)}
+
+
+class Everything(PurifyingModel):
+    """A network in which all that follows the backbone counts as the purification layer, so that all of it learns."""
+
+    def __init__(self, model: PurifyingModel) -> None:
+        super().__init__()
+        rest = copy.copy(model)
+        rest._modules = {**model._modules, "encoder": nn.Identity()}
+        self.looks = model
+        # Proposals ask for the layers by their numbers; the rest of the network comes after them.
+        self.purification = nn.ModuleList([*model.purification, rest])
+        self.strides = model.strides
+
+    def encode(self, image: Tensor) -> Features:
+        looked = self.looks.encode(image)
+        return self.purify(Features(looked.size, {"raw": looked.levels["raw"]}))
+
+    def purify(self, raw: Features) -> Features:
+        return self.purification[-1].purify(raw)  # type: ignore[operator,no-any-return]
+
+    def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
+        return self.purification[-1].decode(features, prompts, previous)  # type: ignore[operator,no-any-return]
+
+
+def measure(name: str, runner: TorchRunner, options: Options, labels: tuple[str, ...]) -> None:
+    task = SequenceTask(None, "photos-7k:val", options=options, threads=1, labels=labels)
+    runs: list[Run] = runs_of(task, load_dataset(task.data))
+    started = time.monotonic()
+    work, records = worker(task, runner, Settings()), {}
+    for run in runs:
+        for interaction in work(run):
+            records.setdefault(interaction.object, []).append(interaction)
+    found = figures(records, runs, task)
+    low, high = found["noc90_interval"]
+    print(
+        f"{name:22} NoC@85 {found['noc85']:5.2f}, @90 {found['noc90']:5.2f} ({low:.2f} to {high:.2f}), "
+        f"proposals right {found['proposed_right']:.3f}, {found['objects']} objects, "
+        f"{time.monotonic() - started:.0f} s",
+        flush=True,
+    )
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    table, *labels = sys.argv[1:] or [""]
+    runner = load_runner(device="cpu")
+    each = partial(measure, labels=tuple(labels) or ("cat", "hair", "horse"))
+    if table == "layers":
+        each("no proposals", runner, Options(propose=False, learn=False, interval=2))
+        for name, levels in LAYERS.items():
+            each(name, runner, Options(levels=levels, learn=False, interval=2))
+    elif table == "bank":
+        for size in SIZES:
+            each(f"bank of {size}", runner, Options(bank=size, interval=2))
+    elif table == "global":
+        whole = Everything(runner.model)  # type: ignore[arg-type]
+        # What the purification layer alone gives is the bank's last row.
+        count = sum(parameter.numel() for parameter in whole.purification.parameters())
+        each(f"global, {count:,}", TorchRunner(whole, runner.name, runner.digest, "cpu"), Options(interval=2))
+    else:
+        sys.exit(str(__doc__))
+
+
+if __name__ == "__main__":
+    main()
