@@ -354,6 +354,8 @@ def test_real_photographs_and_the_pictures_of_the_documents(browser: sync_api.Br
 
     page.page.keyboard.press("1")
     page.size = (451, 300)
+    page.page.wait_for_selector("#canvas[data-proposal]")
+    keep("annotate-proposal.jpg")
     page.click(230, 140)
     page.seq(1)
     page.click(428, 70, "right")
