@@ -173,11 +173,12 @@ class TestRuns:
         out = tmp_path / "out.json"
         command = ["bench", "--data", str(discs), "--model", OWN, "--json", str(out)]
         sequence = ["--sequence", "--label", "brick", "--size", "96", "--no-zoom", "--clicks", "2", "--threads", "1"]
-        told = CliRunner().invoke(app, [*command, *sequence, "--no-opo", "--until", "85"])
+        told = CliRunner().invoke(app, [*command, *sequence, "--no-opo", "--published", "--until", "85"])
         assert told.exit_code == 0, told.output
         assert "object 1 to 1" in told.output
         figures = json.loads(out.read_text())
         assert (figures["objects"], figures["learn"], figures["propose"], figures["until"]) == (1, False, True, 0.85)
+        assert (figures["rate"], figures["batch"], figures["levels"]) == (5e-3, 8, [3])
         assert "noc85" in figures
         assert "noc90" not in figures
         for wrong, words in ((["--label", "brick"], "only with --sequence"), (["--sequence", "--drag"], "by clicks")):

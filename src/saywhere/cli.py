@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -173,6 +174,7 @@ def bench(
     label: Annotated[list[str] | None, typer.Option(help="sequence: only these labels")] = None,
     icp: Annotated[bool, typer.Option(help="sequence: propose first clicks")] = True,
     opo: Annotated[bool, typer.Option(help="sequence: learn from accepted masks")] = True,
+    published: Annotated[bool, typer.Option("--published", help="sequence: the paper's rate, batch and level")] = False,
     interval: Annotated[int, typer.Option(min=1, help="sequence: object n sees what n - INTERVAL taught")] = 2,
     seeds: Annotated[int, typer.Option(min=1, help="sequence: how often, each with a seed of its own")] = 1,
     until: Annotated[int, typer.Option(min=1, max=99, help="sequence: the IoU in percent that is accepted")] = 90,
@@ -183,7 +185,7 @@ def bench(
     """
     from saywhere.benchmark import pages, run
     from saywhere.benchmark.sequences import SequenceTask, bench_sequences
-    from saywhere.sequence import Options
+    from saywhere.sequence import PUBLISHED, Options
 
     if not sequence and (one_label or label):
         raise SaywhereError("--one-label, --label: only with --sequence")
@@ -191,9 +193,10 @@ def bench(
         raise SaywhereError("--sequence: goes by clicks, with no phrase or --phrase own; leave --drag and --seen out")
     settings = Settings(size=size, zoom_size=zoom_size, zoom=zoom, refine=refine)
     methods: list[str | None] = [*model] if model else [None]
+    options = replace(PUBLISHED if published else Options(), propose=icp, learn=opo, interval=interval)
     tasks: list[run.Task | SequenceTask] = [
         SequenceTask(
-            name, place, settings, Options(icp, opo, interval=interval), one_label, seeds, until / 100, clicks, limit,
+            name, place, settings, options, one_label, seeds, until / 100, clicks, limit,
             threads, phrase is not None, tuple(label or ()),
         )
         if sequence

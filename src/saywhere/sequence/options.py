@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """The paper's settings (Sequential Interactive Image Segmentation, sections 3.2, 3.3 and 4.1), but where a comment
-    says otherwise; those were chosen on sequences of photos-7k:val (docs/sequences.md).
+    """Settings for our network, chosen on sequences of photos-7k:val (docs/sequences.md); :data:`PUBLISHED` are the
+    paper's (Sequential Interactive Image Segmentation, sections 3.2, 3.3 and 4.1).
 
     ``propose`` and ``learn`` switch its two parts, ICP and OPO. ``levels`` are the purified levels that proposals
     compare, 0 the finest: ``(3,)`` is the paper's R4, ``(0, 1, 2, 3)`` its R-MS. ``filter`` is the side of the mean
@@ -24,10 +24,10 @@ class Options:
     levels: tuple[int, ...] = (2, 3)
     filter: float = 1 / 16
     clicks: int = 256
-    rate: float = 0.02  # the paper: 5e-3, of a layer whose batch norms are not folded
+    rate: float = 0.02
     momentum: float = 0.0
     steps: int = 4
-    batch: int = 2  # the paper: 8
+    batch: int = 2
     most_positive: int = 5
     most_negative: int = 5
     bank: int = 24
@@ -35,3 +35,6 @@ class Options:
     side: int = 384
     interval: int | None = None
     seed: int = 0
+
+
+PUBLISHED = Options(levels=(3,), rate=5e-3, batch=8)  # what the paper does not say is as for our network
