@@ -8,6 +8,7 @@ from PIL import Image
 
 from conftest import ColourRunner, disc
 from saywhere import Click, SaywhereError, Segmenter, Settings, metrics
+from saywhere.mask import without_strays
 
 
 @pytest.fixture
@@ -222,3 +223,40 @@ def test_one_runner_serves_segmenters_of_many_threads(photo: np.ndarray) -> None
     for thread in threads:
         thread.join()
     assert len(set(found)) == 1
+
+
+class TestStrays:
+    """Pieces 1 (40 pixels), 2 (20), 3 (8) and 4 (1) of an answer."""
+
+    pieces = np.full((20, 30), -3.0, np.float32)
+    pieces[2:7, 2:10] = 4.0
+    pieces[10:14, 2:7] = 2.0
+    pieces[10:12, 20:24] = 5.0
+    pieces[18, 28] = 1.0
+
+    def kept(self, *clicks: Click, least: float = 0.5) -> list[bool]:
+        found = without_strays(self.pieces, clicks, least)
+        assert (np.abs(found) == np.abs(self.pieces)).all(), "as unlikely as it was likely"
+        return [bool(found[place] > 0) for place in ((4, 4), (11, 4), (10, 21), (18, 28))]
+
+    def test_one_click_means_its_piece(self) -> None:
+        assert self.kept(Click(3, 3)) == [True, False, False, False]
+        assert self.kept(Click(21, 10)) == [False, False, True, False]
+        assert self.kept(Click(3, 3), Click(25, 3, positive=False)) == [True, False, False, False]
+
+    def test_several_clicks_leave_large_pieces(self) -> None:
+        assert self.kept(Click(3, 3), Click(8, 5)) == [True, True, False, False]
+        assert self.kept(Click(3, 3), Click(8, 5), least=0.2) == [True, True, True, False]
+        assert self.kept(Click(3, 11), Click(28, 18)) == [True, True, False, True]
+
+    def test_where_no_piece_is_clicked_all_stay(self) -> None:
+        assert self.kept(Click(15, 15)) == [True] * 4
+        assert self.kept(Click(3, 3, positive=False)) == [True] * 4
+
+    def test_of_a_photograph(self, runner: ColourRunner) -> None:
+        two = np.zeros((240, 320, 3), np.uint8)
+        two[disc(240, 320, 80, 120, 30)] = two[disc(240, 320, 240, 120, 40)] = (220, 30, 20)
+        for strays, second in ((0.5, False), (0.0, True)):
+            mask = Segmenter(runner, Settings(strays=strays)).set_image(two).click(80, 120)
+            assert mask.array[120, 80]
+            assert bool(mask.array[120, 240]) == second

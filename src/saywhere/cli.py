@@ -162,6 +162,9 @@ def bench(
     zoom_size: Annotated[int, typer.Option(min=32, help="longer side of the closer look")] = Settings.zoom_size,
     zoom: Annotated[bool, typer.Option("--zoom/--no-zoom", help="look closer at the object")] = True,
     refine: Annotated[str | None, typer.Option(help="graph-cut: smooth every mask with it, for people's eyes")] = None,
+    strays: Annotated[
+        float, typer.Option(min=0, help="0: keep pieces of a mask that no click is on")
+    ] = Settings.strays,
     threads: Annotated[int, typer.Option(min=1, help="processor threads of the network")] = 2,
     jobs: Annotated[int, typer.Option(min=1, help="processes of the local engine")] = 1,
     engine: Annotated[Engine, typer.Option(help="this machine, or a Ray cluster (see RAY_ADDRESS)")] = Engine.LOCAL,
@@ -191,7 +194,7 @@ def bench(
         raise SaywhereError("--one-label, --label: only with --sequence")
     if sequence and (drag or seen or phrase not in (None, Saying.OWN)):
         raise SaywhereError("--sequence: goes by clicks, with no phrase or --phrase own; leave --drag and --seen out")
-    settings = Settings(size=size, zoom_size=zoom_size, zoom=zoom, refine=refine)
+    settings = Settings(size=size, zoom_size=zoom_size, zoom=zoom, refine=refine, strays=strays)
     methods: list[str | None] = [*model] if model else [None]
     options = replace(PUBLISHED if published else Options(), propose=icp, learn=opo, interval=interval)
     tasks: list[run.Task | SequenceTask] = [

@@ -14,7 +14,7 @@ from PIL import Image
 from saywhere.errors import NoMapError, PhraseError, SaywhereError
 from saywhere.images import read_image
 from saywhere.language.words import Words, shipped
-from saywhere.mask import NOTHING, Mask, Proposal, best_click, heat_at, sigmoid
+from saywhere.mask import NOTHING, Mask, Proposal, best_click, heat_at, sigmoid, without_strays
 from saywhere.prompt import Click, Prompt
 from saywhere.refine import REFINEMENTS
 from saywhere.scene import Runner, Scene
@@ -38,6 +38,8 @@ class Settings:
     0 begins with the whole photograph, as a click does.
     A phrase counts only where its map reaches ``phrase_fit`` around a positive click, if the network has a map that can
     tell; 0 takes every phrase at its word.
+    Pieces of an answer that no positive click is on are dropped: all of them after one such click, after several those
+    smaller than ``strays`` times the largest clicked piece; 0 keeps every piece.
     ``refine`` names what makes the answer's mask better afterwards ("graph-cut"); the network never sees that.
     """
 
@@ -52,6 +54,7 @@ class Settings:
     refine: str | None = None
     phrase_fit: float = 0.6
     drag_margin: float = 3.5
+    strays: float = 0.5
 
 
 class Segmenter:
@@ -140,7 +143,7 @@ class Segmenter:
             self._remember(prompt, None)
             return None
         # What was found before is no longer what is meant: look anew.
-        return self._remember(prompt, self._answer(self._understood(prompt), None, False))
+        return self._remember(prompt, self._answer(self._understood(prompt), None, False, bool(prompt.clicks)))
 
     def heat(self, phrase: str) -> Float:
         """The probability ``(H, W)`` that a phrase applies to each pixel, whatever was clicked.
@@ -174,7 +177,7 @@ class Segmenter:
         heat = self.heat(phrase)
         prompt = Prompt((), self._checked_phrase(phrase))
         click = best_click(heat)
-        return Proposal(self._answer(self._understood(prompt, click), None, False), heat, click)
+        return Proposal(self._answer(self._understood(prompt, click), None, False, False), heat, click)
 
     def _heeded(self, prompt: Prompt) -> Prompt:
         """A prompt without its phrase, if that does not fit what was clicked: clicks outweigh words."""
@@ -240,18 +243,21 @@ class Segmenter:
 
     # The answer
 
-    def _answer(self, prompt: Prompt, previous: Mask | None, shown: bool) -> Mask:
-        """The answer to a prompt; the last one says where to look and, if ``shown``, is seen by the network."""
+    def _answer(self, prompt: Prompt, previous: Mask | None, shown: bool, pointed: bool = True) -> Mask:
+        """The answer to a prompt; the last one says where to look and, if ``shown``, is seen by the network.
+
+        ``pointed`` says whether the clicks are a person's: what a phrase alone means may be in several places.
+        """
         whole = self.scene.whole
         if previous is None:
-            mask, answered = self._decode(self._first_view(prompt), prompt, None), True
+            mask, answered = self._decode(self._first_view(prompt), prompt, None, pointed), True
         else:
             mask, answered = previous, False
         for _ in range(self.settings.looks):
             view = self._closer(prompt, mask) if self.settings.zoom else whole
             if answered and view == mask.view:
                 break
-            mask, answered = self._decode(view, prompt, mask if shown else None), True
+            mask, answered = self._decode(view, prompt, mask if shown else None, pointed), True
         return self._refined(mask)
 
     def _refined(self, mask: Mask) -> Mask:
@@ -260,9 +266,12 @@ class Segmenter:
         better = REFINEMENTS[self.settings.refine](mask.view.look(self.scene.photo), mask.logits)
         return replace(mask, refined=better)
 
-    def _decode(self, view: View, prompt: Prompt, previous: Mask | None) -> Mask:
+    def _decode(self, view: View, prompt: Prompt, previous: Mask | None, pointed: bool) -> Mask:
         past = None if previous is None else sigmoid(previous.view.resample(previous.logits, view, NOTHING))
-        logits = self.runner.decode(self.scene.features(view), view.frame(prompt), past)
+        seen = view.frame(prompt)
+        logits = self.runner.decode(self.scene.features(view), seen, past)
+        if pointed and self.settings.strays:
+            logits = without_strays(logits, seen.clicks, self.settings.strays)
         return Mask(view, logits, self.scene.size, self.settings.threshold)
 
     def _first_view(self, prompt: Prompt) -> View:

@@ -37,8 +37,8 @@ SEQUENCE_ROWS = {
     "click_ms_p50": "{:.0f}",
 }  # fmt: skip
 CONDITIONS = (
-    "size", "zoom", "zoom_size", "zoom_margin", "drag_margin", "looks", "previous_from", "enlarge", "threshold", "flip",
-    "phrase", "refine", "most_interactions", "threads", "device", "weights",
+    "size", "zoom", "zoom_size", "zoom_margin", "drag_margin", "strays", "looks", "previous_from", "enlarge",
+    "threshold", "flip", "phrase", "refine", "most_interactions", "threads", "device", "weights",
 )  # fmt: skip
 
 
