@@ -81,8 +81,9 @@ def without_strays(logits: Float, clicks: Sequence[Click], least: float) -> Floa
         return logits
     areas = figures[:, cv2.CC_STAT_AREA]
     enough = math.inf if len(positive) == 1 else least * max(int(areas[piece]) for piece in meant)
-    stray = np.isin(pieces, [piece for piece in range(1, count) if piece not in meant and areas[piece] < enough])
-    return np.where(stray, -logits, logits)
+    goes = areas < enough
+    goes[[0, *meant]] = False
+    return np.where(goes[pieces], -logits, logits)
 
 
 def expected_iou(inside: NDArray[np.bool_], chance: Float) -> float:
