@@ -1,7 +1,7 @@
 """What sequences are made of, one thing changed at a time: the paper's tables 3 and 7 and figure 4 b, at this scale.
 
 ``python examples/sequence_tables.py layers|bank|global [LABEL ...]`` on sequences of photos-7k:val (cat, hair and
-horse unless said otherwise), shipped weights, one thread, everything else as ``saywhere bench --sequence`` does it.
+horse unless said otherwise), shipped weights, one thread, else as ``saywhere bench --sequence --strays 0`` does it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def measure(name: str, runner: TorchRunner, options: Options, labels: tuple[str,
     task = SequenceTask(None, "photos-7k:val", options=options, threads=1, labels=labels)
     runs: list[Run] = runs_of(task, load_dataset(task.data))
     started = time.monotonic()
-    work, records = worker(task, runner, Settings()), {}
+    work, records = worker(task, runner, Settings(strays=0.0)), {}
     for run in runs:
         for interaction in work(run):
             records.setdefault(interaction.object, []).append(interaction)
