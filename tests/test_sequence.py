@@ -208,6 +208,12 @@ class TestLessons:
         assert [one.held for one in bank].count(False) == 4
         assert {18, 19} <= {one.number for one in bank}
 
+    def test_the_smallest_bank_still_guards(self) -> None:
+        bank: tuple[Lesson, ...] = ()
+        for number in range(12):
+            bank = with_lesson(bank, Lesson(number, number % 5 == 4, ()), Options(bank=1))
+        assert [(one.number, one.held) for one in bank] == [(9, True), (11, False)]
+
     def test_without_one_they_are_as_if_it_had_never_been(self) -> None:
         options = Options(held_out=3)
         bank: tuple[Lesson, ...] = ()

@@ -101,7 +101,7 @@ def is_held(count: int, options: Options) -> bool:
 def with_lesson(lessons: tuple[Lesson, ...], new: Lesson, options: Options) -> tuple[Lesson, ...]:
     """The bank with one more; when it is full one of the old ones of its kind goes, so that it spans the sequence."""
     alike = [one for one in lessons if one.held == new.held]
-    room = options.bank // options.held_out if new.held else options.bank
+    room = max(options.bank // options.held_out, 1) if new.held else options.bank
     if len(alike) >= room:
         gone = alike[int(np.random.default_rng((options.seed, new.number, 7)).integers(len(alike)))]
         lessons = tuple(one for one in lessons if one is not gone)
