@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from itertools import cycle
+from typing import cast
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from skimage import data
 
 import saywhere
+from saywhere.scene import PurifyingRunner
 from saywhere.sequence import Options
 from saywhere.sequence.memory import lesson
 from saywhere.sequence.purification import Learner
@@ -47,7 +49,7 @@ def main() -> None:
     torch.set_num_threads(2)
     photos, options, middle = photographs(), Options(), (320, 240)
     segmenter = saywhere.load(device="cpu")
-    runner, again = segmenter.runner, []
+    runner, again = cast(PurifyingRunner, segmenter.runner), []
     with saywhere.Sequence(segmenter, "thing", None, options) as sequence:
         for photo in photos[:40]:
             sequence.propose(photo)
@@ -74,7 +76,7 @@ def main() -> None:
         grown = tell("a click while it learns", busy) / tell("a click", bare) - 1.0
         print(f"a click's median grows by {100 * grown:.0f} %")
     torch.set_num_threads(1)
-    learner, rounds = Learner(runner.model, options), []  # type: ignore[attr-defined]
+    learner, rounds = Learner(runner.model, options), []
     learned, lessons = learner.start(), []
     for number, photo in enumerate(photos):
         mask = segmenter.set_image(photo).click(*middle).array

@@ -10,6 +10,7 @@ import copy
 import sys
 import time
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -43,11 +44,15 @@ class Everything(PurifyingModel):
         looked = self.looks.encode(image)
         return self.purify(Features(looked.size, {"raw": looked.levels["raw"]}))
 
+    @property
+    def rest(self) -> PurifyingModel:
+        return cast(PurifyingModel, self.purification[-1])
+
     def purify(self, raw: Features) -> Features:
-        return self.purification[-1].purify(raw)  # type: ignore[operator,no-any-return]
+        return self.rest.purify(raw)
 
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
-        return self.purification[-1].decode(features, prompts, previous)  # type: ignore[operator,no-any-return]
+        return self.rest.decode(features, prompts, previous)
 
 
 def measure(name: str, runner: TorchRunner, options: Options, labels: tuple[str, ...]) -> None:
@@ -81,7 +86,7 @@ def main() -> None:
         for size in SIZES:
             each(f"bank of {size}", runner, Options(bank=size, interval=2))
     elif table == "global":
-        whole = Everything(runner.model)  # type: ignore[arg-type]
+        whole = Everything(cast(PurifyingModel, runner.model))
         # What the purification layer alone gives is the bank's last row.
         count = sum(parameter.numel() for parameter in whole.purification.parameters())
         each(f"global, {count:,}", TorchRunner(whole, runner.name, runner.digest, "cpu"), Options(interval=2))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,12 @@ from PIL import Image
 
 from saywhere import guidance
 from saywhere.prompt import Prompt
+
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
+
+    from saywhere.annotate.work import Annotator
+    from saywhere.models.runner import TorchRunner
 
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
 if "SAYWHERE_DATA" not in os.environ and BESIDE.is_dir():
@@ -112,3 +119,41 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of data sets, empty."""
     monkeypatch.setenv("SAYWHERE_DATA", str(tmp_path))
     return tmp_path
+
+
+# What needs torch or the server's libraries is imported by those who use it.
+
+
+@pytest.fixture(scope="module")
+def network() -> TorchRunner:
+    """A tiny network with a purification layer, not trained."""
+    import torch
+
+    from saywhere.models.runner import TorchRunner
+    from saywhere.models.saywhere import Saywhere
+
+    torch.manual_seed(0)
+    model = Saywhere(widths=(8, 8, 16, 16), key=8).eval()
+    with torch.no_grad():
+        model.head[1].bias += 0.05  # untrained logits are about 0: some pixels are always inside
+    return TorchRunner(model, "tiny", "digest-a", "cpu")
+
+
+@pytest.fixture
+def annotator(tmp_path: Path) -> Iterator[Annotator]:
+    """A project of three photographs in ``tmp_path / "photos"``, with a fast network stand-in."""
+    from annotator import make, make_folder
+    from saywhere.annotate.database import Database, beside
+
+    database = Database(beside(make_folder(tmp_path / "photos")))
+    made = make(tmp_path / "photos", database)
+    yield made
+    made.desk.close()
+    database.close()
+
+
+@pytest.fixture
+def client(annotator: Annotator) -> TestClient:
+    from annotator import open_client
+
+    return open_client(annotator)

@@ -27,20 +27,6 @@ from saywhere.annotate.work import Annotator
 from saywhere.errors import SaywhereError
 
 
-@pytest.fixture
-def annotator(tmp_path: Path) -> Iterator[Annotator]:
-    database = Database(beside(make_folder(tmp_path / "photos")))
-    made = make(tmp_path / "photos", database)
-    yield made
-    made.desk.close()
-    database.close()
-
-
-@pytest.fixture
-def client(annotator: Annotator) -> TestClient:
-    return open_client(annotator)
-
-
 class TestFolder:
     def test_only_photographs_of_the_folder(self, tmp_path: Path) -> None:
         folder, outside = make_folder(tmp_path / "photos"), tmp_path / "secret.png"

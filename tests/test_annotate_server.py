@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,20 +20,6 @@ from saywhere.annotate.database import Database, beside
 from saywhere.annotate.tables import EventRow
 from saywhere.annotate.work import Annotator
 from saywhere.errors import SaywhereError
-
-
-@pytest.fixture
-def annotator(tmp_path: Path) -> Iterator[Annotator]:
-    database = Database(beside(make_folder(tmp_path / "photos")))
-    made = make(tmp_path / "photos", database)
-    yield made
-    made.desk.close()
-    database.close()
-
-
-@pytest.fixture
-def client(annotator: Annotator) -> TestClient:
-    return open_client(annotator)
 
 
 class TestActions:

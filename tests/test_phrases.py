@@ -295,6 +295,23 @@ class TestSegmenter:
         assert answer.array[10, 10]
         assert segmenter.fits("blue")
 
+    def test_a_phrase_alone_may_mean_several_things_and_a_click_one(self) -> None:
+        two = np.zeros((240, 320, 3), np.uint8)
+        two[disc(240, 320, 80, 120, 30)] = two[disc(240, 320, 240, 120, 40)] = COLOURS["red"]
+        speaking = Segmenter(SpeakingRunner()).set_image(two)
+
+        def found() -> list[bool]:
+            assert speaking.mask is not None
+            return [bool(speaking.mask.array[120, x]) for x in (80, 240)]
+
+        speaking.say("red")
+        assert found() == [True, True]
+        speaking.click(10, 10, positive=False)
+        assert found() == [True, True]
+        assert speaking.propose("red").mask.array[120, [80, 240]].all()
+        speaking.click(80, 120)
+        assert found() == [True, False]
+
     def test_a_phrase_alone_proposes(self, speaking: Segmenter) -> None:
         proposal = speaking.propose("red")
         assert proposal.heat.shape == (480, 640)

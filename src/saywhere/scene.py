@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -22,8 +23,7 @@ class Runner(Protocol):
 
     One that does may have ``words`` of its own (:class:`saywhere.language.words.Words`), and
     ``saliency(features, phrase)``: the probability ``(H, W)`` that a phrase applies to each pixel; ``sure_map`` is true
-    where that is low everywhere for a thing that is not there. One with a purification layer has ``purify(features)``:
-    what it makes of the features of a network that differs from it in that layer alone.
+    where that is low everywhere for a thing that is not there.
     """
 
     name: str
@@ -37,6 +37,24 @@ class Runner(Protocol):
         """A prompt in the image's pixels and the last probability ``(H, W)`` to logits ``(H, W)``."""
 
 
+class PurifyingRunner(Runner, Protocol):
+    """One whose network has a purification layer: :class:`saywhere.models.runner.TorchRunner` says what each does.
+
+    ``model`` is what a sequence teaches.
+    """
+
+    model: Any
+    strides: tuple[int, ...]
+
+    def levels(self, features: Any, kind: str) -> list[Float]: ...
+
+    def purified(self, level: int, vectors: Float) -> Float: ...
+
+    def purify(self, features: Any) -> Any: ...
+
+    def adapted(self, parameters: Mapping[str, Float]) -> PurifyingRunner: ...
+
+
 class Scene:
     """A photograph with the features of every view of it that is in use; shared by its objects."""
 
@@ -47,18 +65,14 @@ class Scene:
         self._features: OrderedDict[View, Any] = OrderedDict()
         self._chances: dict[str, Float] = {}
         self._keep = keep
-        self._raw: Scene | None = None
+        self._encode: Callable[[View], Any] = lambda view: runner.encode(view.look(photo))
 
-    def purified(self, runner: Runner) -> Self:
+    def purified(self, runner: PurifyingRunner) -> Self:
         """The same photograph for a network that differs in its purification layer alone: not encoded again."""
         other = copy.copy(self)
-        other.runner, other._features, other._chances, other._raw = runner, OrderedDict(), {}, self
+        other.runner, other._features, other._chances = runner, OrderedDict(), {}
+        other._encode = lambda view: runner.purify(self.features(view))
         return other
-
-    def _encode(self, view: View) -> Any:
-        if self._raw is not None:
-            return self.runner.purify(self._raw.features(view))  # type: ignore[attr-defined]
-        return self.runner.encode(view.look(self.photo))
 
     def features(self, view: View) -> Any:
         """Encoded once; the whole photograph's are never dropped, of the others the last few are kept."""

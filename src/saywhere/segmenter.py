@@ -17,7 +17,7 @@ from saywhere.language.words import Words, shipped
 from saywhere.mask import NOTHING, Mask, Proposal, best_click, heat_at, sigmoid, without_strays
 from saywhere.prompt import Click, Prompt
 from saywhere.refine import REFINEMENTS
-from saywhere.scene import Runner, Scene
+from saywhere.scene import PurifyingRunner, Runner, Scene
 from saywhere.view import Box, View
 
 Float = NDArray[np.float32]
@@ -89,7 +89,7 @@ class Segmenter:
         self.reset()
         return self
 
-    def another(self, runner: Runner | None = None) -> Segmenter:
+    def another(self, runner: PurifyingRunner | None = None) -> Segmenter:
         """A Segmenter for one more object of the same photograph, which is not encoded again.
 
         ``runner`` is one that differs from this one's in its purification layer alone, as a sequence's do.
@@ -143,7 +143,7 @@ class Segmenter:
             self._remember(prompt, None)
             return None
         # What was found before is no longer what is meant: look anew.
-        return self._remember(prompt, self._answer(self._understood(prompt), None, False, bool(prompt.clicks)))
+        return self._remember(prompt, self._answer(prompt, None, False))
 
     def heat(self, phrase: str) -> Float:
         """The probability ``(H, W)`` that a phrase applies to each pixel, whatever was clicked.
@@ -177,7 +177,7 @@ class Segmenter:
         heat = self.heat(phrase)
         prompt = Prompt((), self._checked_phrase(phrase))
         click = best_click(heat)
-        return Proposal(self._answer(self._understood(prompt, click), None, False, False), heat, click)
+        return Proposal(self._answer(prompt, None, False, click), heat, click)
 
     def _heeded(self, prompt: Prompt) -> Prompt:
         """A prompt without its phrase, if that does not fit what was clicked: clicks outweigh words."""
@@ -222,7 +222,7 @@ class Segmenter:
         """
         prompt = self.prompt.with_click(self._checked(click))
         shown = len(prompt) >= self.settings.previous_from
-        return self._remember(prompt, self._answer(self._understood(prompt), self.mask, shown))
+        return self._remember(prompt, self._answer(prompt, self.mask, shown))
 
     def _remember(self, prompt: Prompt, mask: AnyMask) -> AnyMask:
         self._history = [*self._history[: self._at + 1], (prompt, mask)]
@@ -243,21 +243,24 @@ class Segmenter:
 
     # The answer
 
-    def _answer(self, prompt: Prompt, previous: Mask | None, shown: bool, pointed: bool = True) -> Mask:
-        """The answer to a prompt; the last one says where to look and, if ``shown``, is seen by the network.
+    def _answer(self, said: Prompt, previous: Mask | None, shown: bool, suggested: Click | None = None) -> Mask:
+        """The answer to what was said; the last one says where to look and, if ``shown``, is seen by the network.
 
-        ``pointed`` says whether the clicks are a person's: what a phrase alone means may be in several places.
+        ``suggested`` is where a phrase alone applies best, if that is known already.
         """
+        prompt = self._understood(said, suggested)
+        # What a phrase alone means may be in several places.
+        strays = self.settings.strays if any(c.positive for c in said.clicks) else 0.0
         whole = self.scene.whole
         if previous is None:
-            mask, answered = self._decode(self._first_view(prompt), prompt, None, pointed), True
+            mask, answered = self._decode(self._first_view(prompt), prompt, None, strays), True
         else:
             mask, answered = previous, False
         for _ in range(self.settings.looks):
             view = self._closer(prompt, mask) if self.settings.zoom else whole
             if answered and view == mask.view:
                 break
-            mask, answered = self._decode(view, prompt, mask if shown else None, pointed), True
+            mask, answered = self._decode(view, prompt, mask if shown else None, strays), True
         return self._refined(mask)
 
     def _refined(self, mask: Mask) -> Mask:
@@ -266,12 +269,12 @@ class Segmenter:
         better = REFINEMENTS[self.settings.refine](mask.view.look(self.scene.photo), mask.logits)
         return replace(mask, refined=better)
 
-    def _decode(self, view: View, prompt: Prompt, previous: Mask | None, pointed: bool) -> Mask:
+    def _decode(self, view: View, prompt: Prompt, previous: Mask | None, strays: float) -> Mask:
         past = None if previous is None else sigmoid(previous.view.resample(previous.logits, view, NOTHING))
         seen = view.frame(prompt)
         logits = self.runner.decode(self.scene.features(view), seen, past)
-        if pointed and self.settings.strays:
-            logits = without_strays(logits, seen.clicks, self.settings.strays)
+        if strays:
+            logits = without_strays(logits, seen.clicks, strays)
         return Mask(view, logits, self.scene.size, self.settings.threshold)
 
     def _first_view(self, prompt: Prompt) -> View:
@@ -334,7 +337,7 @@ class Segmenter:
                 raise SaywhereError(f"mask_input of shape {given.shape}: give the (1, {LOW}, {LOW}) logits of predict")
             given = given.reshape(LOW, LOW)[: low.height, : low.width]
             previous = Mask(low, np.ascontiguousarray(given), self.scene.size, self.settings.threshold)
-        answer = self._answer(self._understood(prompt), previous, mask_input is not None)
+        answer = self._answer(prompt, previous, mask_input is not None)
         cuts = (0.7, 0.5, 0.3) if multimask_output else (self.settings.threshold,)
         answers = [replace(answer, threshold=cut) for cut in cuts]
         logits = np.full((LOW, LOW), NOTHING, np.float32)

@@ -13,11 +13,9 @@ from saywhere.annotate.masks import Region
 from saywhere.annotate.proposals import ByName, Suggestion
 from saywhere.images import Photo
 from saywhere.prompt import Click
-from saywhere.scene import Runner
+from saywhere.scene import PurifyingRunner, Runner
 from saywhere.segmenter import Segmenter, Settings
 from saywhere.sequence import Sequence
-from saywhere.sequence.proposal import best_click, chance
-from saywhere.sequence.sequence import EVEN
 
 SHOWN = 384  # longer side, in pixels, of the confidence that a page is sent
 
@@ -42,17 +40,12 @@ class BySequence:
         sequence = self._of(label)
         if not sequence.memory.clicks:
             return self._by_name.propose(segmenter, label, taken)
-        click = self._look(sequence, label, segmenter.scene.photo)
-        confidence = sequence.confidence_map
-        if confidence is None:
+        others = [region.spread(segmenter.scene.size) for region in taken]
+        masks = np.logical_or.reduce(others) if others else None
+        click = self._look(sequence, label, segmenter.scene.photo, masks)
+        if click is None or sequence.confidence_map is None:
             return None
-        if taken:
-            ignore = np.logical_or.reduce([region.spread(segmenter.scene.size) for region in taken])
-            reach = int(sequence.options.filter * max(ignore.shape)) // 2 * 2 + 1
-            best = best_click(confidence, ignore, reach)
-            likely = best is not None and chance(best[1], sequence.memory.outcomes) >= EVEN
-            click = best[0] if best is not None and likely else None
-        return None if click is None else Suggestion(click, _small(confidence))
+        return Suggestion(click, _small(sequence.confidence_map))
 
     def learn(self, segmenter: Segmenter, label: str, mask: Region, source: tuple[int, int, int]) -> None:
         """As :class:`saywhere.annotate.proposals.Proposer` says; the same mask teaches once."""
@@ -69,7 +62,7 @@ class BySequence:
             sequence.segmenter.add(first)
         self._taught[(label, image, object)] = event, sequence.accept(mask.spread(segmenter.scene.size))
 
-    def adapted(self, label: str) -> Runner | None:
+    def adapted(self, label: str) -> PurifyingRunner | None:
         """As :class:`saywhere.annotate.proposals.Proposer` says."""
         sequence = self._of(label)
         return sequence.adapted if sequence.learned.rounds else None
@@ -84,11 +77,13 @@ class BySequence:
             self._sequences[label] = Sequence(Segmenter(self._runner, self._settings), label, self._folder)
         return self._sequences[label]
 
-    def _look(self, sequence: Sequence, label: str, photo: Photo) -> Click | None:
+    def _look(
+        self, sequence: Sequence, label: str, photo: Photo, taken: NDArray[np.bool_] | None = None
+    ) -> Click | None:
         """Have the sequence propose in a photograph, opening it where another one is open."""
         again = self._open.get(label) is photo
         self._open[label] = photo
-        return sequence.propose(None if again else photo)
+        return sequence.propose(None if again else photo, taken)
 
 
 def _small(confidence: NDArray[np.float32]) -> NDArray[np.float32]:

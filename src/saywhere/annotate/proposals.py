@@ -14,7 +14,7 @@ from saywhere.annotate.masks import Region
 from saywhere.errors import SaywhereError
 from saywhere.mask import THERE, best_click, neighbourhood
 from saywhere.prompt import Click
-from saywhere.scene import Runner
+from saywhere.scene import PurifyingRunner
 from saywhere.segmenter import Segmenter
 
 Float = NDArray[np.float32]
@@ -44,7 +44,7 @@ class Proposer(Protocol):
         another one of the same object takes its place.
         """
 
-    def adapted(self, label: str) -> Runner | None:
+    def adapted(self, label: str) -> PurifyingRunner | None:
         """The network with what was learned of a label, for the masks of its objects; None where nothing was."""
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class ByName:
     def learn(self, segmenter: Segmenter, label: str, mask: Region, source: tuple[int, int, int]) -> None:
         """Nothing to learn from."""
 
-    def adapted(self, label: str) -> Runner | None:
+    def adapted(self, label: str) -> PurifyingRunner | None:
         """Nothing is learned."""
         return None
 

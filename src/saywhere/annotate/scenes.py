@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from saywhere.annotate.photos import Opened
 from saywhere.prompt import Click
-from saywhere.scene import Runner
+from saywhere.scene import PurifyingRunner, Runner
 from saywhere.segmenter import Segmenter, Settings
 
 Said = tuple[Click | str | None, ...]
@@ -38,7 +38,7 @@ class Scenes:
 
     def __init__(
         self, runner: Runner, settings: Settings | None = None, most: int = 1 << 30,
-        adapted: Callable[[str], Runner | None] = lambda label: None,
+        adapted: Callable[[str], PurifyingRunner | None] = lambda label: None,
     ) -> None:  # fmt: skip
         """``adapted`` gives the network with what was learned of a label, if anything was."""
         self.runner, self._adapted = runner, adapted

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, cast
+from typing import Any, Final, Self, cast
 
 import numpy as np
 from filelock import FileLock
@@ -17,10 +17,10 @@ from PIL import Image
 from saywhere import robot
 from saywhere.errors import PhraseError, SaywhereError
 from saywhere.prompt import Click, Prompt
-from saywhere.scene import Runner, Scene
+from saywhere.scene import PurifyingRunner, Scene
 from saywhere.segmenter import Segmenter
 from saywhere.sequence import proposal
-from saywhere.sequence.memory import BoolMask, Learned, Memory, Parameters, is_held, lesson, with_lesson, without
+from saywhere.sequence.memory import BoolMask, Learned, Memory, is_held, lesson, with_lesson, without
 from saywhere.sequence.options import Options
 from saywhere.sequence.proposal import Banked, Outcome
 from saywhere.sequence.state import claim, load_state, previous_path, save_state, state_path
@@ -29,19 +29,6 @@ from saywhere.sequence.worker import Worker
 Float = NDArray[np.float32]
 HOME: Final = Path("~/.local/share/saywhere/sequences")
 EVEN = 0.5  # the chance of being right from which on a further object is proposed
-
-
-class PurifyingRunner(Runner, Protocol):
-    """What a sequence needs of a runner: see :class:`saywhere.models.runner.TorchRunner`. ``model`` is what learns."""
-
-    model: Any
-    strides: tuple[int, ...]
-
-    def levels(self, features: Any, kind: str) -> list[Float]: ...
-
-    def purified(self, level: int, vectors: Float) -> Float: ...
-
-    def adapted(self, parameters: Parameters) -> PurifyingRunner: ...
 
 
 class Sequence:
@@ -109,14 +96,17 @@ class Sequence:
 
     # Annotating
 
-    def propose(self, photo: str | Path | Image.Image | NDArray[Any] | None = None) -> Click | None:
+    def propose(
+        self, photo: str | Path | Image.Image | NDArray[Any] | None = None, taken: BoolMask | None = None
+    ) -> Click | None:
         """Open a photograph and say where an object of this kind seems to be; the Segmenter has no click yet.
 
         Without ``photo`` it goes on in the one that is open, with what is not in an accepted mask. A new photograph
         always gets a proposal once an object was annotated; a further object only when the proposal is likelier right
         than not, by how earlier ones turned out. Afterwards ``confidence_map`` ``(H, W)`` is the mean cosine with the
         first clicks of the objects before (None while there are none), and ``confidence`` its filtered value at the
-        proposal. Raises SaywhereError when the photograph cannot be read.
+        proposal. ``taken`` ``(H, W)`` is what other objects have of the photograph, beside the masks accepted here.
+        Raises SaywhereError when the photograph cannot be read.
         """
         self._look(photo)
         self.proposed, self.confidence, self.confidence_map = None, 0.0, None
@@ -124,7 +114,7 @@ class Sequence:
             self._say(self.phrase)
         if not self.options.propose or not self.memory.clicks:
             return None
-        ignore = self._ignored()
+        ignore = self._ignored() if taken is None else self._ignored() | taken
         self.confidence_map = self._confidence()
         reach = int(self.options.filter * max(ignore.shape)) // 2 * 2 + 1
         best = proposal.best_click(self.confidence_map, ignore, reach)
