@@ -58,7 +58,9 @@ class Saywhere(PurifyingModel):
     ``widths`` are the channels of the purified levels at strides 4, 8, 16 and 32; ``key`` is the length of the
     vectors in which a clicked pixel is compared with all others; 0 leaves that comparison out. ``saliency`` names the
     sources of the map of where a phrase applies (:data:`SALIENCIES`), ``attention`` lets it weigh channels; without
-    either, phrases are not understood. ``words`` is a word2vec or GloVe file, instead of the shipped words.
+    either, phrases are not understood. ``words`` is a word2vec or GloVe file, instead of the shipped words. ``fine`` is
+    how many channels lie between the layers of the finest level, where half of an answer's time goes: its own width
+    if None.
 
     ``radius`` predicts how far a click reaches that was not dragged, ``feature_dct`` lets the features under the clicks
     scale and shift the decoder's, ``guide_stages`` draws the clicks anew at every stage instead of at the first alone.
@@ -77,6 +79,7 @@ class Saywhere(PurifyingModel):
         radius: bool = False,
         feature_dct: bool = False,
         guide_stages: bool = False,
+        fine: int | None = None,
     ) -> None:
         super().__init__()
         if unknown := set(saliency) - set(SALIENCIES):
@@ -90,10 +93,12 @@ class Saywhere(PurifyingModel):
         strides, channels = info.reduction(), info.channels()
         if strides != [2, 4, 8, 16, 32]:
             raise SaywhereError(f"backbone '{backbone}' has strides {strides}: one with 2, 4, 8, 16, 32 is needed")
-        fine, *rest = channels
-        self.widths = w1, w2, w3, w4 = widths
+        finest, *rest = channels
+        w1, w2, w3, w4 = widths
+        fine = fine or w1
+        self.upward = w3, w2, fine
         self.purification = nn.ModuleList(
-            conv(c, w, 1) for c, w in zip((rest[0] + 4 * fine, *rest[1:]), widths, strict=True)
+            conv(c, w, 1) for c, w in zip((rest[0] + 4 * finest, *rest[1:]), widths, strict=True)
         )
         self.keys = nn.ModuleList(nn.Conv2d(w, key, 1) for w in widths[1:]) if key else None
         self.guide_stages = guide_stages
@@ -102,17 +107,20 @@ class Saywhere(PurifyingModel):
         self.guide = conv(8, 24)
         self.down = nn.ModuleList([conv(w1, w2, stride=2), conv(w2, w3, stride=2), conv(w3, w4, stride=2)])
         self.fuse = nn.ModuleList(
-            nn.Sequential(conv(w + g, w, 1), conv(w, w))
-            for w, g in ((w1, 24), (w2, w2 + extra), (w3, w3 + extra), (w4, w4 + extra))
+            nn.Sequential(conv(w + g, between, 1), conv(between, w))
+            for w, g, between in ((w1, 24, fine), *((w, w + extra, w) for w in (w2, w3, w4)))
         )
         self.aspp = ASPP(w4, [2, 4], w4)
         self.aspp.project[3].p = 0.1
-        self.up = nn.ModuleList(nn.Sequential(conv(c + w, w, 1), conv(w, w)) for c, w in ((w4, w3), (w3, w2), (w2, w1)))
-        self.head = nn.Sequential(conv(w1, w1), nn.Conv2d(w1, 4, 3, padding=1), nn.PixelShuffle(2))
+        self.up = nn.ModuleList(
+            nn.Sequential(conv(below + skip, out, 1), conv(out, out))
+            for below, skip, out in ((w4, w3, w3), (w3, w2, w2), (w2, w1, fine))
+        )
+        self.head = nn.Sequential(conv(fine, fine), nn.Conv2d(fine, 4, 3, padding=1), nn.PixelShuffle(2))
 
         clicked = w2 + w3 + w4
         self.radius = RadiusHead(clicked) if radius else None
-        self.distribution = distribution(clicked + 2, 2 * (w3 + w2 + w1)) if feature_dct else None
+        self.distribution = distribution(clicked + 2, 2 * sum(self.upward)) if feature_dct else None
 
         self.words = find_words(words) if self.phrases else None
         self.reader = PhraseReader(words=self.words) if self.phrases else None
@@ -275,7 +283,7 @@ class Saywhere(PurifyingModel):
         signs = [[click.positive for click in prompt.clicks] for prompt in prompts]
         reach = torch.tensor([reach_of(prompt) for prompt in prompts]).to(clicked)
         told = self.distribution(torch.cat([aggregate(clicked, signs), reach], 1))[..., None, None]
-        parts = told.split([width for width in self.widths[2::-1] for _ in range(2)], dim=1)
+        parts = told.split([width for width in self.upward for _ in range(2)], dim=1)
         return list(zip(parts[::2], parts[1::2], strict=True))
 
     def _affinity(self, features: Features, prompts: list[Prompt]) -> list[list[Tensor]]:

@@ -1,0 +1,42 @@
+"""The mean of weights that were trained from the same beginning, on different crops or with different losses.
+
+It is measured on the validation objects that the first one's recipe names.
+
+    .venv/bin/python examples/average.py runs/na/weights.safetensors runs/nb/weights.safetensors runs/nab.safetensors
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from saywhere.benchmark.validate import validator
+from saywhere.errors import SaywhereError
+from saywhere.models.store import load_model, save_model
+
+
+def main(*files: str) -> None:
+    *given, out = (Path(file) for file in files)
+    loaded = [load_model(path) for path in given]
+    first = loaded[0]
+    if any((o.name, o.facts["options"]) != (first.name, first.facts["options"]) for o in loaded):
+        raise SaywhereError("average: these weights are of different networks; give several of one")
+    states = [other.model.state_dict() for other in loaded]
+    mean = {
+        name: torch.stack([state[name].double() for state in states]).mean(0).to(tensor.dtype)
+        for name, tensor in states[0].items()
+    }
+    first.model.load_state_dict(mean)
+    facts = {k: v for k, v in first.facts.items() if k not in ("format", "model", "options", "figures")}
+    facts["averaged"] = [other.digest for other in loaded]
+    measured = first.facts["recipe"]["validation"]
+    if measured is not None:
+        facts["figures"] = validator(measured["data"], measured["limit"])(first.model)
+    save_model(out, first.model, first.name, first.facts["options"], facts)
+    print(f"{out}: the mean of {len(loaded)} weights")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

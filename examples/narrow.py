@@ -1,0 +1,84 @@
+"""Weights of our network with fewer channels between the layers of its finest level; to be trained further.
+
+    .venv/bin/python examples/narrow.py src/saywhere/weights/saywhere.safetensors 32 runs/narrow.safetensors
+
+Of each layer those channels stay that say most to the next one: by their root mean square over training crops, times
+the length of the weights that read them.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from saywhere.models.saywhere import Saywhere
+from saywhere.models.store import load_model, save_model
+from saywhere.training.crops import Crops, collate
+from saywhere.training.recipe import read_recipe
+
+BATCHES = 12
+# What makes channels, and what reads them.
+PAIRS = {
+    "fuse.0.0": "fuse.0.1.0", "up.2.0": "up.2.1.0", "up.2.1": "head.0.0", "head.0": "head.1",
+}  # fmt: skip
+
+
+def loudness(model: nn.Module, recipe: str) -> dict[str, Tensor]:
+    """The mean square of every channel that a layer of PAIRS makes, over training crops."""
+    sums: dict[str, Tensor] = {}
+
+    def note(name: str) -> Any:
+        def hook(_: nn.Module, __: Any, output: Tensor) -> None:
+            sums[name] = sums.get(name, torch.zeros(())) + output.square().mean((0, 2, 3))
+
+        return hook
+
+    hooks = [model.get_submodule(name).register_forward_hook(note(name)) for name in PAIRS]
+    crops = Crops(read_recipe(Path(recipe)))
+    with torch.inference_mode():
+        for number in range(BATCHES):
+            batch = collate([crops[8 * number + i] for i in range(8)])
+            model(batch.image.float() / 255.0, batch.prompts)
+    for hook in hooks:
+        hook.remove()
+    return sums
+
+
+def narrowed(model: nn.Module, options: dict[str, Any], width: int, loud: dict[str, Tensor]) -> Saywhere:
+    """The same network with ``width`` channels at its finest level; ``loud`` are the layers' mean squares."""
+    state = model.state_dict()
+    kept = {}
+    for maker, mean_square in loud.items():
+        reads = state[f"{PAIRS[maker]}.weight"].float().flatten(2).square().sum((0, 2)).sqrt()
+        kept[maker] = (mean_square.sqrt() * reads).topk(width).indices.sort().values
+    for maker, channels in kept.items():
+        for name in [n for n in state if n.startswith(f"{maker}.") and state[n].ndim]:
+            state[name] = state[name][channels]
+        reader = f"{PAIRS[maker]}.weight"
+        state[reader] = state[reader][:, channels]
+    if "distribution.2.weight" in state:
+        # Scales and shifts of the finest level come last.
+        rows = torch.arange(len(state["distribution.2.bias"]))
+        rows, scales, shifts = rows.split([len(rows) - 2 * len(loud["up.2.1"]), *[len(loud["up.2.1"])] * 2])
+        rows = torch.cat([rows, scales[kept["up.2.1"]], shifts[kept["up.2.1"]]])
+        state |= {n: state[n][rows] for n in ("distribution.2.weight", "distribution.2.bias")}
+    narrow = Saywhere(**options, fine=width)
+    narrow.load_state_dict(state)
+    return narrow
+
+
+def main(weights: str, fine: str, out: str, recipe: str = "recipes/saywhere-narrow.yaml") -> None:
+    loaded = load_model(Path(weights))
+    options = {k: v for k, v in loaded.facts["options"].items() if k != "fine"}
+    narrow = narrowed(loaded.model, options, int(fine), loudness(loaded.model, recipe))
+    facts = {k: v for k, v in loaded.facts.items() if k not in ("format", "model", "options", "figures")}
+    save_model(Path(out), narrow, loaded.name, options | {"fine": int(fine)}, facts | {"narrowed": loaded.digest})
+    print(f"{sum(p.numel() for p in narrow.parameters()):,} parameters, {Path(out).stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
