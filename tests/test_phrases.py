@@ -25,8 +25,9 @@ from saywhere.language.words import Words
 from saywhere.models.base import Scene
 from saywhere.models.runner import TorchRunner
 from saywhere.models.saywhere import Saywhere
+from saywhere.prompt import mirrored
 from saywhere.training.crops import Crops
-from saywhere.training.phrases import mirrored, phrase_for, qualifiers
+from saywhere.training.phrases import phrase_for, qualifiers
 from saywhere.training.recipe import Recipe
 
 SPEAKING = {"widths": (16, 16, 16, 16), "saliency": ("learned",), "attention": True}

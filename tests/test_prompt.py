@@ -23,6 +23,13 @@ def test_a_prompt_counts_interactions() -> None:
     assert not Prompt()
 
 
+def test_a_mirrored_prompt_points_at_the_same_thing() -> None:
+    prompt = Prompt((Click(0, 5, True, 3.0), Click(7, 2, False)), "dog on the left")
+    turned = prompt.mirrored(10)
+    assert turned == Prompt((Click(9, 5, True, 3.0), Click(2, 2, False)), "dog on the right")
+    assert turned.mirrored(10) == prompt
+
+
 def test_a_click_in_a_crop_keeps_its_place() -> None:
     # Pixel 11 of a photograph is the second pixel of a crop that starts at 10; enlarged four times,
     # that pixel covers 4 to 8 of the crop's edges, and its centre is 6 there: 5.5 in pixel numbers.

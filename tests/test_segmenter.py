@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from conftest import ColourRunner, disc
 from saywhere import Click, SaywhereError, Segmenter, Settings, metrics
 from saywhere.mask import without_strays
+from saywhere.models.runner import TorchRunner
+from saywhere.models.saywhere import Saywhere
 
 
 @pytest.fixture
@@ -49,6 +52,21 @@ def test_a_first_drag_is_looked_at_where_it_is(runner: ColourRunner, photo: np.n
     whole = len(runner.encoded)
     plain.drag(300, 200, radius=40)
     assert len(runner.encoded) == whole + 1  # straight to the view of what was found
+
+
+def test_with_flip_the_mirrored_photograph_gets_the_mirrored_answer() -> None:
+    torch.manual_seed(0)
+    runner = TorchRunner(Saywhere(widths=(8, 8, 16, 16), key=8).eval(), "tiny")
+    photo = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
+    answers = {}
+    for flip in (False, True):
+        settings = Settings(size=128, zoom=False, flip=flip, strays=0.0, previous_from=2)
+        one = Segmenter(runner, settings).set_image(photo)
+        other = Segmenter(runner, settings).set_image(np.ascontiguousarray(photo[:, ::-1]))
+        for x, y, positive in ((20, 30, True), (70, 60, False)):
+            answers[flip] = one.click(x, y, positive).logits, other.click(127 - x, y, positive).logits[:, ::-1]
+    assert np.allclose(*answers[True], atol=1e-4)
+    assert not np.allclose(*answers[False], atol=1e-2)
 
 
 def test_features_are_encoded_once_until_the_view_moves(segmenter: Segmenter, runner: ColourRunner) -> None:

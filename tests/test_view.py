@@ -22,6 +22,14 @@ def test_a_view_is_never_empty_and_never_outside(
     assert min(view.width, view.height) >= 1
 
 
+def test_a_mirrored_view_shows_the_same_mirrored() -> None:
+    photo = np.random.default_rng(0).integers(0, 255, (100, 200, 3), np.uint8)
+    view = View.of((30, 20, 110, 80), (100, 200), 40)
+    turned = view.mirrored(200)
+    assert turned.mirrored(200) == view
+    assert np.array_equal(turned.look(photo[:, ::-1])[:, ::-1], view.look(photo))
+
+
 def test_the_prompt_moves_with_the_pixels() -> None:
     image = np.zeros((100, 200, 3), np.uint8)
     image[40, 120] = 255

@@ -165,6 +165,7 @@ def bench(
     strays: Annotated[
         float, typer.Option(min=0, help="0: keep pieces of a mask that no click is on")
     ] = Settings.strays,
+    flip: Annotated[bool, typer.Option("--flip", help="ask about the mirrored photograph too: twice the time")] = False,
     threads: Annotated[int, typer.Option(min=1, help="processor threads of the network")] = 2,
     jobs: Annotated[int, typer.Option(min=1, help="processes of the local engine")] = 1,
     engine: Annotated[Engine, typer.Option(help="this machine, or a Ray cluster (see RAY_ADDRESS)")] = Engine.LOCAL,
@@ -194,7 +195,7 @@ def bench(
         raise SaywhereError("--one-label, --label: only with --sequence")
     if sequence and (drag or seen or phrase not in (None, Saying.OWN)):
         raise SaywhereError("--sequence: goes by clicks, with no phrase or --phrase own; leave --drag and --seen out")
-    settings = Settings(size=size, zoom_size=zoom_size, zoom=zoom, refine=refine, strays=strays)
+    settings = Settings(size=size, zoom_size=zoom_size, zoom=zoom, refine=refine, strays=strays, flip=flip)
     methods: list[str | None] = [*model] if model else [None]
     options = replace(PUBLISHED if published else Options(), propose=icp, learn=opo, interval=interval)
     tasks: list[run.Task | SequenceTask] = [

@@ -7,6 +7,14 @@ from dataclasses import dataclass, replace
 
 from saywhere.errors import SaywhereError
 
+# Words that turn over when a photograph is mirrored.
+MIRRORED = {"left": "right", "right": "left"}
+
+
+def mirrored(phrase: str) -> str:
+    """What the phrase becomes when the photograph is mirrored."""
+    return " ".join(MIRRORED.get(word, word) for word in phrase.split())
+
 
 @dataclass(frozen=True, slots=True)
 class Click:
@@ -63,3 +71,8 @@ class Prompt:
     def moved(self, scale: float, dx: float, dy: float) -> Prompt:
         """The prompt in the frame of a crop; see :meth:`Click.moved`."""
         return replace(self, clicks=tuple(c.moved(scale, dx, dy) for c in self.clicks))
+
+    def mirrored(self, width: int) -> Prompt:
+        """The prompt of the mirrored photograph, which is ``width`` pixels wide."""
+        clicks = tuple(replace(c, x=width - 1.0 - c.x) for c in self.clicks)
+        return Prompt(clicks, None if self.phrase is None else mirrored(self.phrase))

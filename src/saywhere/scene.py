@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -72,6 +73,7 @@ class Scene:
         other = copy.copy(self)
         other.runner, other._features, other._chances = runner, OrderedDict(), {}
         other._encode = lambda view: runner.purify(self.features(view))
+        other.__dict__.pop("mirror", None)
         return other
 
     def features(self, view: View) -> Any:
@@ -84,6 +86,12 @@ class Scene:
         elif view != self.whole:
             self._features.move_to_end(view)
         return self._features[view]
+
+    @cached_property
+    def mirror(self) -> Scene:
+        """The mirrored photograph, of which no view is encoded yet."""
+        photo = np.ascontiguousarray(self.photo[:, ::-1])
+        return Scene(self.runner, photo, max(self.whole.width, self.whole.height), self._keep)
 
     def chance(self, phrase: str) -> Float:
         """The probability that a phrase applies, in the whole photograph's view; found once for the last phrase.

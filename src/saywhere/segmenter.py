@@ -40,6 +40,7 @@ class Settings:
     tell; 0 takes every phrase at its word.
     Pieces of an answer that no positive click is on are dropped: all of them after one such click, after several those
     smaller than ``strays`` times the largest clicked piece; 0 keeps every piece.
+    ``flip`` asks about the mirrored view too, and answers with the mean of both logits: it costs twice the time.
     ``refine`` names what makes the answer's mask better afterwards ("graph-cut"); the network never sees that.
     """
 
@@ -55,6 +56,7 @@ class Settings:
     phrase_fit: float = 0.6
     drag_margin: float = 3.5
     strays: float = 0.5
+    flip: bool = False
 
 
 class Segmenter:
@@ -273,6 +275,12 @@ class Segmenter:
         past = None if previous is None else sigmoid(previous.view.resample(previous.logits, view, NOTHING))
         seen = view.frame(prompt)
         logits = self.runner.decode(self.scene.features(view), seen, past)
+        if self.settings.flip:
+            width, mirror = self.scene.size[1], self.scene.mirror
+            turned = view.mirrored(width)
+            past = None if past is None else np.ascontiguousarray(past[:, ::-1])
+            again = self.runner.decode(mirror.features(turned), turned.frame(prompt.mirrored(width)), past)
+            logits = (logits + again[:, ::-1]) / 2.0
         if strays:
             logits = without_strays(logits, seen.clicks, strays)
         return Mask(view, logits, self.scene.size, self.settings.threshold)

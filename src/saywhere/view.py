@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -66,6 +66,10 @@ class View:
             or (self.right < photo[1] and box[2] > self.right - edge)
             or (self.bottom < photo[0] and box[3] > self.bottom - edge)
         )
+
+    def mirrored(self, width: int) -> View:
+        """The same part of the mirrored photograph, which is ``width`` pixels wide."""
+        return replace(self, left=width - self.right, right=width - self.left)
 
     def look(self, photo: Photo) -> Photo:
         """The view's pixels ``(height, width, 3)``."""

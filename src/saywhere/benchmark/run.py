@@ -123,7 +123,6 @@ def conditions(task: Task, traits: Mapping[str, Any]) -> dict[str, Any]:
         "interaction": "drag" if task.drag else "click",
         "phrase": None if task.phrase is None else str(task.phrase),
         "most_interactions": task.most,
-        "flip": False,
     }
 
 

@@ -26,9 +26,9 @@ from saywhere.errors import SaywhereError
 from saywhere.images import read_image
 from saywhere.language.words import label_words
 from saywhere.models.base import Scene
-from saywhere.prompt import Click, Prompt
+from saywhere.prompt import Click, Prompt, mirrored
 from saywhere.training.augment import Affine, Image, crop_transform, paste, recolour, warp
-from saywhere.training.phrases import mirrored, phrase_for
+from saywhere.training.phrases import phrase_for
 from saywhere.training.recipe import Clicks, Recipe, Sampling
 
 TAP = 50 / 512  # how far a tap is off the centre, over the crop's side (Multi-Stage Fusion, section 3.4)

@@ -32,9 +32,9 @@ from saywhere.models import build
 from saywhere.models.base import InteractiveModel
 from saywhere.models.runner import bfloat16_pays
 from saywhere.models.store import fill, read_tensors, save_model, write_tensors
+from saywhere.prompt import mirrored
 from saywhere.training import losses
 from saywhere.training.crops import Batch, Crop, Crops, collate, correct
-from saywhere.training.phrases import mirrored
 from saywhere.training.pretrained import find_pretrained, fitted, widened
 from saywhere.training.recipe import Recipe
 

@@ -6,16 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from saywhere.prompt import MIRRORED
+
 Box = tuple[float, float, float, float]  # x, y, width, height
-
-# Words that turn over when a photograph is mirrored.
-MIRRORED = {"left": "right", "right": "left"}
 APART = 0.15  # of the crop: how much further left, or larger, the object must be to be told from the others by it
-
-
-def mirrored(phrase: str) -> str:
-    """What the phrase becomes when the photograph is mirrored."""
-    return " ".join(MIRRORED.get(word, word) for word in phrase.split())
 
 
 def phrase_for(
