@@ -95,9 +95,9 @@ class TestActions:
         client = open_client(annotator)
         for x in (290, 300, 310):
             act(client, 1, click(x, 200, object=None if x == 290 else 1)).raise_for_status()
-        wholes = [size for size in annotator.scenes.runner.encoded if size == (288, 384)]
+        wholes = [size for size in annotator.scenes.runner.encoded if size == (240, 320)]
         act(client, 1, click(300, 210)).raise_for_status()
-        assert [size for size in annotator.scenes.runner.encoded if size == (288, 384)] == wholes
+        assert [size for size in annotator.scenes.runner.encoded if size == (240, 320)] == wholes
         assert len(wholes) == 1
 
     def test_photographs_in_memory_are_bounded(self, tmp_path: Path) -> None:

@@ -44,9 +44,9 @@ class Settings:
     ``refine`` names what makes the answer's mask better afterwards ("graph-cut"); the network never sees that.
     """
 
-    size: int = 384
+    size: int = 320
     zoom: bool = True
-    zoom_size: int = 384
+    zoom_size: int = 320
     zoom_margin: float = 1.7
     looks: int = 2
     threshold: float = 0.5

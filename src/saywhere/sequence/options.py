@@ -32,7 +32,7 @@ class Options:
     most_negative: int = 5
     bank: int = 24
     held_out: int = 5
-    side: int = 384
+    side: int = 320
     interval: int | None = None
     seed: int = 0
 
