@@ -13,8 +13,8 @@ from saywhere import render
 
 # (what is shown, photograph, the click)
 CASES = [
-    ("a flag: its colours part it", data.astronaut, (70, 150)),
-    ("thin: gaps between the legs", data.camera, (330, 330)),
+    ("a flag: a piece of it, and of the wall", data.astronaut, (70, 150)),
+    ("thin: the top of the tripod is missing", data.camera, (330, 330)),
     ("dark on dark: half of the coat", data.camera, (230, 280)),
     ("on the cup: most of the saucer too", data.coffee, (190, 120)),
     ("no photograph: a cell", data.cell, (270, 330)),
