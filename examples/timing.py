@@ -1,6 +1,9 @@
 """How long a first mask and a further click take on a 640x480 photograph, with two threads, in one process.
 
-The photograph comes with scikit-image. Run with ``.venv/bin/python examples/timing.py``.
+The photograph comes with scikit-image. Other weights, and the size of both looks, may be given:
+
+    .venv/bin/python examples/timing.py
+    .venv/bin/python examples/timing.py runs/before.safetensors 384
 """
 
 from __future__ import annotations
@@ -28,13 +31,14 @@ def tell(name: str, times: list[float]) -> None:
         print(f"{name:26} {median:5.1f} ms median, {late:5.1f} ms p95, {len(times)} times")
 
 
-def main() -> None:
+def main(weights: str | None = None, size: str | None = None) -> None:
     torch.set_num_threads(2)
     photo = np.asarray(cv2.resize(data.chelsea(), (640, 480), interpolation=cv2.INTER_AREA), np.uint8)
-    runner = TimedRunner(saywhere.load(device="cpu").runner)
+    runner = TimedRunner(saywhere.load(weights, device="cpu").runner)
+    settings = saywhere.Settings() if size is None else saywhere.Settings(size=int(size), zoom_size=int(size))
     first, same_view, new_view, spoken, mapped = [], [], [], [], []
     for repeat in range(REPEATS + 3):
-        segmenter = saywhere.Segmenter(runner)
+        segmenter = saywhere.Segmenter(runner, settings)
         started = time.perf_counter()
         segmenter.set_image(photo)
         for number, (x, y, positive) in enumerate(CLICKS):
@@ -71,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
