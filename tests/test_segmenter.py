@@ -43,7 +43,8 @@ def test_looking_closer_sharpens_a_small_object(runner: ColourRunner) -> None:
 def test_a_first_drag_is_looked_at_where_it_is(runner: ColourRunner, photo: np.ndarray) -> None:
     segmenter = Segmenter(runner, Settings(drag_margin=3.0)).set_image(photo)
     mask = segmenter.drag(300, 200, radius=40)
-    assert runner.encoded[1] == (Settings.zoom_size, Settings.zoom_size)  # 40 * 3 to each side, before anything was found
+    # 40 * 3 to each side, before anything was found.
+    assert runner.encoded[1] == (Settings.zoom_size, Settings.zoom_size)
     assert metrics.iou(mask.array, disc(480, 640, 300, 200, 40)) > 0.97
     views = len(runner.encoded)
     segmenter.drag(320, 200, radius=10, positive=False)  # later drags stay in the view of what was found
