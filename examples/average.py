@@ -29,7 +29,7 @@ def main(*files: str) -> None:
         for name, tensor in states[0].items()
     }
     first.model.load_state_dict(mean)
-    facts = {k: v for k, v in first.facts.items() if k not in ("format", "model", "options", "figures")}
+    facts = {k: v for k, v in first.facts.items() if k != "figures"}
     facts["averaged"] = [other.digest for other in loaded]
     measured = first.facts["recipe"]["validation"]
     if measured is not None:
@@ -39,4 +39,6 @@ def main(*files: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -75,10 +75,12 @@ def main(weights: str, fine: str, out: str, recipe: str = "recipes/saywhere-narr
     loaded = load_model(Path(weights))
     options = {k: v for k, v in loaded.facts["options"].items() if k != "fine"}
     narrow = narrowed(loaded.model, options, int(fine), loudness(loaded.model, recipe))
-    facts = {k: v for k, v in loaded.facts.items() if k not in ("format", "model", "options", "figures")}
+    facts = {k: v for k, v in loaded.facts.items() if k != "figures"}
     save_model(Path(out), narrow, loaded.name, options | {"fine": int(fine)}, facts | {"narrowed": loaded.digest})
     print(f"{sum(p.numel() for p in narrow.parameters()):,} parameters, {Path(out).stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (4, 5):
+        sys.exit(__doc__)
     main(*sys.argv[1:])
