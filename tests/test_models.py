@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from saywhere import Click, Prompt, SaywhereError
 from saywhere.language.words import shipped
@@ -16,7 +17,7 @@ from saywhere.models import MODELS, InteractiveModel, build
 from saywhere.models.base import Scene
 from saywhere.models.fold import fold_batch_norms
 from saywhere.models.runner import TorchRunner
-from saywhere.models.saywhere import Saywhere
+from saywhere.models.saywhere import Joint, Saywhere
 from saywhere.models.store import FORMAT, load_model, read_tensors, save_model, write_tensors
 
 CLICK = Prompt((Click(10, 12),))
@@ -138,6 +139,14 @@ class TestOurs:
         model = Saywhere(key=0, widths=(8, 8, 16, 16)).eval()
         assert model.keys is None
         assert model(torch.rand(1, 3, 64, 64), [CLICK]).shape == (1, 1, 64, 64)
+
+    def test_two_maps_meet_as_if_they_lay_side_by_side(self) -> None:
+        layer = Joint(3, 2, 4)
+        first, other = torch.rand(1, 3, 5, 6), torch.rand(1, 2, 10, 12)
+        enlarged = F.interpolate(first, scale_factor=2, mode="bilinear", align_corners=False)
+        together = F.conv2d(torch.cat([enlarged, other], 1), layer.weight)
+        apart = layer((F.interpolate(layer.first(first), scale_factor=2, mode="bilinear", align_corners=False), other))
+        assert torch.allclose(together, apart, atol=1e-6)
 
     def test_a_pixel_is_most_like_the_click_on_it(self) -> None:
         model = Saywhere().eval()

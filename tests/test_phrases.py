@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from conftest import ColourRunner, DiscRunner, disc
 from saywhere import Click, Prompt, SaywhereError, Segmenter, Settings
+from saywhere.benchmark import phrases as robots
 from saywhere.benchmark.evaluate import TimedRunner, prompt_of, work_through
 from saywhere.benchmark.journal import read_records
 from saywhere.benchmark.phrases import Saying, with_phrases
@@ -27,7 +28,7 @@ from saywhere.models.runner import TorchRunner
 from saywhere.models.saywhere import Saywhere
 from saywhere.prompt import mirrored
 from saywhere.training.crops import Crops
-from saywhere.training.phrases import phrase_for, qualifiers
+from saywhere.training.phrases import QUALITIES, RELATIONS, SURROUNDINGS, described, phrase_for, qualifiers
 from saywhere.training.recipe import Recipe
 
 SPEAKING = {"widths": (16, 16, 16, 16), "saliency": ("learned",), "attention": True}
@@ -49,6 +50,24 @@ class TestReader:
         read = PhraseReader(hidden=4)(["dog left cat", "cat left dog"])
         assert not torch.allclose(read.context[0], read.context[1])
         assert torch.allclose(read.meaning[0], read.meaning[1])
+
+    def test_it_may_weigh_words(self) -> None:
+        torch.manual_seed(0)
+        reader = PhraseReader(hidden=4, weigh=True)
+        phrases = ["red dog", None, "dog", "zxqv"]
+        plain = PhraseReader(hidden=4)(phrases)
+        assert torch.allclose(reader(phrases).meaning, plain.meaning, atol=1e-6)  # at first all words count alike
+        assert reader.weight is not None
+        torch.nn.init.normal_(reader.weight.weight, std=100.0)
+        weighed = reader(phrases).meaning
+        one_of = [float(weighed[0].detach() @ torch.from_numpy(reader.words.mean(word))) for word in ("red", "dog")]
+        assert max(one_of) == pytest.approx(1.0, abs=0.02)
+        assert torch.allclose(weighed[2], plain.meaning[2], atol=1e-6)
+        assert not weighed[1].any()
+        assert not weighed[3].any()
+        weighed[0].sum().backward()
+        assert reader.weight.weight.grad is not None
+        assert torch.isfinite(reader.weight.weight.grad).all()
 
     def test_attention_by_hand(self) -> None:
         """Equations 3 to 5: A = tanh(W [h, f] + b), F' = gate * A * F + F."""
@@ -197,6 +216,14 @@ class TestTrainingPhrases:
         assert "dog" in phrase or "puppy" in phrase
         assert phrase_for("dog", box, [], {}, rng) == ("dog", True)
 
+    @given(st.integers(0, 200))
+    def test_descriptions_keep_the_thing_and_put_no_other_before_it(self, seed: int) -> None:
+        phrase = described("dog", ["red hat"], np.random.default_rng(seed))
+        before, _, after = f"{phrase} ".partition("dog ")
+        assert phrase != "dog"
+        assert before.strip() in {"", *QUALITIES}
+        assert not after or any(after.startswith(f"{relation} ") for relation in RELATIONS)
+
     def test_crops_come_with_phrases_as_the_recipe_says(self, coco: Path) -> None:
         base = {"model": {"name": "saywhere"}, "data": [{"path": str(coco)}], "crop": {"size": 96}}
 
@@ -212,6 +239,8 @@ class TestTrainingPhrases:
             ((label, where),) = crop.scene.named
             assert label == "card"
             assert torch.equal(where, crop.scene.meant)
+        heard = [c.prompt.phrase for c in crops(share=1.0, wrong=0.0, alone=0.0, described=1.0)]
+        assert all(p != "card" and "card" in p for p in heard)
         for crop in crops(share=1.0, wrong=0.0, alone=1.0):
             assert not crop.prompt.clicks
         for crop in crops(share=1.0, wrong=1.0):
@@ -386,6 +415,18 @@ class TestBench:
         assert [replace(i, ms=0, encode_ms=0, decode_ms=0) for i in again] == [
             replace(i, ms=0, encode_ms=0, decode_ms=0) for i in some[2:]
         ]
+
+    def test_it_can_describe_the_thing_without_telling_more(self, coco: Path) -> None:
+        samples = load_dataset(str(coco))
+        described = [s.phrase or "" for s in with_phrases(samples, Saying.DESCRIBED)]
+        assert described == [s.phrase for s in with_phrases(samples, Saying.DESCRIBED)]
+        for phrase, own in zip(described, with_phrases(samples, Saying.OWN), strict=True):
+            assert own.phrase is not None
+            assert own.phrase in phrase
+            assert phrase != own.phrase
+        trained = {*QUALITIES, *SURROUNDINGS}
+        assert not trained & set(robots.QUALITIES)
+        assert not trained & {phrase.split()[-1] for phrase in robots.ELSEWHERE}
 
     def test_phrase_first(self, coco: Path) -> None:
         samples = with_phrases(load_dataset(str(coco)), Saying.FIRST)

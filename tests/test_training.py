@@ -22,7 +22,16 @@ from saywhere.models.saywhere import Saywhere
 from saywhere.models.store import load_model, read_tensors
 from saywhere.training import losses
 from saywhere.training.crops import LEFT, Crops, chances, collate, correct, list_targets, opening, parts_of
-from saywhere.training.loop import CHECKPOINT, WEIGHTS, learning_rate, losses_of, moving_average, train, words_of
+from saywhere.training.loop import (
+    CHECKPOINT,
+    WEIGHTS,
+    launch,
+    learning_rate,
+    losses_of,
+    moving_average,
+    train,
+    words_of,
+)
 from saywhere.training.recipe import Clicks, Recipe, read_recipe
 
 SMALL = {"widths": [8, 8, 16, 16], "key": 8}
@@ -41,6 +50,31 @@ def recipe_for(path: Path, **changes: object) -> Recipe:
         **changes,
     }
     return Recipe.model_validate(content)
+
+
+# Two processes see different crops, and must have the same weights after some steps.
+TWO = """
+import sys
+from pathlib import Path
+import torch
+from saywhere.training.crops import Crops
+from saywhere.training.loop import Learner, launch, loader
+from saywhere.training.recipe import read_recipe
+
+recipe = read_recipe(Path(sys.argv[1]))
+fabric = launch(recipe)
+torch.manual_seed(0)
+crops = Crops(recipe)
+learner = Learner(recipe, fabric, crops)
+learner.ready()
+batches = iter(loader(crops, 0, fabric))
+for _ in range(3):
+    learner.learn(next(batches), 0.0)
+first, second = fabric.all_gather(torch.cat([p.detach().flatten() for p in learner.model.parameters()]))
+assert torch.equal(first, second)
+seen = fabric.all_gather(torch.tensor(next(batches).numbers))
+assert sorted(seen.flatten().tolist()) == [12, 13, 14, 15]
+"""
 
 
 class TestLosses:
@@ -245,7 +279,7 @@ class TestLoop:
         optimiser = torch.optim.Adam(model.parameters(), 3e-3)
         history = []
         for _ in range(15):
-            (loss,) = losses_of(model, batch, recipe, torch.device("cpu"), words_of(crops.labels))
+            (loss,) = losses_of(model, batch, recipe, launch(recipe), words_of(crops.labels))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -261,7 +295,7 @@ class TestLoop:
         for seed in range(6):
             recipe = recipe_for(coco, clicks=settings).model_copy(update={"seed": seed})
             taken = 0
-            for loss in losses_of(model, collate([crops[0], crops[1]]), recipe, torch.device("cpu"), words_of([])):
+            for loss in losses_of(model, collate([crops[0], crops[1]]), recipe, launch(recipe), words_of([])):
                 loss.backward()  # fails if a round went back through what an earlier one has released
                 taken += 1
             counts.add(taken)
@@ -303,6 +337,18 @@ class TestLoop:
         train(recipe_for(coco), tmp_path / "run")
         with pytest.raises(SaywhereError, match="--resume"):
             train(recipe_for(coco), tmp_path / "run")
+
+    def test_two_processes_learn_one_network(self, coco: Path, tmp_path: Path) -> None:
+        recipe = recipe_for(coco, processes=2, batch=4, steps=3)
+        file = tmp_path / "recipe.yaml"
+        file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+        command = [sys.executable, "-m", "saywhere.cli", "train", str(file), "--out", str(tmp_path / "run")]
+        told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
+        assert told.count("training on 2 x cpu") == told.count("weights →") == 1
+        assert load_model(tmp_path / "run" / WEIGHTS).facts["step"] == 3
+        script = tmp_path / "both.py"
+        script.write_text(TWO)
+        subprocess.run([sys.executable, str(script), str(file)], check=True, timeout=300)
 
     def test_a_time_limit_ends_the_run(self, coco: Path, tmp_path: Path) -> None:
         started = time.monotonic()

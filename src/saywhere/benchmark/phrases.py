@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,14 +13,36 @@ from saywhere.datasets import Sample
 from saywhere.errors import SaywhereError
 from saywhere.language.words import label_words
 
+# What a person may add to a name. Training (training/phrases.py) draws other qualities and other things.
+QUALITIES = (
+    "golden",
+    "purple",
+    "huge",
+    "tiny",
+    "wet",
+    "sleeping",
+    "ancient",
+    "smooth",
+    "colourful",
+    "broken",
+    "pretty",
+)
+ELSEWHERE = (
+    "over the carpet", "inside a kitchen", "close to the lamp", "carrying a stick", "facing the mountain",
+    "below a bridge", "beyond the curtain", "covered by a blanket", "from the market", "opposite the door", "at night",
+    "next to a big bell", "near the kettle",
+)  # fmt: skip
+
 
 class Saying(StrEnum):
     """``own``: the object's phrase right after the first click (the protocol). ``first``: before any click. ``wrong``:
-    the label of something that the photograph is not known to show, right after the first click."""
+    the label of something that the photograph is not known to show, right after the first click. ``described``: the
+    object's phrase among words that tell nothing, as in "golden dog near the kettle", right after the first click."""
 
     OWN = "own"
     FIRST = "first"
     WRONG = "wrong"
+    DESCRIBED = "described"
 
     @property
     def at(self) -> int:
@@ -33,7 +56,9 @@ def with_phrases(samples: Sequence[Sample], saying: Saying) -> list[Sample]:
     Raises SaywhereError, naming the object, when it has neither.
     """
     told = [replace(sample, phrase=own_phrase(sample)) for sample in samples]
-    return wrongly(told) if saying is Saying.WRONG else told
+    if saying is Saying.WRONG:
+        return wrongly(told)
+    return [replace(s, phrase=described(s)) for s in told] if saying is Saying.DESCRIBED else told
 
 
 def own_phrase(sample: Sample) -> str:
@@ -41,6 +66,13 @@ def own_phrase(sample: Sample) -> str:
     if not phrase:
         raise SaywhereError(f"object '{sample.name}': the data set has no phrase or label for it; leave --phrase out")
     return phrase
+
+
+def described(sample: Sample) -> str:
+    """An object's phrase with a quality before it, something else after it, or both; the same for the same object."""
+    draw = zlib.crc32(f"{sample.photo.name} {sample.name}".encode())
+    quality, thing = QUALITIES[draw % len(QUALITIES)], ELSEWHERE[draw // 7 % len(ELSEWHERE)]
+    return (f"{quality} {sample.phrase}", f"{sample.phrase} {thing}", f"{quality} {sample.phrase} {thing}")[draw % 3]
 
 
 def wrongly(samples: Sequence[Sample]) -> list[Sample]:

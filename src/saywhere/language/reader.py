@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from saywhere.language.words import Words, shipped
 
@@ -21,9 +21,9 @@ from saywhere.language.words import Words, shipped
 class Spoken:
     """What was said of each image of a batch.
 
-    ``context`` is the bi-LSTM's last state in both directions ``(B, 2 * hidden)``, ``meaning`` the mean word vector
-    of length 1 ``(B, D)``; both are zeros where nothing was said, or nothing that is known. ``present`` ``(B,)`` is 1
-    where something was.
+    ``context`` is the bi-LSTM's last state in both directions ``(B, 2 * hidden)``, ``meaning`` the mean word vector,
+    weighed or not, of length 1 ``(B, D)``; both are zeros where nothing was said, or nothing that is known.
+    ``present`` ``(B,)`` is 1 where something was.
     """
 
     context: Tensor
@@ -32,34 +32,45 @@ class Spoken:
 
 
 class PhraseReader(nn.Module):
-    """Phrases to :class:`Spoken`; equation 2 of PhraseClick."""
+    """Phrases to :class:`Spoken`; equation 2 of PhraseClick.
 
-    def __init__(self, hidden: int = 64, words: Words | None = None) -> None:
+    ``weigh`` lets the bi-LSTM say how much each word counts in ``meaning``: in "man with a red hat" the man does. At
+    first all count alike.
+    """
+
+    def __init__(self, hidden: int = 64, words: Words | None = None, weigh: bool = False) -> None:
         super().__init__()
         self.words = words or shipped()
         self.hidden = hidden
         self.lstm = nn.LSTM(self.words.dimensions, hidden, batch_first=True, bidirectional=True)
+        self.weight = nn.Linear(2 * hidden, 1) if weigh else None
+        if self.weight is not None:
+            nn.init.zeros_(self.weight.weight)
+            nn.init.zeros_(self.weight.bias)
 
     def forward(self, phrases: Sequence[str | None]) -> Spoken:
         device = next(self.lstm.parameters()).device
         found = [self.words.of(phrase) for phrase in phrases]
         lengths = [len(vectors) for vectors in found]
         present = torch.tensor([float(n > 0) for n in lengths], device=device)
-        meaning = np.stack([self.words.mean(phrase) for phrase in phrases])
+        meaning = torch.from_numpy(np.stack([self.words.mean(phrase) for phrase in phrases])).to(device)
         if not any(lengths):
-            context = torch.zeros(len(phrases), 2 * self.hidden, device=device)
-        else:
-            padded = np.zeros((len(phrases), max(lengths), self.words.dimensions), np.float32)
-            for row, vectors in zip(padded, found, strict=True):
-                row[: len(vectors)] = vectors
-            # A phrase without words is read as one word of zeros and then struck out.
-            packed = pack_padded_sequence(
-                torch.from_numpy(padded).to(device), torch.tensor([max(n, 1) for n in lengths]),
-                batch_first=True, enforce_sorted=False,
-            )  # fmt: skip
-            _, (last, _) = self.lstm(packed)
-            context = torch.cat([last[0], last[1]], 1).float() * present[:, None]
-        return Spoken(context, torch.from_numpy(meaning).to(device), present)
+            return Spoken(torch.zeros(len(phrases), 2 * self.hidden, device=device), meaning, present)
+        padded = np.zeros((len(phrases), max(lengths), self.words.dimensions), np.float32)
+        for row, some in zip(padded, found, strict=True):
+            row[: len(some)] = some
+        vectors = torch.from_numpy(padded).to(device)
+        # A phrase without words is read as one word of zeros and then struck out.
+        counts = torch.tensor([max(n, 1) for n in lengths])
+        packed = pack_padded_sequence(vectors, counts, batch_first=True, enforce_sorted=False)
+        states, (last, _) = self.lstm(packed)
+        context = torch.cat([last[0], last[1]], 1).float() * present[:, None]
+        if self.weight is not None:
+            says = self.weight(pad_packed_sequence(states, batch_first=True)[0].float())[..., 0]
+            beyond = torch.arange(vectors.shape[1])[None] >= counts[:, None]
+            shares = says.masked_fill(beyond.to(device), -torch.inf).softmax(1)
+            meaning = F.normalize((shares[..., None] * vectors).sum(1), dim=1)
+        return Spoken(context, meaning, present)
 
 
 class AttributeAttention(nn.Module):

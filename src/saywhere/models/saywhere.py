@@ -47,20 +47,44 @@ def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequ
     )
 
 
+class Joint(nn.Conv2d):
+    """A 1x1 convolution of two maps as if they lay side by side, without putting them there.
+
+    What it makes of the ``first`` can be had before the other is known (what a photograph shows stays from click to
+    click), or before it is enlarged (a 1x1 convolution and an enlargement may trade places): the same answer, sooner.
+    """
+
+    def __init__(self, first: int, other: int, outputs: int) -> None:
+        super().__init__(first + other, outputs, 1, bias=False)
+        self.split = first
+
+    def first(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight[:, : self.split])
+
+    def forward(self, both: tuple[Tensor, Tensor]) -> Tensor:  # type: ignore[override]
+        """From what :meth:`first` gave, at its final size, and the other map."""
+        made, other = both
+        return made + F.conv2d(other, self.weight[:, self.split :], self.bias)
+
+
+def joint(first: int, other: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(Joint(first, other, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
 def upsample(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class Saywhere(PurifyingModel):
-    """Its features hold the backbone's ``raw`` levels, the ``pure`` ones, the ``keys`` that clicks are compared in and
-    the ``spoken_of`` maps that phrases are compared with.
+    """Its features hold the backbone's ``raw`` levels, the ``pure`` ones, what of these is ``fused`` with a prompt's
+    maps, the ``keys`` that clicks are compared in and the ``spoken_of`` maps that phrases are compared with.
 
     ``widths`` are the channels of the purified levels at strides 4, 8, 16 and 32; ``key`` is the length of the
     vectors in which a clicked pixel is compared with all others; 0 leaves that comparison out. ``saliency`` names the
     sources of the map of where a phrase applies (:data:`SALIENCIES`), ``attention`` lets it weigh channels; without
-    either, phrases are not understood. ``words`` is a word2vec or GloVe file, instead of the shipped words. ``fine`` is
-    how many channels lie between the layers of the finest level, where half of an answer's time goes: its own width
-    if None.
+    either, phrases are not understood. ``weigh_words`` learns which word of a phrase says what is meant. ``words`` is a
+    word2vec or GloVe file, instead of the shipped words. ``fine`` is how many channels lie between the layers of the
+    finest level, where half of an answer's time goes: its own width if None.
 
     ``radius`` predicts how far a click reaches that was not dragged, ``feature_dct`` lets the features under the clicks
     scale and shift the decoder's, ``guide_stages`` draws the clicks anew at every stage instead of at the first alone.
@@ -80,6 +104,7 @@ class Saywhere(PurifyingModel):
         feature_dct: bool = False,
         guide_stages: bool = False,
         fine: int | None = None,
+        weigh_words: bool = False,
     ) -> None:
         super().__init__()
         if unknown := set(saliency) - set(SALIENCIES):
@@ -107,13 +132,13 @@ class Saywhere(PurifyingModel):
         self.guide = conv(8, 24)
         self.down = nn.ModuleList([conv(w1, w2, stride=2), conv(w2, w3, stride=2), conv(w3, w4, stride=2)])
         self.fuse = nn.ModuleList(
-            nn.Sequential(conv(w + g, between, 1), conv(between, w))
+            nn.Sequential(joint(w, g, between), conv(between, w))
             for w, g, between in ((w1, 24, fine), *((w, w + extra, w) for w in (w2, w3, w4)))
         )
         self.aspp = ASPP(w4, [2, 4], w4)
         self.aspp.project[3].p = 0.1
         self.up = nn.ModuleList(
-            nn.Sequential(conv(below + skip, out, 1), conv(out, out))
+            nn.Sequential(joint(below, skip, out), conv(out, out))
             for below, skip, out in ((w4, w3, w3), (w3, w2, w2), (w2, w1, fine))
         )
         self.head = nn.Sequential(conv(fine, fine), nn.Conv2d(fine, 4, 3, padding=1), nn.PixelShuffle(2))
@@ -123,7 +148,7 @@ class Saywhere(PurifyingModel):
         self.distribution = distribution(clicked + 2, 2 * sum(self.upward)) if feature_dct else None
 
         self.words = find_words(words) if self.phrases else None
-        self.reader = PhraseReader(words=self.words) if self.phrases else None
+        self.reader = PhraseReader(words=self.words, weigh=weigh_words) if self.phrases else None
         context = 2 * self.reader.hidden if self.reader else 0
         self.attention = AttributeAttention(w4, context) if attention else None
         self.learned = LearnedSaliency(clicked, context, words=self.words) if "learned" in saliency else None
@@ -146,9 +171,11 @@ class Saywhere(PurifyingModel):
         return self.purify(Features((h, w), {"raw": (folded, *others)}))
 
     def purify(self, raw: Features) -> Features:
-        """Add the ``pure`` levels (strides 4 to 32) and their ``keys`` (8 to 32) to the ``raw`` ones."""
+        """Add the ``pure`` levels (strides 4 to 32), what the fusion makes of them (``fused``) and their ``keys`` (8 to
+        32) to the ``raw`` ones."""
         levels = raw.levels["raw"]
         pure = [layer(x) for layer, x in zip(self.purification, levels, strict=True)]
+        fused = [self._joint(stage).first(x) for stage, x in zip(self.fuse, pure, strict=True)]
         keys = [F.normalize(layer(x), dim=1) for layer, x in zip(self.keys, pure[1:], strict=True)] if self.keys else []
         spoken_of = []
         if self.learned is not None:
@@ -156,30 +183,36 @@ class Saywhere(PurifyingModel):
             spoken_of.append(self.learned.embed(together))
         if self.classifier is not None:
             spoken_of.append(self.classifier.embed(levels[-1]))
-        return Features(
-            raw.size, {**raw.levels, "pure": tuple(pure), "keys": tuple(keys), "spoken_of": tuple(spoken_of)}
-        )
+        added = {"pure": tuple(pure), "fused": tuple(fused), "keys": tuple(keys), "spoken_of": tuple(spoken_of)}
+        return Features(raw.size, {**raw.levels, **added})
+
+    @staticmethod
+    def _joint(stage: nn.Module) -> Joint:
+        """The convolution that a stage of the fusion or of the decoder begins with."""
+        layer: Any = stage
+        assert isinstance(layer[0][0], Joint)
+        return layer[0][0]
 
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
-        pure = features.levels["pure"]
+        pure, fused = features.levels["pure"], features.levels["fused"]
         clicked = self._clicked(features, prompts)
         drawn, past = self._maps(prompts, clicked, pure[0], previous)
         guide = self.guide(torch.cat([drawn[0], past], 1).contiguous(memory_format=torch.channels_last))
         affinity = self._affinity(features, prompts)
         spoken = self.reader([p.phrase for p in prompts]) if self.reader is not None else None
         where = self._saliency(features, spoken)
-        stages = [self.fuse[0](torch.cat([pure[0], guide], 1))]
+        stages = [self.fuse[0]((fused[0], guide))]
         for i in range(1, 4):
             fits = [resized(torch.tanh(logits / 2.0), pure[i]) for logits in where]
             again = [drawn[i], resized(past.mean(1, keepdim=True), pure[i])] if self.guide_stages else []
-            seen = [pure[i], self.down[i - 1](stages[-1]), *affinity[i], *fits, *again]
-            stages.append(self.fuse[i](torch.cat(seen, 1)))
+            seen = [self.down[i - 1](stages[-1]), *affinity[i], *fits, *again]
+            stages.append(self.fuse[i]((fused[i], torch.cat(seen, 1))))
         x = self.aspp(stages[3])
         if self.attention is not None and spoken is not None:
             x = self.attention(x, spoken)
         told = self._distributions(clicked, prompts)
         for i, (layer, skip) in enumerate(zip(self.up, reversed(stages[:3]), strict=True)):
-            x = layer(torch.cat([upsample(x, skip), skip], 1))
+            x = layer((upsample(self._joint(layer).first(x), skip), skip))
             if told:
                 scale, shift = told[i]
                 x = x * (1.0 + scale) + shift
@@ -232,11 +265,14 @@ class Saywhere(PurifyingModel):
         return NAMING * naming + 0.5 * (values * balance).sum((1, 2, 3)).mean()
 
     def _saliency(self, features: Features, spoken: Spoken | None) -> list[Tensor]:
-        """Logits of where the phrases apply, one map for each source."""
+        """Logits of where the phrases apply, one map for each source; 0 everywhere where nothing was said."""
         if spoken is None:
             return []
+        embedded = features.levels["spoken_of"]
+        if not spoken.present.any():
+            return [e.new_zeros(len(e), 1, *e.shape[2:]) for e in embedded]
         sources = [source for source in (self.learned, self.classifier) if source is not None]
-        return [source(e, spoken) for source, e in zip(sources, features.levels["spoken_of"], strict=True)]
+        return [source(e, spoken) for source, e in zip(sources, embedded, strict=True)]
 
     def _maps(
         self, prompts: list[Prompt], clicked: Tensor | None, like: Tensor, previous: Tensor | None

@@ -28,7 +28,7 @@ from saywhere.language.words import label_words
 from saywhere.models.base import Scene
 from saywhere.prompt import Click, Prompt, mirrored
 from saywhere.training.augment import Affine, Image, crop_transform, paste, recolour, warp
-from saywhere.training.phrases import phrase_for
+from saywhere.training.phrases import described, phrase_for
 from saywhere.training.recipe import Clicks, Recipe, Sampling
 
 TAP = 50 / 512  # how far a tap is off the centre, over the crop's side (Multi-Stage Fusion, section 3.4)
@@ -289,8 +289,12 @@ class Crops(Dataset[Crop]):
         phrase, unmistakable = phrase_for(
             label, share_box(target), [share_box(mask) for mask in likes], self.recipe.phrases.synonyms, rng
         )
+        settings = self.recipe.phrases
+        if settings.described and rng.random() < settings.described:
+            beside = {other.label for other in neighbours} - {chosen.label, ""}
+            phrase = described(phrase, sorted(beside), rng)
         meant = target if unmistakable else np.logical_or.reduce([target, *likes])
-        return phrase, meant, unmistakable and bool(rng.random() < self.recipe.phrases.alone)
+        return phrase, meant, unmistakable and bool(rng.random() < settings.alone)
 
     def _scene(
         self, shown: Sequence[Target], masks: Sequence[NDArray[np.bool_]], transform: Affine,

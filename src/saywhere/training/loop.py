@@ -71,7 +71,7 @@ class Learner:
         self.recipe, self.fabric = recipe, fabric
         self.trained_on = crops.trained_on
         self.step, self.seconds = 0, 0.0
-        self.model = prepare(recipe)
+        self.model = prepare(recipe).to(fabric.device)
         self.labels = words_of(crops.labels, self.model.words)
         self.average = AveragedModel(self.model, multi_avg_fn=moving_average(recipe.optimiser.ema), use_buffers=True)
         self.average.to(fabric.device)
@@ -82,25 +82,23 @@ class Learner:
         )
 
     def ready(self) -> None:
-        """Hand network and optimiser to Fabric; after a checkpoint was loaded, if one is."""
+        """Hand the optimiser to Fabric; after a checkpoint was loaded, if one is."""
         if self.fabric.device.type == "cpu":
             self.model.to(memory_format=torch.channels_last)
-        self.network, self.wrapped = self.fabric.setup(self.model, self.optimiser)
-        self.network.mark_forward_method("encode")
-        self.network.mark_forward_method("decode")
-        self.network.mark_forward_method("auxiliary_loss")
+        self.wrapped = self.fabric.setup_optimizers(self.optimiser)
 
     def learn(self, crops: Batch, done: float) -> float:
         """One step on a batch when ``done`` (0 to 1) of the run is over; returns the loss."""
         rate = learning_rate(self.recipe, self.step, done)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group.get("lr_scale", 1.0)
-        self.network.train()
+        self.model.train()
         still(self.model)
         value = 0.0
-        for loss in losses_of(self.network, crops, self.recipe, self.fabric.device, self.labels):
+        for loss in losses_of(self.model, crops, self.recipe, self.fabric, self.labels):
             self.fabric.backward(loss)
-            self.fabric.clip_gradients(self.network, self.wrapped, max_norm=self.recipe.optimiser.clip)
+            self._agree()
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.clip)
             self.wrapped.step()
             self.wrapped.zero_grad(set_to_none=True)
             value = float(loss.detach())
@@ -109,6 +107,19 @@ class Learner:
         if not math.isfinite(value):
             raise SaywhereError(f"loss is {value} at step {self.step}: lower the recipe's optimiser.lr")
         return value
+
+    def _agree(self) -> None:
+        """Every process goes on with the mean of all processes' gradients, and so with the same weights.
+
+        Several rounds of encode and decode lead to one loss, which PyTorch's own wrapper does not allow for.
+        """
+        if self.fabric.world_size == 1:
+            return
+        learning = [p for p in self.model.parameters() if p.requires_grad]
+        own = [torch.zeros_like(p) if p.grad is None else p.grad for p in learning]
+        mean = self.fabric.all_reduce(torch.cat([g.flatten() for g in own]), reduce_op="mean")
+        for parameter, part in zip(learning, mean.split([p.numel() for p in learning]), strict=True):
+            parameter.grad = part.view_as(parameter)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
@@ -182,11 +193,14 @@ def train(
     checkpoint = out / CHECKPOINT
     refuse(recipe, checkpoint, resume)
     fabric = launch(recipe)
-    torch.manual_seed(recipe.seed + fabric.global_rank)
+    console.quiet = console.quiet or not fabric.is_global_zero
     drawn = Crops(recipe)
+    torch.manual_seed(recipe.seed)  # all processes begin with the same network
     learner = Learner(recipe, fabric, drawn)
     if resume:
         learner.load(checkpoint)
+    if not fabric.is_global_zero:
+        torch.manual_seed(recipe.seed + fabric.global_rank)
     learner.ready()
     crops = loader(drawn, learner.step, fabric)
     told = f"training on {fabric.world_size} x {fabric.device.type} in {precision_for(fabric.device, recipe.precision)}"
@@ -202,6 +216,8 @@ def train(
         for batch in crops:
             learner.seconds = time.monotonic() - started
             done = learner.step / recipe.steps if time_limit is None else learner.seconds / time_limit
+            # One clock for all processes: none must leave while another waits for it.
+            done = fabric.broadcast(done)
             if done >= 1.0:
                 break
             recent.append(learner.learn(batch, done))
@@ -248,7 +264,7 @@ def launch(recipe: Recipe) -> Fabric:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator=device.type,
-        devices="auto" if device.type == "cuda" else 1,
+        devices="auto" if device.type == "cuda" else recipe.processes,
         precision=precision_for(device, recipe.precision),
     )
     fabric.launch()
@@ -356,30 +372,38 @@ def still(model: nn.Module) -> None:
             module.eval()
 
 
-def losses_of(network: Any, batch: Batch, recipe: Recipe, device: torch.device, labels: Words) -> Iterator[Tensor]:
+def losses_of(
+    network: InteractiveModel, batch: Batch, recipe: Recipe, fabric: Fabric, labels: Words
+) -> Iterator[Tensor]:
     """What a step learns from, one loss after another: the mean over its rounds, or that of each round.
 
     Each round's clicks answer the mask of the round before. When the network learns after every round, the photographs
     are encoded anew for the next.
     """
+    device = fabric.device
     image = batch.image.to(device).float().div_(255.0)
     if device.type == "cpu":
         image = image.contiguous(memory_format=torch.channels_last)
     target, counted = batch.target.to(device).float(), 1.0 - batch.ignore.to(device).float()
     truth, ignore = batch.target[:, 0].numpy() > 0, batch.ignore[:, 0].numpy() > 0
     each = recipe.clicks.update_each
-    features = network.encode(image)
+    with fabric.autocast():
+        features = network.encode(image)
     prompts, previous = list(batch.prompts), None
     total = torch.zeros((), device=device)
-    # Most of a step is rounds: one to the most, drawn alike, shows more photographs in the same time.
-    rounds = 1 + int(np.random.default_rng((recipe.seed, batch.numbers[0], 3000)).integers(recipe.clicks.rounds))
+    # Most of a step is rounds: one to the most, drawn alike, shows more photographs in the same time. All processes
+    # draw the same for a step, or they would wait for each other.
+    first = batch.numbers[0] - batch.numbers[0] % recipe.batch
+    rounds = 1 + int(np.random.default_rng((recipe.seed, first, 3000)).integers(recipe.clicks.rounds))
     for turn in range(rounds):
-        logits = network.decode(features, prompts, previous)
+        with fabric.autocast():
+            logits = network.decode(features, prompts, previous).float()
         loss = losses.total(recipe.loss, logits, target, counted)
         total = total + loss / rounds
         last = turn + 1 == rounds
         if each or last:
-            auxiliary = network.auxiliary_loss(features, prompts, batch.scenes, labels)
+            with fabric.autocast():
+                auxiliary = network.auxiliary_loss(features, prompts, batch.scenes, labels)
             yield (loss if each else total) + auxiliary.to(total)
         if last:
             break
@@ -390,7 +414,8 @@ def losses_of(network: Any, batch: Batch, recipe: Recipe, device: torch.device, 
             prompts[i] = correct(prompts[i], truth[i], predicted[i], ignore[i], batch.drags[i], recipe.clicks, rng)
         previous = coarsen(previous, batch.numbers, turn, recipe)
         if each:
-            features = network.encode(image)
+            with fabric.autocast():
+                features = network.encode(image)
 
 
 def coarsen(previous: Tensor, numbers: list[int], turn: int, recipe: Recipe) -> Tensor:

@@ -9,6 +9,22 @@ import numpy as np
 from saywhere.prompt import MIRRORED
 
 Box = tuple[float, float, float, float]  # x, y, width, height
+# What people add to the name of a thing, and what does not change which thing is meant.
+QUALITIES = (
+    "red", "blue", "green", "yellow", "white", "black", "brown", "grey", "orange", "pink", "dark", "light", "bright",
+    "striped", "spotted", "small", "little", "big", "large", "tall", "long", "round", "old", "young", "new",
+    "beautiful", "wooden", "metal", "stone", "standing", "sitting", "running", "whole", "single", "fluffy",
+    "shiny", "dirty",
+)  # fmt: skip
+RELATIONS = (
+    "with", "in", "on", "near", "beside", "next to", "behind", "in front of", "under", "by", "holding", "wearing",
+    "and", "of", "against", "above", "at", "among",
+)  # fmt: skip
+SURROUNDINGS = (
+    "grass", "wall", "table", "water", "sky", "street", "snow", "tree", "trees", "flowers", "leaves", "sand", "floor",
+    "house", "window", "field", "garden", "sea", "rocks", "shirt", "hat", "dress", "jacket", "basket", "rope", "road",
+    "branch", "bush", "fence", "crowd", "background", "sun", "hand", "hands", "beard", "cloth", "box", "sofa", "room",
+)  # fmt: skip
 APART = 0.15  # of the crop: how much further left, or larger, the object must be to be told from the others by it
 
 
@@ -47,3 +63,23 @@ def qualifiers(box: Box, likes: Sequence[Box]) -> list[str]:
     if area * 1.5 < min(areas):
         found.append("smallest")
     return found
+
+
+def described(phrase: str, beside: Sequence[str], rng: np.random.Generator) -> str:
+    """A phrase with words that leave its meaning: a quality before it, or what is about it after it, or both.
+
+    Qualities are drawn by chance, so that the network learns to hear the noun; ``beside`` are the labels of the other
+    objects of the photograph, which are named half of the time: "person with a hat" is not the hat.
+    """
+    kind = rng.random()
+    if kind < 0.65:
+        phrase = f"{_any_of(QUALITIES, rng)} {phrase}"
+    if kind >= 0.4:
+        thing = _any_of(beside if beside and rng.random() < 0.5 else SURROUNDINGS, rng)
+        quality = f"{_any_of(QUALITIES, rng)} " if rng.random() < 0.4 else ""
+        phrase = f"{phrase} {_any_of(RELATIONS, rng)} {quality}{thing}"
+    return phrase
+
+
+def _any_of(words: Sequence[str], rng: np.random.Generator) -> str:
+    return words[int(rng.integers(len(words)))]

@@ -78,6 +78,9 @@ class Phrases(Part):
     share: float = Field(0.0, ge=0, le=1, description="share of crops with a phrase")
     wrong: float = Field(0.12, ge=0, le=1, description="share of phrases that name something else")
     alone: float = Field(0.12, ge=0, le=1, description="share of unmistakable phrases that come before any click")
+    described: float = Field(
+        0.0, ge=0, le=1, description="share of right phrases with a quality or surroundings that change no meaning"
+    )
     part: float = Field(1.0, ge=0, description="factor on parts among crops with a phrase, instead of sampling.part")
     full_area: float = Field(0.005, ge=0, description="the same for sampling.full_area")
     rare: float = Field(0.5, ge=0, le=1, description="how much rare labels are favoured: 0 not at all, 1 all are alike")
@@ -112,6 +115,7 @@ class Recipe(Part):
     optimiser: Optimiser = Optimiser()
     validation: Validation | None = None
     batch: int = Field(16, ge=1, description="crops a step, over all processes")
+    processes: int = Field(1, ge=1, description="processes that share a batch, where there is no GPU: one a core")
     steps: int = Field(10_000, ge=1)
     seed: int = 0
     workers: int = Field(1, ge=0)
