@@ -66,7 +66,6 @@ fabric = launch(recipe)
 torch.manual_seed(0)
 crops = Crops(recipe)
 learner = Learner(recipe, fabric, crops)
-learner.ready()
 batches = iter(loader(crops, 0, fabric))
 for _ in range(3):
     learner.learn(next(batches), 0.0)

@@ -72,6 +72,8 @@ class Learner:
         self.trained_on = crops.trained_on
         self.step, self.seconds = 0, 0.0
         self.model = prepare(recipe).to(fabric.device)
+        if fabric.device.type == "cpu":
+            self.model.to(memory_format=torch.channels_last)
         self.labels = words_of(crops.labels, self.model.words)
         self.average = AveragedModel(self.model, multi_avg_fn=moving_average(recipe.optimiser.ema), use_buffers=True)
         self.average.to(fabric.device)
@@ -80,12 +82,6 @@ class Learner:
             lr=recipe.optimiser.lr,
             weight_decay=recipe.optimiser.weight_decay,
         )
-
-    def ready(self) -> None:
-        """Hand the optimiser to Fabric; after a checkpoint was loaded, if one is."""
-        if self.fabric.device.type == "cpu":
-            self.model.to(memory_format=torch.channels_last)
-        self.wrapped = self.fabric.setup_optimizers(self.optimiser)
 
     def learn(self, crops: Batch, done: float) -> float:
         """One step on a batch when ``done`` (0 to 1) of the run is over; returns the loss."""
@@ -99,8 +95,8 @@ class Learner:
             self.fabric.backward(loss)
             self._agree()
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.clip)
-            self.wrapped.step()
-            self.wrapped.zero_grad(set_to_none=True)
+            self.optimiser.step()
+            self.optimiser.zero_grad(set_to_none=True)
             value = float(loss.detach())
         self.average.update_parameters(self.model)
         self.step += 1
@@ -118,6 +114,7 @@ class Learner:
         learning = [p for p in self.model.parameters() if p.requires_grad]
         own = [torch.zeros_like(p) if p.grad is None else p.grad for p in learning]
         mean = self.fabric.all_reduce(torch.cat([g.flatten() for g in own]), reduce_op="mean")
+        assert isinstance(mean, Tensor)
         for parameter, part in zip(learning, mean.split([p.numel() for p in learning]), strict=True):
             parameter.grad = part.view_as(parameter)
 
@@ -201,7 +198,6 @@ def train(
         learner.load(checkpoint)
     if not fabric.is_global_zero:
         torch.manual_seed(recipe.seed + fabric.global_rank)
-    learner.ready()
     crops = loader(drawn, learner.step, fabric)
     told = f"training on {fabric.world_size} x {fabric.device.type} in {precision_for(fabric.device, recipe.precision)}"
     console.print(f"{told}, into {out}", highlight=False)
