@@ -1,6 +1,7 @@
 """The mean of weights that were trained from the same beginning, on different crops or with different losses.
 
-It is measured on the validation objects that the first one's recipe names.
+A part that only the first has (its recipe's ``model.new``) is taken from there. The mean is measured on the validation
+objects that the first one's recipe names.
 
     .venv/bin/python examples/average.py runs/na/weights.safetensors runs/nb/weights.safetensors runs/nab.safetensors
 """
@@ -21,11 +22,15 @@ def main(*files: str) -> None:
     *given, out = (Path(file) for file in files)
     loaded = [load_model(path) for path in given]
     first = loaded[0]
-    if any((o.name, o.facts["options"]) != (first.name, first.facts["options"]) for o in loaded):
-        raise SaywhereError("average: these weights are of different networks; give several of one")
+    new = tuple(first.facts["recipe"]["model"]["new"])
     states = [other.model.state_dict() for other in loaded]
+    like = {name: tensor.shape for name, tensor in states[0].items()}
+    for path, state in zip(given, states, strict=True):
+        theirs = {name: tensor.shape for name, tensor in state.items()}
+        if {**{n: s for n, s in like.items() if new and n.startswith(new)}, **theirs} != like:
+            raise SaywhereError(f"average: '{path}' is of another network than '{given[0]}'; give several of one")
     mean = {
-        name: torch.stack([state[name].double() for state in states]).mean(0).to(tensor.dtype)
+        name: torch.stack([state[name].double() for state in states if name in state]).mean(0).to(tensor.dtype)
         for name, tensor in states[0].items()
     }
     first.model.load_state_dict(mean)
