@@ -22,7 +22,8 @@ def main(*files: str) -> None:
     *given, out = (Path(file) for file in files)
     loaded = [load_model(path) for path in given]
     first = loaded[0]
-    new = tuple(first.facts["recipe"]["model"]["new"])
+    recipe = first.facts.get("recipe", {})
+    new = tuple(recipe.get("model", {}).get("new", ()))
     states = [other.model.state_dict() for other in loaded]
     like = {name: tensor.shape for name, tensor in states[0].items()}
     for path, state in zip(given, states, strict=True):
@@ -36,7 +37,7 @@ def main(*files: str) -> None:
     first.model.load_state_dict(mean)
     facts = {k: v for k, v in first.facts.items() if k != "figures"}
     facts["averaged"] = [other.digest for other in loaded]
-    measured = first.facts["recipe"]["validation"]
+    measured = recipe.get("validation")
     if measured is not None:
         facts["figures"] = validator(measured["data"], measured["limit"])(first.model)
     save_model(out, first.model, first.name, first.facts["options"], facts)
