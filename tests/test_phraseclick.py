@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from saywhere import Click, Prompt, SaywhereError
-from saywhere.language.reader import AttributeAttention, Spoken, attribute_loss
+from saywhere.language.reader import AttributeAttention, attribute_loss
 from saywhere.language.words import shipped
 from saywhere.models.base import Scene
 from saywhere.models.deeplab import DeepLab
@@ -43,8 +43,8 @@ class TestEquations:
             attention.gate.fill_(2.0)
             # The context vector C is (0.3 of the phrase) + (means 1 and 4 of the two channels).
             features = torch.tensor([[[[0.0, 2.0]], [[4.0, 4.0]]]])
-            spoken = Spoken(torch.tensor([[0.3]]), torch.zeros(1, 4), torch.ones(1))
-            weights, weighed = attention.attributes(features, spoken), attention(features, spoken)
+            said = torch.tensor([[0.3]])
+            weights, weighed = attention.attributes(features, said), attention(features, said)
         first, second = math.tanh(0.3 + 0.5), math.tanh(-4.0)
         assert weights[0].tolist() == pytest.approx([first, second], rel=1e-5)
         assert weighed[0, 0, 0].tolist() == pytest.approx([0.0, 2.0 + 2.0 * first * 2.0], rel=1e-5)

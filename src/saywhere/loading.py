@@ -57,12 +57,17 @@ def _from_hub(name: str) -> Path:
 def load_runner(weights: str | Path | None = None, device: str | None = None) -> TorchRunner:
     """The network behind some weights (see :func:`find_weights`) on a torch device; the GPU if there is one."""
     from saywhere.models.fold import fold_batch_norms
+    from saywhere.models.graphs import Graphs
     from saywhere.models.runner import TorchRunner
+    from saywhere.models.saywhere import Saywhere
     from saywhere.models.store import load_model
 
     path = find_weights(weights)
     loaded = load_model(path)
-    return TorchRunner(fold_batch_norms(loaded.model), path.stem, loaded.digest, device, loaded.facts)
+    runner = TorchRunner(fold_batch_norms(loaded.model), path.stem, loaded.digest, device, loaded.facts)
+    if runner.device.type == "cpu" and isinstance(runner.model, Saywhere):
+        runner.model.graphs = Graphs.of(runner.model, loaded.facts["options"])
+    return runner
 
 
 def load(weights: str | Path | None = None, device: str | None = None, settings: Settings | None = None) -> Segmenter:

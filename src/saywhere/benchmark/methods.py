@@ -38,6 +38,7 @@ def traits_of(runner: Runner, settings: Settings, threads: int) -> dict[str, Any
         **asdict(settings),
         "threads": threads,
         "device": str(getattr(runner, "device", "cpu")),
+        "runtime": getattr(runner, "runtime", None),
     }
 
 

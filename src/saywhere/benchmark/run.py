@@ -155,7 +155,7 @@ def cost(runner: Runner, settings: Settings) -> dict[str, Any]:
 
     image = torch.zeros(1, 3, settings.size * 3 // 4, settings.size, device=next(model.parameters()).device)
     counted = []
-    with torch.no_grad():
+    with torch.enable_grad():  # torch itself computes then, whose operations can be counted
         with FlopCounterMode(display=False) as counter:
             features = model.encode(image)
         counted.append(counter.get_total_flops() // 2)
@@ -171,6 +171,7 @@ def cost(runner: Runner, settings: Settings) -> dict[str, Any]:
 
 def surroundings(command: str, engine: Engine, jobs: int) -> dict[str, Any]:
     """Where and how it was measured: what changes times, but not figures. Ray's workers are not looked into."""
+    import onnxruntime
     import torch
 
     local = engine is Engine.LOCAL
@@ -180,7 +181,12 @@ def surroundings(command: str, engine: Engine, jobs: int) -> dict[str, Any]:
         "jobs": jobs if local else None,
         "peak_memory_mb": round(peak * (1024 if sys.platform == "linux" else 1) / 1e6) if local else None,
         "machine": f"{platform.machine()}, {os.cpu_count()} processors",
-        "versions": {"saywhere": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "versions": {
+            "saywhere": __version__,
+            "torch": torch.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "python": platform.python_version(),
+        },
         "command": command,
     }
 

@@ -86,13 +86,13 @@ class AttributeAttention(nn.Module):
         self.norm = nn.BatchNorm1d(channels)
         self.gate = nn.Parameter(torch.zeros(()))
 
-    def attributes(self, features: Tensor, spoken: Spoken) -> Tensor:
-        """The attribute weights A of equation 4 in [-1, 1]: ``(B, C)``."""
+    def attributes(self, features: Tensor, context: Tensor) -> Tensor:
+        """The attribute weights A of equation 4 in [-1, 1], of what was said (:attr:`Spoken.context`): ``(B, C)``."""
         pooled = features.mean((2, 3)).float()
-        return torch.tanh(self.norm(self.adapt(torch.cat([spoken.context, pooled], 1))))
+        return torch.tanh(self.norm(self.adapt(torch.cat([context, pooled], 1))))
 
-    def forward(self, features: Tensor, spoken: Spoken) -> Tensor:
-        return self.weigh(features, self.attributes(features, spoken))
+    def forward(self, features: Tensor, context: Tensor) -> Tensor:
+        return self.weigh(features, self.attributes(features, context))
 
     def weigh(self, features: Tensor, weights: Tensor) -> Tensor:
         """Equation 5: ``(B, C, h, w)`` features and their attribute weights ``(B, C)``."""

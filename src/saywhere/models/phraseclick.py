@@ -77,7 +77,7 @@ class PhraseClick(DeepLab):
         (image,) = features.levels["image"]
         fine, context = self.look(image, distance_maps(prompts, features.size).to(image.device))
         spoken = self.reader([prompt.phrase for prompt in prompts])
-        weights = self.attention.attributes(context, spoken)
+        weights = self.attention.attributes(context, spoken.context)
         if self.training:
             # What the attribute loss asks about; the network is not run again for it.
             features.found["attributes"] = (weights,)

@@ -39,6 +39,11 @@ class TorchRunner:
         self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.phrases, self.words, self.sure_map = model.phrases, model.words, model.sure_map
 
+    @property
+    def runtime(self) -> str:
+        """What most is computed with: "torch" or "onnxruntime"."""
+        return "torch" if getattr(self.model, "graphs", None) is None else "onnxruntime"
+
     def encode(self, image: Photo) -> Features:
         """``(H, W, 3)`` uint8 RGB to features."""
         with torch.inference_mode():

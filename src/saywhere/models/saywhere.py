@@ -28,7 +28,8 @@ from saywhere.language.saliency import ClassifierSaliency, LearnedSaliency
 from saywhere.language.words import Words, find_words
 from saywhere.models.base import Features, PurifyingModel, Scene
 from saywhere.models.clicks import RadiusHead, aggregate, at_clicks
-from saywhere.prompt import Click, Prompt
+from saywhere.models.graphs import Graphs
+from saywhere.prompt import Prompt
 
 MULTIPLE = 32  # the coarsest level's stride
 CLICK_SIGMA = 6.0  # pixels of the encoded image: about what a hand's aim is worth
@@ -77,7 +78,8 @@ def upsample(x: Tensor, like: Tensor) -> Tensor:
 
 class Saywhere(PurifyingModel):
     """Its features hold the backbone's ``raw`` levels, the ``pure`` ones, what of these is ``fused`` with a prompt's
-    maps, the ``keys`` that clicks are compared in and the ``spoken_of`` maps that phrases are compared with.
+    maps and the ``keys`` that clicks are compared in. Most of its time goes to :meth:`look` and
+    :meth:`answer`, which take and give tensors alone, so that ``graphs`` may stand in for them (models/graphs.py).
 
     ``widths`` are the channels of the purified levels at strides 4, 8, 16 and 32; ``key`` is the length of the
     vectors in which a clicked pixel is compared with all others; 0 leaves that comparison out. ``saliency`` names the
@@ -91,6 +93,7 @@ class Saywhere(PurifyingModel):
     """
 
     strides = (4, 8, 16, 32)
+    graphs: Graphs | None = None
 
     def __init__(
         self,
@@ -164,11 +167,20 @@ class Saywhere(PurifyingModel):
         h, w = image.shape[-2:]
         if h % MULTIPLE or w % MULTIPLE:
             image = F.pad(image, (0, -w % MULTIPLE, 0, -h % MULTIPLE), mode="replicate")
+        graphs = self._graphs()
+        raw = self.look(image) if graphs is None else graphs.look(image)
+        return self.purify(Features((h, w), {"raw": raw}))
+
+    def _graphs(self) -> Graphs | None:
+        """What runs the convolutions faster; it cannot be differentiated."""
+        return None if torch.is_grad_enabled() else self.graphs
+
+    def look(self, image: Tensor) -> tuple[Tensor, ...]:
+        """The backbone's levels of images whose sides are multiples of 32: strides 4 to 32."""
         image = image.contiguous(memory_format=torch.channels_last)
         finest, second, *others = self.encoder(image * 2.0 - 1.0)
         # The stride-2 level joins the stride-4 one with its pixels folded into channels: its detail without its cost.
-        folded = torch.cat([second, F.pixel_unshuffle(finest, 2)], 1)
-        return self.purify(Features((h, w), {"raw": (folded, *others)}))
+        return torch.cat([second, F.pixel_unshuffle(finest, 2)], 1), *others
 
     def purify(self, raw: Features) -> Features:
         """Add the ``pure`` levels (strides 4 to 32), what the fusion makes of them (``fused``) and their ``keys`` (8 to
@@ -177,14 +189,21 @@ class Saywhere(PurifyingModel):
         pure = [layer(x) for layer, x in zip(self.purification, levels, strict=True)]
         fused = [self._joint(stage).first(x) for stage, x in zip(self.fuse, pure, strict=True)]
         keys = [F.normalize(layer(x), dim=1) for layer, x in zip(self.keys, pure[1:], strict=True)] if self.keys else []
-        spoken_of = []
-        if self.learned is not None:
-            together = torch.cat([pure[1], upsample(pure[2], pure[1]), upsample(pure[3], pure[1])], 1)
-            spoken_of.append(self.learned.embed(together))
-        if self.classifier is not None:
-            spoken_of.append(self.classifier.embed(levels[-1]))
-        added = {"pure": tuple(pure), "fused": tuple(fused), "keys": tuple(keys), "spoken_of": tuple(spoken_of)}
+        added = {"pure": tuple(pure), "fused": tuple(fused), "keys": tuple(keys)}
         return Features(raw.size, {**raw.levels, **added})
+
+    def _spoken_of(self, features: Features) -> tuple[Tensor, ...]:
+        """The maps that phrases are compared with, made when the first phrase is said."""
+        if "spoken_of" not in features.found:
+            made = []
+            pure = features.levels["pure"]
+            if self.learned is not None:
+                together = torch.cat([pure[1], upsample(pure[2], pure[1]), upsample(pure[3], pure[1])], 1)
+                made.append(self.learned.embed(together))
+            if self.classifier is not None:
+                made.append(self.classifier.embed(features.levels["raw"][-1]))
+            features.found["spoken_of"] = tuple(made)
+        return features.found["spoken_of"]
 
     @staticmethod
     def _joint(stage: nn.Module) -> Joint:
@@ -194,38 +213,58 @@ class Saywhere(PurifyingModel):
         return layer[0][0]
 
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
-        pure, fused = features.levels["pure"], features.levels["fused"]
+        pure = features.levels["pure"]
         clicked = self._clicked(features, prompts)
         drawn, past = self._maps(prompts, clicked, pure[0], previous)
-        guide = self.guide(torch.cat([drawn[0], past], 1).contiguous(memory_format=torch.channels_last))
         affinity = self._affinity(features, prompts)
         spoken = self.reader([p.phrase for p in prompts]) if self.reader is not None else None
         where = self._saliency(features, spoken)
-        stages = [self.fuse[0]((fused[0], guide))]
+        seen = []
         for i in range(1, 4):
             fits = [resized(torch.tanh(logits / 2.0), pure[i]) for logits in where]
             again = [drawn[i], resized(past.mean(1, keepdim=True), pure[i])] if self.guide_stages else []
-            seen = [self.down[i - 1](stages[-1]), *affinity[i], *fits, *again]
-            stages.append(self.fuse[i]((fused[i], torch.cat(seen, 1))))
-        x = self.aspp(stages[3])
-        if self.attention is not None and spoken is not None:
-            x = self.attention(x, spoken)
-        told = self._distributions(clicked, prompts)
-        for i, (layer, skip) in enumerate(zip(self.up, reversed(stages[:3]), strict=True)):
-            x = layer((upsample(self._joint(layer).first(x), skip), skip))
-            if told:
-                scale, shift = told[i]
-                x = x * (1.0 + scale) + shift
-        logits = F.interpolate(self.head(x), scale_factor=2, mode="bilinear", align_corners=False)
+            seen.append(torch.cat([pure[i][:, :0], *affinity[i], *fits, *again], 1))
+        context = None if spoken is None or self.attention is None else spoken.context
+        drawn_all = torch.cat([drawn[0], past], 1)
+        asked: tuple[Any, ...] = drawn_all, *features.levels["fused"], *seen, context, self._told(clicked, prompts)
+        graphs = self._graphs()
+        logits = self.answer(*asked) if graphs is None else graphs.answer(*asked)
         h, w = features.size
         return logits[..., :h, :w].float()
+
+    def answer(
+        self,
+        drawn: Tensor,
+        fused1: Tensor, fused2: Tensor, fused3: Tensor, fused4: Tensor,
+        seen2: Tensor, seen3: Tensor, seen4: Tensor,
+        context: Tensor | None,
+        told: Tensor | None,
+    ) -> Tensor:  # fmt: skip
+        """The decoder: what is drawn ``(B, 8, h, w)``, what of each level is ``fused`` and ``seen`` there besides, what
+        was said and what the clicked features scale and shift by, to logits of the padded image."""
+        guide = self.guide(drawn.contiguous(memory_format=torch.channels_last))
+        stages = [self.fuse[0]((fused1, guide))]
+        for down, fuse, fused, seen in zip(
+            self.down, self.fuse[1:], (fused2, fused3, fused4), (seen2, seen3, seen4), strict=True
+        ):
+            stages.append(fuse((fused, torch.cat([down(stages[-1]), seen], 1))))
+        x = self.aspp(stages[3])
+        if self.attention is not None and context is not None:
+            x = self.attention(x, context)
+        changes = [None] * 3 if told is None else told.split([2 * width for width in self.upward], dim=1)
+        for layer, skip, change in zip(self.up, reversed(stages[:3]), changes, strict=True):
+            x = layer((upsample(self._joint(layer).first(x), skip), skip))
+            if change is not None:
+                scale, shift = change.chunk(2, 1)
+                x = x * (1.0 + scale) + shift
+        return F.interpolate(self.head(x), scale_factor=2, mode="bilinear", align_corners=False)
 
     def saliency(self, features: Features, phrase: str) -> Tensor:
         """The probability that a phrase applies to each place: ``(1, 1, H, W)``; the mean of the network's sources.
 
         Raises NoMapError when the network has none.
         """
-        if self.reader is None or not features.levels["spoken_of"]:
+        if self.reader is None or not self.sure_map:
             raise NoMapError(f"phrase {phrase!r}: these weights have no map of where a phrase applies")
         h, w = features.size
         padded = h + -h % MULTIPLE, w + -w % MULTIPLE
@@ -250,7 +289,7 @@ class Saywhere(PurifyingModel):
     ) -> Tensor | float:
         if self.learned is None or self.reader is None:
             return 0.0
-        embedded = features.levels["spoken_of"][0]
+        embedded = self._spoken_of(features)[0]
         naming = self.learned.naming_loss(embedded, [scene.named for scene in scenes], labels)
         logits = self.learned(embedded, self.reader([p.phrase for p in prompts]))
         spoken_of = [row for row, scene in enumerate(scenes) if scene.meant is not None]
@@ -268,11 +307,11 @@ class Saywhere(PurifyingModel):
         """Logits of where the phrases apply, one map for each source; 0 everywhere where nothing was said."""
         if spoken is None:
             return []
-        embedded = features.levels["spoken_of"]
-        if not spoken.present.any():
-            return [e.new_zeros(len(e), 1, *e.shape[2:]) for e in embedded]
         sources = [source for source in (self.learned, self.classifier) if source is not None]
-        return [source(e, spoken) for source, e in zip(sources, embedded, strict=True)]
+        if not spoken.present.any():
+            like = features.levels["pure"][1]
+            return [like.new_zeros(len(like), 1, *like.shape[2:]) for _ in sources]
+        return [source(e, spoken) for source, e in zip(sources, self._spoken_of(features), strict=True)]
 
     def _maps(
         self, prompts: list[Prompt], clicked: Tensor | None, like: Tensor, previous: Tensor | None
@@ -312,27 +351,25 @@ class Saywhere(PurifyingModel):
         found = [F.normalize(at_clicks(x, prompts, s), dim=-1) for x, s in zip(levels, CLICKED, strict=True)]
         return torch.cat(found, -1) / len(found) ** 0.5
 
-    def _distributions(self, clicked: Tensor | None, prompts: list[Prompt]) -> list[tuple[Tensor, Tensor]]:
-        """What each of the decoder's layers is scaled and shifted by, ``(B, C, 1, 1)``; nothing without the part."""
+    def _told(self, clicked: Tensor | None, prompts: list[Prompt]) -> Tensor | None:
+        """What each of the decoder's layers is scaled and shifted by, one after another ``(B, C, 1, 1)``; None without
+        the part."""
         if self.distribution is None or clicked is None:
-            return []
+            return None
         signs = [[click.positive for click in prompt.clicks] for prompt in prompts]
         reach = torch.tensor([reach_of(prompt) for prompt in prompts]).to(clicked)
-        told = self.distribution(torch.cat([aggregate(clicked, signs), reach], 1))[..., None, None]
-        parts = told.split([width for width in self.upward for _ in range(2)], dim=1)
-        return list(zip(parts[::2], parts[1::2], strict=True))
+        told: Tensor = self.distribution(torch.cat([aggregate(clicked, signs), reach], 1))
+        return told[..., None, None]
 
     def _affinity(self, features: Features, prompts: list[Prompt]) -> list[list[Tensor]]:
         """For each stage, how alike every pixel is to its most alike positive and negative click: cosines."""
         if self.keys is None:
             return [[]] * 4
-        keys = features.levels["keys"]
-        positive = [[c for c in p.clicks if c.positive] for p in prompts]
-        negative = [[c for c in p.clicks if not c.positive] for p in prompts]
-        signs = [_padded(clicks, keys[0].device) for clicks in (positive, negative)]
+        points, present, positive = _padded(prompts, features.levels["keys"][0].device)
+        signs = present & positive, present & ~positive
         return [[]] + [
-            [_similarity(key, points, present, stride) for points, present in signs]
-            for key, stride in zip(keys, CLICKED, strict=True)
+            _similarity(key, points, signs, stride)
+            for key, stride in zip(features.levels["keys"], CLICKED, strict=True)
         ]
 
 
@@ -357,25 +394,37 @@ def resized(x: Tensor, like: Tensor) -> Tensor:
     return upsample(x, like)
 
 
-def _padded(clicks: list[list[Click]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Where clicks are, in pixels from the image's corner ``(B, N, 2)``, and which of the N are there ``(B, N)``."""
-    most = max(1, *map(len, clicks))
-    points = np.zeros((len(clicks), most, 2), np.float32)
-    present = np.zeros((len(clicks), most), np.bool_)
-    for row, some in enumerate(clicks):
-        for column, click in enumerate(some):
+def _padded(prompts: list[Prompt], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Where clicks are, in pixels from the image's corner ``(B, N, 2)``, which of the N are there and which of them are
+    positive ``(B, N)``."""
+    most = max(1, *(len(prompt.clicks) for prompt in prompts))
+    points = np.zeros((len(prompts), most, 2), np.float32)
+    present, positive = np.zeros((2, len(prompts), most), np.bool_)
+    for row, prompt in enumerate(prompts):
+        for column, click in enumerate(prompt.clicks):
             points[row, column] = click.x + 0.5, click.y + 0.5
-            present[row, column] = True
-    return torch.from_numpy(points).to(device), torch.from_numpy(present).to(device)
+            present[row, column], positive[row, column] = True, click.positive
+    return (
+        torch.from_numpy(points).to(device),
+        torch.from_numpy(present).to(device),
+        torch.from_numpy(positive).to(device),
+    )
 
 
-def _similarity(key: Tensor, points: Tensor, present: Tensor, stride: int) -> Tensor:
-    """``(B, C, h, w)`` unit vectors against those at N points each: the greatest cosine, 0 without points."""
+def _similarity(key: Tensor, points: Tensor, signs: Sequence[Tensor], stride: int) -> list[Tensor]:
+    """``(B, C, h, w)`` unit vectors against those at N points each: for each sign, which says which points are its own
+    ``(B, N)``, the greatest cosine ``(B, 1, h, w)``, 0 without points."""
     b, c, h, w = key.shape
     extent = torch.tensor([w * stride, h * stride], device=key.device, dtype=torch.float32)
     grid = (points / extent * 2.0 - 1.0).unsqueeze(1)
     at_clicks = F.grid_sample(key.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
-    cosine = torch.bmm(at_clicks.reshape(b, c, -1).transpose(1, 2).to(key.dtype), key.reshape(b, c, h * w))
-    cosine = cosine.masked_fill(~present.unsqueeze(-1), -1.0).amax(1)
-    cosine = torch.where(present.any(1, keepdim=True), cosine, torch.zeros_like(cosine))
-    return cosine.reshape(b, 1, h, w)
+    cosines = torch.bmm(at_clicks.reshape(b, c, -1).transpose(1, 2).to(key.dtype), key.reshape(b, c, h * w))
+    found = []
+    for own in signs:
+        if own.any():
+            most = cosines.masked_fill(~own.unsqueeze(-1), -1.0).amax(1)
+            most = torch.where(own.any(1, keepdim=True), most, torch.zeros_like(most))
+        else:
+            most = cosines.new_zeros(b, h * w)
+        found.append(most.reshape(b, 1, h, w))
+    return found

@@ -1,0 +1,96 @@
+"""Make src/saywhere/models/onnx anew: what our network computes when it looks and when it answers, without weights.
+
+    .venv/bin/python examples/graphs.py
+
+Needed when the network's code or its options change; other weights of the same network need nothing. The options are
+those of the shipped weights.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from saywhere.loading import find_weights
+from saywhere.models.fold import fold_batch_norms
+from saywhere.models.graphs import PREFIX, UNSEEN
+from saywhere.models.saywhere import Saywhere
+from saywhere.models.store import load_model
+from saywhere.prompt import Click, Prompt
+
+TO = Path(__file__).parent.parent / "src" / "saywhere" / "models" / "onnx"
+OPSET = 17
+SIDES = 128, 192  # of the trial image; the graphs take any
+
+
+class Look(nn.Module):
+    def __init__(self, model: Saywhere) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return self.model.look(image)
+
+
+class Answer(nn.Module):
+    def __init__(self, model: Saywhere) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *asked: Tensor) -> Tensor:
+        return self.model.answer(*asked)
+
+
+def write(name: str, module: nn.Module, given: dict[str, Tensor], outputs: list[str]) -> dict[str, Any]:
+    """Write one graph; returns the names of what it takes and of the weights that it lacks."""
+    path = TO / f"{name}.onnx"
+    axes = {n: {0: "batch", 2: f"{n}_h", 3: f"{n}_w"} for n in [*given, *outputs]}
+    axes |= {n: {0: "batch"} for n in ("context", "told") if n in given}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter that needs no further library is called old
+        torch.onnx.export(
+            module, tuple(given.values()), path, dynamo=False, opset_version=OPSET, do_constant_folding=False,
+            input_names=list(given), output_names=outputs, dynamic_axes=axes,
+        )  # fmt: skip
+    model = onnx.load(path)
+    weights = [tensor for tensor in model.graph.initializer if tensor.name.startswith(PREFIX)]
+    for tensor in weights:
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in (("location", "weights"), ("offset", "0"), ("length", "0")):
+            tensor.external_data.add(key=key, value=value)
+    onnx.save_model(model, path)
+    return {"inputs": list(given), "weights": [tensor.name for tensor in weights]}
+
+
+def main() -> None:
+    loaded = load_model(find_weights())
+    model = fold_batch_norms(loaded.model).requires_grad_(False)
+    assert isinstance(model, Saywhere)
+    h, w = SIDES
+    image = torch.rand(1, 3, h, w)
+    asked: list[Tensor] = []
+    answer = model.answer
+    model.answer = lambda *given: (asked.extend(given), answer(*given))[1]
+    model.decode(model.encode(image), [Prompt((Click(w / 2, h / 2),))], None)
+    del model.answer  # the class has its own
+    names = list(inspect.signature(model.answer).parameters)
+    told = dict(zip(names, asked, strict=True))
+    TO.mkdir(exist_ok=True)
+    found = {
+        "options": {k: v for k, v in loaded.facts["options"].items() if k not in UNSEEN},
+        "look": write("look", Look(model), {"image": image}, [f"raw{i}" for i in range(1, 5)]),
+        "answer": write("answer", Answer(model), told, ["logits"]),
+    }
+    (TO / "graphs.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
