@@ -1,9 +1,11 @@
 """How long a first mask and a further click take on 640x480 photographs, with two threads, in one process.
 
 A cat that fills its photograph is looked at once; a coin among others is small, so its first mask takes two looks. The
-photographs come with scikit-image. Other weights, and the size of both looks, may be given:
+photographs come with scikit-image. Other weights may be given, the size of both looks, and "torch" where it shall
+compute everything:
 
     .venv/bin/python examples/timing.py
+    .venv/bin/python examples/timing.py src/saywhere/weights/saywhere.safetensors 320 torch
     .venv/bin/python examples/timing.py runs/before.safetensors 384
 """
 
@@ -20,6 +22,7 @@ from skimage import data
 
 import saywhere
 from saywhere.benchmark.evaluate import TimedRunner
+from saywhere.loading import load_runner
 
 REPEATS = 40
 # On the cat, and around it.
@@ -33,11 +36,15 @@ def tell(name: str, times: list[float]) -> None:
         print(f"{name:26} {median:5.1f} ms median, {late:5.1f} ms p95, {len(times)} times")
 
 
-def main(weights: str | None = None, size: str | None = None) -> None:
+def main(weights: str | None = None, size: str | None = None, runtime: str | None = None) -> None:
     torch.set_num_threads(2)
     photo = np.asarray(cv2.resize(data.chelsea(), (640, 480), interpolation=cv2.INTER_AREA), np.uint8)
     coins = np.asarray(cv2.resize(np.stack([data.coins()] * 3, -1), (640, 480), interpolation=cv2.INTER_AREA), np.uint8)
-    runner = TimedRunner(saywhere.load(weights, device="cpu").runner)
+    network = load_runner(weights, device="cpu")
+    if runtime == "torch":
+        network.model.graphs = None
+    print(f"computed by {network.runtime}")
+    runner = TimedRunner(network)
     settings = saywhere.Settings() if size is None else saywhere.Settings(size=int(size), zoom_size=int(size))
     first, small, same_view, new_view, spoken, mapped = [], [], [], [], [], []
     for repeat in range(REPEATS + 3):

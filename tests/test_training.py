@@ -25,8 +25,10 @@ from saywhere.training.crops import LEFT, Crops, chances, collate, correct, list
 from saywhere.training.loop import (
     CHECKPOINT,
     WEIGHTS,
+    Learner,
     launch,
     learning_rate,
+    loader,
     losses_of,
     moving_average,
     train,
@@ -323,6 +325,19 @@ class TestLoop:
         assert all(torch.equal(before[k].half().float(), after[k]) for k in still)
         moved = [k for k in before if k.startswith("head") and before[k].is_floating_point()]
         assert any(not torch.equal(before[k].half().float(), after[k]) for k in moved)
+
+    @pytest.mark.parametrize("still", [True, False])
+    def test_still_norms_keep_their_statistics_while_weights_learn(self, coco: Path, still: bool) -> None:
+        model = {"name": "saywhere", "options": SMALL, "still_norms": still}
+        recipe = recipe_for(coco, model=model)
+        fabric, crops = launch(recipe), Crops(recipe)
+        learner = Learner(recipe, fabric, crops)
+        before = {k: v.clone() for k, v in learner.model.state_dict().items() if not k.startswith("encoder.")}
+        learner.learn(next(iter(loader(crops, 0, fabric))), 0.0)
+        moved = {k for k, v in before.items() if not torch.equal(v, learner.model.state_dict()[k])}
+        assert "head.0.0.weight" in moved
+        assert "head.0.1.bias" in moved
+        assert ("head.0.1.running_var" in moved) is not still
 
     def test_weights_say_where_they_come_from(self, coco: Path, tmp_path: Path) -> None:
         facts = load_model(train(recipe_for(coco), tmp_path / "run")).facts

@@ -11,7 +11,16 @@ from saywhere.datasets import DATASETS, data_root, locate
 from saywhere.errors import SaywhereError
 from saywhere.loading import shipped
 
-PACKAGES = ("saywhere", "torch", "torchvision", "timm", "numpy", "opencv-python-headless", "lightning-fabric")
+PACKAGES = (
+    "saywhere",
+    "torch",
+    "torchvision",
+    "onnxruntime",
+    "timm",
+    "numpy",
+    "opencv-python-headless",
+    "lightning-fabric",
+)
 
 
 def findings() -> Iterator[tuple[str, str]]:

@@ -89,7 +89,7 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group.get("lr_scale", 1.0)
         self.model.train()
-        still(self.model)
+        still(self.model, self.recipe.model.still_norms)
         value = 0.0
         for loss in losses_of(self.model, crops, self.recipe, self.fabric, self.labels):
             self.fabric.backward(loss)
@@ -361,10 +361,11 @@ def learning_rate(recipe: Recipe, step: int, done: float) -> float:
     return settings.lr * warm * (settings.final + (1.0 - settings.final) * cosine)
 
 
-def still(model: nn.Module) -> None:
-    """What is frozen keeps the statistics it came with, too."""
+def still(model: nn.Module, everywhere: bool = False) -> None:
+    """What is frozen keeps the statistics it came with, too; ``everywhere`` says that all batch norms do."""
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d) and not any(p.requires_grad for p in module.parameters()):
+        frozen = not any(p.requires_grad for p in module.parameters())
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and (everywhere or frozen):
             module.eval()
 
 

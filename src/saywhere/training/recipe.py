@@ -24,6 +24,7 @@ class Model(Part):
     weights: str | None = Field(None, description="saywhere weights to go on from")
     new: tuple[str, ...] = Field((), description="parts that these weights lack, by parameter prefix")
     freeze: tuple[str, ...] = Field((), description="parts of the network that do not learn, by parameter prefix")
+    still_norms: bool = Field(False, description="batch norms keep the statistics that the weights came with")
 
     @field_validator("name")
     @classmethod
