@@ -1,4 +1,4 @@
-"""Our network's convolutions by ONNX Runtime: the answers that torch gives, in about half the time on a processor.
+"""Our network's convolutions by ONNX Runtime: the answers that torch gives, sooner on a processor.
 
 The package's two .onnx files hold what is computed, without any weights (examples/graphs.py makes them anew when the
 network changes); the weights are those of the torch network that is at hand.

@@ -223,7 +223,8 @@ class Saywhere(PurifyingModel):
         for i in range(1, 4):
             fits = [resized(torch.tanh(logits / 2.0), pure[i]) for logits in where]
             again = [drawn[i], resized(past.mean(1, keepdim=True), pure[i])] if self.guide_stages else []
-            seen.append(torch.cat([pure[i][:, :0], *affinity[i], *fits, *again], 1))
+            nothing = pure[i][:, :0]  # for a network that sees no such maps
+            seen.append(torch.cat([nothing, *affinity[i], *fits, *again], 1))
         context = None if spoken is None or self.attention is None else spoken.context
         drawn_all = torch.cat([drawn[0], past], 1)
         asked: tuple[Any, ...] = drawn_all, *features.levels["fused"], *seen, context, self._told(clicked, prompts)
