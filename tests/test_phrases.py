@@ -78,12 +78,12 @@ class TestReader:
             layer.norm.running_var.fill_(1.0 - layer.norm.eps)
             layer.gate.fill_(0.5)
         features = torch.tensor([[[[1.0, 3.0]], [[5.0, 7.0]]]])  # means 2 and 6
-        spoken = Spoken(torch.tensor([[0.25]]), torch.zeros(1, 1), torch.ones(1))
+        said = torch.tensor([[0.25]])
         a0, a1 = math.tanh(0.25 + 0.5), math.tanh(2.0 * 2.0)
         expected = torch.tensor(
             [[[[1.0 + 0.5 * a0 * 1.0, 3.0 + 0.5 * a0 * 3.0]], [[5.0 + 0.5 * a1 * 5.0, 7.0 + 0.5 * a1 * 7.0]]]]
         )
-        assert torch.allclose(layer(features, spoken), expected, atol=1e-5)
+        assert torch.allclose(layer(features, said), expected, atol=1e-5)
 
     def test_attribute_loss_by_hand(self) -> None:
         """Equation 7 with weights 1 and 3 on two words, of which the phrase has the first."""
