@@ -34,6 +34,23 @@ def at_clicks(x: Tensor, prompts: Sequence[Prompt], stride: int) -> Tensor:
     return found[:, :, 0].transpose(1, 2)
 
 
+def similarity(x: Tensor, prompts: Sequence[Prompt], stride: int) -> list[Tensor]:
+    """How alike every place of a level of unit vectors ``(B, C, h, w)`` is to its most alike positive click, and to its
+    most alike negative one: cosines ``(B, 1, h, w)``, 0 without such clicks."""
+    b, _, h, w = x.shape
+    cosines = torch.bmm(at_clicks(x, prompts, stride).to(x.dtype), x.flatten(2))
+    found = []
+    for sign in (True, False):
+        own = torch.zeros(cosines.shape[:2], dtype=torch.bool)
+        for row, prompt in enumerate(prompts):
+            own[row, : len(prompt.clicks)] = torch.tensor([click.positive is sign for click in prompt.clicks])
+        own = own.to(x.device)
+        most = cosines.masked_fill(~own[..., None], -1.0).amax(1)
+        most = torch.where(own.any(1, keepdim=True), most, torch.zeros_like(most))
+        found.append(most.reshape(b, 1, h, w))
+    return found
+
+
 def aggregate(clicked: Tensor, signs: Sequence[Sequence[bool]]) -> Tensor:
     """Equation 3 of DCT-Net: ``(B, N, C)`` features under the clicks, in their order, to one vector each ``(B, C)``.
 

@@ -27,7 +27,7 @@ from saywhere.language.reader import AttributeAttention, PhraseReader, Spoken
 from saywhere.language.saliency import ClassifierSaliency, LearnedSaliency
 from saywhere.language.words import Words, find_words
 from saywhere.models.base import Features, PurifyingModel, Scene
-from saywhere.models.clicks import RadiusHead, aggregate, at_clicks
+from saywhere.models.clicks import RadiusHead, aggregate, at_clicks, similarity
 from saywhere.models.graphs import Graphs
 from saywhere.prompt import Prompt
 
@@ -366,12 +366,8 @@ class Saywhere(PurifyingModel):
         """For each stage, how alike every pixel is to its most alike positive and negative click: cosines."""
         if self.keys is None:
             return [[]] * 4
-        points, present, positive = _padded(prompts, features.levels["keys"][0].device)
-        signs = present & positive, present & ~positive
-        return [[]] + [
-            _similarity(key, points, signs, stride)
-            for key, stride in zip(features.levels["keys"], CLICKED, strict=True)
-        ]
+        levels = zip(features.levels["keys"], CLICKED, strict=True)
+        return [[]] + [similarity(key, prompts, stride) for key, stride in levels]
 
 
 def reach_of(prompt: Prompt) -> tuple[float, float]:
@@ -393,39 +389,3 @@ def resized(x: Tensor, like: Tensor) -> Tensor:
     if like.shape[-2] < x.shape[-2]:
         return F.adaptive_avg_pool2d(x, (like.shape[-2], like.shape[-1]))
     return upsample(x, like)
-
-
-def _padded(prompts: list[Prompt], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Where clicks are, in pixels from the image's corner ``(B, N, 2)``, which of the N are there and which of them are
-    positive ``(B, N)``."""
-    most = max(1, *(len(prompt.clicks) for prompt in prompts))
-    points = np.zeros((len(prompts), most, 2), np.float32)
-    present, positive = np.zeros((2, len(prompts), most), np.bool_)
-    for row, prompt in enumerate(prompts):
-        for column, click in enumerate(prompt.clicks):
-            points[row, column] = click.x + 0.5, click.y + 0.5
-            present[row, column], positive[row, column] = True, click.positive
-    return (
-        torch.from_numpy(points).to(device),
-        torch.from_numpy(present).to(device),
-        torch.from_numpy(positive).to(device),
-    )
-
-
-def _similarity(key: Tensor, points: Tensor, signs: Sequence[Tensor], stride: int) -> list[Tensor]:
-    """``(B, C, h, w)`` unit vectors against those at N points each: for each sign, which says which points are its own
-    ``(B, N)``, the greatest cosine ``(B, 1, h, w)``, 0 without points."""
-    b, c, h, w = key.shape
-    extent = torch.tensor([w * stride, h * stride], device=key.device, dtype=torch.float32)
-    grid = (points / extent * 2.0 - 1.0).unsqueeze(1)
-    at_clicks = F.grid_sample(key.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
-    cosines = torch.bmm(at_clicks.reshape(b, c, -1).transpose(1, 2).to(key.dtype), key.reshape(b, c, h * w))
-    found = []
-    for own in signs:
-        if own.any():
-            most = cosines.masked_fill(~own.unsqueeze(-1), -1.0).amax(1)
-            most = torch.where(own.any(1, keepdim=True), most, torch.zeros_like(most))
-        else:
-            most = cosines.new_zeros(b, h * w)
-        found.append(most.reshape(b, 1, h, w))
-    return found
