@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from saywhere.cli import seconds
+from saywhere.cli import bench, models, seconds, train
 from saywhere.errors import SaywhereError
 from saywhere.loading import shipped
 from saywhere.models.saywhere import Saywhere
@@ -204,6 +204,34 @@ def test_models_and_doctor_tell(folder: Path) -> None:
     assert told.returncode == 0, told.stderr
     for word in ("torch", "device", "because", "SAYWHERE_DATA", "photos-7k:train"):
         assert word in told.stdout
+
+
+def test_models_are_listed_without_the_extra_of_the_papers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("segmentation_models_pytorch")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
+    models()
+    listed = capsys.readouterr().out
+    assert "saywhere[papers]" in listed
+    for name in shipped():
+        assert f"{name} " in listed
+
+
+def test_training_without_its_extra_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "saywhere.training.loop", raising=False)
+    monkeypatch.setitem(sys.modules, "lightning_fabric", None)
+    with pytest.raises(SaywhereError, match=r"lightning_fabric.*saywhere\[train\]"):
+        train(tmp_path / "recipe.yaml")
+
+
+def test_a_report_without_its_extra_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SaywhereError, match=r"matplotlib.*saywhere\[bench\]"):
+        bench(["gone.json"], tmp_path / "figures.json", report=tmp_path / "page")
 
 
 def test_importing_is_quick_and_brings_no_torch(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Column, Table
 
@@ -132,8 +133,12 @@ def train(
 ) -> None:
     """Train a network; can be killed at any moment and resumed."""
     from saywhere.benchmark.validate import validator
-    from saywhere.training.loop import train as run
     from saywhere.training.recipe import read_recipe
+
+    try:
+        from saywhere.training.loop import train as run
+    except ModuleNotFoundError as error:
+        raise SaywhereError(f"train: {error.name} is missing; pip install 'saywhere[train]'") from error
 
     checked = read_recipe(recipe)
     limit = seconds(time_limit) if time_limit else None
@@ -195,6 +200,8 @@ def bench(
         raise SaywhereError("--one-label, --label: only with --sequence")
     if sequence and (drag or seen or phrase not in (None, Saying.OWN)):
         raise SaywhereError("--sequence: goes by clicks, with no phrase or --phrase own; leave --drag and --seen out")
+    if report:
+        pages.check_installed()
     settings = Settings(size=size, zoom_size=zoom_size, zoom=zoom, refine=refine, strays=strays, flip=flip)
     methods: list[str | None] = [*model] if model else [None]
     options = replace(PUBLISHED if published else Options(), propose=icp, learn=opo, interval=interval)
@@ -401,8 +408,12 @@ def models() -> None:
 
     networks = Table("network", "parameters", title="networks")
     for name in MODELS:
-        count = sum(p.numel() for p in build(name, {}).parameters())
-        networks.add_row(name, f"{count / 1e6:.2f} M")
+        try:
+            count = sum(p.numel() for p in build(name, {}).parameters())
+        except SaywhereError as error:  # the papers' networks need more than a plain installation has
+            networks.add_row(name, escape(str(error)))
+        else:
+            networks.add_row(name, f"{count / 1e6:.2f} M")
     console.print(networks)
     table = Table("name", "network", "MB", "steps", "trained on", title="weights")
     for name, path in shipped().items():
