@@ -19,7 +19,7 @@ from rich.table import Column, Table
 
 from saywhere.benchmark.phrases import Saying
 from saywhere.engines import Engine
-from saywhere.errors import PhraseError, SaywhereError
+from saywhere.errors import PhraseError, SaywhereError, needing
 from saywhere.mask import Mask
 from saywhere.prompt import Click
 from saywhere.segmenter import Segmenter, Settings
@@ -135,10 +135,8 @@ def train(
     from saywhere.benchmark.validate import validator
     from saywhere.training.recipe import read_recipe
 
-    try:
+    with needing("train", "train"):
         from saywhere.training.loop import train as run
-    except ModuleNotFoundError as error:
-        raise SaywhereError(f"train: {error.name} is missing; pip install 'saywhere[train]'") from error
 
     checked = read_recipe(recipe)
     limit = seconds(time_limit) if time_limit else None
@@ -364,10 +362,8 @@ def annotate(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="open the page")] = True,
 ) -> None:
     """Annotate photographs in the browser; everything is kept as it is done."""
-    try:
+    with needing("annotate", "annotate"):
         from saywhere.annotate.server import Options, serve
-    except ImportError as error:
-        raise SaywhereError(f"annotate: {error.name} is missing; pip install 'saywhere[annotate]'") from error
     options = Options(folder, host, port, database, model, tuple(label or ()), study, threads, browser)
     serve(options, lambda line: errors.print(line, highlight=False, markup=False, soft_wrap=True))
 

@@ -1,5 +1,8 @@
 """The one error a user can cause."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class SaywhereError(ValueError):
     """Input that cannot be used.
@@ -15,3 +18,12 @@ class PhraseError(SaywhereError):
 
 class NoMapError(SaywhereError):
     """Asked of a network that understands phrases but cannot tell where one applies."""
+
+
+@contextmanager
+def needing(extra: str, what: str) -> Iterator[None]:
+    """Around imports that only an extra brings: SaywhereError says which one ``what`` lacks and how to get it."""
+    try:
+        yield
+    except ImportError as error:
+        raise SaywhereError(f"{what}: {error.name or error} is missing; pip install 'saywhere[{extra}]'") from error

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from saywhere.errors import SaywhereError
+from saywhere.errors import SaywhereError, needing
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,11 +46,9 @@ def connect(threads: int, gpu: bool) -> Any:
     """
     # A cluster that is started here reports to nobody; one that is there does as its owner told it.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
+    with needing("ray", "engine ray"):
         import ray
         import ray.data
-    except ImportError as error:
-        raise SaywhereError(f"engine ray: {error}; install the extra saywhere[ray]") from error
     if not ray.is_initialized():
         try:
             ray.init(include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)

@@ -20,7 +20,7 @@ from saywhere.benchmark.figures import Records, ious_of, per_object
 from saywhere.benchmark.journal import read_records
 from saywhere.benchmark.run import Task, journal_path
 from saywhere.datasets import Sample, load_dataset
-from saywhere.errors import SaywhereError
+from saywhere.errors import needing
 from saywhere.files import write_atomically
 from saywhere.images import Photo, read_image
 from saywhere.render import draw
@@ -79,11 +79,9 @@ def curve_key(runs: Sequence[dict[str, Any]]) -> str:
 
 def check_installed() -> None:
     """SaywhereError, before anything is measured, where a page could not be drawn."""
-    try:
+    with needing("bench", "--report"):
         import jinja2  # noqa: F401
         import matplotlib  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise SaywhereError(f"--report: {error.name} is missing; pip install 'saywhere[bench]'") from error
 
 
 def write_curves(folder: Path, runs: Sequence[dict[str, Any]]) -> Path:

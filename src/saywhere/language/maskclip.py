@@ -14,11 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saywhere.errors import SaywhereError
+from saywhere.errors import SaywhereError, needing
 from saywhere.models.base import Features
 
 SIDE = 512  # pixels of the shorter side at which CLIP looks, as in MaskCLIP's experiments
-NEEDED = "pip install 'saywhere[papers]'"
 
 
 class MaskClip:
@@ -139,10 +138,8 @@ def load_maskclip(name: str = "RN50", weights: str = "openai") -> MaskClip:
     file of an OpenAI CLIP belongs to the model's ``-quickgelu`` variant. Raises SaywhereError, saying what is missing
     and how to give it.
     """
-    try:
+    with needing("papers", "a saliency from CLIP"):
         import open_clip
-    except ImportError as error:
-        raise SaywhereError(f"a saliency from CLIP needs open_clip: {NEEDED}") from error
     if name not in open_clip.list_models():
         raise SaywhereError(f"CLIP '{name}': open_clip does not know it; see open_clip.list_models()")
     tags = open_clip.list_pretrained_tags_by_model(name)

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saywhere import guidance
-from saywhere.errors import SaywhereError
+from saywhere.errors import SaywhereError, needing
 from saywhere.language.words import Words
 from saywhere.models.base import Features, InteractiveModel, Scene
 from saywhere.models.clicks import AutoDragHead, aggregate, at_clicks
-from saywhere.models.deeplab import DEVIATION, MEAN, PAPERS
+from saywhere.models.deeplab import DEVIATION, MEAN
 from saywhere.prompt import Prompt
 
 MULTIPLE = 32
@@ -127,8 +127,6 @@ class DCTNet(InteractiveModel):
 
 def pyramid(channels: int) -> nn.Module:
     """Spatial pyramid pooling as in PSPNet: ``channels`` to twice as many."""
-    try:
+    with needing("papers", "DCT-Net"):
         from segmentation_models_pytorch.decoders.pspnet.decoder import PSPModule
-    except ImportError as error:
-        raise SaywhereError(f"DCT-Net needs segmentation-models-pytorch: {PAPERS}") from error
     return PSPModule(channels)

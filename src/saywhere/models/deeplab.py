@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saywhere.errors import SaywhereError
+from saywhere.errors import SaywhereError, needing
 from saywhere.models.base import Features, InteractiveModel
 
 MULTIPLE = 16  # so that every level of the backbone has whole cells
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of RGB in [0, 1]
 RATES = {16: (6, 12, 18), 8: (12, 24, 36)}  # of the ASPP, by output stride
-PAPERS = "pip install 'saywhere[papers]'"
 
 
 class DeepLab(InteractiveModel):
@@ -73,8 +72,6 @@ class DeepLab(InteractiveModel):
 
 
 def _decoder() -> Callable[..., nn.Module]:
-    try:
+    with needing("papers", "DeepLabv3+"):
         from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
-    except ImportError as error:
-        raise SaywhereError(f"DeepLabv3+ needs segmentation-models-pytorch: {PAPERS}") from error
     return DeepLabV3PlusDecoder

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saywhere import guidance
-from saywhere.errors import SaywhereError
+from saywhere.errors import SaywhereError, needing
 from saywhere.models.base import Features, InteractiveModel
-from saywhere.models.deeplab import DEVIATION, MEAN, PAPERS
+from saywhere.models.deeplab import DEVIATION, MEAN
 from saywhere.prompt import Click, Prompt
 
 FUSIONS = ("none", "early", "multi")
@@ -102,11 +102,9 @@ class PyramidHead(nn.Module):
 
     def __init__(self, deep: int, channels: int, late: int) -> None:
         super().__init__()
-        try:
+        with needing("papers", "pyramid head"):
             from segmentation_models_pytorch.base.modules import Conv2dReLU
             from segmentation_models_pytorch.decoders.pspnet.decoder import PSPBlock
-        except ImportError as error:
-            raise SaywhereError(f"the pyramid head needs segmentation-models-pytorch: {PAPERS}") from error
         self.pyramid = nn.ModuleList(PSPBlock(deep + late, deep // len(GRIDS), grid) for grid in GRIDS)
         self.join = Conv2dReLU(deep + late + len(GRIDS) * (deep // len(GRIDS)), channels, 1, use_norm="batchnorm")
         self.classify = nn.Conv2d(channels, 1, 1)

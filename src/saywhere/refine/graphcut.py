@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from saywhere.errors import SaywhereError
+from saywhere.errors import needing
 from saywhere.images import Photo
 from saywhere.prompt import Prompt
 
@@ -22,11 +22,9 @@ def graph_cut(image: Photo, logits: Float, smoothness: float = SMOOTHNESS) -> Fl
     A pixel pays ``-log p`` to lie on the object and ``-log (1 - p)`` to lie off it, alike neighbours pay to be
     divided. Every logit keeps how sure it was; its sign is the cut's. Raises SaywhereError without the extra bench.
     """
-    try:
+    with needing("bench", "refine 'graph-cut'"):
         from saywhere.classical.base import Seeds
         from saywhere.classical.graphcut import cut
-    except ImportError as error:
-        raise SaywhereError(f"refine 'graph-cut' needs {error.name}: pip install 'saywhere[bench]'") from error
     bounded = np.clip(logits.astype(np.float64), -SUREST, SUREST)
     on, off = np.logaddexp(0.0, -bounded), np.logaddexp(0.0, bounded)
     # No seeds: what was clicked is in the logits already.
