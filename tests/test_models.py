@@ -140,21 +140,22 @@ class TestOurs:
         assert model.keys is None
         assert model(torch.rand(1, 3, 64, 64), [CLICK]).shape == (1, 1, 64, 64)
 
-    def test_two_maps_meet_as_if_they_lay_side_by_side(self) -> None:
-        layer = Joint(3, 2, 4)
-        first, other = torch.rand(1, 3, 5, 6), torch.rand(1, 2, 10, 12)
+    def test_maps_meet_as_if_they_lay_side_by_side(self) -> None:
+        layer = Joint((3, 2, 0, 1), 4)
+        layer.bias = torch.nn.Parameter(torch.rand(4))  # as where a batch norm was folded
+        first, *others = torch.rand(1, 3, 5, 6), *(torch.rand(1, channels, 10, 12) for channels in (2, 0, 1))
         enlarged = F.interpolate(first, scale_factor=2, mode="bilinear", align_corners=False)
-        together = F.conv2d(torch.cat([enlarged, other], 1), layer.weight)
-        apart = layer((F.interpolate(layer.first(first), scale_factor=2, mode="bilinear", align_corners=False), other))
-        assert torch.allclose(together, apart, atol=1e-6)
+        together = F.conv2d(torch.cat([enlarged, *others], 1), layer.weight, layer.bias)
+        enlarged = F.interpolate(layer.first(first), scale_factor=2, mode="bilinear", align_corners=False)
+        assert torch.allclose(together, layer((enlarged, *others)), atol=1e-6)
 
     def test_a_pixel_is_most_like_the_click_on_it(self) -> None:
         model = Saywhere().eval()
         with torch.inference_mode():
             features = model.encode(torch.rand(1, 3, 128, 128))
-            positive, negative = model._affinity(features, [Prompt((Click(3.5, 59.5),))])[1]
+            positive, negative = model._affinity(features, [Prompt((Click(3.5, 59.5),))])[0][0]
         # Stride 8: the click lies at the centre of cell (7, 0).
-        assert positive[0, 0, 7, 0] == pytest.approx(1.0, abs=1e-5)
+        assert positive[7, 0] == pytest.approx(1.0, abs=1e-5)
         assert positive.max() <= 1.0 + 1e-5
         assert (negative == 0.0).all()
 

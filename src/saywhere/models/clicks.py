@@ -34,21 +34,18 @@ def at_clicks(x: Tensor, prompts: Sequence[Prompt], stride: int) -> Tensor:
     return found[:, :, 0].transpose(1, 2)
 
 
-def similarity(x: Tensor, prompts: Sequence[Prompt], stride: int) -> list[Tensor]:
+def similarity(x: Tensor, prompts: Sequence[Prompt], stride: int) -> Tensor:
     """How alike every place of a level of unit vectors ``(B, C, h, w)`` is to its most alike positive click, and to its
-    most alike negative one: cosines ``(B, 1, h, w)``, 0 without such clicks."""
+    most alike negative one: cosines ``(B, 2, h, w)``, 0 without such clicks."""
     b, _, h, w = x.shape
-    cosines = torch.bmm(at_clicks(x, prompts, stride).to(x.dtype), x.flatten(2))
-    found = []
-    for sign in (True, False):
-        own = torch.zeros(cosines.shape[:2], dtype=torch.bool)
-        for row, prompt in enumerate(prompts):
-            own[row, : len(prompt.clicks)] = torch.tensor([click.positive is sign for click in prompt.clicks])
-        own = own.to(x.device)
-        most = cosines.masked_fill(~own[..., None], -1.0).amax(1)
-        most = torch.where(own.any(1, keepdim=True), most, torch.zeros_like(most))
-        found.append(most.reshape(b, 1, h, w))
-    return found
+    clicked = at_clicks(x, prompts, stride).to(x.dtype)
+    others = np.ones((b, 2, clicked.shape[1], 1), np.bool_)  # by sign, whether a row is no click of that sign
+    for row, prompt in enumerate(prompts):
+        for column, click in enumerate(prompt.clicks):
+            others[row, 0 if click.positive else 1, column] = False
+    cosines = torch.bmm(clicked, x.flatten(2))[:, None].masked_fill(torch.from_numpy(others).to(x.device), -1.0)
+    clickless = torch.from_numpy(others.all(2)).to(x.device)
+    return cosines.amax(2).masked_fill(clickless, 0.0).reshape(b, 2, h, w)
 
 
 def aggregate(clicked: Tensor, signs: Sequence[Sequence[bool]]) -> Tensor:

@@ -25,12 +25,13 @@ PREFIX = "model."  # of the weights' names in the files
 
 @cache
 def described() -> Any:
-    """``options`` of the network whose graphs these are; for "look" and "answer" its ``inputs`` and ``weights``."""
+    """``options`` of the network whose graphs these are; for "look" and "answer" its ``inputs``, ``outputs`` and
+    ``weights``."""
     return json.loads((PLACE / "graphs.json").read_text())
 
 
 class Graphs:
-    """Stands in for the ``look`` and the ``answer`` of a network in evaluation mode whose batch norms are folded.
+    """Stands in for ``look``, ``purified`` and ``answer`` of a network in evaluation mode, its batch norms folded.
 
     It holds the weights that the network has when a graph first runs with so many threads, those of torch.
     """
@@ -47,8 +48,13 @@ class Graphs:
         told = {key: value for key, value in options.items() if key not in UNSEEN}
         return cls(model) if told == described()["options"] else None
 
-    def look(self, image: Tensor) -> tuple[Tensor, ...]:
-        return self._run("look", image)
+    def look(self, image: Tensor) -> dict[str, tuple[Tensor, ...]]:
+        """The levels by what they are, finest first, the raw ones too."""
+        found: dict[str, tuple[Tensor, ...]] = {}
+        for name, made in zip(described()["look"]["outputs"], self._run("look", image), strict=True):
+            kind = name.rstrip("0123456789")
+            found[kind] = (*found.get(kind, ()), made)
+        return found
 
     def answer(self, *asked: Tensor | None) -> Tensor:
         (logits,) = self._run("answer", *asked)

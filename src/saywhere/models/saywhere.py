@@ -49,31 +49,39 @@ def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequ
 
 
 class Joint(nn.Conv2d):
-    """A 1x1 convolution of two maps as if they lay side by side, without putting them there.
+    """A 1x1 convolution of maps with ``parts`` channels as if they lay side by side, without putting them there.
 
-    What it makes of the ``first`` can be had before the other is known (what a photograph shows stays from click to
+    What it makes of the ``first`` can be had before the others are known (what a photograph shows stays from click to
     click), or before it is enlarged (a 1x1 convolution and an enlargement may trade places): the same answer, sooner.
     """
 
-    def __init__(self, first: int, other: int, outputs: int) -> None:
-        super().__init__(first + other, outputs, 1, bias=False)
-        self.split = first
+    def __init__(self, parts: Sequence[int], outputs: int) -> None:
+        super().__init__(sum(parts), outputs, 1, bias=False)
+        self.parts = list(parts)
 
     def first(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight[:, : self.split])
+        return F.conv2d(x, self.weight.split(self.parts, dim=1)[0])
 
-    def forward(self, both: tuple[Tensor, Tensor]) -> Tensor:  # type: ignore[override]
-        """From what :meth:`first` gave, at its final size, and the other map."""
-        made, other = both
-        return made + F.conv2d(other, self.weight[:, self.split :], self.bias)
+    def forward(self, met: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
+        """From what :meth:`first` gave, at its final size, and the other maps."""
+        made, *others = met
+        bias = self.bias
+        for other, weight in zip(others, self.weight.split(self.parts, dim=1)[1:], strict=True):
+            if weight.shape[1]:
+                made, bias = made + F.conv2d(other, weight, bias), None
+        return made
 
 
-def joint(first: int, other: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(Joint(first, other, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+def joint(parts: Sequence[int], outputs: int) -> nn.Sequential:
+    return nn.Sequential(Joint(parts, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def upsample(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 class Saywhere(PurifyingModel):
@@ -135,13 +143,13 @@ class Saywhere(PurifyingModel):
         self.guide = conv(8, 24)
         self.down = nn.ModuleList([conv(w1, w2, stride=2), conv(w2, w3, stride=2), conv(w3, w4, stride=2)])
         self.fuse = nn.ModuleList(
-            nn.Sequential(joint(w, g, between), conv(between, w))
-            for w, g, between in ((w1, 24, fine), *((w, w + extra, w) for w in (w2, w3, w4)))
+            nn.Sequential(joint(parts, between), conv(between, parts[0]))
+            for parts, between in (((w1, 24), fine), *(((w, w, extra), w) for w in (w2, w3, w4)))
         )
         self.aspp = ASPP(w4, [2, 4], w4)
         self.aspp.project[3].p = 0.1
         self.up = nn.ModuleList(
-            nn.Sequential(joint(below, skip, out), conv(out, out))
+            nn.Sequential(joint((below, skip), out), conv(out, out))
             for below, skip, out in ((w4, w3, w3), (w3, w2, w2), (w2, w1, fine))
         )
         self.head = nn.Sequential(conv(fine, fine), nn.Conv2d(fine, 4, 3, padding=1), nn.PixelShuffle(2))
@@ -167,30 +175,36 @@ class Saywhere(PurifyingModel):
         h, w = image.shape[-2:]
         if h % MULTIPLE or w % MULTIPLE:
             image = F.pad(image, (0, -w % MULTIPLE, 0, -h % MULTIPLE), mode="replicate")
+        image = image * 2.0 - 1.0
         graphs = self._graphs()
-        raw = self.look(image) if graphs is None else graphs.look(image)
-        return self.purify(Features((h, w), {"raw": raw}))
+        levels = {"raw": self.look(image)} if graphs is None else graphs.look(image)
+        if graphs is not None and graphs.model is self:
+            return Features((h, w), levels)
+        # Also where the graphs are those of a network with another purification layer.
+        return self.purify(Features((h, w), {"raw": levels["raw"]}))
 
     def _graphs(self) -> Graphs | None:
         """What runs the convolutions faster; it cannot be differentiated."""
         return None if torch.is_grad_enabled() else self.graphs
 
     def look(self, image: Tensor) -> tuple[Tensor, ...]:
-        """The backbone's levels of images whose sides are multiples of 32: strides 4 to 32."""
+        """The backbone's levels of images in [-1, 1] whose sides are multiples of 32: strides 4 to 32."""
         image = image.contiguous(memory_format=torch.channels_last)
-        finest, second, *others = self.encoder(image * 2.0 - 1.0)
+        finest, second, *others = self.encoder(image)
         # The stride-2 level joins the stride-4 one with its pixels folded into channels: its detail without its cost.
         return torch.cat([second, F.pixel_unshuffle(finest, 2)], 1), *others
 
     def purify(self, raw: Features) -> Features:
-        """Add the ``pure`` levels (strides 4 to 32), what the fusion makes of them (``fused``) and their ``keys`` (8 to
-        32) to the ``raw`` ones."""
-        levels = raw.levels["raw"]
-        pure = [layer(x) for layer, x in zip(self.purification, levels, strict=True)]
+        """Add what is made of the ``raw`` levels to them."""
+        return Features(raw.size, {**raw.levels, **self.purified(raw.levels["raw"])})
+
+    def purified(self, raw: Sequence[Tensor]) -> dict[str, tuple[Tensor, ...]]:
+        """The ``pure`` levels (strides 4 to 32), what the fusion makes of them (``fused``) and their ``keys`` (8 to
+        32)."""
+        pure = [layer(x) for layer, x in zip(self.purification, raw, strict=True)]
         fused = [self._joint(stage).first(x) for stage, x in zip(self.fuse, pure, strict=True)]
         keys = [F.normalize(layer(x), dim=1) for layer, x in zip(self.keys, pure[1:], strict=True)] if self.keys else []
-        added = {"pure": tuple(pure), "fused": tuple(fused), "keys": tuple(keys)}
-        return Features(raw.size, {**raw.levels, **added})
+        return {"pure": tuple(pure), "fused": tuple(fused), "keys": tuple(keys)}
 
     def _spoken_of(self, features: Features) -> tuple[Tensor, ...]:
         """The maps that phrases are compared with, made when the first phrase is said."""
@@ -220,18 +234,17 @@ class Saywhere(PurifyingModel):
         spoken = self.reader([p.phrase for p in prompts]) if self.reader is not None else None
         where = self._saliency(features, spoken)
         seen = []
-        for i in range(1, 4):
+        for i, alike in zip((1, 2, 3), affinity, strict=True):
             fits = [resized(torch.tanh(logits / 2.0), pure[i]) for logits in where]
             again = [drawn[i], resized(past.mean(1, keepdim=True), pure[i])] if self.guide_stages else []
-            nothing = pure[i][:, :0]  # for a network that sees no such maps
-            seen.append(torch.cat([nothing, *affinity[i], *fits, *again], 1))
+            seen.append(torch.cat([alike, *fits, *again], 1))
         context = None if spoken is None or self.attention is None else spoken.context
         drawn_all = torch.cat([drawn[0], past], 1)
         asked: tuple[Any, ...] = drawn_all, *features.levels["fused"], *seen, context, self._told(clicked, prompts)
         graphs = self._graphs()
-        logits = self.answer(*asked) if graphs is None else graphs.answer(*asked)
+        half = self.answer(*asked) if graphs is None else graphs.answer(*asked)
         h, w = features.size
-        return logits[..., :h, :w].float()
+        return doubled(half)[..., :h, :w].float()
 
     def answer(
         self,
@@ -242,23 +255,24 @@ class Saywhere(PurifyingModel):
         told: Tensor | None,
     ) -> Tensor:  # fmt: skip
         """The decoder: what is drawn ``(B, 8, h, w)``, what of each level is ``fused`` and ``seen`` there besides, what
-        was said and what the clicked features scale and shift by, to logits of the padded image."""
+        was said and what the clicked features scale and shift by, to logits of the padded image at half its size."""
         guide = self.guide(drawn.contiguous(memory_format=torch.channels_last))
         stages = [self.fuse[0]((fused1, guide))]
         for down, fuse, fused, seen in zip(
             self.down, self.fuse[1:], (fused2, fused3, fused4), (seen2, seen3, seen4), strict=True
         ):
-            stages.append(fuse((fused, torch.cat([down(stages[-1]), seen], 1))))
+            stages.append(fuse((fused, down(stages[-1]), seen)))
         x = self.aspp(stages[3])
         if self.attention is not None and context is not None:
             x = self.attention(x, context)
-        changes = [None] * 3 if told is None else told.split([2 * width for width in self.upward], dim=1)
-        for layer, skip, change in zip(self.up, reversed(stages[:3]), changes, strict=True):
-            x = layer((upsample(self._joint(layer).first(x), skip), skip))
-            if change is not None:
-                scale, shift = change.chunk(2, 1)
+        twice = [width for width in self.upward for _ in ("scale", "shift")]
+        changes = [] if told is None else list(told.split(twice, dim=1))
+        for layer, skip in zip(self.up, reversed(stages[:3]), strict=True):
+            x = layer((doubled(self._joint(layer).first(x)), skip))
+            if changes:
+                scale, shift = changes.pop(0), changes.pop(0)
                 x = x * (1.0 + scale) + shift
-        return F.interpolate(self.head(x), scale_factor=2, mode="bilinear", align_corners=False)
+        return self.head(x)
 
     def saliency(self, features: Features, phrase: str) -> Tensor:
         """The probability that a phrase applies to each place: ``(1, 1, H, W)``; the mean of the network's sources.
@@ -362,12 +376,13 @@ class Saywhere(PurifyingModel):
         told: Tensor = self.distribution(torch.cat([aggregate(clicked, signs), reach], 1))
         return told[..., None, None]
 
-    def _affinity(self, features: Features, prompts: list[Prompt]) -> list[list[Tensor]]:
-        """For each stage, how alike every pixel is to its most alike positive and negative click: cosines."""
+    def _affinity(self, features: Features, prompts: list[Prompt]) -> list[Tensor]:
+        """For each stage after the first, how alike every pixel is to its most alike positive and negative click:
+        cosines ``(B, 2, h, w)``, and without keys no channels."""
         if self.keys is None:
-            return [[]] * 4
+            return [level[:, :0] for level in features.levels["pure"][1:]]
         levels = zip(features.levels["keys"], CLICKED, strict=True)
-        return [[]] + [similarity(key, prompts, stride) for key, stride in levels]
+        return [similarity(key, prompts, stride) for key, stride in levels]
 
 
 def reach_of(prompt: Prompt) -> tuple[float, float]:
