@@ -15,7 +15,7 @@ from saywhere import render
 CASES = [
     ("a flag: a piece of it, and of the wall", data.astronaut, (70, 150)),
     ("thin: the top of the tripod is missing", data.camera, (330, 330)),
-    ("dark on dark: half of the coat", data.camera, (230, 280)),
+    ("dark on dark: half of the man", data.camera, (230, 280)),
     ("on the cup: most of the saucer too", data.coffee, (190, 120)),
     ("no photograph: a cell", data.cell, (270, 330)),
     ("no photograph: an eye's inside", data.retina, (380, 700)),
