@@ -8,6 +8,7 @@ optimiser, step, time and random state are there, and crop n depends on the seed
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import math
@@ -18,6 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -264,6 +266,9 @@ def launch(recipe: Recipe) -> Fabric:
         precision=precision_for(device, recipe.precision),
     )
     fabric.launch()
+    if dist.is_initialized():
+        # The group's threads must not outlive the interpreter, which would then end with SIGABRT now and then.
+        atexit.register(dist.destroy_process_group)
     if recipe.batch % fabric.world_size:
         raise SaywhereError(f"recipe batch {recipe.batch}: not a multiple of the {fabric.world_size} processes")
     return fabric
