@@ -15,6 +15,7 @@ from saywhere import Click, Prompt, SaywhereError
 from saywhere.language.words import shipped
 from saywhere.models import MODELS, InteractiveModel, build
 from saywhere.models.base import Scene
+from saywhere.models.clicks import similarity
 from saywhere.models.fold import fold_batch_norms
 from saywhere.models.runner import TorchRunner
 from saywhere.models.saywhere import Joint, Saywhere
@@ -158,6 +159,18 @@ class TestOurs:
         assert positive[7, 0] == pytest.approx(1.0, abs=1e-5)
         assert positive.max() <= 1.0 + 1e-5
         assert (negative == 0.0).all()
+
+    def test_likeness_is_to_the_most_alike_click_of_each_sign(self) -> None:
+        level = F.normalize(torch.rand(2, 5, 4, 6) - 0.5, dim=1)
+        clicks = Click(3.5, 3.5), Click(43.5, 19.5), Click(19.5, 27.5, False)  # stride 8: cells (0, 0), (2, 5), (3, 2)
+        found = similarity(level, [Prompt(clicks), Prompt(clicks[:1])], 8)
+        first, second, off = (
+            torch.einsum("bchw,bc->bhw", level, level[:, :, y, x]) for y, x in ((0, 0), (2, 5), (3, 2))
+        )
+        assert torch.allclose(found[0, 0], torch.maximum(first, second)[0], atol=1e-5)
+        assert torch.allclose(found[0, 1], off[0], atol=1e-5)
+        assert torch.allclose(found[1, 0], first[1], atol=1e-5)
+        assert (found[1, 1] == 0.0).all()
 
     def test_the_backbone_keeps_its_statistics_in_training(self) -> None:
         model = Saywhere().train()

@@ -81,6 +81,7 @@ def upsample(x: Tensor, like: Tensor) -> Tensor:
 
 
 def doubled(x: Tensor) -> Tensor:
+    """The same by a factor that is known beforehand, which ONNX Runtime computes sooner than one that is not."""
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
@@ -177,11 +178,11 @@ class Saywhere(PurifyingModel):
             image = F.pad(image, (0, -w % MULTIPLE, 0, -h % MULTIPLE), mode="replicate")
         image = image * 2.0 - 1.0
         graphs = self._graphs()
-        levels = {"raw": self.look(image)} if graphs is None else graphs.look(image)
-        if graphs is not None and graphs.model is self:
-            return Features((h, w), levels)
-        # Also where the graphs are those of a network with another purification layer.
-        return self.purify(Features((h, w), {"raw": levels["raw"]}))
+        if graphs is None:
+            return self.purify(Features((h, w), {"raw": self.look(image)}))
+        found = Features((h, w), graphs.look(image))
+        # Networks that differ in their purification layer alone share the graphs of one of them.
+        return found if graphs.model is self else self.purify(found)
 
     def _graphs(self) -> Graphs | None:
         """What runs the convolutions faster; it cannot be differentiated."""
@@ -195,7 +196,7 @@ class Saywhere(PurifyingModel):
         return torch.cat([second, F.pixel_unshuffle(finest, 2)], 1), *others
 
     def purify(self, raw: Features) -> Features:
-        """Add what is made of the ``raw`` levels to them."""
+        """Add what is made of the ``raw`` levels to them, in place of what another purification layer made."""
         return Features(raw.size, {**raw.levels, **self.purified(raw.levels["raw"])})
 
     def purified(self, raw: Sequence[Tensor]) -> dict[str, tuple[Tensor, ...]]:
@@ -265,12 +266,12 @@ class Saywhere(PurifyingModel):
         x = self.aspp(stages[3])
         if self.attention is not None and context is not None:
             x = self.attention(x, context)
-        twice = [width for width in self.upward for _ in ("scale", "shift")]
-        changes = [] if told is None else list(told.split(twice, dim=1))
-        for layer, skip in zip(self.up, reversed(stages[:3]), strict=True):
+        parts = [] if told is None else told.split([w for width in self.upward for w in (width, width)], dim=1)
+        changes: list[Any] = list(zip(parts[::2], parts[1::2], strict=True)) or [None] * 3
+        for layer, skip, change in zip(self.up, reversed(stages[:3]), changes, strict=True):
             x = layer((doubled(self._joint(layer).first(x)), skip))
-            if changes:
-                scale, shift = changes.pop(0), changes.pop(0)
+            if change is not None:
+                scale, shift = change
                 x = x * (1.0 + scale) + shift
         return self.head(x)
 
