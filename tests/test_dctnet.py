@@ -17,6 +17,7 @@ from saywhere.models.saywhere import Saywhere, reach_of
 
 TINY: dict[str, Any] = {"backbone": "mobilenetv2_050", "channels": 16, "hidden": 8}
 OURS: dict[str, Any] = {"widths": (8, 8, 16, 16), "key": 8}
+CPU = torch.device("cpu")
 FIRST, SECOND, OFF = Click(10, 12), Click(40, 44), Click(50, 9, False)
 
 
@@ -145,6 +146,6 @@ class TestOurs:
 
     def test_a_predicted_radius_is_drawn_lower_than_a_dragged_one(self) -> None:
         prompt, wide = Prompt((FIRST,)), Prompt((Click(10, 12, True, 8.0),))
-        drawn, dragged = Saywhere._drawn(prompt, wide, (16, 16), 4), Saywhere._drawn(wide, wide, (16, 16), 4)
+        drawn, dragged = (Saywhere._drawn([p], [wide], (16, 16), 4, CPU)[0] for p in (prompt, wide))
         assert drawn[2].max() == pytest.approx(0.5 * dragged[2].max())
         assert drawn[0].max() == dragged[0].max()

@@ -2,10 +2,12 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from saywhere import Click, Prompt, SaywhereError, guidance
+from saywhere.models.clicks import gaussians
 
 clicks = st.lists(
     st.builds(Click, x=st.integers(0, 19), y=st.integers(0, 14), radius=st.none() | st.floats(1, 30)), max_size=4
@@ -83,3 +85,16 @@ def test_every_map_is_finite_and_does_not_mind_the_order(kind: str, some: list[C
     if kind != "euclidean":
         assert drawn.min() >= 0.0
         assert drawn.max() <= 1.0
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+def test_a_batch_is_drawn_as_each_of_its_prompts(stride: int) -> None:
+    drags = Click(3, 4, True, 9.0), Click(20, 11, False, 3.0), Click(14, 2, True, 2.0)
+    prompts = [Prompt(drags), Prompt(), Prompt((Click(7, 7), Click(1, 12, False))), Prompt(drags[:1], "dog")]
+    shape = 16 // stride, 24 // stride
+    for kind, sigma in (("gaussian", 5.0), ("dynamic", None)):
+        found = gaussians(prompts, shape, stride, torch.device("cpu"), sigma).numpy()
+        known = {} if sigma is None else {"sigma": sigma}
+        single = np.stack([guidance.maps(prompt, shape, kind, stride, **known) for prompt in prompts])
+        assert np.allclose(found, single, atol=1e-6)
+        assert found.max() > 0.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from saywhere.models.fold import fold_batch_norms
 from saywhere.models.runner import TorchRunner
 from saywhere.models.saywhere import Joint, Saywhere
 from saywhere.models.store import FORMAT, load_model, read_tensors, save_model, write_tensors
+from saywhere.training.loop import grown
 
 CLICK = Prompt((Click(10, 12),))
 MIXED = Prompt((Click(10, 12, True, 8.0), Click(30, 30, False), Click(20, 9)))
@@ -135,6 +137,9 @@ class TestEveryModel:
         assert runner.decode(features, CLICK, np.ones((40, 70), np.float32)).dtype == np.float32
 
 
+OURS: dict[str, Any] = {"widths": (8, 8, 16, 16), "key": 8}
+
+
 class TestOurs:
     def test_parts_can_be_left_out(self) -> None:
         model = Saywhere(key=0, widths=(8, 8, 16, 16)).eval()
@@ -149,6 +154,36 @@ class TestOurs:
         together = F.conv2d(torch.cat([enlarged, *others], 1), layer.weight, layer.bias)
         enlarged = F.interpolate(layer.first(first), scale_factor=2, mode="bilinear", align_corners=False)
         assert torch.allclose(together, layer((enlarged, *others)), atol=1e-6)
+
+    def test_a_neck_at_first_changes_nothing_and_then_relates_far_places(self) -> None:
+        torch.manual_seed(0)
+        plain, necked = Saywhere(**OURS).eval(), Saywhere(**OURS, neck=2).eval()
+        necked.load_state_dict(grown(plain.state_dict(), necked.state_dict(), ("neck.",)))
+        image = torch.rand(1, 3, 96, 160)
+        assert necked.neck is not None
+        with torch.no_grad():
+            assert torch.equal(plain(image, [CLICK]), necked(image, [CLICK]))
+            for layer in necked.neck.leave:
+                torch.nn.init.normal_(layer.weight)
+            levels = [torch.rand(1, c, 96 // s, 160 // s) for c, s in ((32, 8), (96, 16), (320, 32))]
+            changed = [level.clone() for level in levels]
+            changed[1][..., 0, 0] += 1.0
+            one, other = necked.neck(*levels), necked.neck(*changed)
+            for before, a, b in zip(levels, one, other, strict=True):
+                assert a.shape == before.shape
+                assert not torch.allclose(a[..., -1, -1], b[..., -1, -1], atol=1e-7)
+
+    def test_all_of_a_neck_learns(self) -> None:
+        model = Saywhere(**OURS, neck=1).train()
+        assert model.neck is not None
+        for layer in model.neck.leave:
+            torch.nn.init.normal_(layer.weight)
+        model(torch.rand(2, 3, 64, 64), [CLICK, CLICK]).square().mean().backward()
+        assert [n for n, p in model.neck.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
+
+    def test_a_neck_without_blocks_is_refused(self) -> None:
+        with pytest.raises(SaywhereError, match="neck of -1 blocks"):
+            Saywhere(**OURS, neck=-1)
 
     def test_a_pixel_is_most_like_the_click_on_it(self) -> None:
         model = Saywhere().eval()

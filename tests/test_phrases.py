@@ -238,7 +238,7 @@ class TestTrainingPhrases:
             assert crop.prompt.clicks
             ((label, where),) = crop.scene.named
             assert label == "card"
-            assert torch.equal(where, crop.scene.meant)
+            assert np.array_equal(where, crop.scene.meant)
         heard = [c.prompt.phrase for c in crops(share=1.0, wrong=0.0, alone=0.0, described=1.0)]
         assert all(p != "card" and "card" in p for p in heard)
         for crop in crops(share=1.0, wrong=0.0, alone=1.0):

@@ -1,7 +1,9 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import distance_transform_edt
 
 from conftest import disc
 from saywhere import SaywhereError, robot
@@ -24,6 +26,23 @@ def test_the_first_click_is_farthest_from_the_boundary() -> None:
 def test_the_border_of_the_photograph_is_a_boundary() -> None:
     click = robot.first_click(np.ones((21, 21), bool), drag=True)
     assert (click.x, click.y, click.radius) == (10, 10, 11.0)
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_distances_are_exact_so_that_the_same_click_is_chosen_each_time(threads: int) -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(threads)
+    rng = np.random.default_rng(0)
+    try:
+        for size in (64, 130):
+            for _ in range(20):
+                noise = cv2.GaussianBlur(rng.random((size, size + 7)).astype(np.float32), (0, 0), size / 16)
+                region = noise > np.quantile(noise, rng.uniform(0.1, 0.95))
+                exact = distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1].astype(np.float32)
+                assert np.array_equal(robot.boundary_distance(region), exact)
+    finally:
+        cv2.setNumThreads(before)
+    assert not robot.boundary_distance(np.zeros((5, 6), bool)).any()
 
 
 def test_the_first_click_avoids_what_is_not_counted() -> None:

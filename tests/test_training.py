@@ -21,6 +21,7 @@ from saywhere import Click, Prompt, SaywhereError
 from saywhere.models.saywhere import Saywhere
 from saywhere.models.store import load_model, read_tensors
 from saywhere.training import losses
+from saywhere.training.augment import crop_transform, warp, warp_box
 from saywhere.training.crops import LEFT, Crops, chances, collate, correct, list_targets, opening, parts_of
 from saywhere.training.loop import (
     CHECKPOINT,
@@ -178,6 +179,37 @@ class TestCrops:
             assert first.positive
             assert inside[int(first.y), int(first.x)]
 
+    def test_a_mask_of_its_box_alone_is_cut_like_that_of_the_whole_photograph(self) -> None:
+        rng = np.random.default_rng(0)
+        whole = np.zeros((90, 120), np.uint8)
+        cv2.ellipse(whole, (70, 40), (25, 12), 30, 0, 360, 1, -1)
+        x, y, w, h = cv2.boundingRect(whole)
+        for far in (False, True):
+            for _ in range(20):
+                transform = crop_transform((x, y, w, h), (90, 120), 64, bool(rng.random() < 0.5), (0.6, 2.5), rng)
+                transform[:, 2] += 500.0 * far
+                expected = warp(whole, transform, 64, nearest=True, border=cv2.BORDER_CONSTANT)
+                found = warp_box(whole[y : y + h, x : x + w], (x, y, w, h), transform, 64)
+                assert np.count_nonzero(found != expected) <= 0.03 * np.count_nonzero(expected)
+                assert expected.any() is not far
+
+    def test_photographs_that_loaders_share_are_read_beforehand(self, coco: Path) -> None:
+        crops = Crops(recipe_for(coco, crop={"size": 64, "cache": 100}))
+        crops.read_all()
+        read = crops.read.cache_info().misses
+        for number in range(40):
+            crops[number]
+        assert crops.read.cache_info().misses == read == len({t.sample.photo for t in crops.targets})
+
+    def test_a_batch_splits_into_parts_that_make_it_up(self, coco: Path) -> None:
+        crops = Crops(recipe_for(coco))
+        batch = collate([crops[i] for i in range(5)])
+        parts = batch.split(2)
+        assert [len(part.prompts) for part in parts] == [2, 3]
+        assert torch.equal(torch.cat([part.image for part in parts]), batch.image)
+        assert [n for part in parts for n in part.numbers] == batch.numbers
+        assert len(batch.split(9)) == 5
+
     def test_parts_are_found_by_lying_inside(self) -> None:
         whole, part, apart = np.zeros((3, 40, 40), np.uint8)
         whole[5:35, 5:35], part[10:15, 10:15], apart[36:39, 0:20] = 1, 1, 1
@@ -302,6 +334,46 @@ class TestLoop:
             counts.add(taken)
         assert len(counts) > 1
         assert counts <= {1, 2, 3}
+
+    def test_parts_that_take_turns_learn_what_the_batch_does(self, coco: Path) -> None:
+        """Clicks worked out by other processes are the same, and so is the gradient, but for rounding."""
+        model = {"name": "saywhere", "options": SMALL, "still_norms": True}
+        settings = {"batch": 4, "clicks": {"rounds": 3, "no_previous": 0.0, "blurred_previous": 0.0}}
+        moved = []
+        for more in ({}, {"parts": 2, "robots": 2}):
+            recipe = recipe_for(coco, model=model, optimiser={"warmup_steps": 0, "lr": 1e-4}, **settings, **more)
+            torch.manual_seed(0)
+            learner = Learner(recipe, launch(recipe), crops := Crops(recipe))
+            learner.model.aspp.project[3].p = 0.0  # no dropout
+            batch = collate([crops[i] for i in range(4)])
+            loss = learner.learn(batch, 0.0)
+            moved.append((loss, torch.cat([p.detach().flatten() for p in learner.model.parameters()])))
+        assert moved[0][0] == pytest.approx(moved[1][0], rel=1e-4)
+        assert torch.allclose(moved[0][1], moved[1][1], atol=2e-5)
+
+    def test_robots_end_with_the_process_that_made_them(self, coco: Path, tmp_path: Path) -> None:
+        file = tmp_path / "recipe.yaml"
+        file.write_text(yaml.safe_dump(recipe_for(coco, robots=2, steps=100_000).model_dump(mode="json")))
+        command = [sys.executable, "-m", "saywhere.cli", "train", str(file), "--out", str(tmp_path / "run")]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            of = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            children: list[str] = []
+            for _ in range(600):
+                children = of.read_text().split()
+                if len(children) >= 2:
+                    break
+                time.sleep(0.1)
+            assert len(children) == 2
+            time.sleep(0.5)
+        finally:
+            process.kill()
+            process.wait()
+        for _ in range(100):
+            if not any(Path(f"/proc/{child}").exists() for child in children):
+                return
+            time.sleep(0.1)
+        pytest.fail("robots outlived their training")
 
     @pytest.mark.parametrize(("who", "count"), [("protocol", 1), ("tap", 1)])
     def test_some_robots_begin_with_one_click_on_the_object(self, coco: Path, who: str, count: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -57,7 +58,9 @@ class LearnedSaliency(nn.Module):
         logits = self.sharpness * cosine + self.offset + plane
         return logits * spoken.present[:, None, None, None]
 
-    def naming_loss(self, embedded: Tensor, named: Sequence[Sequence[tuple[str, Tensor]]], labels: Words) -> Tensor:
+    def naming_loss(
+        self, embedded: Tensor, named: Sequence[Sequence[tuple[str, NDArray[np.bool_]]]], labels: Words
+    ) -> Tensor:
         """How well labelled pixels tell their label from all others (cross-entropy over ``labels``).
 
         ``named`` are for each image its labels and where they are, ``(h, w)`` bool; ``labels`` holds the vector of
@@ -65,15 +68,22 @@ class LearnedSaliency(nn.Module):
         by chance, and the others do not count against it.
         """
         b, _, h, w = embedded.shape
-        present = torch.zeros(b, len(labels.place), h, w, dtype=torch.bool)
-        for image, some in enumerate(named):
-            for label, where in some:
-                if label in labels.place:
-                    present[image, labels.place[label]] |= where
+        known = [
+            (image * len(labels.place) + labels.place[label], where)
+            for image, some in enumerate(named)
+            for label, where in some
+            if label in labels.place
+        ]
+        if not known:
+            return embedded.sum() * 0.0
+        places = torch.tensor([place for place, _ in known], device=embedded.device)
+        masks = torch.from_numpy(np.stack([where for _, where in known])).to(embedded.device)
+        present = torch.zeros(b * len(labels.place), h, w, dtype=torch.uint8, device=embedded.device)
+        present = present.index_add_(0, places, masks.to(torch.uint8)).view(b, -1, h, w) > 0
         rows, ys, xs = torch.nonzero(present.any(1), as_tuple=True)
         if not len(rows):
             return embedded.sum() * 0.0
-        has = present[rows, :, ys, xs].to(embedded.device)
+        has = present[rows, :, ys, xs]
         chosen = (torch.rand(has.shape, device=has.device) * has).argmax(1)
         vectors = F.normalize(self.words(torch.from_numpy(labels.vectors).to(embedded.device)), dim=1)
         cosine = embedded.float()[rows, :, ys, xs] @ vectors.float().T

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from saywhere.errors import NoMapError
@@ -36,8 +38,8 @@ class Scene:
     None without a phrase.
     """
 
-    named: tuple[tuple[str, Tensor], ...]
-    meant: Tensor | None
+    named: tuple[tuple[str, NDArray[np.bool_]], ...]
+    meant: NDArray[np.bool_] | None
 
 
 class InteractiveModel(nn.Module, ABC):

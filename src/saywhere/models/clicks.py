@@ -48,6 +48,33 @@ def similarity(x: Tensor, prompts: Sequence[Prompt], stride: int) -> Tensor:
     return cosines.amax(2).masked_fill(clickless, 0.0).reshape(b, 2, h, w)
 
 
+def gaussians(
+    prompts: Sequence[Prompt], shape: tuple[int, int], stride: int, device: torch.device, sigma: float | None = None
+) -> Tensor:
+    """The maps of :mod:`saywhere.guidance` for whole batches on any device: ``(B, 2, h, w)``, by sign.
+
+    Gaussians of ``sigma`` image pixels; without it each as wide as its drag (``dynamic``, equation 2 of DCT-Net), and
+    clicks without a drag leave no mark.
+    """
+    most = max(1, *(len(p.clicks) for p in prompts))
+    points = np.zeros((2, len(prompts), most), np.float32)
+    steep = np.full((len(prompts), 2, most), np.nan, np.float32)
+    for row, prompt in enumerate(prompts):
+        for column, click in enumerate(prompt.clicks):
+            width = 0.5 * click.radius if sigma is None and click.radius is not None else sigma
+            points[:, row, column] = click.x + 0.5, click.y + 0.5
+            if width is not None:
+                steep[row, 0 if click.positive else 1, column] = -0.5 / width**2
+    h, w = shape
+    x, y = torch.from_numpy(points).to(device)
+    across = ((torch.arange(w, device=device) + 0.5) * stride - x[..., None]) ** 2
+    down = ((torch.arange(h, device=device) + 0.5) * stride - y[..., None]) ** 2
+    squared = down[:, None, :, :, None] + across[:, None, :, None, :]
+    unmarked = torch.from_numpy(np.isnan(steep)).to(device)[..., None, None]
+    exponent = squared * torch.from_numpy(np.nan_to_num(steep)).to(device)[..., None, None]
+    return exponent.masked_fill(unmarked, -torch.inf).amax(2).exp()
+
+
 def aggregate(clicked: Tensor, signs: Sequence[Sequence[bool]]) -> Tensor:
     """Equation 3 of DCT-Net: ``(B, N, C)`` features under the clicks, in their order, to one vector each ``(B, C)``.
 
@@ -55,19 +82,21 @@ def aggregate(clicked: Tensor, signs: Sequence[Sequence[bool]]) -> Tensor:
     the equation divides by the length of Q once, which is the rejection only when Q has unit length: what is taken
     out here is along Q whatever its length. The first positive click is taken whole; before it there is nothing.
     """
-    rows = []
-    for vectors, row in zip(clicked, signs, strict=True):
-        f = torch.zeros_like(vectors[0])
-        begun = False
-        for vector, positive in zip(vectors, row, strict=False):
+    share = np.zeros((len(signs), clicked.shape[1], 1), np.float32)  # of a positive click in what there is after it
+    rejects = np.zeros_like(share)
+    for place, row in enumerate(signs):
+        for column, positive in enumerate(row[: clicked.shape[1]]):
             if positive:
-                f = (f + vector) / 2.0 if begun else vector
-                begun = True
+                share[place, column] = 0.5 if share[place].any() else 1.0
             else:
-                along = F.normalize(vector, dim=0)
-                f = f - (f @ along) * along
-        rows.append(f)
-    return torch.stack(rows)
+                rejects[place, column] = 1.0
+    along = F.normalize(clicked, dim=-1) * torch.from_numpy(rejects).to(clicked)
+    shares = torch.from_numpy(share).to(clicked)
+    f = torch.zeros_like(clicked[:, 0])
+    for n in range(clicked.shape[1]):
+        f = torch.lerp(f, clicked[:, n], shares[:, n])
+        f = f - (f * along[:, n]).sum(-1, keepdim=True) * along[:, n]
+    return f
 
 
 class RadiusHead(nn.Module):

@@ -21,14 +21,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
-from saywhere import guidance
 from saywhere.errors import NoMapError, SaywhereError
 from saywhere.language.reader import AttributeAttention, PhraseReader, Spoken
 from saywhere.language.saliency import ClassifierSaliency, LearnedSaliency
 from saywhere.language.words import Words, find_words
 from saywhere.models.base import Features, PurifyingModel, Scene
-from saywhere.models.clicks import RadiusHead, aggregate, at_clicks, similarity
+from saywhere.models.clicks import RadiusHead, aggregate, at_clicks, gaussians, similarity
 from saywhere.models.graphs import Graphs
+from saywhere.models.neck import Neck
 from saywhere.prompt import Prompt
 
 MULTIPLE = 32  # the coarsest level's stride
@@ -99,6 +99,7 @@ class Saywhere(PurifyingModel):
 
     ``radius`` predicts how far a click reaches that was not dragged, ``feature_dct`` lets the features under the clicks
     scale and shift the decoder's, ``guide_stages`` draws the clicks anew at every stage instead of at the first alone.
+    ``neck`` is how many transformer blocks relate all places of a photograph to each other when it is looked at.
     """
 
     strides = (4, 8, 16, 32)
@@ -117,6 +118,7 @@ class Saywhere(PurifyingModel):
         guide_stages: bool = False,
         fine: int | None = None,
         weigh_words: bool = False,
+        neck: int = 0,
     ) -> None:
         super().__init__()
         if unknown := set(saliency) - set(SALIENCIES):
@@ -131,6 +133,7 @@ class Saywhere(PurifyingModel):
         if strides != [2, 4, 8, 16, 32]:
             raise SaywhereError(f"backbone '{backbone}' has strides {strides}: one with 2, 4, 8, 16, 32 is needed")
         finest, *rest = channels
+        self.neck = Neck(rest[1:], neck) if neck else None
         w1, w2, w3, w4 = widths
         fine = fine or w1
         self.upward = w3, w2, fine
@@ -192,6 +195,8 @@ class Saywhere(PurifyingModel):
         """The backbone's levels of images in [-1, 1] whose sides are multiples of 32: strides 4 to 32."""
         image = image.contiguous(memory_format=torch.channels_last)
         finest, second, *others = self.encoder(image)
+        if self.neck is not None:
+            others = self.neck(*others)
         # The stride-2 level joins the stride-4 one with its pixels folded into channels: its detail without its cost.
         return torch.cat([second, F.pixel_unshuffle(finest, 2)], 1), *others
 
@@ -311,7 +316,7 @@ class Saywhere(PurifyingModel):
         spoken_of = [row for row, scene in enumerate(scenes) if scene.meant is not None]
         if not spoken_of:
             return NAMING * naming
-        truth = torch.stack([s.meant for s in scenes if s.meant is not None])[:, None].to(logits)
+        truth = torch.from_numpy(np.stack([s.meant for s in scenes if s.meant is not None]))[:, None].to(logits)
         values = F.binary_cross_entropy_with_logits(logits[spoken_of], truth, reduction="none")
         # Object and background weigh the same: most phrases are about little of a photograph.
         area = truth.sum((1, 2, 3), keepdim=True)
@@ -337,11 +342,7 @@ class Saywhere(PurifyingModel):
         shape = like.shape[-2], like.shape[-1]
         wide = prompts if self.radius is None or clicked is None else self.radius.widen(clicked, prompts)
         strides = (4, 8, 16, 32) if self.guide_stages else (4,)
-        drawn = [
-            torch.from_numpy(np.stack([self._drawn(p, w, shape, stride) for p, w in zip(prompts, wide, strict=True)]))
-            for stride in strides
-        ]
-        clicks = [maps.to(like.device, like.dtype) for maps in drawn]
+        clicks = [self._drawn(prompts, wide, shape, stride, like.device).to(like.dtype) for stride in strides]
         if previous is None:
             return clicks, clicks[0].new_zeros(len(prompts), 4, *shape)
         h, w = previous.shape[-2:]
@@ -349,15 +350,17 @@ class Saywhere(PurifyingModel):
         return clicks, F.pixel_unshuffle(F.avg_pool2d(padded, 2), 2)
 
     @staticmethod
-    def _drawn(prompt: Prompt, wide: Prompt, finest: tuple[int, int], stride: int) -> guidance.Map:
-        """The maps of one prompt; ``wide`` is the same with a radius for every click, where these are predicted."""
+    def _drawn(
+        prompts: list[Prompt], wide: list[Prompt], finest: tuple[int, int], stride: int, device: torch.device
+    ) -> Tensor:
+        """The maps of a level; ``wide`` are the prompts with a radius for every click, where these are predicted."""
         shape = finest[0] * 4 // stride, finest[1] * 4 // stride
         # A cell must not fall between its neighbours' Gaussians.
-        fixed = guidance.maps(prompt, shape, "gaussian", stride, sigma=max(CLICK_SIGMA, 0.6 * stride))
-        dragged = guidance.maps(prompt, shape, "dynamic", stride)
-        if wide is not prompt:
-            dragged = np.maximum(dragged, PREDICTED * guidance.maps(wide, shape, "dynamic", stride))
-        return np.concatenate([fixed, dragged]).astype(np.float32)
+        fixed = gaussians(prompts, shape, stride, device, max(CLICK_SIGMA, 0.6 * stride))
+        dragged = gaussians(prompts, shape, stride, device)
+        if wide is not prompts:
+            dragged = torch.maximum(dragged, PREDICTED * gaussians(wide, shape, stride, device))
+        return torch.cat([fixed, dragged], 1)
 
     def _clicked(self, features: Features, prompts: list[Prompt]) -> Tensor | None:
         """The features under the clicks, of unit length: ``(B, N, C)``; None where nothing asks for them."""

@@ -58,13 +58,30 @@ def warp(
 ) -> Image:
     """The crop of an image or a mask; shrinks by area first, so that fine texture does not alias."""
     flags = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
-    scale = float(np.sqrt(abs(np.linalg.det(transform[:, :2]))))
+    (a, b), (c, d) = transform[:, :2]
+    scale = float(np.sqrt(abs(a * d - b * c)))
     if scale < 0.6 and not nearest:
         shrunk = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         ratio = np.array([image.shape[1] / shrunk.shape[1], image.shape[0] / shrunk.shape[0]])
         transform = np.hstack([transform[:, :2] * ratio, transform[:, 2:]])
         image = np.asarray(shrunk, np.uint8)
     return np.asarray(cv2.warpAffine(image, transform, (size, size), flags=flags, borderMode=border), np.uint8)
+
+
+def warp_box(inside: Image, box: tuple[float, float, float, float], transform: Affine, size: int) -> Image:
+    """The crop of a mask that is empty outside its box ``x, y, w, h``, from its pixels inside; only where it shows."""
+    x, y, w, h = box
+    corners = np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]]) @ transform[:, :2].T + transform[:, 2]
+    # A pixel more on each side, for rounding.
+    left, top = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, size)
+    right, bottom = np.clip(np.ceil(corners.max(0)).astype(int) + 1, 0, size)
+    crop = np.zeros((size, size), np.uint8)
+    if left < right and top < bottom:
+        offset = transform[:, :2] @ np.array([x, y]) + transform[:, 2] - np.array([left, top])
+        moved = np.hstack([transform[:, :2], offset[:, None]])
+        found = cv2.warpAffine(inside, moved, (int(right - left), int(bottom - top)), flags=cv2.INTER_NEAREST)
+        crop[top:bottom, left:right] = found
+    return crop
 
 
 def paste(front: Image, inside: NDArray[np.bool_], back: Image, rng: np.random.Generator) -> Image:
@@ -82,16 +99,17 @@ def recolour(image: Image, rng: np.random.Generator) -> Image:
         image = np.asarray(cv2.LUT(image, table), np.uint8)
     if rng.random() < 0.4:
         hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-        hsv[..., 0] = (hsv[..., 0].astype(np.int16) + rng.integers(-12, 13)) % 180
-        saturate = np.clip(np.arange(256) * rng.uniform(0.5, 1.5), 0, 255).astype(np.uint8)
-        hsv[..., 1] = saturate[hsv[..., 1]]
+        levels = np.arange(256)
+        turned = (levels + rng.integers(-12, 13)) % 180
+        saturated = np.clip(levels * rng.uniform(0.5, 1.5), 0, 255)
+        hsv = cv2.LUT(hsv, np.stack([turned, saturated, levels], -1).astype(np.uint8)[None])
         image = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
     if rng.random() < 0.05:
         image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
     if rng.random() < 0.1:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.5)), np.uint8)
     if rng.random() < 0.1:
-        noise = rng.normal(0.0, rng.uniform(2.0, 10.0), image.shape)
+        noise = rng.uniform(2.0, 10.0) * rng.standard_normal(image.shape, np.float32)
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.1:
         _, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))])

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -27,7 +29,7 @@ from saywhere.images import read_image
 from saywhere.language.words import label_words
 from saywhere.models.base import Scene
 from saywhere.prompt import Click, Prompt, mirrored
-from saywhere.training.augment import Affine, Image, crop_transform, paste, recolour, warp
+from saywhere.training.augment import Affine, Image, crop_transform, paste, recolour, warp, warp_box
 from saywhere.training.phrases import described, phrase_for
 from saywhere.training.recipe import Clicks, Recipe, Sampling
 
@@ -78,6 +80,20 @@ class Batch:
     drags: list[bool]
     numbers: list[int]
     scenes: list[Scene]
+
+    def split(self, count: int) -> list[Batch]:
+        """The batch in so many parts that are alike in size."""
+        if count == 1:
+            return [self]
+        bounds = np.linspace(0, len(self.numbers), count + 1).astype(int)
+        shares = [slice(a, b) for a, b in pairwise(bounds) if a < b]
+        return [
+            Batch(
+                self.image[part], self.target[part], self.ignore[part], self.prompts[part], self.drags[part],
+                self.numbers[part], self.scenes[part],
+            )
+            for part in shares
+        ]  # fmt: skip
 
 
 def collate(crops: Sequence[Crop]) -> Batch:
@@ -172,6 +188,19 @@ class Crops(Dataset[Crop]):
         self.labels = sorted({target.label for target in self.targets if target.label})
         self.trained_on = sorted({target.sample.label for target in self.targets if target.sample.label})
         self.read = lru_cache(maxsize=recipe.crop.cache)(read_image)
+        self.inside = lru_cache(maxsize=4 * recipe.crop.cache)(self._inside)
+
+    def read_all(self) -> None:
+        """Read as many photographs as may be kept, for loaders to share that are forked from this process."""
+        photos = list(dict.fromkeys(target.sample.photo for target in self.targets))[: self.recipe.crop.cache]
+        with ThreadPoolExecutor() as threads:
+            for _ in threads.map(self.read, photos):
+                pass
+
+    def _inside(self, index: int) -> NDArray[np.uint8]:
+        """Which pixels of a target's box are its own."""
+        x, y, w, h = (int(v) for v in self.targets[index].box)
+        return np.ascontiguousarray(coco_mask.decode(self.targets[index].rle)[y : y + h, x : x + w])
 
     def __getitem__(self, number: int) -> Crop:
         # One thread: a loader that competes with the training threads slows both.
@@ -203,11 +232,12 @@ class Crops(Dataset[Crop]):
         def cut(mask: NDArray[np.bool_] | NDArray[np.uint8], border: int = cv2.BORDER_REFLECT_101) -> NDArray[np.bool_]:
             return warp(np.asarray(mask, np.uint8), transform, size, nearest=True, border=border) > 0
 
-        def cut_object(target: Target) -> NDArray[np.bool_]:
-            return cut(coco_mask.decode(target.rle), cv2.BORDER_CONSTANT)
+        def cut_object(index: int) -> NDArray[np.bool_]:
+            return warp_box(self.inside(index), self.targets[index].box, transform, size) > 0
 
-        target = cut_object(chosen)
-        ignore = ~cut(np.ones(photo.shape[:2], np.uint8), cv2.BORDER_CONSTANT)
+        target = cut_object(index)
+        height, width = photo.shape[:2]
+        ignore = warp_box(np.ones((height, width), np.uint8), (0.0, 0.0, width, height), transform, size) == 0
         not_counted = chosen.sample.ignore()
         if not_counted is not None:
             ignore |= cut(not_counted)
@@ -216,7 +246,7 @@ class Crops(Dataset[Crop]):
             return None
         image = recolour(warp(photo, transform, size), rng)
         neighbours = [self.targets[i] for i in chosen.others]
-        seen = [cut_object(neighbour) & ~ignore for neighbour in neighbours]
+        seen = [cut_object(i) & ~ignore for i in chosen.others]
         if not spoken and settings.paste and rng.random() < settings.paste:
             found = self._composed(image, target, chosen.is_part, rng)
             if found is not None:
@@ -255,7 +285,8 @@ class Crops(Dataset[Crop]):
         Either the object stands before the other photograph, or an object of that stands before the crop, if enough of
         the target is left to be seen. A part stays where it is.
         """
-        other = self.targets[int(np.searchsorted(self.cumulative, rng.random() * self.cumulative[-1]))]
+        number = int(np.searchsorted(self.cumulative, rng.random() * self.cumulative[-1]))
+        other = self.targets[number]
         photo, size, swap = self.read(other.sample.photo), self.recipe.crop.size, bool(rng.random() < 0.5)
         if swap and is_part:
             return None
@@ -264,8 +295,7 @@ class Crops(Dataset[Crop]):
         picture = recolour(warp(photo, transform, size), rng)
         if swap:
             return paste(image, target, picture, rng), target
-        mask = np.asarray(coco_mask.decode(other.rle), np.uint8)
-        front = warp(mask, transform, size, nearest=True, border=cv2.BORDER_CONSTANT) > 0
+        front = warp_box(self.inside(number), other.box, transform, size) > 0
         if np.count_nonzero(target & ~front) < max(SMALLEST, LEFT * np.count_nonzero(target)):
             return None
         return paste(picture, front, image, rng), ~front
@@ -304,13 +334,13 @@ class Crops(Dataset[Crop]):
             return Scene((), None)
         flipped = np.linalg.det(transform[:, :2]) < 0
         named = [
-            (mirrored(target.label) if flipped else target.label, torch.from_numpy(eighth(mask)))
+            (mirrored(target.label) if flipped else target.label, eighth(mask))
             for target, mask in zip(shown, masks, strict=True)
             if target.label
         ]
         return Scene(
             tuple((label, where) for label, where in named if where.any()),
-            None if meant is None else torch.from_numpy(eighth(meant)),
+            None if meant is None else eighth(meant),
         )
 
 

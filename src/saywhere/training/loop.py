@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -36,9 +37,10 @@ from saywhere.models.runner import bfloat16_pays
 from saywhere.models.store import fill, read_tensors, save_model, write_tensors
 from saywhere.prompt import mirrored
 from saywhere.training import losses
-from saywhere.training.crops import Batch, Crop, Crops, collate, correct
+from saywhere.training.crops import Batch, Crop, Crops, collate
 from saywhere.training.pretrained import find_pretrained, fitted, widened
 from saywhere.training.recipe import Recipe
+from saywhere.training.robots import Robots, Wanted, corrections
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.safetensors", "weights.safetensors", "log.jsonl"
 LOG_STEPS = 50
@@ -74,8 +76,8 @@ class Learner:
         self.trained_on = crops.trained_on
         self.step, self.seconds = 0, 0.0
         self.model = prepare(recipe).to(fabric.device)
-        if fabric.device.type == "cpu":
-            self.model.to(memory_format=torch.channels_last)
+        self.model.to(memory_format=torch.channels_last)
+        self.robots = Robots(recipe.robots) if recipe.robots else None
         self.labels = words_of(crops.labels, self.model.words)
         self.average = AveragedModel(self.model, multi_avg_fn=moving_average(recipe.optimiser.ema), use_buffers=True)
         self.average.to(fabric.device)
@@ -92,14 +94,18 @@ class Learner:
             group["lr"] = rate * group.get("lr_scale", 1.0)
         self.model.train()
         still(self.model, self.recipe.model.still_norms)
-        value = 0.0
-        for loss in losses_of(self.model, crops, self.recipe, self.fabric, self.labels):
-            self.fabric.backward(loss)
-            self._agree()
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.clip)
-            self.optimiser.step()
-            self.optimiser.zero_grad(set_to_none=True)
-            value = float(loss.detach())
+        parts = crops.split(self.recipe.parts)
+        of_parts = [losses_of(self.model, p, self.recipe, self.fabric, self.labels, self.robots) for p in parts]
+        recent: deque[Tensor] = deque(maxlen=len(parts))
+        for number, loss in enumerate(in_turns(of_parts), 1):
+            self.fabric.backward(loss / len(parts))
+            recent.append(loss.detach())
+            if number % len(parts) == 0:  # all parts have added to the gradient
+                self._agree()
+                nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.clip)
+                self.optimiser.step()
+                self.optimiser.zero_grad(set_to_none=True)
+        value = float(torch.stack(list(recent)).mean())
         self.average.update_parameters(self.model)
         self.step += 1
         if not math.isfinite(value):
@@ -286,6 +292,8 @@ def words_of(labels: Sequence[str], words: Words | None = None) -> Words:
 def loader(crops: Crops, step: int, fabric: Fabric) -> DataLoader[Crop]:
     """Batches from a step on, for ever; each process gets its share of every batch."""
     recipe = crops.recipe
+    if recipe.workers > 1:
+        crops.read_all()
     return DataLoader(
         crops,
         batch_size=recipe.batch // fabric.world_size,
@@ -317,10 +325,12 @@ def moving_average(most: float) -> Callable[[Tensors, Tensors, Tensor | int], No
     @torch.no_grad()
     def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         decay = min(most, (1.0 + int(count)) / (10.0 + int(count)))
-        for kept, new in zip(averaged, current, strict=True):
-            if kept.is_floating_point():
-                kept.lerp_(new, 1.0 - decay)
-            else:
+        pairs = list(zip(averaged, current, strict=True))
+        numbers = [(kept, new) for kept, new in pairs if kept.is_floating_point()]
+        if numbers:
+            torch._foreach_lerp_([kept for kept, _ in numbers], [new for _, new in numbers], 1.0 - decay)
+        for kept, new in pairs:
+            if not kept.is_floating_point():
                 kept.copy_(new)
 
     return update
@@ -369,25 +379,38 @@ def learning_rate(recipe: Recipe, step: int, done: float) -> float:
 def still(model: nn.Module, everywhere: bool = False) -> None:
     """What is frozen keeps the statistics it came with, too; ``everywhere`` says that all batch norms do."""
     for module in model.modules():
-        frozen = not any(p.requires_grad for p in module.parameters())
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and (everywhere or frozen):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and (
+            everywhere or not any(p.requires_grad for p in module.parameters())
+        ):
             module.eval()
 
 
+def in_turns(sources: Sequence[Iterator[Tensor | None]]) -> Iterator[Tensor]:
+    """All losses of all sources, which go on one after another; one that gives None waits for something."""
+    going = list(sources)
+    while going:
+        for source in list(going):
+            try:
+                loss = next(source)
+            except StopIteration:
+                going.remove(source)
+                continue
+            if loss is not None:
+                yield loss
+
+
 def losses_of(
-    network: InteractiveModel, batch: Batch, recipe: Recipe, fabric: Fabric, labels: Words
-) -> Iterator[Tensor]:
+    network: InteractiveModel, batch: Batch, recipe: Recipe, fabric: Fabric, labels: Words, robots: Robots | None = None
+) -> Iterator[Tensor | None]:
     """What a step learns from, one loss after another: the mean over its rounds, or that of each round.
 
     Each round's clicks answer the mask of the round before. When the network learns after every round, the photographs
-    are encoded anew for the next.
+    are encoded anew for the next. With ``robots`` it gives None where it would wait: for the device, and for clicks.
     """
     device = fabric.device
-    image = batch.image.to(device).float().div_(255.0)
-    if device.type == "cpu":
-        image = image.contiguous(memory_format=torch.channels_last)
+    image = batch.image.to(device).float().div_(255.0).contiguous(memory_format=torch.channels_last)
     target, counted = batch.target.to(device).float(), 1.0 - batch.ignore.to(device).float()
-    truth, ignore = batch.target[:, 0].numpy() > 0, batch.ignore[:, 0].numpy() > 0
+    wanted = Wanted(batch.target[:, 0].numpy() > 0, batch.ignore[:, 0].numpy() > 0, batch.drags, batch.numbers)
     each = recipe.clicks.update_each
     with fabric.autocast():
         features = network.encode(image)
@@ -410,10 +433,14 @@ def losses_of(
         if last:
             break
         previous = logits.detach().sigmoid()
-        predicted = previous[:, 0].cpu().numpy() > 0.5
-        for i, number in enumerate(batch.numbers):
-            rng = np.random.default_rng((recipe.seed, number, 1000 + turn))
-            prompts[i] = correct(prompts[i], truth[i], predicted[i], ignore[i], batch.drags[i], recipe.clicks, rng)
+        predicted = previous[:, 0] > 0.5
+        if robots is None:
+            prompts = corrections(wanted, predicted.cpu().numpy(), prompts, turn, recipe)
+        else:
+            yield None
+            awaited = robots.corrections(wanted, predicted.cpu().numpy(), prompts, turn, recipe)
+            yield None
+            prompts = [prompt for some in awaited for prompt in some.result()]
         previous = coarsen(previous, batch.numbers, turn, recipe)
         if each:
             with fabric.autocast():
@@ -422,7 +449,7 @@ def losses_of(
 
 def coarsen(previous: Tensor, numbers: list[int], turn: int, recipe: Recipe) -> Tensor:
     """Some previous masks as they come from a coarser look at the photograph, or not at all."""
-    draws = torch.tensor([np.random.default_rng((recipe.seed, n, 2000 + turn)).random() for n in numbers])
+    draws = torch.from_numpy(np.random.default_rng((recipe.seed, numbers[0], 2000 + turn)).random(len(numbers)))
     blurred = nn.functional.interpolate(
         nn.functional.avg_pool2d(previous, 4), scale_factor=4, mode="bilinear", align_corners=False
     )

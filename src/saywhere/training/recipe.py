@@ -117,6 +117,10 @@ class Recipe(Part):
     validation: Validation | None = None
     batch: int = Field(16, ge=1, description="crops a step, over all processes")
     processes: int = Field(1, ge=1, description="processes that share a batch, where there is no GPU: one a core")
+    parts: int = Field(
+        1, ge=1, description="parts of a batch that are learned from in turns: one while another waits for clicks"
+    )  # fmt: skip
+    robots: int = Field(0, ge=0, description="processes that work out clicks; 0: the one that trains")
     steps: int = Field(10_000, ge=1)
     seed: int = 0
     workers: int = Field(1, ge=0)
