@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saywhere import Click, Prompt, SaywhereError, guidance
-from saywhere.models.clicks import gaussians
+from saywhere.models.clicks import gaussians, gaussians_at_once
 
 clicks = st.lists(
     st.builds(Click, x=st.integers(0, 19), y=st.integers(0, 14), radius=st.none() | st.floats(1, 30)), max_size=4
@@ -93,7 +93,9 @@ def test_a_batch_is_drawn_as_each_of_its_prompts(stride: int) -> None:
     prompts = [Prompt(drags), Prompt(), Prompt((Click(7, 7), Click(1, 12, False))), Prompt(drags[:1], "dog")]
     shape = 16 // stride, 24 // stride
     for kind, sigma in (("gaussian", 5.0), ("dynamic", None)):
-        found = gaussians(prompts, shape, stride, torch.device("cpu"), sigma).numpy()
+        asked = prompts, shape, stride, torch.device("cpu"), sigma
+        found = gaussians_at_once(*asked).numpy()
+        assert np.allclose(found, gaussians(*asked).numpy(), atol=1e-6)
         known = {} if sigma is None else {"sigma": sigma}
         single = np.stack([guidance.maps(prompt, shape, kind, stride, **known) for prompt in prompts])
         assert np.allclose(found, single, atol=1e-6)

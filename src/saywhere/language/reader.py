@@ -23,12 +23,13 @@ class Spoken:
 
     ``context`` is the bi-LSTM's last state in both directions ``(B, 2 * hidden)``, ``meaning`` the mean word vector,
     weighed or not, of length 1 ``(B, D)``; both are zeros where nothing was said, or nothing that is known.
-    ``present`` ``(B,)`` is 1 where something was.
+    ``present`` ``(B,)`` is 1 where something was, ``said`` whether it was anywhere.
     """
 
     context: Tensor
     meaning: Tensor
     present: Tensor
+    said: bool = True
 
 
 class PhraseReader(nn.Module):
@@ -52,14 +53,15 @@ class PhraseReader(nn.Module):
         device = next(self.lstm.parameters()).device
         found = [self.words.of(phrase) for phrase in phrases]
         lengths = [len(vectors) for vectors in found]
-        present = torch.tensor([float(n > 0) for n in lengths], device=device)
-        meaning = torch.from_numpy(np.stack([self.words.mean(phrase) for phrase in phrases])).to(device)
+        present = torch.tensor([float(n > 0) for n in lengths]).to(device, non_blocking=True)
+        meaning = torch.from_numpy(np.stack([self.words.mean(phrase) for phrase in phrases]))
+        meaning = meaning.to(device, non_blocking=True)
         if not any(lengths):
-            return Spoken(torch.zeros(len(phrases), 2 * self.hidden, device=device), meaning, present)
+            return Spoken(torch.zeros(len(phrases), 2 * self.hidden, device=device), meaning, present, False)
         padded = np.zeros((len(phrases), max(lengths), self.words.dimensions), np.float32)
         for row, some in zip(padded, found, strict=True):
             row[: len(some)] = some
-        vectors = torch.from_numpy(padded).to(device)
+        vectors = torch.from_numpy(padded).to(device, non_blocking=True)
         # A phrase without words is read as one word of zeros and then struck out.
         counts = torch.tensor([max(n, 1) for n in lengths])
         packed = pack_padded_sequence(vectors, counts, batch_first=True, enforce_sorted=False)
@@ -68,7 +70,7 @@ class PhraseReader(nn.Module):
         if self.weight is not None:
             says = self.weight(pad_packed_sequence(states, batch_first=True)[0].float())[..., 0]
             beyond = torch.arange(vectors.shape[1])[None] >= counts[:, None]
-            shares = says.masked_fill(beyond.to(device), -torch.inf).softmax(1)
+            shares = says.masked_fill(beyond.to(device, non_blocking=True), -torch.inf).softmax(1)
             meaning = F.normalize((shares[..., None] * vectors).sum(1), dim=1)
         return Spoken(context, meaning, present)
 

@@ -76,8 +76,8 @@ class LearnedSaliency(nn.Module):
         ]
         if not known:
             return embedded.sum() * 0.0
-        places = torch.tensor([place for place, _ in known], device=embedded.device)
-        masks = torch.from_numpy(np.stack([where for _, where in known])).to(embedded.device)
+        places = torch.tensor([place for place, _ in known]).to(embedded.device, non_blocking=True)
+        masks = torch.from_numpy(np.stack([where for _, where in known])).to(embedded.device, non_blocking=True)
         present = torch.zeros(b * len(labels.place), h, w, dtype=torch.uint8, device=embedded.device)
         present = present.index_add_(0, places, masks.to(torch.uint8)).view(b, -1, h, w) > 0
         rows, ys, xs = torch.nonzero(present.any(1), as_tuple=True)
@@ -85,7 +85,9 @@ class LearnedSaliency(nn.Module):
             return embedded.sum() * 0.0
         has = present[rows, :, ys, xs]
         chosen = (torch.rand(has.shape, device=has.device) * has).argmax(1)
-        vectors = F.normalize(self.words(torch.from_numpy(labels.vectors).to(embedded.device)), dim=1)
+        vectors = F.normalize(
+            self.words(torch.from_numpy(labels.vectors).to(embedded.device, non_blocking=True)), dim=1
+        )
         cosine = embedded.float()[rows, :, ys, xs] @ vectors.float().T
         others = has.scatter(1, chosen[:, None], False)
         return F.cross_entropy((cosine / TEMPERATURE).masked_fill(others, -1e4), chosen)

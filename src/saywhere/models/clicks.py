@@ -6,15 +6,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from saywhere import guidance
 from saywhere.prompt import Click, Prompt
 
 LEAST, MOST = 1.0, 2000.0  # pixels: radii outside are not predicted
+
+
+def sent(array: NDArray[Any], device: torch.device) -> Tensor:
+    """An array as a tensor on a device, without waiting for what the device still has to do."""
+    return torch.from_numpy(array).to(device, non_blocking=True)
 
 
 def at_clicks(x: Tensor, prompts: Sequence[Prompt], stride: int) -> Tensor:
@@ -29,7 +37,7 @@ def at_clicks(x: Tensor, prompts: Sequence[Prompt], stride: int) -> Tensor:
             points[row, 0, column] = click.x + 0.5, click.y + 0.5
     h, w = x.shape[-2:]
     extent = np.array([w * stride, h * stride], np.float32)
-    grid = torch.from_numpy(points / extent * 2.0 - 1.0).to(x.device)
+    grid = sent(points / extent * 2.0 - 1.0, x.device)
     found = F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
     return found[:, :, 0].transpose(1, 2)
 
@@ -43,19 +51,33 @@ def similarity(x: Tensor, prompts: Sequence[Prompt], stride: int) -> Tensor:
     for row, prompt in enumerate(prompts):
         for column, click in enumerate(prompt.clicks):
             others[row, 0 if click.positive else 1, column] = False
-    cosines = torch.bmm(clicked, x.flatten(2))[:, None].masked_fill(torch.from_numpy(others).to(x.device), -1.0)
-    clickless = torch.from_numpy(others.all(2)).to(x.device)
+    cosines = torch.bmm(clicked, x.flatten(2))[:, None].masked_fill(sent(others, x.device), -1.0)
+    clickless = sent(np.asarray(others.all(2)), x.device)
     return cosines.amax(2).masked_fill(clickless, 0.0).reshape(b, 2, h, w)
 
 
 def gaussians(
     prompts: Sequence[Prompt], shape: tuple[int, int], stride: int, device: torch.device, sigma: float | None = None
 ) -> Tensor:
-    """The maps of :mod:`saywhere.guidance` for whole batches on any device: ``(B, 2, h, w)``, by sign.
+    """The maps of :mod:`saywhere.guidance` for a batch, on any device: ``(B, 2, h, w)``, by sign.
 
     Gaussians of ``sigma`` image pixels; without it each as wide as its drag (``dynamic``, equation 2 of DCT-Net), and
     clicks without a drag leave no mark.
     """
+    if device.type != "cpu":
+        return gaussians_at_once(prompts, shape, stride, device, sigma)
+    # Here numpy is the faster one: 0.2 instead of 1 ms for the few clicks of one prompt.
+    if sigma is None:
+        drawn = [guidance.maps(prompt, shape, "dynamic", stride) for prompt in prompts]
+    else:
+        drawn = [guidance.maps(prompt, shape, "gaussian", stride, sigma=sigma) for prompt in prompts]
+    return torch.from_numpy(np.stack(drawn))
+
+
+def gaussians_at_once(
+    prompts: Sequence[Prompt], shape: tuple[int, int], stride: int, device: torch.device, sigma: float | None = None
+) -> Tensor:
+    """The same, all prompts together and by the device itself."""
     most = max(1, *(len(p.clicks) for p in prompts))
     points = np.zeros((2, len(prompts), most), np.float32)
     steep = np.full((len(prompts), 2, most), np.nan, np.float32)
@@ -66,12 +88,12 @@ def gaussians(
             if width is not None:
                 steep[row, 0 if click.positive else 1, column] = -0.5 / width**2
     h, w = shape
-    x, y = torch.from_numpy(points).to(device)
+    x, y = sent(points, device)
     across = ((torch.arange(w, device=device) + 0.5) * stride - x[..., None]) ** 2
     down = ((torch.arange(h, device=device) + 0.5) * stride - y[..., None]) ** 2
     squared = down[:, None, :, :, None] + across[:, None, :, None, :]
-    unmarked = torch.from_numpy(np.isnan(steep)).to(device)[..., None, None]
-    exponent = squared * torch.from_numpy(np.nan_to_num(steep)).to(device)[..., None, None]
+    unmarked = sent(np.isnan(steep), device)[..., None, None]
+    exponent = squared * sent(np.nan_to_num(steep), device)[..., None, None]
     return exponent.masked_fill(unmarked, -torch.inf).amax(2).exp()
 
 
@@ -82,20 +104,23 @@ def aggregate(clicked: Tensor, signs: Sequence[Sequence[bool]]) -> Tensor:
     the equation divides by the length of Q once, which is the rejection only when Q has unit length: what is taken
     out here is along Q whatever its length. The first positive click is taken whole; before it there is nothing.
     """
-    share = np.zeros((len(signs), clicked.shape[1], 1), np.float32)  # of a positive click in what there is after it
+    count = clicked.shape[1]
+    share = np.zeros((len(signs), count, 1), np.float32)  # of a positive click in what there is after it
     rejects = np.zeros_like(share)
     for place, row in enumerate(signs):
-        for column, positive in enumerate(row[: clicked.shape[1]]):
+        for column, positive in enumerate(row[:count]):
             if positive:
                 share[place, column] = 0.5 if share[place].any() else 1.0
             else:
                 rejects[place, column] = 1.0
-    along = F.normalize(clicked, dim=-1) * torch.from_numpy(rejects).to(clicked)
-    shares = torch.from_numpy(share).to(clicked)
+    shares = sent(share, clicked.device).to(clicked.dtype)
+    along = F.normalize(clicked, dim=-1) * sent(rejects, clicked.device).to(clicked.dtype) if rejects.any() else clicked
     f = torch.zeros_like(clicked[:, 0])
-    for n in range(clicked.shape[1]):
-        f = torch.lerp(f, clicked[:, n], shares[:, n])
-        f = f - (f * along[:, n]).sum(-1, keepdim=True) * along[:, n]
+    for n in range(count):
+        if share[:, n].any():
+            f = torch.lerp(f, clicked[:, n], shares[:, n])
+        if rejects[:, n].any():
+            f = f - (f * along[:, n]).sum(-1, keepdim=True) * along[:, n]
     return f
 
 

@@ -26,7 +26,7 @@ from saywhere.language.reader import AttributeAttention, PhraseReader, Spoken
 from saywhere.language.saliency import ClassifierSaliency, LearnedSaliency
 from saywhere.language.words import Words, find_words
 from saywhere.models.base import Features, PurifyingModel, Scene
-from saywhere.models.clicks import RadiusHead, aggregate, at_clicks, gaussians, similarity
+from saywhere.models.clicks import RadiusHead, aggregate, at_clicks, gaussians, sent, similarity
 from saywhere.models.graphs import Graphs
 from saywhere.models.neck import Neck
 from saywhere.prompt import Prompt
@@ -316,7 +316,9 @@ class Saywhere(PurifyingModel):
         spoken_of = [row for row, scene in enumerate(scenes) if scene.meant is not None]
         if not spoken_of:
             return NAMING * naming
-        truth = torch.from_numpy(np.stack([s.meant for s in scenes if s.meant is not None]))[:, None].to(logits)
+        truth = sent(np.stack([s.meant for s in scenes if s.meant is not None])[:, None], logits.device).to(
+            logits.dtype
+        )
         values = F.binary_cross_entropy_with_logits(logits[spoken_of], truth, reduction="none")
         # Object and background weigh the same: most phrases are about little of a photograph.
         area = truth.sum((1, 2, 3), keepdim=True)
@@ -329,7 +331,7 @@ class Saywhere(PurifyingModel):
         if spoken is None:
             return []
         sources = [source for source in (self.learned, self.classifier) if source is not None]
-        if not spoken.present.any():
+        if not spoken.said:
             like = features.levels["pure"][1]
             return [like.new_zeros(len(like), 1, *like.shape[2:]) for _ in sources]
         return [source(e, spoken) for source, e in zip(sources, self._spoken_of(features), strict=True)]
@@ -376,7 +378,7 @@ class Saywhere(PurifyingModel):
         if self.distribution is None or clicked is None:
             return None
         signs = [[click.positive for click in prompt.clicks] for prompt in prompts]
-        reach = torch.tensor([reach_of(prompt) for prompt in prompts]).to(clicked)
+        reach = sent(np.array([reach_of(p) for p in prompts], np.float32), clicked.device).to(clicked.dtype)
         told: Tensor = self.distribution(torch.cat([aggregate(clicked, signs), reach], 1))
         return told[..., None, None]
 

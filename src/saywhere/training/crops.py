@@ -81,6 +81,11 @@ class Batch:
     numbers: list[int]
     scenes: list[Scene]
 
+    def pin_memory(self) -> Batch:
+        """The same in memory that a GPU fetches by itself; torch's loader asks for it."""
+        pinned = self.image.pin_memory(), self.target.pin_memory(), self.ignore.pin_memory()
+        return Batch(*pinned, self.prompts, self.drags, self.numbers, self.scenes)
+
     def split(self, count: int) -> list[Batch]:
         """The batch in so many parts that are alike in size."""
         if count == 1:

@@ -303,6 +303,7 @@ def loader(crops: Crops, step: int, fabric: Fabric) -> DataLoader[Crop]:
         prefetch_factor=4 if recipe.workers else None,
         # Else the loader would draw from the state that a checkpoint keeps.
         generator=torch.Generator(),
+        pin_memory=fabric.device.type == "cuda",
     )
 
 
@@ -408,8 +409,9 @@ def losses_of(
     are encoded anew for the next. With ``robots`` it gives None where it would wait: for the device, and for clicks.
     """
     device = fabric.device
-    image = batch.image.to(device).float().div_(255.0).contiguous(memory_format=torch.channels_last)
-    target, counted = batch.target.to(device).float(), 1.0 - batch.ignore.to(device).float()
+    image = batch.image.to(device, non_blocking=True).float().div_(255.0).contiguous(memory_format=torch.channels_last)
+    target = batch.target.to(device, non_blocking=True).float()
+    counted = 1.0 - batch.ignore.to(device, non_blocking=True).float()
     wanted = Wanted(batch.target[:, 0].numpy() > 0, batch.ignore[:, 0].numpy() > 0, batch.drags, batch.numbers)
     each = recipe.clicks.update_each
     with fabric.autocast():
@@ -454,7 +456,7 @@ def coarsen(previous: Tensor, numbers: list[int], turn: int, recipe: Recipe) -> 
         nn.functional.avg_pool2d(previous, 4), scale_factor=4, mode="bilinear", align_corners=False
     )
     settings = recipe.clicks
-    pick = draws.to(previous.device)[:, None, None, None]
+    pick = draws.to(previous.device, non_blocking=True)[:, None, None, None]
     shown = torch.where(pick < settings.blurred_previous * (1.0 - settings.no_previous), blurred, previous)
     return torch.where(pick >= 1.0 - settings.no_previous, torch.zeros_like(previous), shown)
 
