@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -350,6 +351,11 @@ class TestLoop:
             moved.append((loss, torch.cat([p.detach().flatten() for p in learner.model.parameters()])))
         assert moved[0][0] == pytest.approx(moved[1][0], rel=1e-4)
         assert torch.allclose(moved[0][1], moved[1][1], atol=2e-5)
+
+    def test_robots_end_with_their_training(self, coco: Path, tmp_path: Path) -> None:
+        before = set(multiprocessing.active_children())
+        train(recipe_for(coco, batch=4, robots=2, parts=2, clicks={"rounds": 4}), tmp_path / "run")
+        assert set(multiprocessing.active_children()) <= before
 
     def test_robots_end_with_the_process_that_made_them(self, coco: Path, tmp_path: Path) -> None:
         file = tmp_path / "recipe.yaml"

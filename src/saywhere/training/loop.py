@@ -240,6 +240,8 @@ def train(
                 log(out, learner, **figures)
                 progress.console.print(f"step {learner.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
 
+    if learner.robots is not None:
+        learner.robots.end()
     if fabric.is_global_zero:
         learner.save(checkpoint)
         figures = validate(learner.average.module) if validate else {}

@@ -71,6 +71,9 @@ class Robots:
             tasks.append(self.pool.submit(_corrections, masks[:, a:b], predicted.shape[-1], *who, turn, recipe))
         return tasks
 
+    def end(self) -> None:
+        self.pool.shutdown()
+
 
 def _corrections(
     packed: NDArray[np.uint8], width: int, drags: list[bool], numbers: list[int], prompts: list[Prompt],
