@@ -23,7 +23,8 @@ class Spoken:
 
     ``context`` is the bi-LSTM's last state in both directions ``(B, 2 * hidden)``, ``meaning`` the mean word vector,
     weighed or not, of length 1 ``(B, D)``; both are zeros where nothing was said, or nothing that is known.
-    ``present`` ``(B,)`` is 1 where something was, ``said`` whether it was anywhere.
+    ``present`` ``(B,)`` is 1 where something was, ``said`` whether it was anywhere (known
+    without asking the device).
     """
 
     context: Tensor

@@ -28,7 +28,7 @@ from saywhere.language.words import Words, find_words
 from saywhere.models.base import Features, PurifyingModel, Scene
 from saywhere.models.clicks import RadiusHead, aggregate, at_clicks, gaussians, sent, similarity
 from saywhere.models.graphs import Graphs
-from saywhere.models.neck import Neck
+from saywhere.models.neck import Neck, doubled
 from saywhere.prompt import Prompt
 
 MULTIPLE = 32  # the coarsest level's stride
@@ -78,11 +78,6 @@ def joint(parts: Sequence[int], outputs: int) -> nn.Sequential:
 
 def upsample(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
-
-
-def doubled(x: Tensor) -> Tensor:
-    """The same by a factor that is known beforehand, which ONNX Runtime computes sooner than one that is not."""
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 class Saywhere(PurifyingModel):

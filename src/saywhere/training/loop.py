@@ -25,7 +25,7 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Sampler
 
 from saywhere.datasets import locate, locate_data
@@ -328,12 +328,10 @@ def moving_average(most: float) -> Callable[[Tensors, Tensors, Tensor | int], No
     @torch.no_grad()
     def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         decay = min(most, (1.0 + int(count)) / (10.0 + int(count)))
-        pairs = list(zip(averaged, current, strict=True))
-        numbers = [(kept, new) for kept, new in pairs if kept.is_floating_point()]
-        if numbers:
-            torch._foreach_lerp_([kept for kept, _ in numbers], [new for _, new in numbers], 1.0 - decay)
-        for kept, new in pairs:
-            if not kept.is_floating_point():
+        if averaged[0].is_floating_point():  # all are of one kind
+            get_ema_multi_avg_fn(decay)(averaged, current, count)
+        else:
+            for kept, new in zip(averaged, current, strict=True):
                 kept.copy_(new)
 
     return update
