@@ -23,7 +23,7 @@ from saywhere.models.saywhere import Saywhere
 from saywhere.models.store import load_model, read_tensors
 from saywhere.training import losses
 from saywhere.training.augment import crop_transform, warp, warp_box
-from saywhere.training.crops import LEFT, Crops, chances, collate, correct, list_targets, opening, parts_of
+from saywhere.training.crops import LEFT, Crops, chances, collate, list_targets, opening, parts_of
 from saywhere.training.loop import (
     CHECKPOINT,
     WEIGHTS,
@@ -31,12 +31,13 @@ from saywhere.training.loop import (
     launch,
     learning_rate,
     loader,
-    losses_of,
     moving_average,
     train,
     words_of,
 )
 from saywhere.training.recipe import Clicks, Recipe, read_recipe
+from saywhere.training.robots import correct
+from saywhere.training.rounds import losses_of
 
 SMALL = {"widths": [8, 8, 16, 16], "key": 8}
 

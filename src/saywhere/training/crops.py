@@ -31,7 +31,7 @@ from saywhere.models.base import Scene
 from saywhere.prompt import Click, Prompt, mirrored
 from saywhere.training.augment import Affine, Image, crop_transform, paste, recolour, warp, warp_box
 from saywhere.training.phrases import described, phrase_for
-from saywhere.training.recipe import Clicks, Recipe, Sampling
+from saywhere.training.recipe import Recipe, Sampling
 
 TAP = 50 / 512  # how far a tap is off the centre, over the crop's side (Multi-Stage Fusion, section 3.4)
 SMALLEST = 60  # pixels of an object in its crop; fewer teach nothing
@@ -406,22 +406,3 @@ def dragged(click: Click, target: NDArray[np.bool_], rng: np.random.Generator) -
     region = target if click.positive else ~target
     distance = float(robot.boundary_distance(region)[int(click.y), int(click.x)])
     return Click(click.x, click.y, click.positive, max(distance * float(np.exp(rng.normal(0.0, 0.1))), 1.0))
-
-
-def correct(
-    prompt: Prompt,
-    target: NDArray[np.bool_],
-    predicted: NDArray[np.bool_],
-    ignore: NDArray[np.bool_],
-    drags: bool,
-    settings: Clicks,
-    rng: np.random.Generator,
-) -> Prompt:
-    """The prompt of the next round: a correction added, or none when only the mask is to be refined."""
-    if rng.random() < settings.no_new_click:
-        return prompt
-    if settings.robot != "mixed" or rng.random() < 0.5:
-        click = robot.next_click(target, predicted, ignore, drags)
-    else:
-        click = robot.training_correction(target, predicted, rng, ignore, drags)
-    return prompt if click is None else prompt.with_click(click)

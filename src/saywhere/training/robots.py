@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from saywhere import robot
 from saywhere.prompt import Prompt
-from saywhere.training.crops import correct
-from saywhere.training.recipe import Recipe
+from saywhere.training.recipe import Clicks, Recipe
 
 BoolMask = NDArray[np.bool_]
 
@@ -50,6 +50,25 @@ def corrections(
             )
         )  # fmt: skip
     return found
+
+
+def correct(
+    prompt: Prompt,
+    target: NDArray[np.bool_],
+    predicted: NDArray[np.bool_],
+    ignore: NDArray[np.bool_],
+    drags: bool,
+    settings: Clicks,
+    rng: np.random.Generator,
+) -> Prompt:
+    """The prompt of the next round: a correction added, or none when only the mask is to be refined."""
+    if rng.random() < settings.no_new_click:
+        return prompt
+    if settings.robot != "mixed" or rng.random() < 0.5:
+        click = robot.next_click(target, predicted, ignore, drags)
+    else:
+        click = robot.training_correction(target, predicted, rng, ignore, drags)
+    return prompt if click is None else prompt.with_click(click)
 
 
 class Robots:
