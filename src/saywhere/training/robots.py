@@ -54,9 +54,9 @@ def corrections(
 
 def correct(
     prompt: Prompt,
-    target: NDArray[np.bool_],
-    predicted: NDArray[np.bool_],
-    ignore: NDArray[np.bool_],
+    target: BoolMask,
+    predicted: BoolMask,
+    ignore: BoolMask,
     drags: bool,
     settings: Clicks,
     rng: np.random.Generator,

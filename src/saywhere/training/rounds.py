@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional as F
 
 from saywhere.language.words import Words
 from saywhere.models.base import InteractiveModel
@@ -87,9 +88,7 @@ def losses_of(
 def coarsen(previous: Tensor, numbers: list[int], turn: int, recipe: Recipe) -> Tensor:
     """Some previous masks as they come from a coarser look at the photograph, or not at all."""
     draws = torch.from_numpy(np.random.default_rng((recipe.seed, numbers[0], 2000 + turn)).random(len(numbers)))
-    blurred = nn.functional.interpolate(
-        nn.functional.avg_pool2d(previous, 4), scale_factor=4, mode="bilinear", align_corners=False
-    )
+    blurred = F.interpolate(F.avg_pool2d(previous, 4), scale_factor=4, mode="bilinear", align_corners=False)
     settings = recipe.clicks
     pick = draws.to(previous.device, non_blocking=True)[:, None, None, None]
     shown = torch.where(pick < settings.blurred_previous * (1.0 - settings.no_previous), blurred, previous)
