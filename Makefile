@@ -52,7 +52,7 @@ test: .venv/dev .venv/chromium  ## run every test
 	@$(BIN)/pytest
 
 pictures: .venv/dev .venv/chromium  ## make the documents' pictures of the annotator anew
-	@SAYWHERE_PICTURES=docs/images $(BIN)/pytest tests/test_annotate_page.py -k pictures
+	@SAYWHERE_PICTURES=docs/images $(BIN)/pytest tests/annotate/test_annotate_page.py -k pictures
 
 clean:  ## remove what the other targets made
 	rm -rf .venv demo build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -11,8 +11,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from saywhere.benchmark.compare import read_figures
-from saywhere.metrics import interval
+from saywhere.core.metrics import interval
+from saywhere.evaluation.compare import read_figures
 
 
 def after(argument: str) -> dict[str, float]:

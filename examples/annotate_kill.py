@@ -25,7 +25,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from saywhere.prompt import Prompt
+from saywhere.core.prompt import Prompt
 
 CLIENTS = 4
 

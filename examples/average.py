@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from saywhere.benchmark.validate import validator
 from saywhere.errors import SaywhereError
-from saywhere.models.store import load_model, save_model
+from saywhere.evaluation.validate import validator
+from saywhere.models.checkpoint import load_model, save_model
 
 
 def main(*files: str) -> None:

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from saywhere import metrics, robot
-from saywhere.benchmark.evaluate import pack
-from saywhere.benchmark.run import set_threads
+from saywhere.core import metrics, robot
+from saywhere.evaluation.benchmark import set_threads
+from saywhere.evaluation.evaluate import pack
 
 REPEATS = 200
 HEIGHT, WIDTH = 480, 640

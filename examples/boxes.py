@@ -13,12 +13,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from saywhere import Prompt, load, metrics
-from saywhere.benchmark.run import spread
-from saywhere.datasets import load_dataset
+from saywhere import Prompt, load
+from saywhere.core import metrics
+from saywhere.core.crop import Box
+from saywhere.data.datasets import load_dataset
+from saywhere.evaluation.benchmark import spread
 from saywhere.prelabel.ask import box_prompt
 from saywhere.prelabel.run import answer, cut
-from saywhere.view import Box
 
 
 def prompts(box: Box, size: tuple[int, int]) -> dict[str, Prompt]:

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from saywhere.benchmark.compare import read_figures
-from saywhere.benchmark.figures import per_object
-from saywhere.datasets import Sample, load_dataset
-from saywhere.metrics import interval
-from saywhere.training.crops import parts_of
+from saywhere.core.metrics import interval
+from saywhere.data.datasets import Sample, load_dataset
+from saywhere.evaluation.compare import read_figures
+from saywhere.evaluation.summary import per_object
+from saywhere.training.targets import parts_of
 
 SMALL = 0.03
 

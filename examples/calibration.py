@@ -15,10 +15,10 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import saywhere
-from saywhere import metrics, robot
-from saywhere.benchmark.evaluate import photo_of
-from saywhere.benchmark.run import spread
-from saywhere.datasets import load_dataset
+from saywhere.core import metrics, robot
+from saywhere.data.datasets import load_dataset
+from saywhere.evaluation.benchmark import spread
+from saywhere.evaluation.evaluate import photo_of
 
 CLICKS = (1, 2, 3, 5)
 

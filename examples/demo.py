@@ -13,7 +13,7 @@ import numpy as np
 from skimage import data
 
 import saywhere
-from saywhere import render
+from saywhere.storage import render
 
 # (photograph, points on the object, points off it), x and y in pixels. The README names the same ones.
 CLICKS = [

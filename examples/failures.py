@@ -9,7 +9,7 @@ import numpy as np
 from skimage import data
 
 import saywhere
-from saywhere import render
+from saywhere.storage import render
 
 # (what is shown, photograph, the click)
 CASES = [

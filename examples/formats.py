@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from saywhere import formats
-from saywhere.metrics import iou
+from saywhere.core.metrics import iou
+from saywhere.data import formats
 
 WAYS = [("coco", False), ("coco", True), ("labelme", False), ("labelme", True), ("yolo", False), ("voc", False),
         ("png", False)]  # fmt: skip

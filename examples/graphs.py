@@ -20,14 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saywhere.loading import find_weights
-from saywhere.models.fold import fold_batch_norms
-from saywhere.models.graphs import PREFIX, UNSEEN
+from saywhere.core.prompt import Click, Prompt
+from saywhere.models.checkpoint import load_model
 from saywhere.models.saywhere import Saywhere
-from saywhere.models.store import load_model
-from saywhere.prompt import Click, Prompt
+from saywhere.runtime.fuse import fold_batch_norms
+from saywhere.runtime.onnx import PREFIX, UNSEEN
+from saywhere.runtime.weights import find_weights
 
-TO = Path(__file__).parent.parent / "src" / "saywhere" / "models" / "onnx"
+TO = Path(__file__).parent.parent / "src" / "saywhere" / "runtime" / "graphs"
 OPSET = 17
 SIDES = 128, 192  # of the trial image; the graphs take any
 

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from saywhere.models.checkpoint import load_model, save_model
 from saywhere.models.saywhere import Saywhere
-from saywhere.models.store import load_model, save_model
-from saywhere.training.crops import Crops, collate
+from saywhere.training.batch import collate
+from saywhere.training.crops import Crops
 from saywhere.training.recipe import read_recipe
 
 BATCHES = 12

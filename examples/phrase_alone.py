@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 import saywhere
-from saywhere import metrics
-from saywhere.benchmark.phrases import Saying, with_phrases
-from saywhere.benchmark.run import spread
-from saywhere.datasets import load_dataset
+from saywhere.core import metrics
+from saywhere.core.images import read_image
+from saywhere.data.datasets import load_dataset
 from saywhere.errors import PhraseError
-from saywhere.images import read_image
+from saywhere.evaluation.benchmark import spread
+from saywhere.evaluation.phrases import Saying, with_phrases
 
 
 def main(data: str, limit: str, weights: str | None = None) -> None:

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from by_kind import kinds
 
-from saywhere import robot
-from saywhere.benchmark.compare import read_figures
-from saywhere.datasets import Sample, load_dataset
-from saywhere.metrics import interval
+from saywhere.core import robot
+from saywhere.core.metrics import interval
+from saywhere.data.datasets import Sample, load_dataset
+from saywhere.evaluation.compare import read_figures
 
 
 def ambiguous(samples: list[Sample]) -> set[str]:

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 import saywhere
-from saywhere import robot
-from saywhere.datasets import Sample, load_dataset
-from saywhere.prompt import Click, Prompt
-from saywhere.sequence import proposal
+from saywhere.core import robot
+from saywhere.core.prompt import Click, Prompt
+from saywhere.data.datasets import Sample, load_dataset
+from saywhere.interactive.sequence import proposal
 
 LEVELS = {"R1": (0,), "R2": (1,), "R3": (2,), "R4": (3,), "R3+R4": (2, 3), "R-MS": (0, 1, 2, 3)}
 FILTERS = (0.0, 1 / 24, 1 / 16, 1 / 12, 1 / 6)

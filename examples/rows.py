@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from saywhere.benchmark.compare import read_figures
+from saywhere.evaluation.compare import read_figures
 
 
 def spread(figures: dict[str, Any], name: str, digits: int) -> str:

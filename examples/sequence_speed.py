@@ -16,10 +16,10 @@ import torch
 from skimage import data
 
 import saywhere
-from saywhere.scene import PurifyingRunner
-from saywhere.sequence import Options
-from saywhere.sequence.memory import lesson
-from saywhere.sequence.purification import Learner
+from saywhere.interactive.sequence import Options
+from saywhere.interactive.sequence.memory import lesson
+from saywhere.interactive.sequence.purification import Learner
+from saywhere.runtime.base import PurifyingRunner
 
 COUNT = 60
 

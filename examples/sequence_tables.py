@@ -15,14 +15,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from saywhere.benchmark.sequences import Run, SequenceTask, figures, runs_of, worker
-from saywhere.datasets import load_dataset
-from saywhere.loading import load_runner
+from saywhere.core.prompt import Prompt
+from saywhere.core.settings import Settings
+from saywhere.data.datasets import load_dataset
+from saywhere.evaluation.sequences import Run, SequenceTask, figures, runs_of, worker
+from saywhere.interactive.sequence import Options
 from saywhere.models.base import Features, PurifyingModel
-from saywhere.models.runner import TorchRunner
-from saywhere.prompt import Prompt
-from saywhere.segmenter import Settings
-from saywhere.sequence import Options
+from saywhere.runtime.torch import TorchRunner
+from saywhere.runtime.weights import load_runner
 
 SIZES = (4, 12, 24)
 LAYERS = {"R1": (0,), "R2": (1,), "R3": (2,), "R4": (3,), "R3, R4": (2, 3), "R-MS": (0, 1, 2, 3)}

@@ -21,8 +21,8 @@ import torch
 from skimage import data
 
 import saywhere
-from saywhere.benchmark.evaluate import TimedRunner
-from saywhere.loading import load_runner
+from saywhere.runtime.timed import TimedRunner
+from saywhere.runtime.weights import load_runner
 
 REPEATS = 40
 # On the cat, and around it.

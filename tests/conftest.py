@@ -13,14 +13,14 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from saywhere import guidance
-from saywhere.prompt import Prompt
+from saywhere.core import guidance
+from saywhere.core.prompt import Prompt
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
-    from saywhere.annotate.work import Annotator
-    from saywhere.models.runner import TorchRunner
+    from saywhere.annotate.service import Annotator
+    from saywhere.runtime.torch import TorchRunner
 
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
 if "SAYWHERE_DATA" not in os.environ and BESIDE.is_dir():
@@ -129,8 +129,8 @@ def network() -> TorchRunner:
     """A tiny network with a purification layer, not trained."""
     import torch
 
-    from saywhere.models.runner import TorchRunner
     from saywhere.models.saywhere import Saywhere
+    from saywhere.runtime.torch import TorchRunner
 
     torch.manual_seed(0)
     model = Saywhere(widths=(8, 8, 16, 16), key=8).eval()
@@ -143,7 +143,7 @@ def network() -> TorchRunner:
 def annotator(tmp_path: Path) -> Iterator[Annotator]:
     """A project of three photographs in ``tmp_path / "photos"``, with a fast network stand-in."""
     from annotator import make, make_folder
-    from saywhere.annotate.database import Database, beside
+    from saywhere.annotate.db.database import Database, beside
 
     database = Database(beside(make_folder(tmp_path / "photos")))
     made = make(tmp_path / "photos", database)

@@ -1,4 +1,4 @@
-"""Masks for other programs, in every format that :mod:`saywhere.formats` writes."""
+"""Masks for other programs, in every format that :mod:`saywhere.data.formats` writes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from saywhere import formats
+from saywhere.annotate.db.store import Store
+from saywhere.annotate.db.tables import ImageRow, LabelRow
 from saywhere.annotate.photos import Folder
-from saywhere.annotate.store import Store
-from saywhere.annotate.tables import ImageRow, LabelRow
+from saywhere.core.rle import RunLengths
+from saywhere.data import formats
+from saywhere.data.formats.annotated_image import AnnotatedPhoto, How, Object
 from saywhere.errors import SaywhereError
-from saywhere.formats.photo import AnnotatedPhoto, How, Object
-from saywhere.rle import RunLengths
 
 NOTES = "notes.txt"
 

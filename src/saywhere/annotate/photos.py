@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from saywhere.core.crop import View
+from saywhere.core.images import MOST_PIXELS, Photo, read_image
 from saywhere.errors import SaywhereError
-from saywhere.images import MOST_PIXELS, Photo, read_image
-from saywhere.view import View
 
 # Pillow would also open formats that run other programs (EPS) or fetch other files. These are photographs.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")

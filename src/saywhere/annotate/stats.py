@@ -11,9 +11,9 @@ from itertools import groupby, pairwise
 from pydantic import BaseModel
 from sqlalchemy import select
 
-from saywhere.annotate.state import replay, standing
-from saywhere.annotate.store import Store, event_of
-from saywhere.annotate.tables import EventRow, ImageRow
+from saywhere.annotate.db.store import Store, event_of
+from saywhere.annotate.db.tables import EventRow, ImageRow
+from saywhere.annotate.events import replay, standing
 
 START = 10  # objects at least that stand for a project's start, and as many for its present
 PAUSE_MS = 60_000  # a longer silence is a pause, and counts as one of this length at most

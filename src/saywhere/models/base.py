@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from saywhere.core.prompt import Prompt
 from saywhere.errors import NoMapError
-from saywhere.language.words import Words
-from saywhere.prompt import Prompt
+from saywhere.models.targets import Scene
+from saywhere.text.words import Words
 
 
 @dataclass(frozen=True)
@@ -28,18 +27,6 @@ class Features:
     size: tuple[int, int]
     levels: Mapping[str, tuple[Tensor, ...]]
     found: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a training photograph is known to show, at an eighth of its size.
-
-    ``named`` are the labels and where each is, ``(h, w)`` bool; ``meant`` is where the prompt's phrase truly applies,
-    None without a phrase.
-    """
-
-    named: tuple[tuple[str, NDArray[np.bool_]], ...]
-    meant: NDArray[np.bool_] | None
 
 
 class InteractiveModel(nn.Module, ABC):

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saywhere import guidance
+from saywhere.core import guidance
+from saywhere.core.prompt import Prompt
 from saywhere.errors import SaywhereError, needing
-from saywhere.language.words import Words
-from saywhere.models.base import Features, InteractiveModel, Scene
-from saywhere.models.clicks import AutoDragHead, aggregate, at_clicks
+from saywhere.models.base import Features, InteractiveModel
 from saywhere.models.deeplab import DEVIATION, MEAN
-from saywhere.prompt import Prompt
+from saywhere.models.layers.clicks import AutoDragHead, aggregate, at_clicks
+from saywhere.models.targets import Scene
+from saywhere.text.words import Words
 
 MULTIPLE = 32
 LIMIT = 255.0  # pixels at which the baseline's Euclidean maps are cut off

@@ -13,11 +13,11 @@ from timm.models.resnet import BasicBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saywhere import guidance
+from saywhere.core import guidance
+from saywhere.core.prompt import Click, Prompt
 from saywhere.errors import SaywhereError, needing
 from saywhere.models.base import Features, InteractiveModel
 from saywhere.models.deeplab import DEVIATION, MEAN
-from saywhere.prompt import Click, Prompt
 
 FUSIONS = ("none", "early", "multi")
 GRIDS = (1, 2, 3, 6)  # of the pyramid's pooling, as in PSPNet

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saywhere import guidance
+from saywhere.core import guidance
+from saywhere.core.prompt import Prompt
 from saywhere.errors import SaywhereError
-from saywhere.language.reader import AttributeAttention, PhraseReader, attribute_loss
-from saywhere.language.words import ENDINGS, LETTERS, Words, find_words, plain
-from saywhere.models.base import Features, Scene
+from saywhere.models.base import Features
 from saywhere.models.deeplab import DeepLab
-from saywhere.prompt import Prompt
+from saywhere.models.layers.phrase import AttributeAttention, PhraseReader, attribute_loss
+from saywhere.models.targets import Scene
+from saywhere.text.words import ENDINGS, LETTERS, Words, find_words, plain
 
 LIMIT = 255.0  # pixels at which distance maps are cut off (Xu et al. 2016)
 NEW = 1e-2  # standard deviation that new layers start with (section 4.1)

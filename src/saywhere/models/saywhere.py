@@ -21,15 +21,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
+from saywhere.core.prompt import Prompt
 from saywhere.errors import NoMapError, SaywhereError
-from saywhere.language.reader import AttributeAttention, PhraseReader, Spoken
-from saywhere.language.saliency import ClassifierSaliency, LearnedSaliency
-from saywhere.language.words import Words, find_words
-from saywhere.models.base import Features, PurifyingModel, Scene
-from saywhere.models.clicks import RadiusHead, aggregate, at_clicks, gaussians, sent, similarity
-from saywhere.models.graphs import Graphs
-from saywhere.models.neck import Neck, doubled
-from saywhere.prompt import Prompt
+from saywhere.models.base import Features, PurifyingModel
+from saywhere.models.layers.attention import Neck, doubled
+from saywhere.models.layers.clicks import RadiusHead, aggregate, at_clicks, gaussians, sent, similarity
+from saywhere.models.layers.phrase import AttributeAttention, PhraseReader, Spoken
+from saywhere.models.layers.saliency import ClassifierSaliency, LearnedSaliency
+from saywhere.models.targets import Scene
+from saywhere.runtime.onnx import Graphs
+from saywhere.text.words import Words, find_words
 
 MULTIPLE = 32  # the coarsest level's stride
 CLICK_SIGMA = 6.0  # pixels of the encoded image: about what a hand's aim is worth

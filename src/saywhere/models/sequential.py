@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
-from saywhere import guidance
+from saywhere.core import guidance
+from saywhere.core.prompt import Prompt
 from saywhere.errors import SaywhereError
 from saywhere.models.base import Features, PurifyingModel
 from saywhere.models.deeplab import DEVIATION, MEAN, MULTIPLE
-from saywhere.prompt import Prompt
 
 STRIDE = 16  # of the backbone's output
 RATES = [6, 12, 18]  # of the ASPP: DeepLabv3's at output stride 16

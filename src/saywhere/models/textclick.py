@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saywhere import guidance
+from saywhere.core import guidance
+from saywhere.core.prompt import Prompt
 from saywhere.errors import SaywhereError
 from saywhere.models.base import Features
 from saywhere.models.deeplab import DeepLab
-from saywhere.prompt import Prompt
 
 FORMS = "give 'none', 'maskclip', {clip: MODEL, weights: NAME or FILE}, or {weights: FILE} of a Saywhere network"
 PREFIX = "saliency."
@@ -50,9 +50,9 @@ class TextClick(DeepLab):
     """A DeepLabv3+ of five channels: RGB, one click map and one saliency map, each in [-1, 1] for its own image.
 
     ``saliency`` says where the second map comes from: "maskclip" is the RN50 of OpenAI with which the authors worked,
-    ``{clip: MODEL, weights: NAME or FILE}`` another CLIP (see :mod:`saywhere.language.maskclip`), ``{weights: FILE}``
-    a Saywhere network that understands phrases (also a shipped one's name or a hub id), and "none" the paper's
-    baseline: the same network without that channel. No source learns, and none is kept with the weights, which
+    ``{clip: MODEL, weights: NAME or FILE}`` another CLIP (see :mod:`saywhere.models.layers.maskclip`),
+    ``{weights: FILE}`` a Saywhere network that understands phrases (also a shipped one's name or a hub id), and "none" the
+    paper's baseline: the same network without that channel. No source learns, and none is kept with the weights, which
     remember only which it was. Without a phrase the map is 0 everywhere. The previous mask is not used: the paper
     shows none.
     """
@@ -148,16 +148,16 @@ def _one(features: Features, row: int) -> Features:
 
 
 def _clip(name: str, weights: str) -> Source:
-    from saywhere.language.maskclip import load_maskclip
+    from saywhere.models.layers.maskclip import load_maskclip
 
     return load_maskclip(name, weights)
 
 
 def _network(weights: str) -> Source:
     # Only here, where weights are found by name, does a network look at another one's file.
-    from saywhere.loading import find_weights
-    from saywhere.models.fold import fold_batch_norms
-    from saywhere.models.store import load_model
+    from saywhere.models.checkpoint import load_model
+    from saywhere.runtime.fuse import fold_batch_norms
+    from saywhere.runtime.weights import find_weights
 
     path = find_weights(weights)
     model = load_model(path).model

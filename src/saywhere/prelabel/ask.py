@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from saywhere.core.crop import Box
+from saywhere.core.prompt import Click, Prompt
 from saywhere.errors import SaywhereError
-from saywhere.prompt import Click, Prompt
-from saywhere.view import Box
 
 BOX_GAP = 0.05  # of the box's shorter side: how far outside the box what is not the object is clicked
 LEAST_GAP = 2.0  # pixels

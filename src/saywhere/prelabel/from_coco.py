@@ -7,11 +7,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from saywhere.core.crop import Box
+from saywhere.core.images import image_size
+from saywhere.core.prompt import Prompt
 from saywhere.errors import SaywhereError
-from saywhere.images import image_size
 from saywhere.prelabel.ask import Ask, PhotoAsks, Request, box_prompt, on_object, read_box, read_points
-from saywhere.prompt import Prompt
-from saywhere.view import Box
 
 FOUND = {"segmentation", "area", "bbox", "score"}  # what the output says of an object by what was found
 SAID = ("points", "point", "bbox", "keypoints", "phrase")  # the first four in the order in which they are believed

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from saywhere.core.images import ENDINGS, image_size
+from saywhere.core.prompt import Click, Prompt
 from saywhere.errors import SaywhereError
-from saywhere.images import ENDINGS, image_size
 from saywhere.prelabel.ask import Ask, PhotoAsks, Request, click_inside, on_object
-from saywhere.prompt import Click, Prompt
 
 NEEDED = ("file", "x", "y")
 COLUMNS = (*NEEDED, "label", "radius", "object", "category")

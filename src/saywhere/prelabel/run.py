@@ -11,20 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from saywhere import __version__, engines
-from saywhere.benchmark.methods import find_again, find_method, set_threads, traits_of
-from saywhere.engines import Engine
+from saywhere import __version__
+from saywhere.core.crop import Box
+from saywhere.core.mask import Mask, expected_iou
+from saywhere.core.prompt import Prompt
+from saywhere.core.settings import Settings
 from saywhere.errors import SaywhereError
-from saywhere.files import write_atomically
-from saywhere.language import words
-from saywhere.lines import Lines
-from saywhere.mask import Mask, expected_iou
+from saywhere.interactive.segmenter import Segmenter
+from saywhere.parallel import local as engines
+from saywhere.parallel.local import Engine
 from saywhere.prelabel.ask import Ask, PhotoAsks, Request
-from saywhere.prompt import Prompt
-from saywhere.render import region_as_coco
-from saywhere.scene import Runner
-from saywhere.segmenter import Segmenter, Settings
-from saywhere.view import Box
+from saywhere.runtime.base import Runner
+from saywhere.runtime.metadata import set_threads, traits_of
+from saywhere.runtime.registry import find_again, find_method
+from saywhere.storage.atomic import write_atomically
+from saywhere.storage.jsonl import Lines
+from saywhere.storage.render import region_as_coco
+from saywhere.text import words
 
 Line = dict[str, Any]
 FOUND = ("area", "bbox", "score", "segmentation")

@@ -6,172 +6,30 @@ the crops it would have seen.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
-from torch import Tensor
 from torch.utils.data import Dataset
 
-from saywhere import robot
-from saywhere.datasets import Sample, load_dataset
+from saywhere.core.images import read_image
+from saywhere.core.prompt import Prompt, mirrored
 from saywhere.errors import SaywhereError
-from saywhere.images import read_image
-from saywhere.language.words import label_words
-from saywhere.models.base import Scene
-from saywhere.prompt import Click, Prompt, mirrored
+from saywhere.models.targets import Scene
 from saywhere.training.augment import Affine, Image, crop_transform, paste, recolour, warp, warp_box
+from saywhere.training.batch import Crop
+from saywhere.training.first_clicks import lone_click, opening
 from saywhere.training.phrases import described, phrase_for
-from saywhere.training.recipe import Recipe, Sampling
+from saywhere.training.recipe import Recipe
+from saywhere.training.targets import Target, chances, list_targets
 
-TAP = 50 / 512  # how far a tap is off the centre, over the crop's side (Multi-Stage Fusion, section 3.4)
 SMALLEST = 60  # pixels of an object in its crop; fewer teach nothing
 LEFT = 0.6  # share of an object that must be seen beside what is pasted before it
-INSIDE = 0.8  # share of an object in another one that makes it a part
-
-
-@dataclass(frozen=True)
-class Target:
-    """An object to draw: its sample, packed mask, box and the other objects of its photograph.
-
-    ``label`` is in words; ``data`` is its data set's place in the recipe, ``factor`` what that makes of its chance,
-    ``share`` its part of the photograph.
-    """
-
-    sample: Sample
-    rle: dict[str, object]
-    box: tuple[float, float, float, float]
-    is_part: bool
-    others: tuple[int, ...]
-    label: str
-    data: int
-    factor: float
-    share: float
-
-
-@dataclass(frozen=True)
-class Crop:
-    """One crop as tensors ``(3|1, S, S)`` uint8, and the prompt of its first round."""
-
-    image: Tensor
-    target: Tensor
-    ignore: Tensor
-    prompt: Prompt
-    drags: bool
-    number: int
-    scene: Scene
-
-
-@dataclass(frozen=True)
-class Batch:
-    image: Tensor
-    target: Tensor
-    ignore: Tensor
-    prompts: list[Prompt]
-    drags: list[bool]
-    numbers: list[int]
-    scenes: list[Scene]
-
-    def pin_memory(self) -> Batch:
-        """The same in memory that a GPU fetches by itself; torch's loader asks for it."""
-        pinned = self.image.pin_memory(), self.target.pin_memory(), self.ignore.pin_memory()
-        return Batch(*pinned, self.prompts, self.drags, self.numbers, self.scenes)
-
-    def split(self, count: int) -> list[Batch]:
-        """The batch in so many parts that are alike in size."""
-        if count == 1:
-            return [self]
-        bounds = np.linspace(0, len(self.numbers), count + 1).astype(int)
-        shares = [slice(a, b) for a, b in pairwise(bounds) if a < b]
-        return [
-            Batch(
-                self.image[part], self.target[part], self.ignore[part], self.prompts[part], self.drags[part],
-                self.numbers[part], self.scenes[part],
-            )
-            for part in shares
-        ]  # fmt: skip
-
-
-def collate(crops: Sequence[Crop]) -> Batch:
-    return Batch(
-        torch.stack([c.image for c in crops]),
-        torch.stack([c.target for c in crops]),
-        torch.stack([c.ignore for c in crops]),
-        [c.prompt for c in crops],
-        [c.drags for c in crops],
-        [c.number for c in crops],
-        [c.scene for c in crops],
-    )
-
-
-def list_targets(recipe: Recipe) -> list[Target]:
-    """Every object of the recipe's data that is not held out."""
-    targets: list[Target] = []
-    held_out = set(recipe.phrases.held_out)
-    for number, data in enumerate(recipe.data):
-        by_photo: dict[Path, list[Sample]] = defaultdict(list)
-        for sample in load_dataset(data.path):
-            if sample.label not in held_out:
-                by_photo[sample.photo].append(sample)
-        for samples in by_photo.values():
-            packed = [coco_mask.encode(np.asfortranarray(s.target(), dtype=np.uint8)) for s in samples]
-            areas = coco_mask.area(packed).astype(np.float64)
-            parts = parts_of(packed, areas)
-            present = [i for i in range(len(samples)) if areas[i] > 0]
-            base = len(targets)
-            for i in present:
-                sample, rle = samples[i], packed[i]
-                x, y, w, h = (float(v) for v in coco_mask.toBbox(rle))
-                targets.append(
-                    Target(
-                        sample, rle, (x, y, w, h), bool(parts[i]),
-                        others=tuple(base + k for k, j in enumerate(present) if j != i),
-                        label=label_words(sample.label or ""),
-                        factor=data.groups.get(sample.group, 1.0) * data.labels.get(sample.label or "", 1.0),
-                        data=number,
-                        share=float(areas[i]) / (rle["size"][0] * rle["size"][1]),
-                    )
-                )  # fmt: skip
-    return targets
-
-
-def chances(recipe: Recipe, targets: Sequence[Target], sampling: Sampling, rare: float = 0.0) -> NDArray[np.float64]:
-    """The probability with which each target is drawn; ``rare`` favours labels that few targets have.
-
-    A data set's share of the draws is its weight, however many objects it has.
-    """
-    counts = Counter(target.label for target in targets)
-    weights = np.array(
-        [t.factor * _kind_weight(sampling, t.is_part, t.share) * counts[t.label] ** -rare for t in targets]
-    )
-    source = np.array([target.data for target in targets])
-    for number, data in enumerate(recipe.data):
-        weights[source == number] *= data.weight / weights[source == number].sum()
-    return np.asarray(weights / weights.sum())
-
-
-def parts_of(packed: list[dict[str, object]], areas: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which objects of one photograph lie inside a clearly larger labelled one."""
-    if len(packed) < 2:
-        return np.zeros(len(packed), np.bool_)
-    # With crowd=1 pycocotools divides by the first's area: the share of i that lies in j.
-    share = np.asarray(coco_mask.iou(packed, packed, [1] * len(packed)))
-    larger = areas[None, :] >= 1.5 * areas[:, None]
-    return np.asarray(((share >= INSIDE) & larger).any(axis=1), np.bool_)
-
-
-def _kind_weight(sampling: Sampling, is_part: bool, share: float) -> float:
-    small = max(min(share / sampling.full_area, 1.0), sampling.small) if sampling.full_area else 1.0
-    return (sampling.part if is_part else 1.0) * small
 
 
 class Crops(Dataset[Crop]):
@@ -359,50 +217,3 @@ def share_box(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
     """The box of a mask as x, y, width, height in shares of its sides."""
     x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
     return x / mask.shape[1], y / mask.shape[0], w / mask.shape[1], h / mask.shape[0]
-
-
-def opening(
-    target: NDArray[np.bool_],
-    ignore: NDArray[np.bool_],
-    others: NDArray[np.bool_],
-    several: bool,
-    is_part: bool,
-    drags: bool,
-    rng: np.random.Generator,
-) -> list[Click]:
-    """The clicks of the first round: one on the object, or several by the strategies of Xu et al. (2016).
-
-    A part always gets a negative click on what surrounds it: a single click on it means the whole.
-    """
-    if not several:
-        if rng.random() < 0.6:
-            clicks = [robot.first_click(target)]
-        else:
-            clicks = robot.positive_clicks(target, 1, rng, margin=5.0)
-    else:
-        clicks = robot.positive_clicks(target, int(rng.integers(1, 5)), rng)
-        negatives = int(rng.integers(1 if is_part else 0, 4))
-        strategies = ["objects", "rim"] if is_part and others.any() else list(robot.NEGATIVE_STRATEGIES)
-        strategy = strategies[int(rng.integers(len(strategies)))]
-        clicks += [
-            c for c in robot.negative_clicks(target, negatives, rng, strategy, others) if not ignore[int(c.y), int(c.x)]
-        ]
-        if len(clicks) > 1:
-            first, rest = clicks[0], clicks[1:]
-            clicks = [first, *(rest[i] for i in rng.permutation(len(rest)))]
-    return [dragged(c, target, rng) for c in clicks] if drags else clicks
-
-
-def lone_click(target: NDArray[np.bool_], who: str, drags: bool, rng: np.random.Generator) -> Click:
-    """The one click of the protocol's robot, or of a tap near the centre."""
-    if who == "protocol":
-        return robot.first_click(target, drag=drags)
-    tap = robot.tap(target, rng, TAP * target.shape[0])
-    return dragged(tap, target, rng) if drags else tap
-
-
-def dragged(click: Click, target: NDArray[np.bool_], rng: np.random.Generator) -> Click:
-    """The click with the radius that a person would drag, a little off as hands are."""
-    region = target if click.positive else ~target
-    distance = float(robot.boundary_distance(region)[int(click.y), int(click.x)])
-    return Click(click.x, click.y, click.positive, max(distance * float(np.exp(rng.normal(0.0, 0.1))), 1.0))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from saywhere.prompt import MIRRORED
+from saywhere.core.prompt import MIRRORED
 
 Box = tuple[float, float, float, float]  # x, y, width, height
 # What people add to the name of a thing, and what does not change which thing is meant.

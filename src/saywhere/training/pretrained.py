@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from saywhere.datasets import locate
+from saywhere.data.datasets import locate
 from saywhere.errors import SaywhereError
 
 HUB, HUB_FILE = "timm/", "model.safetensors"

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from saywhere.errors import SaywhereError
 from saywhere.models import MODELS
-from saywhere.training.losses import LOSSES
+from saywhere.models.losses import LOSSES
 
 
 class Part(BaseModel):

@@ -1,0 +1,5 @@
+"""``python -m saywhere.cli``."""
+
+from saywhere.cli.main import main
+
+main()

@@ -1,0 +1,33 @@
+"""What the verbs share: consoles, text files, progress."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+from saywhere.errors import SaywhereError
+
+console = Console(emoji=False)
+
+
+errors = Console(stderr=True, emoji=False)
+
+
+def read_text(path: Path, option: str) -> str:
+    """A text file that an option names; SaywhereError when it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise SaywhereError(f"{option} '{path}': cannot be read ({error})") from error
+
+
+def list_faults(faults: list[str]) -> None:
+    """Print faults, a line each."""
+    for fault in faults:
+        console.print(fault, highlight=False, markup=False, soft_wrap=True)
+
+
+def advance_bar(progress: Progress, bar: TaskID, done: int, total: int) -> None:
+    progress.update(bar, completed=done, total=total)

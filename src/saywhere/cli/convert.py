@@ -1,0 +1,54 @@
+"""``saywhere convert``: Convert annotations between formats."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from saywhere.cli.common import advance_bar, console, errors, list_faults, read_text
+from saywhere.errors import SaywhereError
+
+SHOWN = 20  # notes of a conversion
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="a COCO JSON file, or a folder in another format")],
+    dest: Annotated[Path, typer.Argument(help="what to write: a .json file for coco, else a new folder")],
+    to: Annotated[str, typer.Option(help="coco, voc, yolo, labelme or png")],
+    from_: Annotated[str | None, typer.Option("--from", help="the source's format, if it cannot be told")] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="where the photographs lie, when not in their usual place")
+    ] = None,
+    polygons: Annotated[bool, typer.Option("--polygons", help="coco, labelme: outlines instead of masks")] = False,
+    copy: Annotated[bool, typer.Option("--copy/--no-copy", help="voc, yolo, labelme: photographs too")] = True,
+    labels: Annotated[Path | None, typer.Option(help="labels, one a line, in the order to number them")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print counts, notes and faults as JSON")] = False,
+) -> None:
+    """Annotations from one format to another; says what the other cannot hold."""
+    from saywhere.data import formats
+
+    listed = [line for line in read_text(labels, "--labels").splitlines() if line.strip()] if labels else []
+    how = formats.How(polygons, copy, listed)
+    try:
+        with Progress(console=errors, disable=not errors.is_terminal) as progress:
+            advance = partial(advance_bar, progress, progress.add_task("photographs", total=None))
+            outcome = formats.convert(source, dest, to, from_, photos, how, advance)
+    except formats.FaultsError as error:
+        if as_json:
+            print(json.dumps({"faults": error.faults}))
+        else:
+            list_faults(error.faults)
+        count = len(error.faults)
+        raise SaywhereError(f"source '{source}': {count:,} faults, listed above; nothing was written") from error
+    if as_json:
+        print(json.dumps({"dest": str(dest), **vars(outcome)}))
+        return
+    list_faults(outcome.notes[:SHOWN])
+    if len(outcome.notes) > SHOWN:
+        list_faults([f"... and {len(outcome.notes) - SHOWN:,} notes more; --json has them all"])
+    console.print(f"{outcome.objects:,} objects in {outcome.photos:,} photographs → {dest}", highlight=False)

@@ -1,0 +1,36 @@
+"""The command line: ``saywhere VERB``. Each verb is a module that reads its options and calls the library."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from saywhere.cli.annotate import annotate
+from saywhere.cli.bench import bench
+from saywhere.cli.common import errors
+from saywhere.cli.compare import compare
+from saywhere.cli.convert import convert
+from saywhere.cli.data import data
+from saywhere.cli.doctor import doctor
+from saywhere.cli.models import models
+from saywhere.cli.prelabel import prelabel
+from saywhere.cli.segment import segment
+from saywhere.cli.train import train
+from saywhere.errors import SaywhereError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Say what, click where, get the object.",
+)  # fmt: skip
+for verb in (segment, train, bench, compare, prelabel, convert, annotate, data, models, doctor):
+    app.command()(verb)
+
+
+def main() -> None:
+    """Run the command line; a user's error is one line and code 2."""
+    try:
+        app()
+    except SaywhereError as error:
+        errors.print(f"saywhere: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)

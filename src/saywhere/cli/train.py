@@ -1,0 +1,40 @@
+"""``saywhere train``: Train a network."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from saywhere.cli.common import console
+from saywhere.errors import SaywhereError, needing
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="a YAML recipe, see recipes/")],
+    out: Annotated[Path | None, typer.Option(help="folder of the run; runs/RECIPE if not given")] = None,
+    time_limit: Annotated[str | None, typer.Option(metavar="25m", help="stretch the schedule over this time")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint")] = False,
+) -> None:
+    """Train a network; can be killed at any moment and resumed."""
+    from saywhere.evaluation.validate import validator
+    from saywhere.training.recipe import read_recipe
+
+    with needing("train", "train"):
+        from saywhere.training.loop import train as run
+
+    checked = read_recipe(recipe)
+    limit = seconds(time_limit) if time_limit else None
+    validate = validator(checked.validation.data, checked.validation.limit) if checked.validation else None
+    written = run(checked, out or Path("runs") / recipe.stem, limit, resume, validate, console)
+    console.print(f"weights → {written}", highlight=False)
+
+
+def seconds(text: str) -> float:
+    """``"90s"``, ``"25m"`` or ``"2h"`` to seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not match:
+        raise SaywhereError(f"--time-limit {text!r}: give a number and s, m or h, for example 25m")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]

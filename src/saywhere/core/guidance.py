@@ -1,0 +1,92 @@
+"""A prompt drawn as image channels.
+
+Every map takes the clicks of one sign and returns ``(h, w)`` float32. With ``stride`` s the map is
+drawn for an image s times as large: cell ``(row, column)`` stands for the image point at its centre,
+so maps can be drawn at a feature's own resolution without loss of position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saywhere.core.prompt import Click, Prompt
+from saywhere.errors import SaywhereError
+
+Map = NDArray[np.float32]
+Shape = tuple[int, int]
+
+
+def squared_distances(clicks: Sequence[Click], shape: Shape, stride: int = 1) -> Map:
+    """Squared distance in image pixels from every cell to every click: ``(n, h, w)``."""
+    h, w = shape
+    points = np.array([(c.x, c.y) for c in clicks], np.float32).reshape(-1, 2) + 0.5
+    columns = (np.arange(w, dtype=np.float32) + 0.5) * stride
+    rows = (np.arange(h, dtype=np.float32) + 0.5) * stride
+    dx2 = (columns[None, :] - points[:, 0:1]) ** 2
+    dy2 = (rows[None, :] - points[:, 1:2]) ** 2
+    return np.asarray(dy2[:, :, None] + dx2[:, None, :], np.float32)
+
+
+def euclidean(clicks: Sequence[Click], shape: Shape, stride: int = 1, limit: float = 255.0) -> Map:
+    """Distance to the nearest click in pixels, cut off at ``limit``; ``limit`` everywhere without clicks.
+
+    Equation 1 of DCT-Net with Euclidean d; the input of Xu et al. (2016) and of PhraseClick.
+    """
+    if not clicks:
+        return np.full(shape, limit, np.float32)
+    return np.minimum(np.sqrt(squared_distances(clicks, shape, stride).min(axis=0)), np.float32(limit))
+
+
+def gaussian(clicks: Sequence[Click], shape: Shape, stride: int = 1, sigma: float = 10.0) -> Map:
+    """``exp(-d^2 / (2 sigma^2))`` of the nearest click; 0 everywhere without clicks (Multi-Stage Fusion, sigma 10)."""
+    if not clicks:
+        return np.zeros(shape, np.float32)
+    nearest = squared_distances(clicks, shape, stride).min(axis=0)
+    return np.exp(nearest / np.float32(-2.0 * sigma * sigma))
+
+
+def disk(clicks: Sequence[Click], shape: Shape, stride: int = 1, radius: float = 5.0) -> Map:
+    """1 within ``radius`` pixels of a click, else 0; the edge is one cell wide so that coarse maps keep position."""
+    if not clicks:
+        return np.zeros(shape, np.float32)
+    nearest = np.sqrt(squared_distances(clicks, shape, stride).min(axis=0))
+    return np.clip((radius - nearest) / stride + 0.5, 0.0, 1.0, dtype=np.float32)
+
+
+def dynamic(clicks: Sequence[Click], shape: Shape, stride: int = 1) -> Map:
+    """A Gaussian for each click as wide as its own drag: equation 2 of DCT-Net (Spatial-DCT).
+
+    sigma is half the radius, so the map falls to ``exp(-2)`` at the region's boundary. Clicks without a
+    radius leave no mark; a model that must draw them gives them one first.
+    """
+    dragged = [c for c in clicks if c.radius is not None]
+    if not dragged:
+        return np.zeros(shape, np.float32)
+    radii = np.array([c.radius for c in dragged], np.float32)
+    exponent = squared_distances(dragged, shape, stride) / (-0.5 * radii * radii)[:, None, None]
+    return np.asarray(np.exp(exponent.max(axis=0)), np.float32)
+
+
+GUIDANCE: Final[dict[str, Callable[..., Map]]] = {
+    "euclidean": euclidean,
+    "gaussian": gaussian,
+    "disk": disk,
+    "dynamic": dynamic,
+}
+
+
+def maps(prompt: Prompt, shape: Shape, kind: str, stride: int = 1, **parameters: float) -> Map:
+    """The positive and the negative map of a prompt: ``(2, h, w)``.
+
+    ``kind`` is a key of :data:`GUIDANCE`; ``parameters`` go to that function.
+    """
+    if kind not in GUIDANCE:
+        raise SaywhereError(f"guidance map '{kind}': choose one of {', '.join(GUIDANCE)}")
+    draw = GUIDANCE[kind]
+    positive = [c for c in prompt.clicks if c.positive]
+    negative = [c for c in prompt.clicks if not c.positive]
+    return np.stack([draw(positive, shape, stride, **parameters), draw(negative, shape, stride, **parameters)])

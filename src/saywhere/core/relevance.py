@@ -1,0 +1,54 @@
+"""Relevance maps: where in an image a phrase applies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from saywhere.core.arrays import FloatArray as Float
+from saywhere.core.mask import Mask
+from saywhere.core.prompt import Click
+
+NEAR = 0.02  # how far around a click its heat is averaged, over the map's longer side
+
+
+THERE = 0.5  # the mean heat around the best click from which on a thing is taken to be there
+
+
+def neighbourhood(heat: Float) -> int:
+    """The side, in pixels, of the square over which a heat map is averaged before its highest place is sought."""
+    return max(heat.shape) // 24 * 2 + 1
+
+
+def best_click(heat: Float) -> Click:
+    """Where a heat map ``(H, W)`` is highest over a small neighbourhood."""
+    reach = neighbourhood(heat)
+    mean = cv2.blur(heat, (reach, reach))
+    row, column = np.unravel_index(int(mean.argmax()), mean.shape)
+    return Click(float(column), float(row))
+
+
+def heat_at(heat: Float, click: Click) -> float:
+    """The mean of a heat map ``(H, W)`` close around a click in its pixels, NEAR of the longer side to each side."""
+    reach = max(round(NEAR * max(heat.shape)), 2)
+    x, y = int(click.x), int(click.y)
+    return float(heat[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1].mean())
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a phrase alone finds: a ``mask``, where the phrase applies (``heat``, ``(H, W)`` in [0, 1]) and the
+    ``click`` that fits it best. Where the heat is low at that click, the thing is probably not there."""
+
+    mask: Mask
+    heat: Float = field(repr=False)
+    click: Click
+
+    @property
+    def found(self) -> bool:
+        """Whether the thing seems to be there at all (docs/phrases.md says how often this is right)."""
+        reach = neighbourhood(self.heat)
+        mean = cv2.blur(self.heat, (reach, reach))
+        return bool(mean[int(self.click.y), int(self.click.x)] >= THERE)

@@ -1,0 +1,175 @@
+"""The robot user: what a person would click, worked out from the ground truth.
+
+Masks are ``(H, W)`` bool. ``ignore`` marks pixels that are not counted: the robot never clicks them.
+For evaluation the robot is deterministic (:func:`first_click`, :func:`next_click`); for training it draws
+clicks the way Xu et al. (2016) do, as PhraseClick and Text+Click cite them.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from saywhere.core.prompt import Click
+from saywhere.errors import SaywhereError
+
+BoolMask = NDArray[np.bool_]
+TRIES = 20  # of a tap to hit its object
+NEGATIVE_STRATEGIES = ("rim", "objects", "anywhere")
+
+
+def _distances(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """From each pixel to the nearest that is 0.
+
+    Their squares are whole numbers. OpenCV's roots are off by the last bit now and then, and not always the same ones,
+    but of several equally deep pixels the robot must choose the same each time.
+    """
+    found = cv2.distanceTransform(pixels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(np.sqrt(np.rint(np.square(found))), np.float32)
+
+
+def boundary_distance(region: BoolMask) -> NDArray[np.float32]:
+    """Distance in pixels from each pixel of a region to the nearest pixel outside; the image border is outside."""
+    pixels = region.astype(np.uint8)
+    distance = np.zeros(region.shape, np.float32)
+    # Only the region's box: whatever lies beyond its rim is farther from the region than the rim itself.
+    x, y, w, h = cv2.boundingRect(pixels)
+    if w:
+        padded = np.pad(pixels[y : y + h, x : x + w], 1)
+        distance[y : y + h, x : x + w] = _distances(padded)[1:-1, 1:-1]
+    return distance
+
+
+def _centre(region: BoolMask, positive: bool, drag: bool) -> Click:
+    distance = boundary_distance(region)
+    row, column = np.unravel_index(int(distance.argmax()), distance.shape)
+    radius = float(distance[row, column]) if drag else None
+    return Click(float(column), float(row), positive, radius)
+
+
+def first_click(target: BoolMask, ignore: BoolMask | None = None, drag: bool = False) -> Click:
+    """The point of the object farthest from its boundary; a drag ends at that boundary."""
+    region = target if ignore is None else target & ~ignore
+    if not region.any():
+        raise SaywhereError("empty target: the object has no counted pixel, so no click can be placed; check the mask")
+    return _centre(region, True, drag)
+
+
+def next_click(
+    target: BoolMask, predicted: BoolMask, ignore: BoolMask | None = None, drag: bool = False
+) -> Click | None:
+    """The centre of the largest wrong region: positive where object is missing. None when nothing is wrong."""
+    missing, extra = target & ~predicted, predicted & ~target
+    if ignore is not None:
+        missing, extra = missing & ~ignore, extra & ~ignore
+    best: tuple[int, BoolMask, bool] | None = None
+    for wrong, positive in ((missing, True), (extra, False)):
+        count, labels = cv2.connectedComponents(wrong.astype(np.uint8), connectivity=8)
+        if count > 1:
+            # Counted here: OpenCV's own statistics take ten times as long as its labels.
+            areas = np.bincount(labels[wrong])
+            largest = int(areas.argmax())
+            area = int(areas[largest])
+            if best is None or area > best[0]:
+                best = area, labels == largest, positive
+    return None if best is None else _centre(best[1], best[2], drag)
+
+
+def _spread(candidates: BoolMask, count: int, apart: float, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Up to ``count`` random pixels ``(x, y)`` of the candidates, each at least ``apart`` from all others."""
+    free = candidates.astype(np.uint8)
+    points: list[tuple[int, int]] = []
+    for _ in range(count):
+        pixels = np.flatnonzero(free)
+        if pixels.size == 0:
+            break
+        row, column = divmod(int(pixels[rng.integers(pixels.size)]), free.shape[1])
+        points.append((column, row))
+        cv2.circle(free, (column, row), round(apart), 0, -1)
+    return points
+
+
+def positive_clicks(
+    target: BoolMask, count: int, rng: np.random.Generator, margin: float = 5.0, apart: float = 20.0
+) -> list[Click]:
+    """Up to ``count`` clicks on the object, ``margin`` pixels from its border and ``apart`` from each other.
+
+    An object too thin for the margin is clicked where it is thickest, so a non-empty object always gets one.
+    """
+    distance = boundary_distance(target)
+    thickest = float(distance.max())
+    if thickest == 0.0:
+        return []
+    inside = distance >= min(margin, 0.7 * thickest)
+    return [Click(float(x), float(y), True) for x, y in _spread(inside, count, apart, rng)]
+
+
+def tap(target: BoolMask, rng: np.random.Generator, jitter: float = 50.0) -> Click:
+    """A tap near the object's centre of mass, up to ``jitter`` pixels off on each axis, and on the object.
+
+    Section 3.4 of Multi-Stage Fusion. Where no tap hits, the object's pixel nearest to the last try is it. Raises
+    SaywhereError for an empty target.
+    """
+    rows, columns = np.nonzero(target)
+    if not rows.size:
+        raise SaywhereError("empty target: the object has no pixel, so no click can be placed; check the mask")
+    centre = columns.mean(), rows.mean()
+    for _ in range(TRIES):
+        x, y = (round(c + rng.uniform(-jitter, jitter)) for c in centre)
+        if 0 <= y < target.shape[0] and 0 <= x < target.shape[1] and target[y, x]:
+            return Click(float(x), float(y))
+    nearest = int(((columns - x) ** 2 + (rows - y) ** 2).argmin())
+    return Click(float(columns[nearest]), float(rows[nearest]))
+
+
+def negative_clicks(
+    target: BoolMask,
+    count: int,
+    rng: np.random.Generator,
+    strategy: str = "anywhere",
+    others: BoolMask | None = None,
+    margin: float = 5.0,
+    rim: float = 40.0,
+    apart: float = 10.0,
+) -> list[Click]:
+    """Up to ``count`` clicks off the object, by one of the strategies of Xu et al. (2016).
+
+    ``rim``: between ``margin`` and ``rim`` pixels outside its border; ``objects``: on ``others``, the other
+    objects of the photograph; ``anywhere``: on any background. Each stays ``margin`` pixels off the object.
+    """
+    if strategy not in NEGATIVE_STRATEGIES:
+        raise SaywhereError(f"negative strategy '{strategy}': choose one of {', '.join(NEGATIVE_STRATEGIES)}")
+    gap = _distances((~target).astype(np.uint8)) if target.any() else np.full(target.shape, np.inf, np.float32)
+    candidates = gap >= margin
+    if strategy == "rim":
+        candidates &= gap <= rim
+    if strategy == "objects":
+        candidates = candidates & others if others is not None else np.zeros_like(candidates)
+    return [Click(float(x), float(y), False) for x, y in _spread(candidates, count, apart, rng)]
+
+
+def training_correction(
+    target: BoolMask,
+    predicted: BoolMask,
+    rng: np.random.Generator,
+    ignore: BoolMask | None = None,
+    drag: bool = False,
+) -> Click | None:
+    """A correction as a hurried person gives it: a random point of the inner half of a large wrong region.
+
+    Missing and extra pixels compete by their largest thickness, as in iterative training
+    (Mahadevan et al. 2018, cited by the DCT-Net and sequential papers).
+    """
+    missing, extra = target & ~predicted, predicted & ~target
+    if ignore is not None:
+        missing, extra = missing & ~ignore, extra & ~ignore
+    depth_missing, depth_extra = boundary_distance(missing), boundary_distance(extra)
+    positive = bool(depth_missing.max() > depth_extra.max())
+    depth = depth_missing if positive else depth_extra
+    deepest = float(depth.max())
+    if deepest == 0.0:
+        return None
+    pixels = np.flatnonzero(depth >= 0.5 * deepest)
+    row, column = divmod(int(pixels[rng.integers(pixels.size)]), depth.shape[1])
+    return Click(float(column), float(row), positive, float(depth[row, column]) if drag else None)

@@ -1,0 +1,165 @@
+"""The data sets known by name: where they lie, where they come from, under which terms, and how large they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from saywhere.data.datasets import folders
+from saywhere.data.datasets.coco import read_coco, read_coco_folder
+from saywhere.data.datasets.folders import read_folders, read_grabcut
+from saywhere.data.datasets.leeds import read_leeds
+from saywhere.data.datasets.openimages import read_open_images
+from saywhere.data.datasets.pascal import read_sbd, read_voc
+from saywhere.data.datasets.refer import read_refer
+from saywhere.data.datasets.sample import Sample
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set that is known by name.
+
+    ``places`` are where it is looked for under SAYWHERE_DATA, the first that is there counts; ``read`` takes that
+    place. ``images`` and ``objects`` are the published counts, None where they are not known for certain.
+    """
+
+    name: str
+    places: tuple[str, ...]
+    read: Callable[[Path], list[Sample]]
+    obtained: str
+    licence: str
+    images: int | None = None
+    objects: int | None = None
+
+
+RELEASES = "https://github.com/saic-vul/fbrs_interactive_segmentation/releases/tag/v1.0"
+SEE_PAGE = "see its page"
+FLICKR = "photographs under Flickr's terms of use"
+COCO_TERMS = f"annotations CC BY 4.0, {FLICKR}"
+
+
+def _clicked() -> list[DataSet]:
+    """What interactive segmentation is measured on, as the RITM and f-BRS projects lay it out."""
+    return [
+        DataSet("grabcut", ("grabcut", "GrabCut"), read_grabcut, RELEASES, "research", 50, 50),
+        DataSet(
+            "berkeley", ("berkeley", "Berkeley"), partial(read_folders, layout=folders.BERKELEY),
+            RELEASES, "research and education, not commercial (BSDS)", 96, 100,
+        ),
+        DataSet(
+            "davis", ("davis", "DAVIS"), partial(read_folders, layout=folders.DAVIS),
+            f"{RELEASES}, from https://davischallenge.org", SEE_PAGE, 345, 345,
+        ),
+        DataSet(
+            "coco-mval", ("coco-mval", "COCO_MVal"), partial(read_folders, layout=folders.COCO_MVAL),
+            f"{RELEASES}, from https://cocodataset.org", COCO_TERMS, 800, 800,
+        ),
+    ]  # fmt: skip
+
+
+def _pascal() -> list[DataSet]:
+    sbd, voc = (
+        ("sbd/dataset", "sbd", "SBD/dataset", "SBD", "benchmark_RELEASE/dataset"),
+        ("VOCdevkit/VOC2012", "voc2012"),
+    )
+    sbd_page = "http://home.bharathh.info/pubs/codes/SBD/download.html"
+    voc_page = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
+    return [
+        DataSet("sbd:train", sbd, partial(read_sbd, split="train"), sbd_page, FLICKR, 8498, 20172),
+        DataSet("sbd:val", sbd, partial(read_sbd, split="val"), sbd_page, FLICKR, 2857, 6671),
+        DataSet("voc2012:train", voc, partial(read_voc, split="train"), voc_page, FLICKR, 1464),
+        DataSet("voc2012:val", voc, partial(read_voc, split="val"), voc_page, FLICKR, 1449, 3427),
+    ]
+
+
+def _coco_json() -> list[DataSet]:
+    coco_page, lvis_page = "https://cocodataset.org/#download", "https://www.lvisdataset.org/dataset"
+    fashion_page, fashion_terms = "https://fashionpedia.github.io/home/", "annotations CC BY 4.0, photographs differ"
+    coco, lvis, fashion = ("coco", "COCO"), ("lvis", "coco", "LVIS", "COCO"), ("fashionpedia",)
+    rows: list[tuple[str, tuple[str, ...], str, tuple[str, ...], str, str, int, int | None]] = [
+        ("coco:train2017", coco, "instances_train2017", ("train2017",), coco_page, COCO_TERMS, 118287, None),
+        ("coco:val2017", coco, "instances_val2017", ("val2017",), coco_page, COCO_TERMS, 5000, 36335),
+        # LVIS takes its photographs from both of COCO's folders, so its file names begin with the folder.
+        ("lvis:train", lvis, "lvis_v1_train", (".",), lvis_page, COCO_TERMS, 100170, 1270141),
+        ("lvis:val", lvis, "lvis_v1_val", (".",), lvis_page, COCO_TERMS, 19809, 244707),
+        ("fashionpedia:train", fashion, "instances_attributes_train2020", ("images/train", "train"),
+         fashion_page, fashion_terms, 45623, None),
+        ("fashionpedia:val", fashion, "instances_attributes_val2020", ("images/test", "test"),
+         fashion_page, fashion_terms, 1158, None),
+    ]  # fmt: skip
+    return [
+        DataSet(
+            name, tuple(f"{root}/annotations/{file}.json" for root in roots), partial(read_coco_folder, photos=photos),
+            page, terms, images, objects,
+        )
+        for name, roots, file, photos, page, terms, images, objects in rows
+    ]  # fmt: skip
+
+
+def _referred() -> list[DataSet]:
+    """Each split: references (one object and its phrases each) and the photographs that they speak of."""
+    page, terms = "https://github.com/lichengunc/refer", f"phrases: {SEE_PAGE}; COCO's {COCO_TERMS}"
+    splits: dict[tuple[str, str, str], dict[str, tuple[int | None, int]]] = {
+        ("refcoco", "refcoco", "unc"): {
+            "train": (16994, 42404), "val": (1500, 3811), "testA": (750, 1975), "testB": (750, 1810)},
+        ("refcoco+", "refcoco+", "unc"): {
+            "train": (16992, 42278), "val": (1500, 3805), "testA": (750, 1975), "testB": (750, 1798)},
+        ("refcocog", "refcocog", "umd"): {
+            "train": (21899, 42226), "val": (1300, 2573), "test": (2600, 5023)},
+        ("refcocog-google", "refcocog", "google"): {"train": (None, 44822), "val": (None, 5000)},
+    }  # fmt: skip
+    return [
+        DataSet(f"{name}:{split}", tuple(f"{root}{folder}/refs({by}).p" for root in ("refer/data/", "refer/", "")),
+                partial(read_refer, split=split), page, terms, *counts)
+        for (name, folder, by), sizes in splits.items()
+        for split, counts in sizes.items()
+    ]  # fmt: skip
+
+
+def _open_images() -> list[DataSet]:
+    page = "https://storage.googleapis.com/openimages/web/download_v7.html"
+    terms = "annotations CC BY 4.0, photographs listed as CC BY 2.0"
+    counts = {"train": (944037, 2686666), "validation": (13524, 24730), "test": (40386, 74102)}
+    roots = "open-images", "OpenImages"
+    places = {
+        split: tuple(f"{root}/{split}/{split}-annotations-object-segmentation.csv" for root in roots)
+        for split in counts
+    }
+    return [
+        DataSet(f"open-images:{split}", places[split], read_open_images, page, terms, *counts[split])
+        for split in counts
+    ]
+
+
+def _salient() -> list[DataSet]:
+    return [
+        DataSet("msra10k", ("msra10k", "MSRA10K_Imgs_GT"), partial(read_folders, layout=folders.MSRA10K),
+                "https://mmcheng.net/msra10k/", SEE_PAGE, 10000, 10000),
+        DataSet("ecssd", ("ecssd", "ECSSD"), partial(read_folders, layout=folders.ECSSD),
+                "http://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html", SEE_PAGE, 1000, 1000),
+        DataSet("cosod3k", ("cosod3k", "CoSOD3k"), partial(read_folders, layout=folders.COSOD3K),
+                "https://github.com/DengPingFan/CoSOD3K", SEE_PAGE, 3316, 3316),
+        DataSet("coca", ("coca", "CoCA"), partial(read_folders, layout=folders.COCA),
+                "http://zhaozhang.net/coca.html", SEE_PAGE, 1295, 1295),
+    ]  # fmt: skip
+
+
+def _own() -> list[DataSet]:
+    """What this project is trained and measured on, besides the above."""
+    photos = "put together for this project from 33 public sets", "differ by photograph: see licenses in the JSON"
+    return [
+        DataSet("leeds-butterfly", ("leeds-butterfly/instances.json", "leeds-butterfly", "leedsbutterfly"), read_leeds,
+                "http://www.josiahwang.com/dataset/leedsbutterfly/", "learning and research", 832, 832),
+        DataSet("photos-7k:train", ("photos-7k/train.json",), read_coco, *photos, 6571, 22626),
+        DataSet("photos-7k:val", ("photos-7k/val.json",), read_coco, *photos, 594, 1987),
+    ]  # fmt: skip
+
+
+DATASETS: Final[Mapping[str, DataSet]] = {
+    known.name: known
+    for family in (_clicked(), _own(), _pascal(), _coco_json(), _referred(), _open_images(), _salient())
+    for known in family
+}

@@ -1,0 +1,54 @@
+"""Mask images: what their pixels say, read when a sample asks for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from saywhere.data.datasets.sample import BoolMask
+from saywhere.errors import SaywhereError
+
+Values = NDArray[np.uint8] | NDArray[np.uint16]
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+
+
+def brightness(path: Path) -> Values:
+    """``(H, W)``: each pixel's brightest channel, palettes looked up. SaywhereError when it is no image."""
+    try:
+        with Image.open(path) as image:
+            if image.mode in ("1", "L"):
+                return np.array(image.convert("L"))
+            return np.asarray(image.convert("RGB")).max(axis=2)
+    except UNREADABLE as error:
+        raise SaywhereError(f"mask '{path}': missing or not an image ({error})") from error
+
+
+def numbers(path: Path) -> Values:
+    """``(H, W)``: each pixel's number, for a palette its place there. SaywhereError when the image has no such."""
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("P", "L", "I;16"):
+                raise SaywhereError(f"mask '{path}': {image.mode} image; expected a palette PNG of object numbers")
+            return np.array(image)
+    except SaywhereError:
+        raise
+    except UNREADABLE as error:
+        raise SaywhereError(f"mask '{path}': missing or not an image ({error})") from error
+
+
+def brighter_than(path: Path, value: int) -> BoolMask:
+    """Where a mask image is brighter than ``value``, as ``(H, W)``."""
+    return np.asarray(brightness(path) > value)
+
+
+def as_bright_as(path: Path, value: int) -> BoolMask:
+    """Where a mask image is exactly as bright as ``value``, as ``(H, W)``."""
+    return np.asarray(brightness(path) == value)
+
+
+def numbered(path: Path, number: int) -> BoolMask:
+    """Where a palette image has ``number``, as ``(H, W)``."""
+    return np.asarray(numbers(path) == number)

@@ -1,0 +1,113 @@
+"""PASCAL VOC 2012 and SBD: one map of object numbers for each photograph, and lists of photographs."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from scipy.io import loadmat
+
+from saywhere.data.datasets.masks import Values, numbered, numbers
+from saywhere.data.datasets.sample import BoolMask, Sample
+from saywhere.errors import SaywhereError
+
+VOID = 255  # VOC's rim around objects, and what its makers would not decide
+CLASSES: Final = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+
+
+def read_voc(folder: Path, split: str) -> list[Sample]:
+    """The objects of the photographs that ``ImageSets/Segmentation/SPLIT.txt`` lists; the void rim is not counted.
+
+    Which objects there are only their maps say, so each is looked at once; masks are read again when asked for.
+    """
+    maps, classes = folder / "SegmentationObject", folder / "SegmentationClass"
+    layout = f"ImageSets/Segmentation/{split}.txt, JPEGImages, SegmentationObject and SegmentationClass"
+    samples = []
+    for name in _listed(folder, f"ImageSets/Segmentation/{split}.txt", layout):
+        path = maps / f"{name}.png"
+        objects, kinds = numbers(path), numbers(classes / f"{name}.png")
+        if objects.shape != kinds.shape:
+            raise SaywhereError(f"mask '{path}': its size is not that of its map in SegmentationClass")
+        samples += [
+            Sample(
+                name=f"{name}/{number}",
+                photo=folder / "JPEGImages" / f"{name}.jpg",
+                target=partial(numbered, path, number),
+                ignore=partial(numbered, path, VOID),
+                label=_label(commonest(kinds[objects == number]), path),
+                group="voc2012",
+                source=path,
+            )
+            for number in np.unique(objects[(objects != 0) & (objects != VOID)]).tolist()
+        ]
+    return samples
+
+
+def read_sbd(folder: Path, split: str) -> list[Sample]:
+    """The objects of the photographs that ``SPLIT.txt`` lists; their numbers and kinds come from ``inst/NAME.mat``.
+
+    Each ``.mat`` file is looked at once for its kinds; masks are read again when asked for.
+    """
+    samples = []
+    for name in _listed(folder, f"{split}.txt", f"{split}.txt, img and inst"):
+        path = folder / "inst" / f"{name}.mat"
+        _, kinds = _instances(path)
+        samples += [
+            Sample(
+                name=f"{name}/{number}",
+                photo=folder / "img" / f"{name}.jpg",
+                target=partial(sbd_object, path, number),
+                label=_label(kind, path),
+                group="sbd",
+                source=path,
+            )
+            for number, kind in enumerate(kinds, start=1)
+        ]
+    return samples
+
+
+def sbd_object(path: Path, number: int) -> BoolMask:
+    """Object ``number`` (from 1) of an SBD ``.mat`` file as ``(H, W)``."""
+    segmentation, _ = _instances(path)
+    return np.asarray(segmentation == number)
+
+
+def _instances(path: Path) -> tuple[Values, list[int]]:
+    """The ``(H, W)`` map of object numbers of an SBD file, and the kind (from 1) of each object."""
+    try:
+        found = loadmat(path, variable_names=["GTinst"], squeeze_me=True, struct_as_record=False)["GTinst"]
+        return np.asarray(found.Segmentation, np.uint8), np.atleast_1d(found.Categories).astype(int).tolist()
+    # scipy raises whatever the damaged part of a file happens to break.
+    except Exception as error:
+        raise SaywhereError(
+            f"mask '{path}': expected an SBD file with GTinst.Segmentation and GTinst.Categories ({error})"
+        ) from error
+
+
+def _listed(folder: Path, file: str, layout: str) -> list[str]:
+    """The names in a list of photographs, or SaywhereError that says what the folder should look like."""
+    try:
+        names = (folder / file).read_text().split()
+    except (OSError, ValueError) as error:
+        raise SaywhereError(f"data '{folder}': expected {layout} there; {file} cannot be read") from error
+    if not names:
+        raise SaywhereError(f"data '{folder}': {file} lists no photograph; expected one name a line")
+    return names
+
+
+def commonest(kinds: Values) -> int:
+    """The kind most pixels of an object have; 0 when none has one."""
+    counts = np.bincount(kinds[kinds != VOID], minlength=1)
+    counts[0] = 0
+    return int(counts.argmax())
+
+
+def _label(kind: int, path: Path) -> str:
+    if not 1 <= kind <= len(CLASSES):
+        raise SaywhereError(f"mask '{path}': an object is of kind {kind}; expected 1 to {len(CLASSES)}")
+    return CLASSES[kind - 1]

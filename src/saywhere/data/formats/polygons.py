@@ -1,0 +1,116 @@
+"""Masks to polygons and back. A polygon has no holes and is of one piece: cuts without width join such rings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy.spatial import cKDTree
+
+from saywhere.data.formats.annotated_image import BoolMask
+
+Ring = NDArray[np.float64]
+MANY = 100  # pieces of one object
+
+
+def along_centres(mask: BoolMask) -> list[Ring]:
+    """A polygon ``(N, 2)`` of x, y for each piece of a ``(H, W)`` mask, through the centres of its rim's pixels.
+
+    This is what programs that fill polygons with their outline (OpenCV, Pillow) turn back into the mask.
+    """
+    contours, levels = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if levels is None:
+        return []
+    rings = [contour[:, 0].astype(np.float64) for contour in contours]
+    parents = np.asarray(levels).reshape(-1, 4)[:, 3]
+    pieces = []
+    for number in np.flatnonzero(parents < 0):
+        holes = [rings[hole] for hole in np.flatnonzero(parents == number)]
+        pieces.append(_at_least_three(corners(joined(rings[number], holes))))
+    return pieces
+
+
+def along_edges(mask: BoolMask) -> list[Ring]:
+    """The same, but a quarter of a pixel within the pixels' outer edges: what pycocotools turns back into the mask."""
+    if not mask.any():
+        return []
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, left = int(rows[0]), int(columns[0])
+    cropped = mask[top : rows[-1] + 1, left : columns[-1] + 1]
+    doubled = np.repeat(np.repeat(cropped, 2, axis=0), 2, axis=1)
+    return [(ring + 0.5) / 2.0 + (left, top) for ring in along_centres(doubled)]
+
+
+def one_ring(pieces: Sequence[Ring]) -> Ring:
+    """The polygons of all pieces as one: each in turn that is nearest to those already joined, by the shortest cut.
+
+    Beyond the :data:`MANY` longest, which are dust, all are joined to these at once.
+    """
+    first, *others = sorted(pieces, key=len, reverse=True)
+    near, dust = others[: MANY - 1], others[MANY - 1 :]
+    ring, newest = first, first
+    gaps = np.full(len(near), np.inf)
+    while near:
+        tree = cKDTree(newest)
+        gaps = np.minimum(gaps, [tree.query(piece)[0].min() for piece in near])
+        chosen = int(gaps.argmin())
+        newest, gaps = near.pop(chosen), np.delete(gaps, chosen)
+        ring = joined(ring, [newest])
+    return corners(joined(ring, dust))
+
+
+def joined(ring: Ring, others: Sequence[Ring]) -> Ring:
+    """One ring of several: each of the others is entered and left where it is nearest to the first."""
+    if not others:
+        return ring
+    tree = cKDTree(ring)
+    entries = []
+    for other in others:
+        distances, nearest = tree.query(other)
+        j = int(distances.argmin())
+        i = int(nearest[j])
+        entries.append((i, np.concatenate([np.roll(other, -j, axis=0), other[j : j + 1], ring[i : i + 1]])))
+    parts, last = [], 0
+    for i, detour in sorted(entries, key=lambda entry: entry[0]):
+        parts += [ring[last : i + 1], detour]
+        last = i + 1
+    return np.concatenate([*parts, ring[last:]])
+
+
+def corners(ring: Ring) -> Ring:
+    """A ring of neighbouring points without those on a straight line between their neighbours."""
+    before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
+    kept = (before != after).any(axis=1)
+    return ring[kept] if kept.any() else ring
+
+
+def _at_least_three(ring: Ring) -> Ring:
+    """Three points also for a single pixel or a line, as formats ask for."""
+    return ring if len(ring) >= 3 else np.concatenate([ring, ring, ring])[:3]
+
+
+def filled(polygons: Sequence[Ring], size: tuple[int, int]) -> BoolMask:
+    """Polygons to a ``(H, W)`` mask, as Ultralytics fills them: points rounded down, outline included."""
+    mask = np.zeros(size, np.uint8)
+    for polygon in polygons:
+        cv2.fillPoly(mask, [np.floor(polygon).astype(np.int32)], 1)
+    return mask > 0
+
+
+def drawn(shape: str, points: Ring, size: tuple[int, int]) -> BoolMask:
+    """A LabelMe shape to a ``(H, W)`` mask, as its own program draws it (labelme.utils.shape_to_mask)."""
+    image = Image.new("L", size[::-1])
+    draw = ImageDraw.Draw(image)
+    xy = [(float(x), float(y)) for x, y in points]
+    if shape == "rectangle":
+        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+        draw.rectangle((x0, y0, x1, y1), outline=1, fill=1)
+    elif shape == "circle":
+        (cx, cy), radius = xy[0], float(np.hypot(*(points[1] - points[0])))
+        draw.ellipse((cx - radius, cy - radius, cx + radius, cy + radius), outline=1, fill=1)
+    else:
+        draw.polygon(xy, outline=1, fill=1)
+    return np.asarray(image) > 0

@@ -1,0 +1,114 @@
+"""What a sequence remembers of finished masks: small packed pictures, and which of them it learns from.
+
+No torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from saywhere.core.crop import View
+from saywhere.core.images import Photo
+from saywhere.interactive.sequence.options import Options
+from saywhere.interactive.sequence.proposal import Banked, Outcome
+
+BoolMask = NDArray[np.bool_]
+Parameters = Mapping[str, NDArray[np.float32]]
+MARGIN = 1.7  # of the close picture, as a Segmenter's closer look
+QUALITY = 80  # of the WebP in which pictures are kept
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A finished mask: two pictures of it, of the whole photograph and of its surroundings, each with its mask.
+
+    Both are packed (WebP and PNG). Lesson ``number`` is the object's place in the sequence; a ``held`` one is not
+    learned from.
+    """
+
+    number: int
+    held: bool
+    pictures: tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The purification layer after some rounds, ``good``: when it last did well on held-out masks, and how often it had
+    to step back."""
+
+    parameters: Parameters
+    good: Parameters
+    rounds: int = 0
+    back: int = 0
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a sequence remembers: the numbers of the masks that stand, how many were ever accepted, the click bank, how
+    proposals turned out, and lessons."""
+
+    numbers: tuple[int, ...] = ()
+    given: int = 0
+    clicks: tuple[Banked, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    lessons: tuple[Lesson, ...] = field(default=(), repr=False)
+
+
+def lesson(number: int, held: bool, photo: Photo, mask: BoolMask, side: int) -> Lesson:
+    """Take a lesson from an ``(H, W, 3)`` photograph and an ``(H, W)`` mask that is not empty."""
+    h, w = mask.shape
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    grow = (MARGIN - 1.0) * max(right - left, bottom - top) / 2.0
+    boxes = (0.0, 0.0, w, h), (left - grow, top - grow, right + grow, bottom + grow)
+    views = [View.of(box, (h, w), side) for box in boxes]
+    return Lesson(number, held, tuple(_packed(view, photo, mask) for view in views))
+
+
+def _packed(view: View, photo: Photo, mask: BoolMask) -> tuple[bytes, bytes]:
+    part = mask[view.top : view.bottom, view.left : view.right].astype(np.uint8) * 255
+    small = cv2.resize(part, (view.width, view.height), interpolation=cv2.INTER_AREA) > 127
+    _, picture = cv2.imencode(".webp", view.look(photo)[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
+    _, drawn = cv2.imencode(".png", small.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
+    return picture.tobytes(), drawn.tobytes()
+
+
+def unpacked(picture: bytes, mask: bytes, side: int) -> tuple[Photo, BoolMask, BoolMask]:
+    """A picture ``(side, side, 3)``, its mask, and which pixels count: the rest repeats the border."""
+    pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    drawn = cv2.imdecode(np.frombuffer(mask, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert pixels is not None
+    assert drawn is not None
+    below, beside = side - pixels.shape[0], side - pixels.shape[1]
+    whole = cv2.copyMakeBorder(pixels[..., ::-1], 0, below, 0, beside, cv2.BORDER_REPLICATE)
+    inside = np.zeros((side, side), np.bool_)
+    counted = inside.copy()
+    counted[: pixels.shape[0], : pixels.shape[1]] = True
+    inside[: pixels.shape[0], : pixels.shape[1]] = drawn > 127
+    return np.asarray(whole, np.uint8), inside, counted
+
+
+def is_held(count: int, options: Options) -> bool:
+    """Whether the lesson after ``count`` others is held out."""
+    return count % options.held_out == options.held_out - 1
+
+
+def with_lesson(lessons: tuple[Lesson, ...], new: Lesson, options: Options) -> tuple[Lesson, ...]:
+    """The bank with one more; when it is full one of the old ones of its kind goes, so that it spans the sequence."""
+    alike = [one for one in lessons if one.held == new.held]
+    room = max(options.bank // options.held_out, 1) if new.held else options.bank
+    if len(alike) >= room:
+        gone = alike[int(np.random.default_rng((options.seed, new.number, 7)).integers(len(alike)))]
+        lessons = tuple(one for one in lessons if one is not gone)
+    return (*lessons, new)
+
+
+def without(lessons: Sequence[Lesson], number: int, options: Options) -> tuple[Lesson, ...]:
+    """The bank without an object's lesson, and held out anew as if it had never been there."""
+    left = [one for one in lessons if one.number != number]
+    return tuple(replace(one, held=is_held(place, options)) for place, one in enumerate(left))

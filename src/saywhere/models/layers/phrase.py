@@ -1,0 +1,112 @@
+"""Phrases read into a network: word vectors through a bi-LSTM, and what they make of a network's features.
+
+PhraseClick (Ding et al. 2020), section 3.4, equations 2 to 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from saywhere.text.words import Words, shipped
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What was said of each image of a batch.
+
+    ``context`` is the bi-LSTM's last state in both directions ``(B, 2 * hidden)``, ``meaning`` the mean word vector,
+    weighed or not, of length 1 ``(B, D)``; both are zeros where nothing was said, or nothing that is known.
+    ``present`` ``(B,)`` is 1 where something was, ``said`` whether it was anywhere (known
+    without asking the device).
+    """
+
+    context: Tensor
+    meaning: Tensor
+    present: Tensor
+    said: bool = True
+
+
+class PhraseReader(nn.Module):
+    """Phrases to :class:`Spoken`; equation 2 of PhraseClick.
+
+    ``weigh`` lets the bi-LSTM say how much each word counts in ``meaning``: in "man with a red hat" the man does. At
+    first all count alike.
+    """
+
+    def __init__(self, hidden: int = 64, words: Words | None = None, weigh: bool = False) -> None:
+        super().__init__()
+        self.words = words or shipped()
+        self.hidden = hidden
+        self.lstm = nn.LSTM(self.words.dimensions, hidden, batch_first=True, bidirectional=True)
+        self.weight = nn.Linear(2 * hidden, 1) if weigh else None
+        if self.weight is not None:
+            nn.init.zeros_(self.weight.weight)
+            nn.init.zeros_(self.weight.bias)
+
+    def forward(self, phrases: Sequence[str | None]) -> Spoken:
+        device = next(self.lstm.parameters()).device
+        found = [self.words.of(phrase) for phrase in phrases]
+        lengths = [len(vectors) for vectors in found]
+        present = torch.tensor([float(n > 0) for n in lengths]).to(device, non_blocking=True)
+        meaning = torch.from_numpy(np.stack([self.words.mean(phrase) for phrase in phrases]))
+        meaning = meaning.to(device, non_blocking=True)
+        if not any(lengths):
+            return Spoken(torch.zeros(len(phrases), 2 * self.hidden, device=device), meaning, present, False)
+        padded = np.zeros((len(phrases), max(lengths), self.words.dimensions), np.float32)
+        for row, some in zip(padded, found, strict=True):
+            row[: len(some)] = some
+        vectors = torch.from_numpy(padded).to(device, non_blocking=True)
+        # A phrase without words is read as one word of zeros and then struck out.
+        counts = torch.tensor([max(n, 1) for n in lengths])
+        packed = pack_padded_sequence(vectors, counts, batch_first=True, enforce_sorted=False)
+        states, (last, _) = self.lstm(packed)
+        context = torch.cat([last[0], last[1]], 1).float() * present[:, None]
+        if self.weight is not None:
+            says = self.weight(pad_packed_sequence(states, batch_first=True)[0].float())[..., 0]
+            beyond = torch.arange(vectors.shape[1])[None] >= counts[:, None]
+            shares = says.masked_fill(beyond.to(device, non_blocking=True), -torch.inf).softmax(1)
+            meaning = F.normalize((shares[..., None] * vectors).sum(1), dim=1)
+        return Spoken(context, meaning, present)
+
+
+class AttributeAttention(nn.Module):
+    """Channels of a feature map made stronger or weaker by phrase, clicks and picture: PhraseClick, equations 3 to 5.
+
+    ``gate`` is the paper's learnable beta. The paper does not say where it starts: here at 0, so that a network that
+    was trained without phrases begins as it was.
+    """
+
+    def __init__(self, channels: int, context: int) -> None:
+        super().__init__()
+        self.adapt = nn.Linear(context + channels, channels)
+        self.norm = nn.BatchNorm1d(channels)
+        self.gate = nn.Parameter(torch.zeros(()))
+
+    def attributes(self, features: Tensor, context: Tensor) -> Tensor:
+        """The attribute weights A of equation 4 in [-1, 1], of what was said (:attr:`Spoken.context`): ``(B, C)``."""
+        pooled = features.mean((2, 3)).float()
+        return torch.tanh(self.norm(self.adapt(torch.cat([context, pooled], 1))))
+
+    def forward(self, features: Tensor, context: Tensor) -> Tensor:
+        return self.weigh(features, self.attributes(features, context))
+
+    def weigh(self, features: Tensor, weights: Tensor) -> Tensor:
+        """Equation 5: ``(B, C, h, w)`` features and their attribute weights ``(B, C)``."""
+        return features + self.gate * weights[:, :, None, None].to(features.dtype) * features
+
+
+def attribute_loss(logits: Tensor, present: Tensor, weights: Tensor) -> Tensor:
+    """Equation 7 of PhraseClick: which attribute words a phrase has, from ``(B, N)`` logits and 0 or 1.
+
+    ``weights`` ``(N,)`` balance rare words. The paper's sign is taken as meant: the loss falls as the words are found.
+    """
+    return F.binary_cross_entropy_with_logits(
+        logits, present, weight=weights.expand_as(logits), reduction="none"
+    ).mean()

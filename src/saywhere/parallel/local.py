@@ -1,0 +1,107 @@
+"""Where work is done: in this process, in several, or on a Ray cluster. The same results whichever it is.
+
+Work is a function from an item to its results. ``prepare`` makes that function where it is needed: it is sent to the
+processes that work, so it must be a function of a module, or a ``partial`` of one, and so must the items be such
+that they can be sent. Only the process that asked takes results and keeps them, so no two write to one file.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import StrEnum
+from multiprocessing import connection
+from typing import Any, TypeVar
+
+from saywhere.errors import SaywhereError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Engine(StrEnum):
+    """Where a run works."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+def run(
+    prepare: Callable[[], Callable[[Item], Iterable[Result]]],
+    items: Sequence[Item],
+    engine: Engine = Engine.LOCAL,
+    jobs: int = 1,
+    threads: int = 1,
+    gpu: bool = False,
+) -> Iterator[Result]:
+    """The results of all items, in no order between items.
+
+    With the Ray engine the results of an item may come twice, when a worker died after it had given some of them.
+    Raises what the work raises as SaywhereError, and SaywhereError when a process ends early.
+    """
+    if not items:
+        return iter(())
+    if engine is Engine.RAY:
+        from saywhere.parallel.ray import on_ray
+
+        return on_ray(prepare, items, threads, gpu)
+    if jobs > 1 and len(items) > 1:
+        return in_processes(prepare, items, jobs)
+    work = prepare()
+    return (result for item in items for result in work(item))
+
+
+def in_processes(
+    prepare: Callable[[], Callable[[Item], Iterable[Result]]], items: Sequence[Item], jobs: int
+) -> Iterator[Result]:
+    """Several processes take items as they become free."""
+    context = multiprocessing.get_context("spawn")
+    # Each process has a pipe of its own: one that is killed in the middle of a result holds up no other.
+    workers: dict[Any, Any] = {}
+    for _ in range(min(jobs, len(items))):
+        ours, theirs = context.Pipe()
+        workers[ours] = context.Process(target=_serve, args=(prepare, theirs), daemon=True)
+        workers[ours].start()
+        theirs.close()
+    todo, fallen = iter(items), 0
+    open_ends = list(workers)
+    try:
+        while open_ends:
+            ready: list[Any] = connection.wait(open_ends)
+            for end in ready:
+                try:
+                    kind, value = end.recv()
+                    if kind == "result":
+                        yield value
+                    elif kind == "error":
+                        raise SaywhereError(value)
+                    else:
+                        end.send(next(todo, None))
+                except (EOFError, ConnectionError):
+                    open_ends.remove(end)
+                    workers[end].join()
+                    fallen += workers[end].exitcode != 0
+    finally:
+        for end, worker in workers.items():
+            end.close()
+            worker.terminate()
+            worker.join()
+    if fallen:
+        raise SaywhereError(
+            f"{fallen} of {len(workers)} processes ended early; what they gave before is kept: run again to go on"
+        )
+
+
+def _serve(prepare: Callable[[], Callable[[Any], Iterable[Any]]], end: Any) -> None:
+    """Ask for items over a pipe until there is none, and send their results."""
+    try:
+        work = prepare()
+        end.send(("ready", None))
+        while (item := end.recv()) is not None:
+            for result in work(item):
+                end.send(("result", result))
+            end.send(("ready", None))
+    except SaywhereError as error:
+        end.send(("error", str(error)))
+    except (EOFError, ConnectionError):
+        pass  # Who asked is gone, so there is nothing left to do.

@@ -1,0 +1,42 @@
+"""Geodesic segmentation (Bai and Sapiro 2007): each pixel goes to the seed it reaches over the least change."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.graph import MCP_Geometric
+
+from saywhere.core.images import Photo
+from saywhere.core.prompt import Prompt
+from saywhere.runtime.classical.base import COLOURS, Float, Seeds
+from saywhere.runtime.classical.colours import colour_costs
+
+STEP = 1e-3  # cost of a step where nothing changes, so that nearer wins among equals
+
+
+class Geodesic:
+    """Distances over the change of the chance to be object by colour, from seeds on it and off it."""
+
+    name, digest, phrases = "geodesic", "", False
+
+    def encode(self, image: Photo) -> Photo:
+        return image
+
+    def decode(self, features: Photo, prompt: Prompt, previous: Float | None) -> Float:
+        seeds = Seeds.of(prompt, features.shape[:2])
+        on, off = colour_costs(features, Seeds.of(prompt, features.shape[:2], COLOURS))
+        seeds = seeds.with_border()
+        chance = 1.0 / (1.0 + np.exp(np.clip(on - off, -30.0, 30.0)))
+        rows, columns = np.gradient(chance) if min(chance.shape) > 1 else (np.zeros_like(chance),) * 2
+        cost = np.hypot(rows, columns) + STEP
+        to_on, to_off = distance(cost, seeds.on), distance(cost, seeds.off)
+        share = np.clip(to_off / np.maximum(to_on + to_off, 1e-12), 1e-4, 1.0 - 1e-4)
+        return np.log(share / (1.0 - share)).astype(np.float32)
+
+
+def distance(cost: NDArray[np.float64], seeds: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The least summed cost of a path from any seed to each pixel."""
+    if not seeds.any():
+        return np.full(cost.shape, 1e12)
+    found, _ = MCP_Geometric(cost).find_costs(np.argwhere(seeds))
+    return np.asarray(found, np.float64)

@@ -1,0 +1,41 @@
+"""GrabCut (Rother et al. 2004) as OpenCV has it: colour mixtures that are fitted and cut in turns."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from saywhere.core.images import Photo
+from saywhere.core.prompt import Prompt
+from saywhere.runtime.classical.base import Float, Seeds, away, decided, held_together
+
+ROUNDS = 1
+AROUND = 0.125  # of the shorter side: what a positive click may mean, as a first guess
+
+
+class GrabCut:
+    """Looks anew at every click, with the surroundings of the positive ones as its first guess.
+
+    It never goes on from its previous answer: mixtures that were fitted to hardly more than the seeds find no more
+    than the seeds again, whatever else is clicked.
+    """
+
+    name, digest, phrases = "grabcut", "", False
+
+    def encode(self, image: Photo) -> Photo:
+        return np.ascontiguousarray(image[..., ::-1])
+
+    def decode(self, features: Photo, prompt: Prompt, previous: Float | None) -> Float:
+        shape = features.shape[:2]
+        seeds = Seeds.of(prompt, shape).with_border()
+        around = away(seeds.on) <= AROUND * min(shape)
+        labels = np.where(around, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+        labels[seeds.off], labels[seeds.on] = cv2.GC_BGD, cv2.GC_FGD
+        inside = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+        if inside.any() and not inside.all():  # or OpenCV has nothing to fit one of its mixtures to
+            # OpenCV draws the mixtures' first centres: the same ones every time, or runs could not be repeated.
+            cv2.setRNGSeed(0)
+            background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
+            cv2.grabCut(features, labels, (0, 0, 1, 1), background, foreground, ROUNDS, cv2.GC_INIT_WITH_MASK)
+            inside = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+        return decided(held_together(inside, seeds.on))

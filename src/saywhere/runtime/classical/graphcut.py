@@ -1,0 +1,24 @@
+"""Interactive graph cut (Boykov and Jolly 2001): colour models of the seeds and the contrast between neighbours."""
+
+from __future__ import annotations
+
+from saywhere.core.graphcut import cut
+from saywhere.core.images import Photo
+from saywhere.core.prompt import Prompt
+from saywhere.runtime.classical.base import COLOURS, Float, Seeds, decided, held_together
+from saywhere.runtime.classical.colours import colour_costs
+
+
+class GraphCut:
+    """Minimum cut of ``sum -log P(colour | side) + SMOOTHNESS * sum exp(-contrast)`` with the seeds fixed."""
+
+    name, digest, phrases = "graph-cut", "", False
+
+    def encode(self, image: Photo) -> Photo:
+        return image
+
+    def decode(self, features: Photo, prompt: Prompt, previous: Float | None) -> Float:
+        seeds = Seeds.of(prompt, features.shape[:2])
+        bordered = seeds.with_border()
+        on, off = colour_costs(features, Seeds.of(prompt, features.shape[:2], COLOURS))
+        return decided(held_together(cut(features, on, off, bordered.on, bordered.off), seeds.on))

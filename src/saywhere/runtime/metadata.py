@@ -1,0 +1,30 @@
+"""What could change a run's results, recorded with it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from saywhere.core.settings import Settings
+from saywhere.runtime.base import Runner
+
+
+def traits_of(runner: Runner, settings: Settings, threads: int) -> dict[str, Any]:
+    """All that could change a method's answers, down to the last digit."""
+    return {
+        "model": runner.name,
+        "weights": runner.digest,
+        **asdict(settings),
+        "threads": threads,
+        "device": str(getattr(runner, "device", "cpu")),
+        "runtime": getattr(runner, "runtime", None),
+    }
+
+
+def set_threads(threads: int) -> None:
+    """Processor threads of the libraries that networks and masks are computed with."""
+    import cv2
+    import torch
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)

@@ -1,0 +1,79 @@
+"""Masks for eyes and files: PNG, overlay, COCO."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from saywhere.core.images import Photo
+from saywhere.core.mask import Mask
+from saywhere.core.prompt import Prompt
+from saywhere.core.rle import RunLengths
+from saywhere.errors import SaywhereError
+from saywhere.storage.atomic import write_atomically
+
+OBJECT = (255, 140, 0)
+CONTOUR = (255, 255, 255)
+POSITIVE, NEGATIVE = (0, 200, 80), (230, 30, 60)
+
+
+def mask_image(mask: Mask) -> NDArray[np.uint8]:
+    """``(H, W)`` uint8: 255 on the object, else 0."""
+    return mask.array.astype(np.uint8) * np.uint8(255)
+
+
+def overlay(photo: Photo, mask: Mask, prompt: Prompt) -> Photo:
+    """The photograph with an answer and its prompt; see :func:`draw`."""
+    return draw(photo, mask.array, prompt)
+
+
+def draw(photo: Photo, inside: NDArray[np.bool_], prompt: Prompt) -> Photo:
+    """The photograph dimmed off the object, its contour, and the clicks: green on it, red off it, circles for drags."""
+    drawn = np.asarray(cv2.convertScaleAbs(photo, alpha=0.35), np.uint8)
+    tinted = cv2.add(cv2.convertScaleAbs(photo, alpha=0.75), np.array([*(c // 4 for c in OBJECT), 0], np.float64))
+    np.copyto(drawn, tinted, where=inside[:, :, None])
+    stroke = max(round(max(photo.shape[:2]) / 400), 1)
+    contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(drawn, contours, -1, CONTOUR, stroke)
+    for click in prompt.clicks:
+        colour = POSITIVE if click.positive else NEGATIVE
+        at = round(click.x), round(click.y)
+        cv2.circle(drawn, at, 4 * stroke + 2, CONTOUR, -1, cv2.LINE_AA)
+        cv2.circle(drawn, at, 4 * stroke, colour, -1, cv2.LINE_AA)
+        if click.radius is not None:
+            cv2.circle(drawn, at, round(click.radius), colour, stroke, cv2.LINE_AA)
+    return drawn
+
+
+def heat_map(photo: Photo, heat: NDArray[np.float32]) -> Photo:
+    """The photograph in grey under ``(H, W)`` values in [0, 1]: blue where they are low, red where they are high."""
+    grey = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    colours = cv2.applyColorMap((255.0 * np.clip(heat, 0.0, 1.0)).astype(np.uint8), cv2.COLORMAP_TURBO)
+    return np.asarray(cv2.addWeighted(grey, 0.5, cv2.cvtColor(colours, cv2.COLOR_BGR2RGB), 0.5, 0.0), np.uint8)
+
+
+def as_coco(mask: Mask) -> dict[str, Any]:
+    """Size, area, box, score and compressed run lengths, as COCO has them."""
+    return {"height": mask.photo[0], "width": mask.photo[1], **region_as_coco(mask.array, mask.score)}
+
+
+def region_as_coco(inside: NDArray[np.bool_], score: float) -> dict[str, Any]:
+    """Area, box, score and compressed run lengths of ``(H, W)`` pixels, as COCO has them."""
+    return {**RunLengths.of(inside).as_coco(), "score": round(score, 4)}
+
+
+def write_image(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write ``(H, W)`` grey or ``(H, W, 3)`` RGB by the path's ending, whole or not at all."""
+    if picture.ndim == 3:
+        picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
+    try:
+        done, packed = cv2.imencode(path.suffix or ".", picture)
+    except cv2.error:
+        done = False
+    if not done:
+        raise SaywhereError(f"'{path}': no image format has the ending '{path.suffix}'; use .png")
+    write_atomically(path, packed.tobytes())

@@ -1,0 +1,98 @@
+"""The objects that can be drawn for training, and how often each is."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from saywhere.data.datasets import Sample, load_dataset
+from saywhere.text.words import label_words
+from saywhere.training.recipe import Recipe, Sampling
+
+INSIDE = 0.8  # share of an object in another one that makes it a part
+
+
+@dataclass(frozen=True)
+class Target:
+    """An object to draw: its sample, packed mask, box and the other objects of its photograph.
+
+    ``label`` is in words; ``data`` is its data set's place in the recipe, ``factor`` what that makes of its chance,
+    ``share`` its part of the photograph.
+    """
+
+    sample: Sample
+    rle: dict[str, object]
+    box: tuple[float, float, float, float]
+    is_part: bool
+    others: tuple[int, ...]
+    label: str
+    data: int
+    factor: float
+    share: float
+
+
+def list_targets(recipe: Recipe) -> list[Target]:
+    """Every object of the recipe's data that is not held out."""
+    targets: list[Target] = []
+    held_out = set(recipe.phrases.held_out)
+    for number, data in enumerate(recipe.data):
+        by_photo: dict[Path, list[Sample]] = defaultdict(list)
+        for sample in load_dataset(data.path):
+            if sample.label not in held_out:
+                by_photo[sample.photo].append(sample)
+        for samples in by_photo.values():
+            packed = [coco_mask.encode(np.asfortranarray(s.target(), dtype=np.uint8)) for s in samples]
+            areas = coco_mask.area(packed).astype(np.float64)
+            parts = parts_of(packed, areas)
+            present = [i for i in range(len(samples)) if areas[i] > 0]
+            base = len(targets)
+            for i in present:
+                sample, rle = samples[i], packed[i]
+                x, y, w, h = (float(v) for v in coco_mask.toBbox(rle))
+                targets.append(
+                    Target(
+                        sample, rle, (x, y, w, h), bool(parts[i]),
+                        others=tuple(base + k for k, j in enumerate(present) if j != i),
+                        label=label_words(sample.label or ""),
+                        factor=data.groups.get(sample.group, 1.0) * data.labels.get(sample.label or "", 1.0),
+                        data=number,
+                        share=float(areas[i]) / (rle["size"][0] * rle["size"][1]),
+                    )
+                )  # fmt: skip
+    return targets
+
+
+def chances(recipe: Recipe, targets: Sequence[Target], sampling: Sampling, rare: float = 0.0) -> NDArray[np.float64]:
+    """The probability with which each target is drawn; ``rare`` favours labels that few targets have.
+
+    A data set's share of the draws is its weight, however many objects it has.
+    """
+    counts = Counter(target.label for target in targets)
+    weights = np.array(
+        [t.factor * _kind_weight(sampling, t.is_part, t.share) * counts[t.label] ** -rare for t in targets]
+    )
+    source = np.array([target.data for target in targets])
+    for number, data in enumerate(recipe.data):
+        weights[source == number] *= data.weight / weights[source == number].sum()
+    return np.asarray(weights / weights.sum())
+
+
+def parts_of(packed: list[dict[str, object]], areas: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which objects of one photograph lie inside a clearly larger labelled one."""
+    if len(packed) < 2:
+        return np.zeros(len(packed), np.bool_)
+    # With crowd=1 pycocotools divides by the first's area: the share of i that lies in j.
+    share = np.asarray(coco_mask.iou(packed, packed, [1] * len(packed)))
+    larger = areas[None, :] >= 1.5 * areas[:, None]
+    return np.asarray(((share >= INSIDE) & larger).any(axis=1), np.bool_)
+
+
+def _kind_weight(sampling: Sampling, is_part: bool, share: float) -> float:
+    small = max(min(share / sampling.full_area, 1.0), sampling.small) if sampling.full_area else 1.0
+    return (sampling.part if is_part else 1.0) * small

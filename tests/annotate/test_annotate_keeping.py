@@ -1,0 +1,122 @@
+"""Nothing that was answered is ever lost: sudden ends, PostgreSQL, and whatever the contract allows to be sent."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import annotate_kill
+import pytest
+import schemathesis
+from annotator import Server, act, click, make, make_folder
+from hypothesis import HealthCheck, given, settings
+from schemathesis.specs.openapi import checks as openapi
+
+from saywhere.annotate.db.database import Database, beside
+from saywhere.annotate.web.routes import make_app
+
+SERVERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+
+
+def test_killed_under_load(tmp_path: Path) -> None:
+    """The quick form; the long one is examples/annotate_kill.py."""
+    outcome = annotate_kill.run(tmp_path, kills=8, longest=0.4)
+    assert outcome.amiss == []
+    assert outcome.kills == 8
+    assert outcome.answered >= 8
+
+
+class Cluster:
+    """A PostgreSQL server of this test alone, on a socket in its own folder."""
+
+    def __init__(self, folder: Path, programs: Path) -> None:
+        self.folder, self.programs = folder, programs
+        # PostgreSQL refuses to run as root.
+        self.user = pwd.getpwnam("postgres").pw_name if os.geteuid() == 0 else None
+        if self.user:
+            shutil.chown(folder, self.user)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._do("initdb", "-D", str(folder / "data"), "-U", "tester", "-A", "trust", "--no-sync")
+        settings = f"-p {self.port} -k {folder} -c listen_addresses=127.0.0.1"
+        self._do("pg_ctl", "-D", str(folder / "data"), "-w", "-o", settings, "-l", str(folder / "log"), "start")
+
+    def _do(self, name: str, *arguments: str) -> None:
+        command = [str(self.programs / name), *arguments]
+        subprocess.run(command, user=self.user, cwd=self.folder, check=True, stdout=subprocess.DEVNULL, timeout=120)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://tester@127.0.0.1:{self.port}/postgres"
+
+    def stop(self) -> None:
+        self._do("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "stop")
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    if not SERVERS:
+        pytest.skip("PostgreSQL is not installed under /usr/lib/postgresql")
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            made = Cluster(Path(folder), SERVERS[0])
+        except (KeyError, subprocess.SubprocessError) as error:
+            pytest.skip(f"PostgreSQL does not start here: {error}")
+        yield made
+        made.stop()
+
+
+def test_postgresql(cluster: Cluster, tmp_path: Path) -> None:
+    """Two servers on one database: what one keeps the other shows, and neither overwrites the other."""
+    folder = make_folder(tmp_path / "photos")
+    one, two = Server(folder, "--database", cluster.url), Server(folder, "--database", cluster.url)
+    anna, ben = one.client("anna-page"), two.client("ben-page-1")
+    label = anna.post("/api/labels", json={"name": "ball"}).json()["id"]
+    act(anna, 1, click(300, 200, label=label)).raise_for_status()
+    state = ben.get("/api/images/1").json()["state"]
+    assert state["objects"][0]["label"] == label
+    assert act(ben, 1, click(310, 200, object=1)).status_code == 423
+    anna.delete("/api/images/1/lease")
+    assert act(ben, 1, click(310, 200, object=1)).status_code == 200
+    ben.delete("/api/images/1/lease")
+    assert act(anna, 1, click(320, 200, object=1), base=1).status_code == 409
+    one.kill()
+    assert ben.get("/api/images/1").json()["state"]["seq"] == 2
+    assert ben.get("/api/stats").json()["objects"][0]["clicks"] == 2
+    assert not (folder / ".saywhere").exists()
+    two.stop()
+
+
+HEADERS = {"Host": "127.0.0.1", "X-Saywhere-Client": "contract-test"}
+
+
+def test_whatever_is_sent_is_answered_as_the_contract_says(tmp_path: Path) -> None:
+    """No 5xx, no status, type or form of an answer that the contract does not name."""
+    folder = make_folder(tmp_path / "photos")
+    annotator = make(folder, Database(beside(folder)))
+    annotator.store.add_label("ball")
+    contract = schemathesis.openapi.from_asgi("/api/openapi.json", make_app(annotator), headers=HEADERS)
+    checks = [
+        schemathesis.checks.not_a_server_error, openapi.status_code_conformance, openapi.content_type_conformance,
+        openapi.response_schema_conformance,
+    ]  # fmt: skip
+    tried = 0
+    for found in contract.get_all_operations():
+
+        @settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(case=found.ok().as_strategy())
+        def send(case: schemathesis.Case) -> None:
+            case.call_and_validate(headers=HEADERS, checks=checks)
+
+        send()
+        tried += 1
+    assert tried >= 17
+    annotator.desk.close()

@@ -1,0 +1,401 @@
+"""The annotator's page in a real browser, against a real server in its own process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from annotator import Server, make_folder, picture
+from PIL import Image
+from pycocotools import mask as mask_codec
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium: apt-get install chromium, or name it by CHROMIUM"
+)
+# A busy machine is no fault of the page.
+PATIENCE = int(os.environ.get("SAYWHERE_PATIENCE", "90")) * 1000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[sync_api.Browser]:
+    with sync_api.sync_playwright() as play:
+        # As root, and in containers, Chromium's own sandbox cannot be set up.
+        made = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = make_folder(tmp_path_factory.mktemp("page") / "photos")
+    for letter in "defgh":
+        Image.fromarray(picture([(200, 150, 50), (450, 300, 70)])).save(folder / f"{letter}.png")
+    made = Server(folder, "--label", "ball", "--label", "thing")
+    yield made
+    made.stop()
+
+
+class Page:
+    """A page with the annotator open, and where things are on it."""
+
+    def __init__(self, browser: sync_api.Browser, server: Server, image: int | None = None, **context: object) -> None:
+        self.context = browser.new_context(viewport={"width": 1360, "height": 850}, **context)
+        self.context.set_default_timeout(PATIENCE)
+        self.server, self.size = server, (640, 480)
+        self.faults: list[str] = []
+        self.page = self.context.new_page()
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.goto(server.url + (f"#image={image}" if image else ""))
+        if image:
+            self.shown(image)
+
+    def shown(self, image: int) -> None:
+        """Wait until a photograph is painted."""
+        self.page.wait_for_selector(f'canvas[data-image="{image}"]')
+        self.page.wait_for_selector("canvas[data-seq]:not([data-seq=''])")
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Where a pixel of a photograph of ``size`` is on the page, as long as all of it is shown."""
+        box, (width, height) = self.page.locator("#canvas").bounding_box(), self.size
+        scale = min((box["width"] - 56) / width, (box["height"] - 56) / height, 8)
+        left, top = box["x"] + (box["width"] - width * scale) / 2, box["y"] + (box["height"] - height * scale) / 2
+        return left + (x + 0.5) * scale, top + (y + 0.5) * scale
+
+    def click(self, x: float, y: float, button: str = "left") -> None:
+        self.page.mouse.click(*self.at(x, y), button=button)
+
+    def drag(self, *points: tuple[float, float]) -> None:
+        self.page.mouse.move(*self.at(*points[0]))
+        self.page.mouse.down()
+        for point in points[1:]:
+            self.page.mouse.move(*self.at(*point), steps=4)
+        self.page.mouse.up()
+
+    def seq(self, number: int) -> None:
+        """Wait until the photograph is painted as it is after an event."""
+        self.page.wait_for_selector(f'canvas[data-seq="{number}"]')
+
+    def state(self, image: int) -> dict[str, object]:
+        """What the server keeps."""
+        return self.server.client("looker-on").get(f"/api/images/{image}").json()["state"]
+
+    def pixel(self, x: float, y: float) -> tuple[int, int, int]:
+        """The colour that is painted at a pixel of the photograph."""
+        script = """([x, y]) => { const c = document.getElementById('canvas'), b = c.getBoundingClientRect();
+            const s = c.width / b.width;
+            return [...c.getContext('2d').getImageData((x - b.x) * s, (y - b.y) * s, 1, 1).data.slice(0, 3)]; }"""
+        return tuple(self.page.evaluate(script, list(self.at(x, y))))
+
+    def close(self) -> None:
+        self.context.close()
+        assert self.faults == []
+
+
+def test_click_drag_undo_redo_delete(browser: sync_api.Browser, server: Server) -> None:
+    page = Page(browser, server, 1)
+    before = page.pixel(280, 190)
+    page.click(300, 200)
+    page.seq(1)
+    assert page.pixel(280, 190) != before, "the mask is painted"
+    assert page.pixel(100, 400) == pytest.approx((20, 40, 160), abs=6), "and nothing else is"
+    page.click(330, 200, "right")
+    page.seq(2)
+    page.drag((280, 190), (280, 220))
+    page.seq(3)
+    (found,) = page.state(1)["objects"]
+    assert [c["positive"] for c in found["clicks"]] == [True, False, True]
+    assert found["clicks"][0]["x"] == pytest.approx(300, abs=1)
+    assert found["clicks"][2]["radius"] == pytest.approx(30, abs=1.5)
+    page.page.keyboard.press("z")
+    page.seq(4)
+    page.page.keyboard.press("Control+z")
+    page.seq(5)
+    page.page.keyboard.press("Delete")
+    page.seq(6)
+    assert page.state(1)["objects"] == []
+    page.page.locator("#undo").click()
+    page.seq(7)
+    page.page.keyboard.press("Control+y")
+    page.seq(8)
+    assert page.page.locator("#redo").is_disabled()
+    page.close()
+
+
+def test_phrase_with_its_map(browser: sync_api.Browser, server: Server) -> None:
+    page = Page(browser, server, 4)
+    page.page.keyboard.press("Escape")
+    before = page.pixel(100, 400)
+    page.page.keyboard.press("/")
+    page.page.keyboard.type("ball")
+    page.page.wait_for_selector("#hint >> text=where it applies")
+    page.page.wait_for_timeout(100)
+    assert page.pixel(450, 300) != page.pixel(100, 400) == before, "warm where it applies, clear where it does not"
+    page.page.keyboard.press("Enter")
+    page.seq(1)
+    assert page.state(4)["objects"][0]["phrase"] == "ball"
+    page.page.keyboard.press("/")
+    page.page.keyboard.type("qqxzv")
+    page.page.wait_for_selector("#hint.bad")
+    page.page.keyboard.press("Escape")
+    page.page.locator("#said button").click()
+    page.seq(2)
+    assert page.state(4)["objects"][0]["phrase"] is None
+    page.close()
+
+
+def test_proposals_labels_accept_and_next(browser: sync_api.Browser, server: Server) -> None:
+    page = Page(browser, server, 2)
+    page.page.wait_for_selector("canvas[data-proposal]")
+    page.page.keyboard.press("Space")
+    page.seq(1)
+    page.page.keyboard.press("o")
+    page.page.wait_for_selector("canvas[data-proposal]")
+    page.page.keyboard.press("Space")
+    page.seq(2)
+    page.page.keyboard.press("2")
+    page.seq(3)
+    labels = {row["name"]: row["id"] for row in server.client().get("/api/project").json()["labels"]}
+    found = page.state(2)["objects"]
+    assert [o["label"] for o in found] == [labels["ball"], labels["thing"]]
+    assert abs(found[0]["clicks"][0]["x"] - found[1]["clicks"][0]["x"]) > 100
+    page.page.keyboard.press("n")
+    page.shown(3)
+    assert page.state(2)["state"] == "done"
+    page.page.keyboard.press("a")
+    page.shown(2)
+    page.page.keyboard.press("z")
+    page.seq(5)
+    assert page.state(2)["state"] == "started"
+    page.close()
+
+
+def test_brush_eraser_and_threshold(browser: sync_api.Browser, server: Server) -> None:
+    page = Page(browser, server, 3)
+    page.page.keyboard.press("b")
+    page.drag((100, 100), (300, 100), (300, 250))
+    page.seq(1)
+    painted = page.state(3)["objects"][0]["area"]
+    page.page.keyboard.press("e")
+    page.drag((200, 60), (200, 140))
+    page.seq(2)
+    assert 0 < page.state(3)["objects"][0]["area"] < painted
+    page.page.keyboard.press("v")
+    page.click(500, 400)
+    page.seq(3)
+    page.page.locator("#threshold").focus()
+    page.page.keyboard.press("ArrowRight")
+    page.seq(4)
+    assert page.state(3)["objects"][0]["threshold"] == pytest.approx(0.51)
+    page.close()
+
+
+def test_by_keyboard_alone(browser: sync_api.Browser, server: Server) -> None:
+    page = Page(browser, server, 5)
+    for key in ("c", "ArrowLeft", "Shift+ArrowUp", "Enter"):
+        page.page.keyboard.press(key)
+    page.seq(1)
+    page.page.keyboard.press("ArrowRight")
+    page.page.keyboard.press("x")
+    page.seq(2)
+    first, second = page.state(5)["objects"][0]["clicks"]
+    assert (first["positive"], second["positive"]) == (True, False)
+    assert first["x"] < second["x"]
+    page.page.keyboard.press("Escape")
+    page.page.keyboard.press("?")
+    assert page.page.locator("#help").is_visible()
+    page.page.keyboard.press("Escape")
+    page.page.keyboard.press("d")
+    page.shown(6)
+    page.page.keyboard.press("s")
+    page.shown(7)
+    assert page.state(6)["state"] == "skipped"
+    page.close()
+
+
+def test_fingers(browser: sync_api.Browser, server: Server) -> None:
+    page = Page(browser, server, 7, has_touch=True)
+    page.page.touchscreen.tap(*page.at(200, 150))
+    page.seq(1)
+    session = page.context.new_cdp_session(page.page)
+    (ax, ay), (bx, by) = page.at(250, 240), page.at(390, 240)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        spots = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": spots})
+
+    zoom = page.page.locator("#zoom").inner_text()
+    touch("touchStart", (ax, ay))
+    touch("touchStart", (ax, ay), (bx, by))
+    touch("touchMove", (ax - 60, ay), (bx + 60, by))
+    touch("touchEnd")
+    assert page.page.locator("#zoom").inner_text() != zoom
+    assert page.state(7)["seq"] == 1, "a pinch is no click"
+    page.close()
+
+
+def test_two_browsers_on_one_photograph(browser: sync_api.Browser, server: Server) -> None:
+    anna = Page(browser, server, 8)
+    anna.page.locator("#person").fill("Anna")
+    anna.page.keyboard.press("Tab")
+    anna.click(200, 150)
+    anna.seq(1)
+    ben = Page(browser, server, 8)
+    ben.page.wait_for_selector("#banner >> text=Anna works on this photograph")
+    ben.click(450, 300)
+    assert ben.state(8)["seq"] == 1, "who only looks on changes nothing"
+    ben.page.locator("#banner button").click()
+    ben.page.wait_for_selector("#banner", state="hidden")
+    ben.click(450, 300)
+    ben.seq(2)
+    anna.click(100, 100)
+    anna.page.wait_for_selector("#banner >> text=somebody works on this photograph")
+    anna.seq(2)
+    assert anna.state(8)["seq"] == 2
+    anna.close()
+    ben.close()
+
+
+def test_large_masks_are_drawn_from_a_part_of_their_pixels(browser: sync_api.Browser, server: Server) -> None:
+    """What the page decodes at a step is every step-th pixel of the mask; its outline closes around what is inside."""
+    rng = np.random.default_rng(0)
+    inside = cv2.blur(rng.random((61, 83)), (9, 9)) > 0.5
+    inside[:, 40:43] = True
+    packed = mask_codec.encode(np.asfortranarray(inside.astype(np.uint8)))
+    mask = {"size": list(inside.shape), "counts": packed["counts"].decode()}
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    part = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    page = browser.new_page()
+    page.goto(server.url)
+    for step in (1, 2, 5):
+        found = page.evaluate(
+            """async ([mask, step]) => {
+                const { decode, outline } = await import('/static/mask.js');
+                const region = decode(mask, step), path = outline(region);
+                const context = new OffscreenCanvas(1, 1).getContext('2d'), filled = [];
+                for (let y = 0; y < region.height; y++) for (let x = 0; x < region.width; x++) {
+                    const at = [region.left + (x + 0.5) * step, region.top + (y + 0.5) * step];
+                    filled.push(context.isPointInPath(path, ...at, 'evenodd') ? 1 : 0);
+                }
+                return { ...region, inside: Array.from(region.inside), filled };
+            }""",
+            [mask, step],
+        )
+        expected = part[::step, ::step].astype(int)
+        assert (found["left"], found["top"]) == (columns[0], rows[0])
+        assert (found["height"], found["width"]) == expected.shape
+        assert found["inside"] == expected.ravel().tolist()
+        assert found["filled"] == expected.ravel().tolist()
+    page.close()
+
+
+def test_statistics_and_export(browser: sync_api.Browser, server: Server) -> None:
+    page = Page(browser, server, 1)
+    with page.page.expect_download() as download:
+        page.page.locator("#export").click()
+        page.page.locator("#exporting [data-format=coco]").click()
+    assert download.value.suggested_filename == "annotations.json"
+    assert '"annotations"' in Path(download.value.path()).read_text()
+    page.page.goto(f"{server.url}stats")
+    page.page.wait_for_selector("html[data-ready]")
+    assert page.page.locator(".plot").count() == 6
+    page.close()
+
+
+def test_it_goes_on_where_it_was(browser: sync_api.Browser, tmp_path: Path) -> None:
+    """Closing the tab, and killing the server with a click on its way: nothing that was done is lost."""
+    folder = make_folder(tmp_path / "photos")
+    server = Server(folder)
+    page = Page(browser, server)
+    page.shown(1)
+    page.page.keyboard.press("d")
+    page.shown(2)
+    page.click(180, 200)
+    page.seq(1)
+    page.page.close()
+    page.page = page.context.new_page()
+    page.page.goto(server.url)
+    page.shown(2)
+    page.seq(1)
+    port = server.port
+    server.kill()
+    page.click(150, 200, "right")
+    page.page.wait_for_selector("#banner >> text=kept here")
+    page.server = server = Server(folder, "--port", str(port))
+    page.seq(2)
+    (found,) = page.state(2)["objects"]
+    assert [c["positive"] for c in found["clicks"]] == [True, False]
+    page.close()
+    server.stop()
+
+
+def test_real_photographs_and_the_pictures_of_the_documents(browser: sync_api.Browser, tmp_path: Path) -> None:
+    """The shipped weights on scikit-image's photographs. ``make pictures`` keeps what is shown, in docs/images."""
+    data = pytest.importorskip("skimage.data")
+    out = Path(os.environ.get("SAYWHERE_PICTURES") or tmp_path / "pictures")
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for name in ("astronaut", "chelsea", "coffee", "rocket"):
+        Image.fromarray(getattr(data, name)()).save(folder / f"{name}.png")
+    server = Server(folder, "--label", "cat", "--label", "cup", "--label", "person", "--label", "rocket", model=None)
+    page = Page(browser, server, 2)
+
+    def keep(name: str) -> None:
+        page.page.wait_for_timeout(400)
+        jpeg = {"type": "jpeg", "quality": 84} if name.endswith("jpg") else {}
+        page.page.screenshot(path=out / name, **jpeg)
+
+    page.page.keyboard.press("1")
+    page.size = (451, 300)
+    page.page.wait_for_selector("#canvas[data-proposal]")
+    keep("annotate-proposal.jpg")
+    page.click(230, 140)
+    page.seq(1)
+    page.click(428, 70, "right")
+    page.seq(2)
+    (cat,) = page.state(2)["objects"]
+    assert 0.45 < cat["area"] / (451 * 300) < 0.9
+    keep("annotate-mask.jpg")
+    page.page.keyboard.press("n")
+    page.shown(3)
+    page.size = (600, 400)
+    page.page.keyboard.press("2")
+    page.page.keyboard.press("/")
+    page.page.keyboard.type("cup")
+    page.page.wait_for_selector("#hint >> text=where it applies")
+    keep("annotate-phrase.jpg")
+    page.page.keyboard.press("Enter")
+    page.seq(1)
+    page.page.keyboard.press("n")
+    page.shown(4)
+    page.page.keyboard.press("a")
+    page.shown(3)
+    page.page.keyboard.press("a")
+    page.shown(2)
+    page.page.keyboard.press("a")
+    page.shown(1)
+    page.size = (512, 512)
+    page.page.locator("#theme").click()
+    page.page.keyboard.press("3")
+    page.click(220, 330)
+    page.seq(1)
+    page.page.keyboard.press("o")
+    page.page.keyboard.press("4")
+    page.drag((412, 120), (412, 160))
+    page.seq(2)
+    page.page.keyboard.press("b")
+    page.drag((395, 215), (440, 215))
+    page.seq(3)
+    assert [o["label"] is not None for o in page.state(1)["objects"]] == [True, True]
+    keep("annotate-dark.jpg")
+    page.page.goto(f"{server.url}stats")
+    page.page.wait_for_selector("html[data-ready]")
+    keep("annotate-stats.png")
+    page.close()
+    server.stop()

@@ -1,0 +1,245 @@
+"""The command line as a person meets it: real processes, real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from saywhere.cli.bench import bench
+from saywhere.cli.models import models
+from saywhere.cli.train import seconds, train
+from saywhere.errors import SaywhereError
+from saywhere.models.checkpoint import save_model
+from saywhere.models.saywhere import Saywhere
+from saywhere.runtime.weights import shipped
+
+SMALL = {"widths": [8, 8, 16, 16], "key": 8}
+
+
+def saywhere(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "saywhere.cli", *map(str, arguments)]
+    environment = {**os.environ, "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def refused(result: subprocess.CompletedProcess[str], folder: Path, *words: str) -> None:
+    """One line that says what was given and what to do, code 2, and nothing left behind."""
+    assert result.returncode == 2, result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("saywhere: ")
+    for word in words:
+        assert word in lines[0]
+    assert not list(folder.glob("*mask*"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: np.ndarray) -> Path:
+    """A folder with a photograph, and small weights that were never trained."""
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    save_model(tmp_path / "small.safetensors", Saywhere(**SMALL), "saywhere", SMALL, {"step": 0, "data": []})
+    return tmp_path
+
+
+class TestSegment:
+    def test_mask_overlay_and_json(self, folder: Path) -> None:
+        result = saywhere(
+            "segment", "photo.png", "--weights", "small.safetensors", "--click", "300,200", "--drag", "310,210,12.5",
+            "--not", "20,20", "--out", "out/mask.png", "--overlay", "out/overlay.jpg", "--json", cwd=folder,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        found = json.loads(result.stdout)
+        mask = np.asarray(Image.open(folder / "out" / "mask.png"))
+        assert mask.shape == (480, 640)
+        assert set(np.unique(mask)) <= {0, 255}
+        packed = {"size": found["segmentation"]["size"], "counts": found["segmentation"]["counts"].encode()}
+        assert np.array_equal(coco_mask.decode(packed) > 0, mask > 0)
+        assert found["area"] == (mask > 0).sum()
+        assert 0.0 <= found["score"] <= 1.0
+        assert Image.open(folder / "out" / "overlay.jpg").size == (640, 480)
+
+    def test_without_an_output_the_mask_lies_beside(self, folder: Path) -> None:
+        result = saywhere("segment", "photo.png", "--weights", "small.safetensors", "--click", "300,200", cwd=folder)
+        assert result.returncode == 0, result.stderr
+        assert "photo-mask.png" in result.stdout
+        assert (folder / "photo-mask.png").exists()
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ([], ["no prompt", "--click"]),
+            (["--click", "9000,5"], ["9000", "640x480"]),
+            (["--click", "nan,5"], ["finite"]),
+            (["--click", "5"], ["--click", "X,Y"]),
+            (["--click", "five,six"], ["five,six", "X,Y"]),
+            (["--drag", "5,6"], ["X,Y,RADIUS"]),
+            (["--drag", "5,6,-1"], ["radius"]),
+            (["--click", "5,5", "--weights", "none.safetensors"], ["none.safetensors", "no such file"]),
+            (["--click", "5,5", "--weights", "photo.png"], ["photo.png", "not a safetensors file"]),
+            (["--click", "5,5", "--weights", "somebody/weights"], ["somebody/weights", "hub"]),
+            (["--click", "5,5", "--out", "mask.photo"], [".photo", ".png"]),
+        ],
+    )
+    def test_bad_input_is_one_line_and_code_two(self, folder: Path, arguments: list[str], words: list[str]) -> None:
+        if "--weights" not in arguments:
+            arguments = [*arguments, "--weights", "small.safetensors"]
+        refused(saywhere("segment", "photo.png", *arguments, cwd=folder), folder, *words)
+
+    def test_bad_photographs(self, folder: Path) -> None:
+        (folder / "empty.jpg").touch()
+        (folder / "cut.png").write_bytes((folder / "photo.png").read_bytes()[:200])
+        for name in ("empty.jpg", "cut.png", "missing.jpg"):
+            refused(
+                saywhere("segment", name, "--click", "5,5", "--weights", "small.safetensors", cwd=folder), folder, name
+            )
+
+    def test_weights_cut_short_and_of_another_architecture(self, folder: Path) -> None:
+        content = (folder / "small.safetensors").read_bytes()
+        (folder / "cut.safetensors").write_bytes(content[:5000])
+        save_model(folder / "other.safetensors", Saywhere(**SMALL), "saywhere", {**SMALL, "key": 9}, {})
+        for name, words in (("cut", "cut short"), ("other", "another architecture")):
+            result = saywhere("segment", "photo.png", "--click", "5,5", "--weights", f"{name}.safetensors", cwd=folder)
+            refused(result, folder, words)
+
+    def test_a_folder_that_cannot_be_written(self, folder: Path) -> None:
+        (folder / "file").touch()
+        result = saywhere(
+            "segment",
+            "photo.png",
+            "--click",
+            "5,5",
+            "--weights",
+            "small.safetensors",
+            "--out",
+            "file/m.png",
+            cwd=folder,
+        )
+        refused(result, folder, "cannot be written")
+
+
+class TestBench:
+    def test_the_figures_and_what_could_change_them(self, folder: Path, coco: Path) -> None:
+        result = saywhere(
+            "bench", "--model", "small.safetensors", "--data", coco, "--clicks", 3, "--limit", 2, "--drag",
+            "--json", "out.json", cwd=folder,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        figures = json.loads((folder / "out.json").read_text())
+        needed = [
+            "objects",
+            "noc85",
+            "noc90",
+            "nof90",
+            "miou1",
+            "miou3",
+            "miou5",
+            "encode_ms_p50",
+            "click_ms_p50",
+            "click_ms_p95",
+        ]
+        assert not [name for name in needed if name not in figures]
+        assert figures["objects"] == 2
+        assert figures["interaction"] == "drag"
+        assert figures["most_interactions"] == 3
+        assert 1 <= figures["noc90"] <= 3
+        assert figures["encode_ms_p50"] > 0
+        assert all(1 <= len(ious) <= 3 for ious in figures["ious"].values())
+
+    def test_bad_input(self, folder: Path, coco: Path) -> None:
+        for data, words in (("nothing.json", "nothing.json"), ("imagenet", "grabcut")):
+            result = saywhere("bench", "--model", "small.safetensors", "--data", data, "--json", "o.json", cwd=folder)
+            refused(result, folder, words)
+            assert not (folder / "o.json").exists()
+        content = json.loads(coco.read_text())
+        content["images"][0]["width"] = 100
+        coco.write_text(json.dumps(content))
+        result = saywhere("bench", "--model", "small.safetensors", "--data", coco, "--json", "o.json", cwd=folder)
+        refused(result, folder, "1", "100x90", "120x90")
+
+
+class TestTrain:
+    def test_from_recipe_to_mask(self, folder: Path, coco: Path) -> None:
+        (folder / "recipe.yaml").write_text(
+            f"model: {{name: saywhere, options: {json.dumps(SMALL)}}}\ndata: [{{path: {coco}}}]\n"
+            f"crop: {{size: 64}}\nbatch: 2\nworkers: 0\nsteps: 2\nvalidation: {{data: {coco}, limit: 1}}\n"
+        )
+        result = saywhere("train", "recipe.yaml", "--out", "run", cwd=folder)
+        assert result.returncode == 0, result.stderr
+        assert "noc90" in (folder / "run" / "log.jsonl").read_text()
+        result = saywhere(
+            "segment", "photo.png", "--click", "5,5", "--weights", "run/weights.safetensors", "--json", cwd=folder
+        )
+        assert result.returncode == 0, result.stderr
+
+    def test_bad_input(self, folder: Path) -> None:
+        recipe = folder / "recipe.yaml"
+        refused(saywhere("train", "none.yaml", cwd=folder), folder, "none.yaml")
+        recipe.write_text("model: {name: saywhere}\ndata: [{path: gone.json}]\nspeed: 3\n")
+        refused(saywhere("train", "recipe.yaml", cwd=folder), folder, "speed")
+        recipe.write_text("model: {name: saywhere}\ndata: [{path: gone.json}]\n")
+        refused(saywhere("train", "recipe.yaml", cwd=folder), folder, "gone.json")
+        refused(saywhere("train", "recipe.yaml", "--time-limit", "soon", cwd=folder), folder, "soon", "25m")
+        assert not (folder / "runs").exists()
+
+
+def test_times_are_read() -> None:
+    assert (seconds("90s"), seconds("25m"), seconds("1.5h")) == (90.0, 1500.0, 5400.0)
+    with pytest.raises(SaywhereError):
+        seconds("25")
+
+
+def test_models_and_doctor_tell(folder: Path) -> None:
+    listed = saywhere("models", cwd=folder)
+    assert listed.returncode == 0, listed.stderr
+    assert "saywhere" in listed.stdout
+    for name in shipped():
+        assert name in listed.stdout
+    told = saywhere("doctor", cwd=folder)
+    assert told.returncode == 0, told.stderr
+    for word in ("torch", "device", "because", "SAYWHERE_DATA", "photos-7k:train"):
+        assert word in told.stdout
+
+
+def test_models_are_listed_without_the_extra_of_the_papers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("segmentation_models_pytorch")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
+    models()
+    listed = capsys.readouterr().out
+    assert "saywhere[papers]" in listed
+    for name in shipped():
+        assert f"{name} " in listed
+
+
+def test_training_without_its_extra_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "saywhere.training.loop", raising=False)
+    monkeypatch.setitem(sys.modules, "lightning_fabric", None)
+    with pytest.raises(SaywhereError, match=r"lightning_fabric.*saywhere\[train\]"):
+        train(tmp_path / "recipe.yaml")
+
+
+def test_a_report_without_its_extra_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SaywhereError, match=r"matplotlib.*saywhere\[bench\]"):
+        bench(["gone.json"], tmp_path / "figures.json", report=tmp_path / "page")
+
+
+def test_importing_is_quick_and_brings_no_torch(tmp_path: Path) -> None:
+    code = "import sys, time; t = time.perf_counter(); import saywhere"
+    code += "; print(time.perf_counter() - t, 'torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    took, torch_came = run.stdout.split()
+    assert float(took) < 3.0
+    assert torch_came == "False"

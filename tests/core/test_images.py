@@ -1,0 +1,134 @@
+"""Every kind of photograph that people have, and everything that only looks like one."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from saywhere import SaywhereError
+from saywhere.core.images import read_image
+
+
+@pytest.fixture
+def red(tmp_path: Path) -> Image.Image:
+    return Image.new("RGB", (32, 20), (200, 30, 40))
+
+
+def saved(image: Image.Image, path: Path, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "CMYK", "1", "YCbCr", "I;16"])
+def test_every_mode_becomes_rgb(red: Image.Image, tmp_path: Path, mode: str) -> None:
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(red.convert("L")).astype(np.uint16) * 257)
+    elif mode in ("P", "LA"):
+        image = red.convert("RGBA").convert("LA") if mode == "LA" else red.quantize(8)
+    else:
+        image = red.convert(mode)
+    suffix = ".jpg" if mode in ("CMYK", "YCbCr") else ".png"
+    array = read_image(saved(image, tmp_path / f"photo{suffix}"))
+    assert array.shape == (20, 32, 3)
+    assert array.dtype == np.uint8
+    expected = np.asarray(
+        red.convert("1" if mode == "1" else "L" if mode in ("L", "LA", "I;16") else "RGB").convert("RGB")
+    )
+    assert np.abs(array.astype(int) - expected).max() <= 6
+
+
+def test_transparency_lies_over_white() -> None:
+    array = read_image(Image.new("RGBA", (3, 3), (0, 0, 0, 0)))
+    assert (array == 255).all()
+    assert (read_image(np.zeros((3, 3, 4), np.uint8)) == 255).all()
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    image = Image.new("RGB", (40, 20), "white")
+    image.putpixel((0, 0), (255, 0, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn a quarter clockwise to see it upright
+    array = read_image(saved(image, tmp_path / "turned.png", exif=exif))
+    assert array.shape == (40, 20, 3)
+    assert tuple(array[0, 19]) == (255, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.full((4, 5), 7, np.uint8),
+        np.full((4, 5, 1), 7, np.uint8),
+        np.full((4, 5, 3), 7, np.uint8),
+        np.full((4, 5), True),
+        np.full((4, 5), 40000, np.uint16),
+        np.full((4, 5, 3), 40000, np.uint16),
+    ],
+)
+def test_arrays_of_many_kinds(array: np.ndarray) -> None:
+    read = read_image(array)
+    assert read.shape == (4, 5, 3)
+    assert read.dtype == np.uint8
+
+
+def test_sixteen_bits_keep_their_order() -> None:
+    ramp = np.linspace(0, 65535, 300).astype(np.uint16).reshape(1, -1)
+    read = read_image(ramp)[0, :, 0].astype(int)
+    assert read[0] == 0
+    assert read[-1] == 255
+    assert (np.diff(read) >= 0).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0), (5, 5, 2), (5,), (2, 3, 4, 3)])
+def test_arrays_of_the_wrong_shape_are_named(shape: tuple[int, ...]) -> None:
+    with pytest.raises(SaywhereError, match="shape"):
+        read_image(np.zeros(shape, np.uint8))
+
+
+def test_floats_are_refused() -> None:
+    with pytest.raises(SaywhereError, match="float64"):
+        read_image(np.zeros((4, 4, 3)))
+
+
+def jpeg(tmp_path: Path) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 90, 3), dtype=np.uint8)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("keep", [0, 1, 20, 300, 2000])
+def test_cut_short_files_are_named(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(jpeg(tmp_path)[:keep])
+    with pytest.raises(SaywhereError, match=r"cut\.jpg"):
+        read_image(path)
+
+
+def test_what_is_no_image_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.jpg").write_text("milk, bread")
+    for bad in (tmp_path / "notes.jpg", tmp_path / "missing.png", tmp_path):
+        with pytest.raises(SaywhereError, match="photograph"):
+            read_image(bad)
+    with pytest.raises(SaywhereError, match="int"):
+        read_image(3)  # type: ignore[arg-type]
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    bomb = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    with pytest.raises(SaywhereError, match="bomb"):
+        read_image(tmp_path / "bomb.png")

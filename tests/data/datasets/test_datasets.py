@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from conftest import polygon_of
+from saywhere import SaywhereError
+from saywhere.data.datasets import load_dataset, locate, read_coco, read_grabcut
+
+
+def square() -> np.ndarray:
+    mask = np.zeros((20, 30), bool)
+    mask[5:15, 10:25] = True
+    return mask
+
+
+def as_json(folder: Path, segmentation: object, **more: object) -> Path:
+    annotation = {"id": 7, "image_id": 1, "category_id": 3, "iscrowd": 0, "segmentation": segmentation, **more}
+    data = {
+        "images": [{"id": 1, "file_name": "pets/a.png", "height": 20, "width": 30}],
+        "annotations": [annotation],
+        "categories": [{"id": 3, "name": "cat"}],
+    }
+    path = folder / "data.json"
+    path.write_text(json.dumps(data))
+    return path
+
+
+def compressed() -> dict[str, object]:
+    rle = coco_mask.encode(np.asfortranarray(square(), dtype=np.uint8))
+    return {"size": rle["size"], "counts": rle["counts"].decode()}
+
+
+def uncompressed() -> dict[str, object]:
+    flat = square().flatten(order="F")
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    return {"size": [20, 30], "counts": np.diff([0, *edges, flat.size]).tolist()}
+
+
+@pytest.mark.parametrize("segmentation", [polygon_of(10, 5, 15, 10), compressed(), uncompressed()])
+def test_coco_segmentations_of_every_form(tmp_path: Path, segmentation: object) -> None:
+    (sample,) = read_coco(as_json(tmp_path, segmentation))
+    assert np.array_equal(sample.target(), square())
+    assert sample.ignore() is None
+    assert (sample.name, sample.label, sample.group) == ("7", "cat", "pets")
+    assert sample.photo == tmp_path / "pets" / "a.png"
+
+
+def test_an_ignore_region_is_read(tmp_path: Path) -> None:
+    (sample,) = read_coco(as_json(tmp_path, polygon_of(0, 0, 5, 5), ignore_region=compressed()))
+    ignore = sample.ignore()
+    assert ignore is not None
+    assert np.array_equal(ignore, square())
+
+
+def test_crowds_are_left_out(tmp_path: Path) -> None:
+    assert read_coco(as_json(tmp_path, compressed(), iscrowd=1)) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"images": []}', '{"images": [], "annotations": [{}], "categories": []}']
+)
+def test_what_is_not_coco_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    with pytest.raises(SaywhereError, match=r"bad\.json"):
+        read_coco(path)
+
+
+def test_grabcut_in_its_layout(tmp_path: Path) -> None:
+    for folder in ("data_GT", "boundary_GT"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (30, 20)).save(tmp_path / "data_GT" / "llama.jpg")
+    values = np.where(square(), 255, 0).astype(np.uint8)
+    values[5:15, 10] = 128
+    Image.fromarray(values).save(tmp_path / "boundary_GT" / "llama.png")
+    (tmp_path / "phrases.json").write_text('{"llama": "brown llama"}')
+    (sample,) = read_grabcut(tmp_path)
+    assert sample.phrase == "brown llama"
+    assert sample.target().sum() == 140
+    ignore = sample.ignore()
+    assert ignore is not None
+    assert ignore.sum() == 10
+    (tmp_path / "boundary_GT" / "llama.png").unlink()
+    with pytest.raises(SaywhereError, match="unpaired: llama"):
+        read_grabcut(tmp_path)
+
+
+def test_data_is_found_by_name_under_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAYWHERE_DATA", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    assert locate("mine") == tmp_path / "mine"
+    with pytest.raises(SaywhereError, match="grabcut"):
+        load_dataset("grabcut")
+    with pytest.raises(SaywhereError, match=r"not known; give a COCO JSON file or one of grabcut"):
+        load_dataset("grapcut")
+    monkeypatch.delenv("SAYWHERE_DATA")
+    with pytest.raises(SaywhereError, match="SAYWHERE_DATA"):
+        load_dataset("grabcut")

@@ -1,0 +1,282 @@
+import math
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conftest import ColourRunner, disc
+from saywhere import Click, SaywhereError, Segmenter, Settings
+from saywhere.core import metrics
+from saywhere.core.components import without_strays
+from saywhere.models.saywhere import Saywhere
+from saywhere.runtime.torch import TorchRunner
+
+
+@pytest.fixture
+def segmenter(runner: ColourRunner, photo: np.ndarray) -> Segmenter:
+    return Segmenter(runner).set_image(photo)
+
+
+def test_a_click_gives_the_object(segmenter: Segmenter) -> None:
+    mask = segmenter.click(300, 200)
+    assert mask.array.shape == (480, 640)
+    assert mask.array.dtype == bool
+    assert metrics.iou(mask.array, disc(480, 640, 300, 200, 40)) > 0.97
+    assert mask.probability.min() >= 0.0
+    assert mask.probability.max() <= 1.0
+    assert mask.score > 0.95
+
+
+def test_looking_closer_sharpens_a_small_object(runner: ColourRunner) -> None:
+    photo = np.full((900, 1600, 3), 30, np.uint8)
+    target = disc(900, 1600, 801, 333, 13)
+    photo[target] = 250
+    found = {}
+    for zoom in (True, False):
+        segmenter = Segmenter(runner, Settings(zoom=zoom)).set_image(photo)
+        found[zoom] = metrics.iou(segmenter.click(801, 333).array, target)
+    assert found[True] > 0.93 > found[False]
+
+
+def test_a_first_drag_is_looked_at_where_it_is(runner: ColourRunner, photo: np.ndarray) -> None:
+    segmenter = Segmenter(runner, Settings(drag_margin=3.0)).set_image(photo)
+    mask = segmenter.drag(300, 200, radius=40)
+    # 40 * 3 to each side, before anything was found.
+    assert runner.encoded[1] == (Settings.zoom_size, Settings.zoom_size)
+    assert metrics.iou(mask.array, disc(480, 640, 300, 200, 40)) > 0.97
+    views = len(runner.encoded)
+    segmenter.drag(320, 200, radius=10, positive=False)  # later drags stay in the view of what was found
+    assert len(runner.encoded) == views
+    plain = Segmenter(runner, Settings(drag_margin=0.0)).set_image(photo)
+    whole = len(runner.encoded)
+    plain.drag(300, 200, radius=40)
+    assert len(runner.encoded) == whole + 1  # straight to the view of what was found
+
+
+def test_with_flip_the_mirrored_photograph_gets_the_mirrored_answer() -> None:
+    torch.manual_seed(0)
+    runner = TorchRunner(Saywhere(widths=(8, 8, 16, 16), key=8).eval(), "tiny")
+    photo = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
+    answers = {}
+    for flip in (False, True):
+        settings = Settings(size=128, zoom=False, flip=flip, strays=0.0, previous_from=2)
+        one = Segmenter(runner, settings).set_image(photo)
+        other = Segmenter(runner, settings).set_image(np.ascontiguousarray(photo[:, ::-1]))
+        for x, y, positive in ((20, 30, True), (70, 60, False)):
+            answers[flip] = one.click(x, y, positive).logits, other.click(127 - x, y, positive).logits[:, ::-1]
+    assert np.allclose(*answers[True], atol=1e-4)
+    assert not np.allclose(*answers[False], atol=1e-2)
+
+
+def test_features_are_encoded_once_until_the_view_moves(segmenter: Segmenter, runner: ColourRunner) -> None:
+    segmenter.click(300, 200)
+    assert len(runner.encoded) == 2  # the photograph and the closer view
+    segmenter.click(310, 210)
+    segmenter.click(330, 200, positive=False)
+    segmenter.undo()
+    segmenter.click(290, 190)
+    assert len(runner.encoded) == 2
+    segmenter.click(600, 460)  # far off: the view must grow to hold it
+    assert len(runner.encoded) == 3
+
+
+def test_the_previous_answer_is_shown_from_an_interaction_on(runner: ColourRunner, photo: np.ndarray) -> None:
+    segmenter = Segmenter(runner, Settings(previous_from=3)).set_image(photo)
+    for x in (300, 305, 310):
+        segmenter.click(x, 200)
+    *early, last = runner.previous
+    assert len(early) == 3  # two looks for the first click, one for the second
+    assert all(shown is None for shown in early)
+    assert last is not None
+    assert last.max() > 0.9
+
+
+def test_undo_and_redo_give_the_very_masks(segmenter: Segmenter) -> None:
+    masks = [segmenter.click(300, 200), segmenter.click(320, 200, positive=False), segmenter.drag(290, 190, radius=5)]
+    assert segmenter.undo() is masks[1]
+    assert segmenter.undo() is masks[0]
+    assert len(segmenter.prompt) == 1
+    assert segmenter.undo() is None
+    assert segmenter.undo() is None
+    assert segmenter.redo() is masks[0]
+    assert segmenter.redo() is masks[1]
+    other = segmenter.click(280, 200)
+    assert segmenter.redo() is other  # what was undone is gone once something else is said
+    assert [c.x for c in segmenter.prompt.clicks] == [300, 320, 280]
+
+
+def test_a_drag_is_a_click_with_the_distance(segmenter: Segmenter) -> None:
+    segmenter.drag(300, 200, to=(303, 204))
+    assert segmenter.prompt.clicks == (Click(300, 200, True, 5.0),)
+    with pytest.raises(SaywhereError, match="either to"):
+        segmenter.drag(300, 200)
+
+
+def test_reset_forgets_the_clicks_and_keeps_the_photograph(segmenter: Segmenter, runner: ColourRunner) -> None:
+    segmenter.click(300, 200)
+    segmenter.reset()
+    assert segmenter.mask is None
+    assert segmenter.redo() is None
+    segmenter.click(300, 200)
+    assert len(runner.encoded) == 2
+
+
+def test_objects_of_one_photograph_share_its_features(segmenter: Segmenter, runner: ColourRunner) -> None:
+    segmenter.click(300, 200)
+    other = segmenter.another()
+    background = other.click(20, 20)
+    assert background.array[20, 20]
+    assert not background.array[200, 300]
+    assert segmenter.mask is not None
+    assert segmenter.mask.array[200, 300]
+    assert len(runner.encoded) == 2  # the background fills the photograph: no closer look, no second encoding
+
+
+@pytest.mark.parametrize(("x", "y"), [(-1, 5), (640, 5), (5, 480), (5, -0.6)])
+def test_a_click_outside_changes_nothing(segmenter: Segmenter, x: float, y: float) -> None:
+    mask = segmenter.click(300, 200)
+    with pytest.raises(SaywhereError, match="640x480"):
+        segmenter.click(x, y)
+    assert segmenter.mask is mask
+
+
+def test_no_photograph_no_answer(runner: ColourRunner) -> None:
+    with pytest.raises(SaywhereError, match="set_image"):
+        Segmenter(runner).click(1, 1)
+
+
+def test_a_bad_photograph_leaves_the_old_one(segmenter: Segmenter, tmp_path: Path) -> None:
+    mask = segmenter.click(300, 200)
+    with pytest.raises(SaywhereError, match=r"nothing\.jpg"):
+        segmenter.set_image(tmp_path / "nothing.jpg")
+    assert segmenter.mask is mask
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (7, 3)])
+def test_tiny_photographs_work(runner: ColourRunner, size: tuple[int, int]) -> None:
+    segmenter = Segmenter(runner).set_image(Image.new("RGB", size, "red"))
+    mask = segmenter.click(0, 0)
+    assert mask.array.shape == (size[1], size[0])
+    assert mask.array.all()
+
+
+def test_an_object_as_large_as_the_photograph_is_not_looked_at_twice(runner: ColourRunner) -> None:
+    Segmenter(runner).set_image(np.full((300, 400, 3), 9, np.uint8)).click(5, 5)
+    assert len(runner.encoded) == 1
+    assert len(runner.previous) == 1
+
+
+def test_an_answer_of_nothing_is_a_mask_of_nothing(runner: ColourRunner, photo: np.ndarray) -> None:
+    segmenter = Segmenter(runner, Settings(zoom=False)).set_image(photo)
+    segmenter.click(300, 200)
+    for x in range(262, 342, 5):
+        for y in range(162, 242, 5):
+            segmenter.click(x, y, positive=False)
+    assert segmenter.mask is not None
+    assert not segmenter.mask.array.any()
+    assert segmenter.mask.score >= 0.0
+
+
+class TestPredict:
+    def test_shapes_are_those_of_sam(self, segmenter: Segmenter) -> None:
+        masks, scores, logits = segmenter.predict(np.array([[300, 200]]), np.array([1]))
+        assert masks.shape == (1, 480, 640)
+        assert masks.dtype == bool
+        assert scores.shape == (1,)
+        assert logits.shape == (1, 256, 256)
+        assert logits.dtype == np.float32
+        masks, scores, logits = segmenter.predict([[300, 200], [20, 20]], [1, 0], multimask_output=True)
+        assert (masks.shape, scores.shape, logits.shape) == ((3, 480, 640), (3,), (3, 256, 256))
+        assert masks[0].sum() <= masks[1].sum() <= masks[2].sum()
+
+    def test_it_leaves_the_clicks_alone(self, segmenter: Segmenter) -> None:
+        mask = segmenter.click(20, 20)
+        segmenter.predict([[300, 200]], [1])
+        assert segmenter.mask is mask
+
+    def test_logits_go_in_again_where_they_came_out(self, segmenter: Segmenter, runner: ColourRunner) -> None:
+        masks, _, logits = segmenter.predict([[300, 200]], [1])
+        runner.previous.clear()
+        segmenter.predict([[300, 200]], [1], mask_input=logits)
+        previous = runner.previous[0]
+        assert previous is not None
+        assert previous.max() > 0.9  # in the view that the given mask asks for
+        assert metrics.iou(segmenter.predict([[300, 200]], [1], mask_input=logits)[0][0], masks[0]) > 0.98
+
+    @pytest.mark.parametrize(("looks", "whole"), [(1, False), (2, True)])
+    def test_an_object_that_outgrows_its_view_is_looked_at_again(
+        self, runner: ColourRunner, photo: np.ndarray, looks: int, whole: bool
+    ) -> None:
+        segmenter = Segmenter(runner, Settings(looks=looks)).set_image(photo)
+        few = np.full((1, 256, 256), -8.0, np.float32)
+        few[0, 74:86, 114:126] = 8.0  # 30 pixels of the photograph around the centre of the disc, which has 81
+        masks, _, _ = segmenter.predict([[300, 200]], [1], mask_input=few)
+        assert (metrics.iou(masks[0], disc(480, 640, 300, 200, 40)) > 0.97) == whole
+
+    def test_bad_input_is_named(self, segmenter: Segmenter) -> None:
+        for bad, words in (
+            ({"point_coords": [[1, 2]], "point_labels": [1, 0]}, "point_labels"),
+            ({"point_coords": [1, 2], "point_labels": [1]}, "point_coords"),
+            ({"point_coords": [[1, 2]], "point_labels": [2]}, "give 1"),
+            ({"point_coords": [[math.nan, 2]], "point_labels": [1]}, "finite"),
+            ({"point_coords": [[1, 2]], "point_labels": None}, "point_labels"),
+            ({}, "no prompt"),
+            ({"point_coords": [[1, 2]], "point_labels": [1], "mask_input": np.zeros((1, 64, 64))}, "mask_input"),
+            ({"point_coords": [[1, 2]], "point_labels": [1], "text": "tie"}, "phrases"),
+        ):
+            with pytest.raises(SaywhereError, match=words):
+                segmenter.predict(**bad)
+
+
+def test_one_runner_serves_segmenters_of_many_threads(photo: np.ndarray) -> None:
+    runner, found = ColourRunner(), []
+
+    def work() -> None:
+        found.append(Segmenter(runner).set_image(photo).click(300, 200).array.sum())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 1
+
+
+class TestStrays:
+    """Pieces 1 (40 pixels), 2 (20), 3 (8) and 4 (1) of an answer."""
+
+    pieces = np.full((20, 30), -3.0, np.float32)
+    pieces[2:7, 2:10] = 4.0
+    pieces[10:14, 2:7] = 2.0
+    pieces[10:12, 20:24] = 5.0
+    pieces[18, 28] = 1.0
+
+    def kept(self, *clicks: Click, least: float = 0.5) -> list[bool]:
+        found = without_strays(self.pieces, clicks, least)
+        assert (np.abs(found) == np.abs(self.pieces)).all(), "as unlikely as it was likely"
+        return [bool(found[place] > 0) for place in ((4, 4), (11, 4), (10, 21), (18, 28))]
+
+    def test_one_click_means_its_piece(self) -> None:
+        assert self.kept(Click(3, 3)) == [True, False, False, False]
+        assert self.kept(Click(21, 10)) == [False, False, True, False]
+        assert self.kept(Click(3, 3), Click(25, 3, positive=False)) == [True, False, False, False]
+
+    def test_several_clicks_leave_large_pieces(self) -> None:
+        assert self.kept(Click(3, 3), Click(8, 5)) == [True, True, False, False]
+        assert self.kept(Click(3, 3), Click(8, 5), least=0.2) == [True, True, True, False]
+        assert self.kept(Click(3, 11), Click(28, 18)) == [True, True, False, True]
+
+    def test_where_no_piece_is_clicked_all_stay(self) -> None:
+        assert self.kept(Click(15, 15)) == [True] * 4
+        assert self.kept(Click(3, 3, positive=False)) == [True] * 4
+
+    def test_of_a_photograph(self, runner: ColourRunner) -> None:
+        two = np.zeros((240, 320, 3), np.uint8)
+        two[disc(240, 320, 80, 120, 30)] = two[disc(240, 320, 240, 120, 40)] = (220, 30, 20)
+        for strays, second in ((0.5, False), (0.0, True)):
+            mask = Segmenter(runner, Settings(strays=strays)).set_image(two).click(80, 120)
+            assert mask.array[120, 80]
+            assert bool(mask.array[120, 240]) == second

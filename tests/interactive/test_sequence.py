@@ -1,0 +1,290 @@
+"""Sequences: proposals against equations 2 and 3, learning, taking back and the guard."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sequences import QUICK, SMALL, annotate, photo_with, same
+
+from conftest import disc
+from saywhere import Click, Prompt, SaywhereError, Segmenter, Sequence
+from saywhere.interactive.sequence import Options, proposal
+from saywhere.interactive.sequence.memory import Lesson, lesson, unpacked, with_lesson, without
+from saywhere.interactive.sequence.proposal import Outcome
+from saywhere.interactive.sequence.purification import Learner
+from saywhere.runtime.torch import TorchRunner
+from saywhere.runtime.weights import load_runner
+
+
+class TestEquations:
+    def test_2_and_3_by_hand(self) -> None:
+        # Two cells, (3, 4) and (0, 2); a bank of (1, 0) and (0, 5).
+        level = np.array([[[3.0, 0.0]], [[4.0, 2.0]]], np.float32)
+        bank = np.array([[1.0, 0.0], [0.0, 5.0]], np.float32)
+        # First cell: (3/5 + 4/5) / 2, second: (0 + 1) / 2.
+        assert proposal.cosine(level, bank)[0].tolist() == pytest.approx([0.7, 0.5])
+
+    def test_several_levels_are_averaged_on_the_image(self) -> None:
+        fine = np.zeros((2, 4, 4), np.float32)
+        fine[0] = 1.0
+        coarse = np.zeros((1, 2, 2), np.float32)
+        coarse[0, :, 0], coarse[0, :, 1] = 1.0, -1.0
+        banks = [np.array([[0.6, 0.8]], np.float32), np.array([[2.0]], np.float32)]
+        found = proposal.confidence_map([fine, coarse], banks, (4, 8), (15, 13))
+        assert found.shape == (15, 13)
+        assert found[0, 0] == pytest.approx((0.6 + 1.0) / 2)
+        assert found[0, 12] == pytest.approx((0.6 - 1.0) / 2)
+
+    def test_the_best_pixel_is_after_the_filter_and_outside_the_ignore_mask(self) -> None:
+        confidence = np.zeros((40, 60), np.float32)
+        confidence[5, 5] = 5.0  # a lone pixel
+        confidence[20:29, 40:49] = 1.0
+        nothing = np.zeros((40, 60), np.bool_)
+        assert proposal.best_click(confidence, nothing, 1) == (Click(5.0, 5.0), 5.0)
+        click, value = proposal.best_click(confidence, nothing, 9) or (None, 0.0)
+        assert click == Click(44.0, 24.0)
+        assert value == pytest.approx(1.0)
+        found = proposal.best_click(confidence, confidence > 0.5, 3)
+        assert found is not None
+        assert confidence[int(found[0].y), int(found[0].x)] == 0.0
+        assert proposal.best_click(confidence, ~nothing, 3) is None
+
+    def test_a_click_lies_in_the_cell_under_it(self) -> None:
+        assert proposal.cell(Click(0.0, 31.5), 32, (3, 4)) == (1, 0)  # 31.5 is the first row's last half pixel
+        assert proposal.cell(Click(127.4, 31.4), 32, (3, 4)) == (0, 3)
+
+    def test_the_threshold_follows_how_proposals_turned_out(self) -> None:
+        even = proposal.chance(proposal.EVEN, ())
+        assert even == pytest.approx(0.5)
+        low = [Outcome(i, proposal.EVEN - 0.1, True) for i in range(10)]
+        high = [Outcome(i, proposal.EVEN + 0.05, False) for i in range(10)]
+        assert proposal.chance(proposal.EVEN - 0.1, low) > 0.5 > proposal.chance(proposal.EVEN - 0.1, ())
+        assert proposal.chance(proposal.EVEN + 0.05, high) < 0.5 < proposal.chance(proposal.EVEN + 0.05, ())
+        # The most likely offset: its slope, the sum of right - chance less TRUST times itself, is 0.
+        expected = proposal.chance(high[0].confidence, high)
+        offset = np.log(expected / (1 - expected)) - proposal.SLOPE * 0.05
+        assert -10 * expected - proposal.TRUST * offset == pytest.approx(0.0, abs=1e-6)
+
+
+class TestProposals:
+    def test_alike_objects_are_found_one_after_another(self, network: TorchRunner) -> None:
+        options = replace(QUICK, learn=False)
+        with Sequence(Segmenter(network, SMALL), "disc", None, options) as seq:
+            assert seq.propose(photo_with((30, 30))) is None
+            assert seq.confidence_map is None
+            seq.segmenter.click(30, 30)
+            seq.accept(disc(96, 128, 30, 30, 20))
+            two = photo_with((96, 30), (30, 66))
+            click = seq.propose(two)
+            assert click is not None
+            assert tuple(two[int(click.y), int(click.x)]) == (220, 30, 20)
+            assert seq.confidence_map is not None
+            assert seq.confidence_map.shape == (96, 128)
+            first = (96, 30) if click.x > 60 else (30, 66)
+            seq.segmenter.add(click)
+            seq.accept(disc(96, 128, *first, 20))
+            seq.memory = replace(seq.memory, outcomes=tuple(Outcome(-1, 0.0, True) for _ in range(99)))
+            other = seq.propose()
+            assert other is not None
+            assert not disc(96, 128, *first, 20)[int(other.y), int(other.x)]
+            assert seq.segmenter.prompt.clicks == ()
+
+    def test_a_further_one_needs_confidence_and_a_refused_one_teaches(self, network: TorchRunner) -> None:
+        with Sequence(Segmenter(network, SMALL), "disc", None, replace(QUICK, learn=False)) as seq:
+            annotate(seq, 30, 30)
+            first = seq.propose(photo_with((96, 30)))
+            assert first is not None
+            seq.refuse()
+            assert not seq.memory.outcomes[-1].right
+            seq.memory = replace(seq.memory, outcomes=tuple(Outcome(-1, 0.0, True) for _ in range(99)))
+            second = seq.propose()
+            assert second is not None
+            assert max(abs(second.x - first.x), abs(second.y - first.y)) > 5
+            seq.memory = replace(seq.memory, outcomes=tuple(Outcome(-1, 1.0, False) for _ in range(99)))
+            assert seq.propose() is None
+            with pytest.raises(SaywhereError, match="nothing is proposed"):
+                seq.refuse()
+
+    def test_an_accepted_mask_says_whether_the_proposal_was_right(self, network: TorchRunner) -> None:
+        with Sequence(Segmenter(network, SMALL), "disc", None, replace(QUICK, learn=False)) as seq:
+            annotate(seq, 30, 30)
+            for wanted in (True, False):
+                click = seq.propose(photo_with((96, 30)))
+                assert click is not None
+                on = np.zeros((96, 128), np.bool_)
+                on[int(click.y), int(click.x)] = True
+                seq.segmenter.click(96, 30)
+                seq.accept(on if wanted else ~on)
+                assert seq.memory.outcomes[-1].right is wanted
+
+    def test_the_bank_is_seen_with_the_present_parameters(self, network: TorchRunner) -> None:
+        with Sequence(Segmenter(network, SMALL), "disc", None, QUICK) as seq:
+            for i in range(3):
+                annotate(seq, 30 + 20 * i, 40)
+            (click,) = (c for c in seq.memory.clicks if c.number == 2)
+            seq.propose(photo_with((70, 40)))  # the very photograph of the third
+            runner = seq.segmenter.runner
+            scene = seq.segmenter.scene
+            pure = runner.levels(scene.features(scene.whole), "pure")[2]  # type: ignore[attr-defined]
+            banked = runner.purified(2, click.vectors[2].astype(np.float32)[None])[0]  # type: ignore[attr-defined]
+            assert not same(seq.learned, seq._learner.start())
+            # Banked in float16; the click (70, 40) lies at (52.5, 30) of 96x72 pixels, so in cell (1, 3) at stride 16.
+            assert np.allclose(banked, pure[:, 1, 3], atol=1e-2 * np.abs(pure).max())
+
+
+class TestLessons:
+    def test_they_are_kept_small_and_come_back(self) -> None:
+        photo = photo_with((40, 50))
+        mask = disc(96, 128, 40, 50, 20)
+        one = lesson(3, False, photo, mask, 64)
+        whole, close = (unpacked(*picture, 64) for picture in one.pictures)
+        assert whole[0].shape == close[0].shape == (64, 64, 3)
+        assert (whole[2].sum(), close[2].sum()) == (64 * 48, 64 * 64)
+        assert whole[1].sum() == pytest.approx(mask.sum() / 4, rel=0.05)
+        assert close[1].mean() == pytest.approx(np.pi / 4 / 1.7**2, rel=0.1)
+        red = whole[0].astype(int)[whole[1]].mean(axis=0)
+        assert np.abs(red - (220, 30, 20)).max() < 25  # the JPEG-like packing costs a little
+        assert sum(len(a) + len(b) for a, b in one.pictures) < 4000
+
+    def test_a_full_bank_drops_an_old_one_of_its_kind(self) -> None:
+        options = Options(bank=4, held_out=2)
+        bank: tuple[Lesson, ...] = ()
+        for number in range(20):
+            bank = with_lesson(bank, Lesson(number, number % 2 == 1, ()), options)
+        assert [one.held for one in bank].count(True) == 2
+        assert [one.held for one in bank].count(False) == 4
+        assert {18, 19} <= {one.number for one in bank}
+
+    def test_the_smallest_bank_still_guards(self) -> None:
+        bank: tuple[Lesson, ...] = ()
+        for number in range(12):
+            bank = with_lesson(bank, Lesson(number, number % 5 == 4, ()), Options(bank=1))
+        assert [(one.number, one.held) for one in bank] == [(9, True), (11, False)]
+
+    def test_without_one_they_are_as_if_it_had_never_been(self) -> None:
+        options = Options(held_out=3)
+        bank: tuple[Lesson, ...] = ()
+        for number in range(6):
+            bank = with_lesson(bank, Lesson(number, number % 3 == 2, ()), options)
+        assert [(one.number, one.held) for one in without(bank, 1, options)] == [
+            (0, False), (2, False), (3, True), (4, False), (5, False)]  # fmt: skip
+
+
+class TestLearning:
+    def test_only_the_purification_layer_learns_and_others_do_not_notice(self, network: TorchRunner) -> None:
+        before = {name: value.clone() for name, value in network.model.state_dict().items()}
+        with Sequence(Segmenter(network, SMALL), "disc", None, QUICK) as seq:
+            annotate(seq, 30, 30)
+            learned = seq.learned.parameters
+            assert set(learned) == set(network.model.purification.state_dict())  # type: ignore[union-attr]
+            moved = [key for key, value in learned.items() if not np.array_equal(value, seq._learner.shipped[key])]
+            assert any("weight" in key for key in moved)
+            seq.propose(photo_with((60, 60)))
+            adapted = seq.segmenter.runner.model  # type: ignore[attr-defined]
+            assert adapted.head is network.model.head
+            assert adapted.purification is not network.model.purification
+        assert all(torch.equal(value, network.model.state_dict()[name]) for name, value in before.items())
+        assert seq.segmenter.runner is network
+
+    def test_lessons_lower_their_own_loss(self) -> None:
+        network, places = load_runner(device="cpu"), (40, 50)
+        lessons = [lesson(x, False, photo_with((x, 50)), disc(96, 128, x, 50, 20), 64) for x in places]
+        learner = Learner(network.model, replace(QUICK, steps=10, batch=4, rate=0.5))  # type: ignore[arg-type]
+        learned = learner.rebuild(lessons)
+        losses = []
+        for parameters in (learner.shipped, learned.parameters):
+            learner._load(parameters)
+            shown = [learner._picture(*packed) for one in lessons for packed in one.pictures]
+            pictures = [picture for picture in shown if picture is not None]
+            with torch.no_grad():
+                logits = learner._answer([(picture, Prompt((Click(30, 30),))) for picture in pictures])
+            target = torch.from_numpy(np.stack([picture.target for picture in pictures]))[:, None].float()
+            losses.append(float(torch.nn.functional.binary_cross_entropy_with_logits(logits, target)))
+        assert losses[1] < 0.9 * losses[0], losses
+
+    def test_it_depends_on_the_seed_and_the_lessons_alone(self, network: TorchRunner) -> None:
+        lessons = [lesson(i, False, photo_with((40, 50)), disc(96, 128, 40, 50, 20), 64) for i in range(2)]
+        first, second, third = (
+            Learner(network.model, replace(QUICK, seed=seed)).rebuild(lessons)  # type: ignore[arg-type]
+            for seed in (0, 0, 1)
+        )
+        assert same(first, second)
+        assert not same(first, third)
+
+    def test_what_is_taken_back_leaves_no_trace(self, network: TorchRunner) -> None:
+        with Sequence(Segmenter(network, SMALL), "disc", None, QUICK) as seq:
+            for i in range(3):
+                annotate(seq, 30 + 20 * i, 40)
+            seq.propose(photo_with((50, 50)))
+            seq.segmenter.click(50, 50)
+            bad = seq.accept(~disc(96, 128, 50, 50, 20))
+            annotate(seq, 90, 40)
+            seq.take_back(bad)
+            annotate(seq, 60, 60)
+        with Sequence(Segmenter(network, SMALL), "disc", None, QUICK) as never:
+            for x, y in ((30, 40), (50, 40), (70, 40), (90, 40), (60, 60)):
+                annotate(never, x, y)
+        assert same(seq.learned, never.learned)
+        assert len(seq.memory.clicks) == len(never.memory.clicks) == 5
+        with pytest.raises(SaywhereError, match=r"take_back\(99\)"):
+            seq.take_back(99)
+
+    def test_the_guard_steps_back_when_learning_hurts(self, network: TorchRunner) -> None:
+        wild = replace(QUICK, rate=1e4, held_out=2)
+        with Sequence(Segmenter(network, SMALL), "disc", None, wild) as seq:
+            annotate(seq, 30, 40)
+            assert not same(seq.learned, seq._learner.start())
+            seq._learner.score = lambda parameters, lessons: float(parameters is seq._learner.shipped)  # type: ignore[method-assign]
+            annotate(seq, 60, 40)
+            assert same(seq.learned, seq._learner.start())
+            assert seq.learned.back == 1
+
+    def test_labels_do_not_disturb_each_other(self, network: TorchRunner, tmp_path: Path) -> None:
+        segmenter = Segmenter(network, SMALL)
+        with Sequence(segmenter, "red disc", tmp_path, QUICK) as alone:
+            for i in range(3):
+                annotate(alone, 30 + 20 * i, 40)
+        with Sequence(segmenter, "a", tmp_path, QUICK) as a, Sequence(segmenter, "b", tmp_path, QUICK) as b:
+            for i in range(3):
+                annotate(a, 30 + 20 * i, 40)
+                b.propose(photo_with((90, 60), colour=(10, 200, 30)))
+                b.segmenter.click(90, 60)
+                b.accept(disc(96, 128, 90, 60, 20))
+        assert same(a.learned, alone.learned)
+        assert not same(b.learned, alone.learned)
+
+    def test_an_interval_is_kept_to(self, network: TorchRunner) -> None:
+        """What photograph n sees was learned from the first n - delta."""
+        for interval in (1, 2, 3):
+            with Sequence(Segmenter(network, SMALL), "disc", None, replace(QUICK, interval=interval)) as seq:
+                rounds = []
+                for i in range(4):
+                    annotate(seq, 30 + 20 * i, 40)
+                    assert seq._adapted is not None
+                    rounds.append(seq._adapted[0].rounds)
+            assert rounds == [max(n - interval, 0) for n in (1, 2, 3, 4)]
+
+    def test_a_click_never_waits_and_sees_finished_parameters(self, network: TorchRunner) -> None:
+        with Sequence(Segmenter(network, SMALL), "disc", None, replace(QUICK, interval=None)) as seq:
+            annotate(seq, 30, 40)
+            seq.wait()
+            finished, go = seq.learned, threading.Event()
+            learn = seq._learner.round
+            seq._learner.round = lambda *arguments: (go.wait(60), learn(*arguments))[1]  # type: ignore[method-assign,return-value]
+            started = time.perf_counter()
+            for i in range(3):
+                annotate(seq, 50 + 20 * i, 40)
+            assert time.perf_counter() - started < 30  # the lessons would have waited for ever
+            assert seq._adapted is not None
+            assert seq._adapted[0] is finished
+            go.set()
+            seq.wait()
+            assert seq.learned.rounds == 4
+            seq.propose(photo_with((40, 40)))
+            assert seq._adapted[0] is seq.learned

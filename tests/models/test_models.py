@@ -1,0 +1,268 @@
+"""What every registered network must do, and what ours does besides."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from saywhere import Click, Prompt, SaywhereError
+from saywhere.models import MODELS, InteractiveModel, build
+from saywhere.models.checkpoint import FORMAT, load_model, read_tensors, save_model, write_tensors
+from saywhere.models.layers.clicks import similarity
+from saywhere.models.saywhere import Joint, Saywhere
+from saywhere.models.targets import Scene
+from saywhere.runtime.fuse import fold_batch_norms
+from saywhere.runtime.torch import TorchRunner
+from saywhere.text.words import shipped
+from saywhere.training.learner import grown
+
+CLICK = Prompt((Click(10, 12),))
+MIXED = Prompt((Click(10, 12, True, 8.0), Click(30, 30, False), Click(20, 9)))
+# Networks that are large by default, as small as they can be built.
+SMALL = {
+    "dctnet": {"backbone": "mobilenetv2_050", "channels": 16, "hidden": 8},
+    "multistage": {"backbone": "mobilenetv2_050", "channels": 16, "late_channels": 16},
+    "phraseclick": {"backbone": "mobilenetv2_050", "channels": 16, "hidden": 8, "attributes": ["dog", "red"]},
+    "sequential": {"backbone": "mobilenetv2_050", "widths": [8, 8, 16, 32]},
+    "textclick": {"backbone": "mobilenetv2_050", "channels": 16, "saliency": "none"},
+}
+
+
+def harder(model: InteractiveModel) -> Prompt:
+    """The hardest prompt that a network can be given."""
+    return Prompt((Click(30, 30),)) if model.single_click else MIXED
+
+
+@pytest.fixture(scope="module", params=sorted(MODELS))
+def named(request: pytest.FixtureRequest) -> tuple[str, InteractiveModel]:
+    torch.manual_seed(0)
+    return request.param, build(request.param, SMALL.get(request.param, {}))
+
+
+class TestEveryModel:
+    @pytest.mark.parametrize("size", [(64, 64), (33, 95), (1, 1), (50, 200)])
+    @pytest.mark.parametrize("batch", [1, 3])
+    def test_any_size_and_any_batch(
+        self, named: tuple[str, InteractiveModel], size: tuple[int, int], batch: int
+    ) -> None:
+        model = named[1].eval()
+        with torch.inference_mode():
+            features = model.encode(torch.rand(batch, 3, *size))
+            prompts = [harder(model) if i % 2 else CLICK for i in range(batch)]
+            first = model.decode(features, prompts, None)
+            second = model.decode(features, prompts, first.sigmoid())
+        for logits in (first, second):
+            assert logits.shape == (batch, 1, *size)
+            assert logits.dtype == torch.float32
+            assert torch.isfinite(logits).all()
+
+    def test_one_batch_is_as_good_as_many(self, named: tuple[str, InteractiveModel]) -> None:
+        model = named[1].eval()
+        images = torch.rand(2, 3, 64, 96)
+        prompts = [CLICK, harder(model)]
+        with torch.inference_mode():
+            together = model(images, prompts)
+            apart = torch.cat([model(images[i : i + 1], prompts[i : i + 1]) for i in range(2)])
+        assert torch.allclose(together, apart, atol=1e-3)
+
+    def test_gradient_reaches_every_trainable_parameter(self, named: tuple[str, InteractiveModel]) -> None:
+        model = named[1].train()
+        model.zero_grad()
+        features = model.encode(torch.rand(2, 3, 64, 64))
+        phrases = ("red dog", "red cat") if model.phrases else (None, None)
+        click, mixed = CLICK.with_phrase(phrases[0]), harder(model).with_phrase(phrases[1])
+        logits = model.decode(features, [click, mixed], None)
+        logits = logits + model.decode(features, [mixed, click], logits.detach().sigmoid())
+        scenes = [Scene((), None)] * 2
+        asked = model.auxiliary_loss(features, [mixed, click], scenes, shipped())
+        ((logits * torch.rand_like(logits)).sum() + asked).backward()
+        unreached = [
+            name
+            for name, p in model.named_parameters()
+            if p.requires_grad and (p.grad is None or not p.grad.abs().sum() > 0)
+        ]
+        assert unreached == []
+        model.zero_grad()
+
+    def test_the_prompt_matters(self, named: tuple[str, InteractiveModel]) -> None:
+        model = named[1].eval()
+        with torch.inference_mode():
+            features = model.encode(torch.rand(1, 3, 64, 64))
+            answers = [model.decode(features, [p], None) for p in (CLICK, harder(model), Prompt((Click(40, 50),)))]
+        assert not torch.allclose(answers[0], answers[1])
+        assert not torch.allclose(answers[0], answers[2])
+
+    def test_saved_and_loaded_it_answers_the_same(self, named: tuple[str, InteractiveModel], tmp_path: Path) -> None:
+        name, model = named
+        path = tmp_path / "weights.safetensors"
+        save_model(path, model, name, SMALL.get(name, {}), {"step": 3})
+        loaded = load_model(path)
+        again = tmp_path / "again.safetensors"
+        save_model(again, loaded.model, name, SMALL.get(name, {}), {"step": 3})
+        image = torch.rand(1, 3, 64, 64)
+        with torch.inference_mode():
+            first = loaded.model(image, [harder(model)])
+            second = load_model(again).model(image, [harder(model)])
+            whole = model.eval()(image, [harder(model)])
+        assert torch.equal(first, second)
+        assert torch.allclose(first, whole, atol=0.1)  # matrices are stored in float16
+        kept, copied = read_tensors(path)[0], read_tensors(again)[0]
+        assert all(torch.equal(kept[k], copied[k]) for k in kept.keys() | copied.keys())
+        assert loaded.facts["step"] == 3
+
+    def test_folded_it_answers_the_same(self, named: tuple[str, InteractiveModel]) -> None:
+        model = copy.deepcopy(named[1]).eval()
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
+                module.running_mean.normal_(0.0, 0.1)
+        image, previous = torch.rand(1, 3, 64, 96), torch.rand(1, 1, 64, 96)
+        with torch.inference_mode():
+            before = model(image, [harder(model)], previous)
+            after = fold_batch_norms(model)(image, [harder(model)], previous)
+        assert torch.allclose(before, after, atol=1e-3 * float(before.abs().max() + 1))
+        assert sum(isinstance(m, nn.BatchNorm2d) for m in model.modules()) == 0
+
+    def test_it_runs_behind_numpy(self, named: tuple[str, InteractiveModel]) -> None:
+        runner = TorchRunner(named[1], named[0], device="cpu")
+        features = runner.encode(np.zeros((40, 70, 3), np.uint8))
+        logits = runner.decode(features, CLICK, None)
+        assert logits.shape == (40, 70)
+        assert runner.decode(features, CLICK, np.ones((40, 70), np.float32)).dtype == np.float32
+
+
+OURS: dict[str, Any] = {"widths": (8, 8, 16, 16), "key": 8}
+
+
+class TestOurs:
+    def test_parts_can_be_left_out(self) -> None:
+        model = Saywhere(key=0, widths=(8, 8, 16, 16)).eval()
+        assert model.keys is None
+        assert model(torch.rand(1, 3, 64, 64), [CLICK]).shape == (1, 1, 64, 64)
+
+    def test_maps_meet_as_if_they_lay_side_by_side(self) -> None:
+        layer = Joint((3, 2, 0, 1), 4)
+        layer.bias = torch.nn.Parameter(torch.rand(4))  # as where a batch norm was folded
+        first, *others = torch.rand(1, 3, 5, 6), *(torch.rand(1, channels, 10, 12) for channels in (2, 0, 1))
+        enlarged = F.interpolate(first, scale_factor=2, mode="bilinear", align_corners=False)
+        together = F.conv2d(torch.cat([enlarged, *others], 1), layer.weight, layer.bias)
+        enlarged = F.interpolate(layer.first(first), scale_factor=2, mode="bilinear", align_corners=False)
+        assert torch.allclose(together, layer((enlarged, *others)), atol=1e-6)
+
+    def test_a_neck_at_first_changes_nothing_and_then_relates_far_places(self) -> None:
+        torch.manual_seed(0)
+        plain, necked = Saywhere(**OURS).eval(), Saywhere(**OURS, neck=2).eval()
+        necked.load_state_dict(grown(plain.state_dict(), necked.state_dict(), ("neck.",)))
+        image = torch.rand(1, 3, 96, 160)
+        assert necked.neck is not None
+        with torch.no_grad():
+            assert torch.equal(plain(image, [CLICK]), necked(image, [CLICK]))
+            for layer in necked.neck.leave:
+                torch.nn.init.normal_(layer.weight)
+            levels = [torch.rand(1, c, 96 // s, 160 // s) for c, s in ((32, 8), (96, 16), (320, 32))]
+            changed = [level.clone() for level in levels]
+            changed[1][..., 0, 0] += 1.0
+            one, other = necked.neck(*levels), necked.neck(*changed)
+            for before, a, b in zip(levels, one, other, strict=True):
+                assert a.shape == before.shape
+                assert not torch.allclose(a[..., -1, -1], b[..., -1, -1], atol=1e-7)
+
+    def test_all_of_a_neck_learns(self) -> None:
+        model = Saywhere(**OURS, neck=1).train()
+        assert model.neck is not None
+        for layer in model.neck.leave:
+            torch.nn.init.normal_(layer.weight)
+        model(torch.rand(2, 3, 64, 64), [CLICK, CLICK]).square().mean().backward()
+        assert [n for n, p in model.neck.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
+
+    def test_a_neck_without_blocks_is_refused(self) -> None:
+        with pytest.raises(SaywhereError, match="neck of -1 blocks"):
+            Saywhere(**OURS, neck=-1)
+
+    def test_a_pixel_is_most_like_the_click_on_it(self) -> None:
+        model = Saywhere().eval()
+        with torch.inference_mode():
+            features = model.encode(torch.rand(1, 3, 128, 128))
+            positive, negative = model._affinity(features, [Prompt((Click(3.5, 59.5),))])[0][0]
+        # Stride 8: the click lies at the centre of cell (7, 0).
+        assert positive[7, 0] == pytest.approx(1.0, abs=1e-5)
+        assert positive.max() <= 1.0 + 1e-5
+        assert (negative == 0.0).all()
+
+    def test_likeness_is_to_the_most_alike_click_of_each_sign(self) -> None:
+        level = F.normalize(torch.rand(2, 5, 4, 6) - 0.5, dim=1)
+        clicks = Click(3.5, 3.5), Click(43.5, 19.5), Click(19.5, 27.5, False)  # stride 8: cells (0, 0), (2, 5), (3, 2)
+        found = similarity(level, [Prompt(clicks), Prompt(clicks[:1])], 8)
+        first, second, off = (
+            torch.einsum("bchw,bc->bhw", level, level[:, :, y, x]) for y, x in ((0, 0), (2, 5), (3, 2))
+        )
+        assert torch.allclose(found[0, 0], torch.maximum(first, second)[0], atol=1e-5)
+        assert torch.allclose(found[0, 1], off[0], atol=1e-5)
+        assert torch.allclose(found[1, 0], first[1], atol=1e-5)
+        assert (found[1, 1] == 0.0).all()
+
+    def test_the_backbone_keeps_its_statistics_in_training(self) -> None:
+        model = Saywhere().train()
+        before = {k: v.clone() for k, v in model.encoder.state_dict().items()}
+        model(torch.rand(2, 3, 64, 64), [CLICK, CLICK])
+        assert all(torch.equal(before[k], v) for k, v in model.encoder.state_dict().items())
+
+    def test_an_unknown_backbone_is_named(self) -> None:
+        with pytest.raises(SaywhereError, match="mobilnet"):
+            Saywhere(backbone="mobilnet")
+
+
+class TestFiles:
+    def write(self, path: Path, **metadata: object) -> Path:
+        write_tensors(path, {"a": torch.zeros(2)}, metadata)
+        return path
+
+    def test_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(SaywhereError, match="no such file"):
+            load_model(tmp_path / "none.safetensors")
+
+    @pytest.mark.parametrize("keep", [0, 5, 60])
+    def test_cut_short(self, tmp_path: Path, keep: int) -> None:
+        path = self.write(tmp_path / "w.safetensors", format=FORMAT, model="saywhere", options={})
+        path.write_bytes(path.read_bytes()[:keep])
+        with pytest.raises(SaywhereError, match="cut short"):
+            load_model(path)
+
+    def test_a_pickle_is_not_opened(self, tmp_path: Path) -> None:
+        path = tmp_path / "w.pt"
+        torch.save({"a": torch.zeros(2)}, path)
+        with pytest.raises(SaywhereError, match="not a safetensors file"):
+            load_model(path)
+
+    def test_another_architecture(self, tmp_path: Path) -> None:
+        path = self.write(tmp_path / "w.safetensors", format=FORMAT, model="saywhere", options={})
+        with pytest.raises(SaywhereError, match=r"another architecture.*lacks.*does not know a"):
+            load_model(path)
+
+    def test_another_format_or_model(self, tmp_path: Path) -> None:
+        with pytest.raises(SaywhereError, match="not saywhere weights"):
+            load_model(self.write(tmp_path / "w.safetensors"))
+        with pytest.raises(SaywhereError, match="choose one of"):
+            load_model(self.write(tmp_path / "w.safetensors", format=FORMAT, model="other", options={}))
+        with pytest.raises(SaywhereError, match="colour"):
+            load_model(self.write(tmp_path / "w.safetensors", format=FORMAT, model="saywhere", options={"colour": 1}))
+
+    def test_a_failed_write_leaves_the_old_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = self.write(tmp_path / "w.safetensors", step=1)
+        before = path.read_bytes()
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.fsync", full)
+        with pytest.raises(SaywhereError, match="No space left"):
+            self.write(path, step=2)
+        assert path.read_bytes() == before
+        assert [p.name for p in tmp_path.iterdir()] == [path.name]
+        assert read_tensors(path)[1]["step"] == 1

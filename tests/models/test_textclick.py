@@ -1,0 +1,210 @@
+"""Text+Click: its maps by hand, its sources, and MaskCLIP on tiny CLIPs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from torch.nn import functional as F
+
+from saywhere import Click, Prompt, SaywhereError
+from saywhere.models.checkpoint import save_model
+from saywhere.models.layers.maskclip import MaskClip, load_maskclip
+from saywhere.models.saywhere import Saywhere
+from saywhere.models.textclick import TextClick, chosen, click_map, scaled
+
+TINY: dict[str, Any] = {"backbone": "mobilenetv2_050", "channels": 16}
+TEXT = {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1}
+VISION: dict[str, dict[str, Any]] = {
+    "resnet": {"layers": [1, 1, 1, 1], "width": 8, "head_width": 8, "image_size": 64},
+    "vit": {"layers": 2, "width": 16, "head_width": 8, "patch_size": 16, "image_size": 64},
+}
+
+
+def tokens(sentences: list[str]) -> torch.Tensor:
+    return torch.tensor([[1 + sum(map(ord, s)) % 62, 63, 0, 0, 0, 0, 0, 0] for s in sentences])
+
+
+def maskclip(kind: str, **settings: Any) -> MaskClip:
+    torch.manual_seed(0)
+    clip = open_clip.CLIP(embed_dim=12, vision_cfg=VISION[kind], text_cfg=TEXT)
+    return MaskClip(clip, tokens, **{"side": 64, "templates": [str, "a {}".format], **settings})
+
+
+class TestMaps:
+    def test_the_click_map_by_hand(self) -> None:
+        drawn = click_map(Prompt((Click(0, 0),)), (4, 5))
+        # The farthest pixel, (4, 3), is 5 away.
+        assert drawn[0, 0] == -1.0
+        assert drawn[3, 4] == pytest.approx(1.0)
+        assert drawn[2, 0] == pytest.approx(2 / 5 * 2 - 1)
+
+    def test_a_negative_click_is_as_far_as_can_be(self) -> None:
+        drawn = click_map(Prompt((Click(0, 0), Click(2, 0, False))), (1, 9))
+        assert drawn[0, 0] == -1.0
+        assert drawn[0, 2] == 1.0
+        assert drawn[0, 1] == pytest.approx(0.5 * 2 - 1)
+        assert drawn[0, 8] == pytest.approx(1.0)
+
+    def test_without_a_positive_click_all_is_far(self) -> None:
+        assert (click_map(Prompt(), (2, 3)) == 1.0).all()
+        assert (click_map(Prompt((Click(0, 0, False),)), (2, 3)) == 1.0).all()
+        assert np.isfinite(click_map(Prompt((Click(0, 0), Click(0, 0, False))), (1, 1))).all()
+
+    def test_saliency_is_scaled_for_its_own_image(self) -> None:
+        heat = torch.tensor([[[2.0, 3.0, 6.0]], [[5.0, 5.0, 5.0]]])
+        assert scaled(heat).tolist() == [[[-1.0, -0.5, 1.0]], [[0.0, 0.0, 0.0]]]
+
+
+class TestMaskClip:
+    @pytest.mark.parametrize("kind", sorted(VISION))
+    def test_the_layout_is_the_pictures(self, kind: str) -> None:
+        found = maskclip(kind)
+        image = torch.rand(1, 3, 64, 192)
+        changed = image.clone()
+        changed[..., 32:, 128:] = 0.0
+        before, after = (found.encode(x).levels["places"][0] for x in (image, changed))
+        assert before.shape[2:] == ((2, 6) if kind == "resnet" else (4, 12))
+        difference = (before - after).abs().sum(1)[0]
+        row, column = np.unravel_index(int(difference.argmax()), difference.shape)
+        assert row >= difference.shape[0] // 2
+        assert column >= difference.shape[1] // 3 * 2
+
+    def test_a_resnets_value_path_by_hand(self) -> None:
+        found = maskclip("resnet")
+        visual = found.clip.visual
+        with torch.no_grad():
+            image = torch.rand(1, 3, 64, 96)
+            x = visual.layer4(visual.layer3(visual.layer2(visual.layer1(visual.stem(image)))))
+            pool, dense = visual.attnpool, found.dense(image)
+            place = x[0, :, 1, 2]
+            value = pool.v_proj.weight @ place + pool.v_proj.bias
+            expected = pool.c_proj.weight @ value + pool.c_proj.bias
+        assert dense.shape == (1, 12, 2, 3)
+        assert torch.allclose(dense[0, :, 1, 2], expected, atol=1e-5)
+
+    @pytest.mark.parametrize("residual", [True, False])
+    def test_a_vits_value_path_by_hand(self, residual: bool) -> None:
+        found = maskclip("vit", residual=residual)
+        visual = found.clip.visual
+        with torch.no_grad():
+            image = torch.rand(1, 3, 64, 64)
+            x = visual.transformer.resblocks[0](visual._embeds(image))
+            last, attention = visual.transformer.resblocks[1], visual.transformer.resblocks[1].attn
+            token = x[0, 1 + 4 * 2 + 3]  # row 2, column 3 of the 4 x 4 grid, after the class token
+            value = attention.in_proj_weight[32:] @ last.ln_1(token) + attention.in_proj_bias[32:]
+            value = attention.out_proj.weight @ value + attention.out_proj.bias
+            if residual:
+                value = value + token
+                value = value + last.mlp(last.ln_2(value))
+            expected = visual.ln_post(value) @ visual.proj
+        assert torch.allclose(found.dense(image)[0, :, 2, 3], expected, atol=1e-5)
+
+    def test_a_single_place_is_what_the_vit_would_say(self) -> None:
+        """Attention over tokens that are all alike is the value path."""
+        found = maskclip("vit")
+        last = found.clip.visual.transformer.resblocks[1]
+        with torch.no_grad():
+            alike = torch.rand(1, 1, 16).expand(1, 5, 16)
+            whole = last(alike)
+            attention = last.attn
+            value = attention.out_proj(F.linear(last.ln_1(alike), attention.in_proj_weight[32:]))
+            value = alike + value
+            assert torch.allclose(whole, value + last.mlp(last.ln_2(value)), atol=1e-5)
+
+    def test_templates_are_averaged_and_cosines_told(self) -> None:
+        found = maskclip("vit")
+        with torch.no_grad():
+            one, two = F.normalize(found.clip.encode_text(tokens(["dog", "a dog"])), dim=1)
+            expected = F.normalize((one + two) / 2, dim=0)
+        assert torch.allclose(found.vector("dog"), expected, atol=1e-6)
+        features = found.encode(torch.rand(1, 3, 64, 64))
+        heat = found.saliency(features, "dog")
+        assert heat.shape == (1, 1, 64, 64)
+        for pixel, cell in ((0, 0), (63, 3)):  # beyond a cell's centre, at the border, there is nothing to mix it with
+            cosine = features.levels["places"][0][0, :, 0, cell] @ expected
+            assert heat[0, 0, 0, pixel].item() == pytest.approx(float(cosine), abs=1e-5)
+
+    def test_what_is_missing_is_said(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        def offline(*_: object, **__: object) -> None:
+            raise OSError("no connection")
+
+        monkeypatch.setattr(open_clip, "create_model", offline)
+        with pytest.raises(SaywhereError, match=r"no connection.*download.*saliency\.weights.*clicks work"):
+            load_maskclip()
+        with pytest.raises(SaywhereError, match="no such file"):
+            load_maskclip("RN50", str(tmp_path / "none.safetensors"))
+        with pytest.raises(SaywhereError, match="list_models"):
+            load_maskclip("RN51")
+        with pytest.raises(SaywhereError, match="give one of"):
+            load_maskclip("RN50", "laion")
+
+
+class TestNetwork:
+    def test_clicks_need_no_source_and_phrases_say_what_is_missing(self, tmp_path: Path) -> None:
+        model = TextClick(**TINY, saliency={"weights": str(tmp_path / "none.safetensors")}).eval()
+        assert model.phrases
+        features = model.encode(torch.rand(1, 3, 64, 64))
+        assert model.decode(features, [Prompt((Click(3, 4),))], None).shape == (1, 1, 64, 64)
+        with pytest.raises(SaywhereError, match=r"none\.safetensors"):
+            model.decode(features, [Prompt((Click(3, 4),), "dog")], None)
+
+    def test_the_baseline_has_no_such_channel_and_no_phrases(self) -> None:
+        model = TextClick(**TINY, saliency="none")
+        assert not model.phrases
+        assert model.encoder.conv_stem.in_channels == 4  # type: ignore[union-attr]
+        with pytest.raises(SaywhereError, match="no map"):
+            model.saliency(model.encode(torch.rand(1, 3, 64, 64)), "dog")
+
+    @pytest.mark.parametrize("wrong", ["clip", {"clip": "RN50"}, {"weights": "a", "other": "b"}])
+    def test_another_saliency_is_refused(self, wrong: Any) -> None:
+        with pytest.raises(SaywhereError, match="give 'none'"):
+            chosen(wrong)
+
+    def test_a_photograph_is_looked_at_once_and_phrases_matter(self) -> None:
+        model = TextClick(**TINY).eval()
+        assert model.source is not None
+        source = maskclip("vit")
+        looked = []
+        dense = source.dense
+        source.dense = lambda image: looked.append(image) or dense(image)  # type: ignore[func-returns-value]
+        model.source.loaded = source
+        features = model.encode(torch.rand(2, 3, 64, 96))
+        with torch.inference_mode():
+            model.decode(features, [Prompt((Click(3, 4),))] * 2, None)
+            assert looked == []
+            said = [model.decode(features, [Prompt((Click(3, 4),), p)] * 2, None) for p in ("dog", "cat", None)]
+            part = model.decode(features, [Prompt((Click(3, 4),), "dog"), Prompt((Click(3, 4),))], None)
+        assert len(looked) == 1
+        assert not torch.equal(said[0], said[1])
+        assert torch.allclose(part[0], said[0][0], atol=1e-5)
+        assert torch.allclose(part[1], said[2][1], atol=1e-5)
+        one = model.encode(torch.rand(1, 3, 64, 96))
+        heat = model.saliency(one, "dog")
+        assert heat.shape == (1, 1, 64, 96)
+        assert (heat.min().item(), heat.max().item()) == (0.0, 1.0)
+
+    def test_another_network_tells_where(self, tmp_path: Path) -> None:
+        options = {"widths": [8, 8, 16, 16], "key": 0, "saliency": ["learned"]}
+        torch.manual_seed(0)
+        teller = Saywhere(**{**options, "widths": (8, 8, 16, 16)}).eval()
+        save_model(tmp_path / "teller.safetensors", teller, "saywhere", options, {})
+        model = TextClick(**TINY, saliency={"weights": str(tmp_path / "teller.safetensors")}).eval()
+        image = torch.rand(1, 3, 64, 64)
+        heat = model.saliency(model.encode(image), "dog")
+        with torch.inference_mode():
+            expected = 0.5 + 0.5 * scaled(teller.saliency(teller.encode(image), "dog"))
+        assert torch.allclose(heat, expected, atol=0.05)  # matrices are stored in float16
+        assert not [name for name in model.state_dict() if "source" in name or "learned" in name]
+
+    def test_a_network_without_phrases_is_refused(self, tmp_path: Path) -> None:
+        options = {"widths": [8, 8, 16, 16], "key": 0}
+        path = tmp_path / "deaf.safetensors"
+        save_model(path, Saywhere(widths=(8, 8, 16, 16), key=0), "saywhere", options, {})
+        model = TextClick(**TINY, saliency={"weights": str(path)}).eval()
+        with pytest.raises(SaywhereError, match="no phrases"):
+            model.saliency(model.encode(torch.rand(1, 3, 64, 64)), "dog")

@@ -1,0 +1,146 @@
+"""What the annotator's tests share: a fast network stand-in, a folder of photographs, and a server in a process."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco
+from starlette.testclient import TestClient
+
+from conftest import ColourRunner, disc
+from saywhere.annotate.db.database import Database
+from saywhere.annotate.db.store import Store
+from saywhere.annotate.inference.proposals import ByName
+from saywhere.annotate.inference.queue import Desk
+from saywhere.annotate.inference.segmenters import Scenes
+from saywhere.annotate.photos import Folder
+from saywhere.annotate.service import Annotator
+from saywhere.annotate.web.routes import make_app
+from saywhere.core.prompt import Prompt
+
+TESTS = Path(__file__).parent
+
+
+class RedRunner(ColourRunner):
+    """Finds the piece of the clicked colour; a phrase means what is red. Where nothing is clicked, it finds nothing."""
+
+    name, digest, phrases = "red", "00red", True
+
+    def decode(self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None) -> np.ndarray:
+        if not prompt.clicks:
+            return np.full(features.shape[:2], -8.0, np.float32)
+        logits = super().decode(features, prompt, previous)
+        first = prompt.clicks[0]
+        pieces = cv2.connectedComponents((logits > 0).astype(np.uint8))[1]
+        row, column = (min(max(round(v), 0), n - 1) for v, n in zip((first.y, first.x), logits.shape, strict=True))
+        return np.where(pieces == pieces[row, column], logits, -8.0).astype(np.float32)
+
+    def saliency(self, features: np.ndarray, phrase: str) -> np.ndarray:
+        return ((features[..., 0] > 150) & (features[..., 2] < 90)).astype(np.float32)
+
+
+def fast() -> RedRunner:
+    """For ``--model annotator:fast``."""
+    return RedRunner()
+
+
+def picture(discs: list[tuple[int, int, int]], size: tuple[int, int] = (480, 640)) -> np.ndarray:
+    """Red discs (x, y, radius) on blue."""
+    image = np.zeros((*size, 3), np.uint8)
+    image[...] = (20, 40, 160)
+    for x, y, radius in discs:
+        image[disc(*size, x, y, radius)] = (220, 30, 20)
+    return image
+
+
+def make_folder(folder: Path) -> Path:
+    """Three photographs: one disc, two discs, no disc."""
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture([(300, 200, 60)])).save(folder / "a-one.png")
+    Image.fromarray(picture([(180, 200, 60), (460, 280, 50)])).save(folder / "b-two.png")
+    Image.fromarray(picture([])).save(folder / "c-none.png")
+    return folder
+
+
+def make(folder: Path, database: Database, study: str | None = None, most: int = 1 << 30) -> Annotator:
+    place = Folder(folder)
+    annotator = Annotator(
+        Store(database, place.root), place, Scenes(RedRunner(), None, most), Desk(), ByName(), study
+    )  # fmt: skip
+    annotator.rescan()
+    return annotator
+
+
+def open_client(annotator: Annotator, token: str | None = None, name: str = "test-client") -> TestClient:
+    return TestClient(make_app(annotator, token), base_url="http://127.0.0.1", headers={"X-Saywhere-Client": name})
+
+
+class Server:
+    """``saywhere annotate`` in a process of its own."""
+
+    def __init__(self, folder: Path, *options: str, model: str | None = "annotator:fast", token: str = "") -> None:
+        paths = [str(TESTS), str(TESTS.parent / "src"), os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "COLUMNS": "200"}
+        if token:
+            environment["SAYWHERE_TOKEN"] = token
+        if "--port" not in options:
+            options = (*options, "--port", "0")
+        if model:
+            options = (*options, "--model", model)
+        command = [sys.executable, "-m", "saywhere.cli", "annotate", str(folder), "--no-browser", *options]
+        self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        self.said = ""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said += line
+            found = re.search(r"open (http://\S+/)", line)
+            if found:
+                self.url = re.sub(r"login$", "", found[1])
+                break
+        else:
+            raise AssertionError(f"the server did not start: {self.said}")
+
+    @property
+    def port(self) -> int:
+        return int(re.search(r":(\d+)/", self.url)[1])
+
+    def client(self, name: str = "test-client") -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers={"X-Saywhere-Client": name}, timeout=60)
+
+    def kill(self) -> None:
+        """As sudden as it can be: no handler runs."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+def click(x: float, y: float, **more: object) -> dict[str, object]:
+    return {"kind": "click", "x": x, "y": y, **more}
+
+
+def act(client: httpx.Client, image: int, action: dict[str, object], base: int | None = None) -> httpx.Response:
+    """Do an action on a photograph as it is now, or as it was at ``base``."""
+    if base is None:
+        base = client.get(f"/api/images/{image}").json()["state"]["seq"]
+    body = {"key": f"key-{time.time_ns()}", "base": base, "action": action}
+    return client.post(f"/api/images/{image}/events", json=body)
+
+
+def mask_of(answer: dict[str, object], object: int) -> np.ndarray:
+    number = next(o["mask"] for o in answer["objects"] if o["id"] == object)
+    return coco.decode(answer["masks"][str(number)]).astype(bool)

@@ -1,0 +1,34 @@
+"""What tests of sequences share: quick settings, photographs of discs, and annotating one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from conftest import disc
+from saywhere import Sequence
+from saywhere.core.settings import Settings
+from saywhere.interactive.sequence import Options
+
+SMALL = Settings(size=96, zoom=False)
+QUICK = Options(levels=(0,), filter=0.02, side=64, batch=2, steps=1, rate=0.05, interval=1)
+
+
+def photo_with(*places: tuple[int, int], colour: tuple[int, int, int] = (220, 30, 20)) -> np.ndarray:
+    """Discs of radius 20 on blue, 128x96."""
+    image = np.zeros((96, 128, 3), np.uint8)
+    image[...] = (20, 40, 160)
+    for x, y in places:
+        image[disc(96, 128, x, y, 20)] = colour
+    return image
+
+
+def annotate(seq: Sequence, x: int, y: int, *others: tuple[int, int]) -> int:
+    """Open a photograph with discs, click the first and accept its true mask."""
+    seq.propose(photo_with((x, y), *others))
+    seq.segmenter.click(x, y)
+    return seq.accept(disc(96, 128, x, y, 20))
+
+
+def same(a: object, b: object) -> bool:
+    left, right = a.parameters, b.parameters  # type: ignore[attr-defined]
+    return all(np.array_equal(left[key], right[key]) for key in left)

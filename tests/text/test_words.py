@@ -1,0 +1,138 @@
+"""Words as vectors: what is known, what is not, and files of one's own."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saywhere import SaywhereError
+from saywhere.text.words import LONGEST, MOST, SHIPPED, Words, label_words, read_words, shipped
+
+TABLE = {"dog": (1.0, 0.0), "tie": (0.0, 1.0), "knife": (0.6, 0.8), "cherry": (3.0, 4.0), "tshirt": (1.0, 1.0)}
+
+
+@pytest.fixture
+def words() -> Words:
+    return Words(list(TABLE), np.array(list(TABLE.values()), np.float32))
+
+
+class TestReading:
+    @pytest.mark.parametrize(
+        ("phrase", "expected"),
+        [
+            ("dog", ["dog"]),
+            ("  The DOG, a dog!", ["dog", "dog"]),
+            ("dogs", ["dog"]),
+            ("dog's", ["dog"]),
+            ("knives and cherries", ["knife", "cherry"]),
+            ("T-shirt", ["tshirt"]),
+            ("dog-tie", ["dog", "tie"]),
+            ("dóg", ["dog"]),
+            ("\uff44\uff4f\uff47", ["dog"]),
+            ("dog123", ["dog"]),
+        ],
+    )
+    def test_case_plural_accents_and_punctuation_do_not_matter(
+        self, words: Words, phrase: str, expected: list[str]
+    ) -> None:
+        rows, _ = words.read(phrase)
+        assert [list(TABLE)[row] for row in rows] == expected
+
+    def test_the_unknown_are_named(self, words: Words) -> None:
+        assert words.read("красный dog of zxqv")[1] == ["красныи", "of", "zxqv"]
+
+    def test_a_phrase_is_the_mean_of_its_words_at_length_one(self, words: Words) -> None:
+        assert np.allclose(words.mean("dog tie"), (0.5**0.5, 0.5**0.5))
+        assert np.allclose(words.mean("cherry"), (0.6, 0.8))
+        assert not words.mean("zxqv").any()
+        assert not words.mean(None).any()
+        assert words.of("zxqv").shape == (0, 2)
+
+    def test_only_the_first_words_are_read(self, words: Words) -> None:
+        assert len(words.of("dog " * 100)) == MOST
+
+    @pytest.mark.parametrize(
+        ("phrase", "why"),
+        [
+            ("", "empty"),
+            (" \t\n", "empty"),
+            ("dog " * 2500, "10,00|9,999"),
+            ("🐶🐱", "nothing in it"),
+            ("zxqv", "'zxqv'"),
+            ("собака", "собака"),
+        ],
+    )
+    def test_what_cannot_help_is_refused_with_its_reason(self, words: Words, phrase: str, why: str) -> None:
+        with pytest.raises(SaywhereError, match=why):
+            words.checked(phrase)
+
+    def test_mixed_scripts_are_read_for_what_is_known(self, words: Words) -> None:
+        assert words.checked(" красный dog 🐶 ") == "красный dog 🐶"
+
+    @given(st.text(max_size=LONGEST + 20))
+    def test_any_text_is_read_or_refused(self, phrase: str) -> None:
+        table = shipped()
+        assert len(table.of(phrase)) <= MOST
+        assert np.isfinite(table.mean(phrase)).all()
+        try:
+            table.checked(phrase)
+        except SaywhereError:
+            pass
+        else:
+            assert table.mean(phrase).any()
+
+    def test_labels_in_words(self) -> None:
+        assert label_words("strawberry40") == "strawberry"
+        assert label_words("front_left light") == "front left light"
+
+
+class TestShippedTable:
+    def test_it_is_small(self) -> None:
+        assert SHIPPED.stat().st_size <= 4_000_000
+
+    @pytest.mark.parametrize(
+        ("phrase", "near", "far"),
+        [("dog", "puppy", "car"), ("shoes", "sandals", "dog"), ("tyre", "wheel", "hair"), ("sofa", "couch", "apple")],
+    )
+    def test_what_means_the_same_is_near(self, phrase: str, near: str, far: str) -> None:
+        table = shipped()
+        assert table.mean(phrase) @ table.mean(near) > table.mean(phrase) @ table.mean(far) + 0.2
+
+
+class TestOwnFiles:
+    def test_glove_and_word2vec_text_and_binary_give_the_same(self, tmp_path: Path) -> None:
+        lines = [f"{word} {x} {y}" for word, (x, y) in TABLE.items()]
+        (tmp_path / "glove.txt").write_text("\n".join(lines) + "\n")
+        (tmp_path / "w2v.txt").write_text(f"{len(TABLE)} 2\n" + "\n".join(lines) + "\n")
+        packed = b"".join(w.encode() + b" " + struct.pack("<2f", *v) + b"\n" for w, v in TABLE.items())
+        (tmp_path / "w2v.bin").write_bytes(f"{len(TABLE)} 2\n".encode() + packed)
+        for name in ("glove.txt", "w2v.txt", "w2v.bin"):
+            found = read_words(tmp_path / name)
+            assert list(found.place) == list(TABLE), name
+            assert np.allclose(found.vectors, list(TABLE.values())), name
+
+    def test_it_can_be_limited_to_some_words(self, tmp_path: Path) -> None:
+        (tmp_path / "glove.txt").write_text("Dog 1 2\ncat 3 4\ndog 5 6\n")
+        found = read_words(tmp_path / "glove.txt", keep=["DOG"])
+        assert found.place == {"dog": 0}
+        assert found.vectors.tolist() == [[1.0, 2.0]]
+
+    @pytest.mark.parametrize("content", ["dog 1 2\ncat 3\n", "dog one two\n", "", "dog 1 nan\n", "dog\n"])
+    def test_a_file_of_the_wrong_shape_is_named(self, tmp_path: Path, content: str) -> None:
+        path = tmp_path / "vectors.txt"
+        path.write_text(content)
+        with pytest.raises(SaywhereError, match=r"vectors\.txt"):
+            read_words(path)
+
+    def test_a_damaged_table_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "cut.safetensors"
+        path.write_bytes(SHIPPED.read_bytes()[:5000])
+        with pytest.raises(SaywhereError, match="cut short"):
+            read_words(path)
+        with pytest.raises(SaywhereError, match="no such file"):
+            read_words(tmp_path / "absent.txt")

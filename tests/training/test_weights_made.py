@@ -1,0 +1,86 @@
+"""What the examples that make weights out of other weights keep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import average
+import narrow
+import pytest
+import torch
+from torch import nn
+
+from saywhere import Click, Prompt, SaywhereError
+from saywhere.models.checkpoint import load_model, save_model
+from saywhere.models.saywhere import Saywhere
+
+OURS: dict[str, Any] = {"widths": (8, 8, 16, 16), "key": 8, "feature_dct": True}
+PROMPT = [Prompt((Click(10, 12, True, 8.0), Click(50, 9, False)))]
+
+
+def network(seed: int, **options: Any) -> Saywhere:
+    torch.manual_seed(seed)
+    model = Saywhere(**OURS, **options).eval()
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None:
+            nn.init.normal_(layer.running_mean, std=0.1)
+    assert model.distribution is not None
+    nn.init.normal_(model.distribution[-1].weight, std=0.1)
+    return model
+
+
+def answer(model: nn.Module) -> torch.Tensor:
+    torch.manual_seed(9)
+    with torch.inference_mode():
+        return torch.as_tensor(model.eval()(torch.rand(1, 3, 64, 64), PROMPT))
+
+
+class TestNarrow:
+    def test_channels_that_nothing_reads_go_and_the_answer_stays(self) -> None:
+        model = network(0)
+        loud = {}
+        for maker, reader in narrow.PAIRS.items():
+            weight = model.get_submodule(reader).weight.data
+            unread = torch.randperm(8)[:3]
+            weight[:, unread] = 0.0
+            loud[maker] = torch.ones(8)
+        small = narrow.narrowed(model, OURS, 5, loud)
+        assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in model.parameters())
+        assert torch.allclose(answer(small), answer(model), atol=1e-5)
+
+    def test_the_loudest_stay(self) -> None:
+        model = network(0)
+        loud = {maker: torch.tensor([0.0, 9, 0, 9, 0, 9, 0, 9]) for maker in narrow.PAIRS}
+        small = narrow.narrowed(model, OURS, 4, loud)
+        assert torch.equal(small.head[1].weight, model.head[1].weight[:, 1::2])
+
+    def test_a_network_is_narrow_only_where_half_of_its_time_goes(self) -> None:
+        wide, small = network(0), network(0, fine=4)
+        changed = {
+            name.rpartition(".")[0]
+            for name, tensor in wide.state_dict().items()
+            if tensor.shape != small.state_dict()[name].shape
+        }
+        assert {name.split(".")[0] for name in changed} == {"fuse", "up", "head", "distribution"}
+        assert all(name.startswith(("fuse.0.", "up.2.", "head.", "distribution.2")) for name in changed)
+
+
+class TestAverage:
+    def test_it_is_the_mean_and_says_of_what(self, tmp_path: Path) -> None:
+        facts = {"recipe": {"validation": None}, "step": 3}
+        models = [network(0), network(1)]
+        for number, model in enumerate(models):
+            save_model(tmp_path / f"{number}.safetensors", model, "saywhere", OURS, facts)
+        average.main(*(str(tmp_path / f"{n}.safetensors") for n in (0, 1, "mean")))
+        mean = load_model(tmp_path / "mean.safetensors")
+        a, b = (model.state_dict()["head.1.weight"].half().float() for model in models)
+        assert torch.allclose(mean.model.state_dict()["head.1.weight"], (a + b) / 2, atol=1e-3)
+        assert mean.facts["averaged"] == [load_model(tmp_path / f"{n}.safetensors").digest for n in (0, 1)]
+
+    def test_different_networks_have_no_mean(self, tmp_path: Path) -> None:
+        save_model(tmp_path / "a.safetensors", network(0), "saywhere", OURS, {})
+        save_model(tmp_path / "b.safetensors", network(0, fine=4), "saywhere", {**OURS, "fine": 4}, {})
+        with pytest.raises(SaywhereError, match="another network"):
+            average.main(*(str(tmp_path / f"{n}.safetensors") for n in "abc"))
+        assert not (tmp_path / "c.safetensors").exists()
