@@ -49,7 +49,7 @@ def main(data: str, limit: int) -> None:
         ious.setdefault("box alone", []).append(metrics.iou(filled, target, ignore))
         segmenter.set_image(sample.photo)
         for name, prompt in prompts(box, (target.shape[1], target.shape[0])).items():
-            mask = answer(segmenter.another(), prompt)
+            mask = answer(segmenter.new_object(), prompt)
             ious.setdefault(name, []).append(metrics.iou(mask.array, target, ignore))
             ious.setdefault(f"{name}, cut to the box", []).append(metrics.iou(cut(mask, box)[0], target, ignore))
     for name, values in ious.items():

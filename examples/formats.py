@@ -34,7 +34,7 @@ def main(source: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             dest = Path(folder) / ("out.json" if form == "coco" else "out")
             begun = time.perf_counter()
-            formats.convert(source, dest, form, how=formats.How(polygons))
+            formats.convert(source, dest, form, how=formats.WriteOptions(polygons))
             took = time.perf_counter() - begun
             found = objects(dest, form, source.parent if form == "coco" else None)
         ious = np.array([closest(one.mask, found[name]) for name, some in given.items() for one in some])

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from saywhere.core.prompt import Click, Prompt
 from saywhere.models.checkpoint import load_model
 from saywhere.models.saywhere import Saywhere
-from saywhere.runtime.fuse import fold_batch_norms
+from saywhere.runtime.fuse import fuse_batch_norms
 from saywhere.runtime.onnx import PREFIX, UNSEEN
 from saywhere.runtime.weights import find_weights
 
@@ -83,7 +83,7 @@ def write(name: str, module: nn.Module, given: dict[str, Tensor], outputs: list[
 
 def main() -> None:
     loaded = load_model(find_weights())
-    model = fold_batch_norms(loaded.model).requires_grad_(False)
+    model = fuse_batch_norms(loaded.model).requires_grad_(False)
     assert isinstance(model, Saywhere)
     h, w = SIDES
     image = torch.rand(1, 3, h, w)

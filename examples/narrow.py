@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from saywhere.models.checkpoint import load_model, save_model
 from saywhere.models.saywhere import Saywhere
 from saywhere.training.batch import collate
-from saywhere.training.crops import Crops
+from saywhere.training.dataset import CropDataset
 from saywhere.training.recipe import read_recipe
 
 BATCHES = 12
@@ -39,7 +39,7 @@ def loudness(model: nn.Module, recipe: str) -> dict[str, Tensor]:
         return hook
 
     hooks = [model.get_submodule(name).register_forward_hook(note(name)) for name in PAIRS]
-    crops = Crops(read_recipe(Path(recipe)))
+    crops = CropDataset(read_recipe(Path(recipe)))
     with torch.inference_mode():
         for number in range(BATCHES):
             batch = collate([crops[8 * number + i] for i in range(8)])
@@ -61,12 +61,12 @@ def narrowed(model: nn.Module, options: dict[str, Any], width: int, loud: dict[s
             state[name] = state[name][channels]
         reader = f"{PAIRS[maker]}.weight"
         state[reader] = state[reader][:, channels]
-    if "distribution.2.weight" in state:
+    if "film.2.weight" in state:
         # Scales and shifts of the finest level come last.
-        rows = torch.arange(len(state["distribution.2.bias"]))
+        rows = torch.arange(len(state["film.2.bias"]))
         rows, scales, shifts = rows.split([len(rows) - 2 * len(loud["up.2.1"]), *[len(loud["up.2.1"])] * 2])
         rows = torch.cat([rows, scales[kept["up.2.1"]], shifts[kept["up.2.1"]]])
-        state |= {n: state[n][rows] for n in ("distribution.2.weight", "distribution.2.bias")}
+        state |= {n: state[n][rows] for n in ("film.2.weight", "film.2.bias")}
     narrow = Saywhere(**options, fine=width)
     narrow.load_state_dict(state)
     return narrow

@@ -49,7 +49,7 @@ def cost(model: InteractiveModel) -> tuple[float, float, float]:
 def networks() -> Iterator[tuple[str, InteractiveModel]]:
     for title, name, options in NETWORKS:
         yield title, build(name, options)
-    yield "saywhere, as shipped", saywhere.load().runner.model
+    yield "saywhere, as shipped", saywhere.load().runtime.model
 
 
 def main() -> None:

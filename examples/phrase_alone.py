@@ -19,14 +19,14 @@ from saywhere.core.images import read_image
 from saywhere.data.datasets import load_dataset
 from saywhere.errors import PhraseError
 from saywhere.evaluation.benchmark import spread
-from saywhere.evaluation.phrases import Saying, with_phrases
+from saywhere.evaluation.phrases import PhraseMode, with_phrases
 
 
 def main(data: str, limit: str, weights: str | None = None) -> None:
     torch.set_num_threads(2)
     segmenter = saywhere.load(weights)
     samples = load_dataset(data)
-    own, wrong = (with_phrases(samples, saying) for saying in (Saying.OWN, Saying.WRONG))
+    own, wrong = (with_phrases(samples, saying) for saying in (PhraseMode.OWN, PhraseMode.WRONG))
     hits, ious, found, mistaken = [], [], [], []
     unknown = 0
     for i in spread(len(samples), int(limit)):

@@ -28,29 +28,29 @@ def hits(
     segmenter: saywhere.Segmenter, photos: dict[Path, list[Sample]], tried: list[tuple[str, float]]
 ) -> list[list[bool]]:
     """For each thing that is tried, whether each photograph's first proposal was right."""
-    runner = segmenter.runner
-    bank: list[list[np.ndarray]] = [[] for _ in runner.strides]
+    runtime = segmenter.runtime
+    bank: list[list[np.ndarray]] = [[] for _ in runtime.strides]
     found: list[list[bool]] = [[] for _ in tried]
     for photo, samples in photos.items():
-        scene = segmenter.set_image(photo).scene
-        pure = runner.levels(scene.features(scene.whole), "pure")
+        supervised = segmenter.set_image(photo).supervised
+        pure = runtime.levels(supervised.features(supervised.whole), "pure")
         targets = [sample.target() for sample in samples]
         if bank[0]:
-            size = scene.whole.height, scene.whole.width
+            size = supervised.whole.height, supervised.whole.width
             maps = [
                 proposal.confidence_map([level], [np.stack(vectors)], [stride], size)
-                for level, vectors, stride in zip(pure, bank, runner.strides, strict=True)
+                for level, vectors, stride in zip(pure, bank, runtime.strides, strict=True)
             ]
             for row, (name, share) in enumerate(tried):
                 mean = np.mean([maps[level] for level in LEVELS[name]], axis=0)
-                whole = scene.whole.spread(mean, scene.size, 0.0)
-                reach = int(share * max(scene.size)) // 2 * 2 + 1
-                best = proposal.best_click(whole, np.zeros(scene.size, np.bool_), reach)
+                whole = supervised.whole.to_image(mean, supervised.size, 0.0)
+                reach = int(share * max(supervised.size)) // 2 * 2 + 1
+                best = proposal.best_click(whole, np.zeros(supervised.size, np.bool_), reach)
                 assert best is not None
                 found[row].append(any(target[int(best[0].y), int(best[0].x)] for target in targets))
         for target in targets:
-            (seen,) = scene.whole.frame(Prompt((robot.first_click(target),))).clicks
-            for level, vectors, stride in zip(pure, bank, runner.strides, strict=True):
+            (seen,) = supervised.whole.to_crop(Prompt((robot.first_click(target),))).clicks
+            for level, vectors, stride in zip(pure, bank, runtime.strides, strict=True):
                 vectors.append(vector(level, seen, stride))
     return found
 

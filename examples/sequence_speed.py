@@ -16,10 +16,10 @@ import torch
 from skimage import data
 
 import saywhere
-from saywhere.interactive.sequence import Options
+from saywhere.interactive.sequence import SequenceOptions
 from saywhere.interactive.sequence.memory import lesson
 from saywhere.interactive.sequence.purification import Learner
-from saywhere.runtime.base import PurifyingRunner
+from saywhere.runtime.base import PurifyingRuntime
 
 COUNT = 60
 
@@ -47,9 +47,9 @@ def photographs() -> list[np.ndarray]:
 
 def main() -> None:
     torch.set_num_threads(2)
-    photos, options, middle = photographs(), Options(), (320, 240)
+    photos, options, middle = photographs(), SequenceOptions(), (320, 240)
     segmenter = saywhere.load(device="cpu")
-    runner, again = cast(PurifyingRunner, segmenter.runner), []
+    runtime, again = cast(PurifyingRuntime, segmenter.runtime), []
     with saywhere.Sequence(segmenter, "thing", None, options) as sequence:
         for photo in photos[:40]:
             sequence.propose(photo)
@@ -76,7 +76,7 @@ def main() -> None:
         grown = tell("a click while it learns", busy) / tell("a click", bare) - 1.0
         print(f"a click's median grows by {100 * grown:.0f} %")
     torch.set_num_threads(1)
-    learner, rounds = Learner(runner.model, options), []
+    learner, rounds = Learner(runtime.model, options), []
     learned, lessons = learner.start(), []
     for number, photo in enumerate(photos):
         mask = segmenter.set_image(photo).click(*middle).array

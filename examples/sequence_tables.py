@@ -1,7 +1,8 @@
 """What sequences are made of, one thing changed at a time: the paper's tables 3 and 7 and figure 4 b, at this scale.
 
 ``python examples/sequence_tables.py layers|bank|global [LABEL ...]`` on sequences of photos-7k:val (cat, hair and
-horse unless said otherwise), shipped weights, one thread, else as ``saywhere bench --sequence --strays 0`` does it.
+horse unless said otherwise), shipped weights, one thread, else as ``saywhere bench --sequence --unclicked_components
+0`` does it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from saywhere.core.prompt import Prompt
 from saywhere.core.settings import Settings
 from saywhere.data.datasets import load_dataset
 from saywhere.evaluation.sequences import Run, SequenceTask, figures, runs_of, worker
-from saywhere.interactive.sequence import Options
+from saywhere.interactive.sequence import SequenceOptions
 from saywhere.models.base import Features, PurifyingModel
-from saywhere.runtime.torch import TorchRunner
-from saywhere.runtime.weights import load_runner
+from saywhere.runtime.torch import TorchRuntime
+from saywhere.runtime.weights import load_runtime
 
 SIZES = (4, 12, 24)
 LAYERS = {"R1": (0,), "R2": (1,), "R3": (2,), "R4": (3,), "R3, R4": (2, 3), "R-MS": (0, 1, 2, 3)}
@@ -35,13 +36,13 @@ class Everything(PurifyingModel):
         super().__init__()
         rest = copy.copy(model)
         rest._modules = {**model._modules, "encoder": nn.Identity()}
-        self.looks = model
+        self.max_zoom_steps = model
         # Proposals ask for the layers by their numbers; the rest of the network comes after them.
         self.purification = nn.ModuleList([*model.purification, rest])
         self.strides = model.strides
 
     def encode(self, image: Tensor) -> Features:
-        looked = self.looks.encode(image)
+        looked = self.max_zoom_steps.encode(image)
         return self.purify(Features(looked.size, {"raw": looked.levels["raw"]}))
 
     @property
@@ -55,11 +56,11 @@ class Everything(PurifyingModel):
         return self.rest.decode(features, prompts, previous)
 
 
-def measure(name: str, runner: TorchRunner, options: Options, labels: tuple[str, ...]) -> None:
+def measure(name: str, runtime: TorchRuntime, options: SequenceOptions, labels: tuple[str, ...]) -> None:
     task = SequenceTask(None, "photos-7k:val", options=options, threads=1, labels=labels)
     runs: list[Run] = runs_of(task, load_dataset(task.data))
     started = time.monotonic()
-    work, records = worker(task, runner, Settings(strays=0.0)), {}
+    work, records = worker(task, runtime, Settings(unclicked_components=0.0)), {}
     for run in runs:
         for interaction in work(run):
             records.setdefault(interaction.object, []).append(interaction)
@@ -76,20 +77,22 @@ def measure(name: str, runner: TorchRunner, options: Options, labels: tuple[str,
 def main() -> None:
     torch.set_num_threads(1)
     table, *labels = sys.argv[1:] or [""]
-    runner = load_runner(device="cpu")
+    runtime = load_runtime(device="cpu")
     each = partial(measure, labels=tuple(labels) or ("cat", "hair", "horse"))
     if table == "layers":
-        each("no proposals", runner, Options(propose=False, learn=False, interval=2))
+        each("no proposals", runtime, SequenceOptions(propose=False, learn=False, interval=2))
         for name, levels in LAYERS.items():
-            each(name, runner, Options(levels=levels, learn=False, interval=2))
+            each(name, runtime, SequenceOptions(levels=levels, learn=False, interval=2))
     elif table == "bank":
         for size in SIZES:
-            each(f"bank of {size}", runner, Options(bank=size, interval=2))
+            each(f"bank of {size}", runtime, SequenceOptions(bank=size, interval=2))
     elif table == "global":
-        whole = Everything(cast(PurifyingModel, runner.model))
+        whole = Everything(cast(PurifyingModel, runtime.model))
         # What the purification layer alone gives is the bank's last row.
         count = sum(parameter.numel() for parameter in whole.purification.parameters())
-        each(f"global, {count:,}", TorchRunner(whole, runner.name, runner.digest, "cpu"), Options(interval=2))
+        each(
+            f"global, {count:,}", TorchRuntime(whole, runtime.name, runtime.digest, "cpu"), SequenceOptions(interval=2)
+        )
     else:
         sys.exit(str(__doc__))
 

@@ -21,8 +21,8 @@ import torch
 from skimage import data
 
 import saywhere
-from saywhere.runtime.timed import TimedRunner
-from saywhere.runtime.weights import load_runner
+from saywhere.runtime.timed import TimedRuntime
+from saywhere.runtime.weights import load_runtime
 
 REPEATS = 40
 # On the cat, and around it.
@@ -40,15 +40,15 @@ def main(weights: str | None = None, size: str | None = None, runtime: str | Non
     torch.set_num_threads(2)
     photo = np.asarray(cv2.resize(data.chelsea(), (640, 480), interpolation=cv2.INTER_AREA), np.uint8)
     coins = np.asarray(cv2.resize(np.stack([data.coins()] * 3, -1), (640, 480), interpolation=cv2.INTER_AREA), np.uint8)
-    network = load_runner(weights, device="cpu")
+    network = load_runtime(weights, device="cpu")
     if runtime == "torch":
         network.model.graphs = None
-    print(f"computed by {network.runtime}")
-    runner = TimedRunner(network)
+    print(f"computed by {network.backend}")
+    runtime = TimedRuntime(network)
     settings = saywhere.Settings() if size is None else saywhere.Settings(size=int(size), zoom_size=int(size))
-    first, small, same_view, new_view, spoken, mapped = [], [], [], [], [], []
+    first, small, same_crop, new_crop, spoken, mapped = [], [], [], [], [], []
     for repeat in range(REPEATS + 3):
-        segmenter = saywhere.Segmenter(runner, settings)
+        segmenter = saywhere.Segmenter(runtime, settings)
         started = time.perf_counter()
         _ = segmenter.set_image(coins).click(*COIN).array
         if repeat >= 3:
@@ -56,33 +56,33 @@ def main(weights: str | None = None, size: str | None = None, runtime: str | Non
         started = time.perf_counter()
         segmenter.set_image(photo)
         for number, (x, y, positive) in enumerate(CLICKS):
-            runner.take()
+            runtime.take()
             _ = segmenter.click(x, y, positive).array
             spent = 1000.0 * (time.perf_counter() - started)
-            encoded = runner.take()[0] > 0
+            encoded = runtime.take()[0] > 0
             if repeat >= 3:  # the first few warm caches and the allocator
-                (first if number == 0 else new_view if encoded else same_view).append(spent)
+                (first if number == 0 else new_crop if encoded else same_crop).append(spent)
             started = time.perf_counter()
-        if runner.phrases:
+        if runtime.phrases:
             _ = segmenter.say("cat")
             segmenter.undo()
             started = time.perf_counter()
-            _ = segmenter.heat("dog")  # another one: the map of the last phrase is kept
+            _ = segmenter.relevance_map("dog")  # another one: the map of the last phrase is kept
             between = time.perf_counter()
             prompt = segmenter.prompt.with_phrase("cat")
-            scene = segmenter.scene
-            features = scene.features(scene.whole)
+            supervised = segmenter.supervised
+            features = supervised.features(supervised.whole)
             plain = time.perf_counter()
-            runner.decode(features, prompt.with_phrase(None), None)
+            runtime.decode(features, prompt.with_phrase(None), None)
             said = time.perf_counter()
-            runner.decode(features, prompt, None)
+            runtime.decode(features, prompt, None)
             if repeat >= 3:
                 mapped.append(1000.0 * (between - started))
                 spoken.append(1000.0 * ((time.perf_counter() - said) - (said - plain)))
     tell("first mask", first)
     tell("first mask, small object", small)
-    tell("further click, same view", same_view)
-    tell("click that moves the view", new_view)
+    tell("further click, same crop", same_crop)
+    tell("click that moves the crop", new_crop)
     tell("what a phrase adds", spoken)
     tell("map of a phrase", mapped)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform == "linux" else 1)

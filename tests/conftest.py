@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
     from saywhere.annotate.service import Annotator
-    from saywhere.runtime.torch import TorchRunner
+    from saywhere.runtime.torch import TorchRuntime
 
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
 if "SAYWHERE_DATA" not in os.environ and BESIDE.is_dir():
@@ -32,7 +32,7 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
-class ColourRunner:
+class ColourRuntime:
     """Finds all pixels of the first click's colour, less a square around each negative click. Counts its work."""
 
     name, digest, phrases = "colour", "0", False
@@ -59,7 +59,7 @@ class ColourRunner:
         return logits
 
 
-class DiscRunner(ColourRunner):
+class DiscRuntime(ColourRuntime):
     """A disc around each positive click: never right at once, so there is always more to say."""
 
     name = "disc"
@@ -70,8 +70,8 @@ class DiscRunner(ColourRunner):
 
 
 @pytest.fixture
-def runner() -> ColourRunner:
-    return ColourRunner()
+def runtime() -> ColourRuntime:
+    return ColourRuntime()
 
 
 def disc(height: int, width: int, x: int, y: int, radius: int) -> np.ndarray:
@@ -125,24 +125,25 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def network() -> TorchRunner:
+def network() -> TorchRuntime:
     """A tiny network with a purification layer, not trained."""
     import torch
 
     from saywhere.models.saywhere import Saywhere
-    from saywhere.runtime.torch import TorchRunner
+    from saywhere.runtime.torch import TorchRuntime
 
     torch.manual_seed(0)
     model = Saywhere(widths=(8, 8, 16, 16), key=8).eval()
     with torch.no_grad():
         model.head[1].bias += 0.05  # untrained logits are about 0: some pixels are always inside
-    return TorchRunner(model, "tiny", "digest-a", "cpu")
+    return TorchRuntime(model, "tiny", "digest-a", "cpu")
 
 
 @pytest.fixture
 def annotator(tmp_path: Path) -> Iterator[Annotator]:
     """A project of three photographs in ``tmp_path / "photos"``, with a fast network stand-in."""
     from annotator import make, make_folder
+
     from saywhere.annotate.db.database import Database, beside
 
     database = Database(beside(make_folder(tmp_path / "photos")))

@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 
 from saywhere.annotate.db.database import Database, beside
 from saywhere.annotate.db.tables import SchemaRow
-from saywhere.annotate.inference.queue import Desk, Superseded
+from saywhere.annotate.inference.queue import InferenceQueue, Superseded
 from saywhere.annotate.photos import Folder
 from saywhere.annotate.service import Annotator
 from saywhere.annotate.web.server import Options, serve
@@ -228,7 +228,7 @@ class TestDatabase:
 
 class TestDesk:
     def test_latest_first_among_one_page_and_fair_among_pages(self) -> None:
-        desk, gate, served = Desk(), threading.Event(), []
+        desk, gate, served = InferenceQueue(), threading.Event(), []
         desk.ask("one", gate.wait)
         time.sleep(0.05)
         jobs = [desk.ask(page, lambda w=(page, n): served.append(w)) for page in ("one", "two") for n in (1, 2)]
@@ -240,11 +240,11 @@ class TestDesk:
         desk.close()
 
     def test_a_stale_wish_is_cancelled(self) -> None:
-        desk, gate = Desk(), threading.Event()
+        desk, gate = InferenceQueue(), threading.Event()
         desk.ask("one", gate.wait)
         time.sleep(0.05)
-        stale, other = desk.ask("one", lambda: 1, "heat"), desk.ask("two", lambda: 2, "heat")
-        latest = desk.ask("one", lambda: 3, "heat")
+        stale, other = desk.ask("one", lambda: 1, "relevance"), desk.ask("two", lambda: 2, "relevance")
+        latest = desk.ask("one", lambda: 3, "relevance")
         gate.set()
         assert (latest.result(5), other.result(5)) == (3, 2)
         with pytest.raises(Superseded):
@@ -252,7 +252,7 @@ class TestDesk:
         desk.close()
 
     def test_an_error_is_the_askers_alone(self) -> None:
-        desk = Desk()
+        desk = InferenceQueue()
         with pytest.raises(ZeroDivisionError):
             desk.ask("one", lambda: 1 // 0).result(5)
         assert desk.ask("one", lambda: 7).result(5) == 7

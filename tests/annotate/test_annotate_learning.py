@@ -9,20 +9,20 @@ from annotator import picture
 
 from saywhere.annotate.brush import Region
 from saywhere.annotate.inference.learning import BySequence
-from saywhere.annotate.inference.segmenters import Scenes
+from saywhere.annotate.inference.segmenters import SegmenterCache
 from saywhere.annotate.photos import Opened
 from saywhere.core.prompt import Click
 from saywhere.core.settings import Settings
 from saywhere.interactive.segmenter import Segmenter
-from saywhere.runtime.torch import TorchRunner
-from saywhere.runtime.weights import load_runner
+from saywhere.runtime.torch import TorchRuntime
+from saywhere.runtime.weights import load_runtime
 
 
 def test_an_accepted_object_is_found_again_once_each(tmp_path: Path) -> None:
-    runner, settings = load_runner(device="cpu"), Settings()
-    proposer = BySequence(runner, settings, tmp_path)
-    first = Segmenter(runner, settings).set_image(picture([(300, 200, 60)]))
-    told = first.another()
+    runtime, settings = load_runtime(device="cpu"), Settings()
+    proposer = BySequence(runtime, settings, tmp_path)
+    first = Segmenter(runtime, settings).set_image(picture([(300, 200, 60)]))
+    told = first.new_object()
     told.add(Click(300, 200))
     truth = Region(0, 0, picture([(300, 200, 60)])[..., 0] > 150)
     for _ in range(2):
@@ -32,7 +32,7 @@ def test_an_accepted_object_is_found_again_once_each(tmp_path: Path) -> None:
     proposer.learn(told, "zqx", truth, (1, 1, 2))
     assert len(sequence.memory.numbers) == 1, "another mask of the same object takes its place"
     pixels = picture([(160, 330, 60)])
-    second = Segmenter(runner, settings).set_image(pixels)
+    second = Segmenter(runtime, settings).set_image(pixels)
     found = proposer.propose(second, "zqx", [])
     assert found is not None
     assert pixels[round(found.click.y), round(found.click.x), 0] > 150
@@ -44,34 +44,34 @@ def test_an_accepted_object_is_found_again_once_each(tmp_path: Path) -> None:
 
 def test_masks_of_a_label_come_from_what_it_has_learned(tmp_path: Path) -> None:
     # Without the closer look, which would lie around each one's own first mask.
-    runner, settings = load_runner(device="cpu"), Settings(zoom=False)
-    proposer = BySequence(runner, settings, tmp_path)
-    scenes = Scenes(runner, settings, adapted=proposer.adapted)
+    runtime, settings = load_runtime(device="cpu"), Settings(zoom=False)
+    proposer = BySequence(runtime, settings, tmp_path)
+    segmenters = SegmenterCache(runtime, settings, adapted=proposer.adapted)
     places = [(300, 200, 60), (160, 330, 60)]
     first, second = (Opened(picture([place]), f"photograph {place}") for place in places)
     click = (Click(300, 200),)
-    assert scenes.stand(first, (1, 1), click, "zqx").runner is runner, "nothing is learned yet"
+    assert segmenters.stand(first, (1, 1), click, "zqx").runtime is runtime, "nothing is learned yet"
     truth = Region(0, 0, first.pixels[..., 0] > 150)
-    proposer.learn(scenes.stand(first, (1, 1), click, "zqx"), "zqx", truth, (1, 1, 1))
+    proposer.learn(segmenters.stand(first, (1, 1), click, "zqx"), "zqx", truth, (1, 1, 1))
     proposer._of("zqx").wait()
-    assert scenes.stand(first, (1, 2), click, "zqx").runner is runner, "a photograph is seen with one set of them"
+    assert segmenters.stand(first, (1, 2), click, "zqx").runtime is runtime, "a photograph is seen with one set of them"
     looks: list[int] = []
-    encode = runner.encode
-    runner.encode = lambda image: (looks.append(1), encode(image))[1]  # type: ignore[method-assign]
+    encode = runtime.encode
+    runtime.encode = lambda image: (looks.append(1), encode(image))[1]  # type: ignore[method-assign]
     click = (Click(160, 330),)
-    plain = scenes.stand(second, (2, 1), click)
+    plain = segmenters.stand(second, (2, 1), click)
     seen = len(looks)
-    learned = scenes.stand(second, (2, 2), click, "zqx")
-    other = scenes.stand(second, (2, 3), click, "something else")
-    assert other.runner is runner
-    assert learned.runner is proposer.adapted("zqx")
+    learned = segmenters.stand(second, (2, 2), click, "zqx")
+    other = segmenters.stand(second, (2, 3), click, "something else")
+    assert other.runtime is runtime
+    assert learned.runtime is proposer.adapted("zqx")
     assert plain.mask is not None
     assert learned.mask is not None
-    assert plain.mask.view == learned.mask.view
+    assert plain.mask.crop == learned.mask.crop
     assert len(looks) == seen, "what is learned needs no second look"
     assert np.abs(plain.mask.logits - learned.mask.logits).max() > 1e-3
-    whole = learned.scene.whole
-    again = TorchRunner.encode(learned.runner, whole.look(second.pixels))  # type: ignore[arg-type]
-    for ours, theirs in zip(learned.scene.features(whole).levels["pure"], again.levels["pure"], strict=True):
+    whole = learned.encoded.full_crop
+    again = TorchRuntime.encode(learned.runtime, whole.crop(second.pixels))  # type: ignore[arg-type]
+    for ours, theirs in zip(learned.encoded.features(whole).levels["pure"], again.levels["pure"], strict=True):
         assert np.allclose(ours.numpy(), theirs.numpy(), atol=1e-5)
     proposer.close()

@@ -96,9 +96,9 @@ class TestActions:
         client = open_client(annotator)
         for x in (290, 300, 310):
             act(client, 1, click(x, 200, object=None if x == 290 else 1)).raise_for_status()
-        wholes = [size for size in annotator.scenes.runner.encoded if size == (240, 320)]
+        wholes = [size for size in annotator.segmenters.runtime.encoded if size == (240, 320)]
         act(client, 1, click(300, 210)).raise_for_status()
-        assert [size for size in annotator.scenes.runner.encoded if size == (240, 320)] == wholes
+        assert [size for size in annotator.segmenters.runtime.encoded if size == (240, 320)] == wholes
         assert len(wholes) == 1
 
     def test_photographs_in_memory_are_bounded(self, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ class TestActions:
         small = make(tmp_path / "photos", database, most=1)
         for image in (1, 2, 3, 1):
             act(open_client(small), image, click(300, 200)).raise_for_status()
-        assert len(small.scenes._kept) == 1
+        assert len(small.segmenters._kept) == 1
         small.desk.close()
 
     @pytest.mark.parametrize(
@@ -195,8 +195,8 @@ class TestTwoPeople:
 class TestLooking:
     def test_heat_and_proposal(self, client: TestClient) -> None:
         label = client.post("/api/labels", json={"name": "ball"}).json()["id"]
-        heat = client.get("/api/images/2/heat", params={"phrase": "ball"}).json()
-        assert (heat["right"], heat["bottom"]) == (640, 480)
+        relevance = client.get("/api/images/2/relevance", params={"phrase": "ball"}).json()
+        assert (relevance["right"], relevance["bottom"]) == (640, 480)
         proposal = client.get("/api/images/2/proposal", params={"label": label}).json()
         act(client, 2, click(proposal["x"], proposal["y"], proposed=True, label=label)).raise_for_status()
         other = client.get("/api/images/2/proposal", params={"label": label}).json()

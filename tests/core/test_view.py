@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from conftest import disc
 from saywhere import Click, Prompt
-from saywhere.core.crop import View
+from saywhere.core.crop import Crop
 
 
 @given(
@@ -15,27 +15,27 @@ from saywhere.core.crop import View
 def test_a_view_is_never_empty_and_never_outside(
     left: float, top: float, width: float, height: float, photo: tuple[int, int]
 ) -> None:
-    view = View.of((left, top, left + width, top + height), photo, 64)
-    assert 0 <= view.left < view.right <= photo[1]
-    assert 0 <= view.top < view.bottom <= photo[0]
-    assert max(view.width, view.height) == 64
-    assert min(view.width, view.height) >= 1
+    crop = Crop.from_box((left, top, left + width, top + height), photo, 64)
+    assert 0 <= crop.left < crop.right <= photo[1]
+    assert 0 <= crop.top < crop.bottom <= photo[0]
+    assert max(crop.width, crop.height) == 64
+    assert min(crop.width, crop.height) >= 1
 
 
 def test_a_mirrored_view_shows_the_same_mirrored() -> None:
     photo = np.random.default_rng(0).integers(0, 255, (100, 200, 3), np.uint8)
-    view = View.of((30, 20, 110, 80), (100, 200), 40)
-    turned = view.mirrored(200)
-    assert turned.mirrored(200) == view
-    assert np.array_equal(turned.look(photo[:, ::-1])[:, ::-1], view.look(photo))
+    crop = Crop.from_box((30, 20, 110, 80), (100, 200), 40)
+    turned = crop.mirrored(200)
+    assert turned.mirrored(200) == crop
+    assert np.array_equal(turned.crop(photo[:, ::-1])[:, ::-1], crop.crop(photo))
 
 
 def test_the_prompt_moves_with_the_pixels() -> None:
     image = np.zeros((100, 200, 3), np.uint8)
     image[40, 120] = 255
-    view = View.of((100, 20, 180, 80), (100, 200), 320)
-    seen = view.look(image)
-    click = view.frame(Prompt((Click(120, 40, True, 5.0),))).clicks[0]
+    crop = Crop.from_box((100, 20, 180, 80), (100, 200), 320)
+    seen = crop.crop(image)
+    click = crop.to_crop(Prompt((Click(120, 40, True, 5.0),))).clicks[0]
     row, column = np.unravel_index(seen[..., 0].argmax(), seen.shape[:2])
     assert abs(click.x - column) <= 1.0
     assert abs(click.y - row) <= 1.0
@@ -43,22 +43,22 @@ def test_the_prompt_moves_with_the_pixels() -> None:
 
 
 def test_a_map_comes_back_from_another_view_where_it_was() -> None:
-    coarse = View.of((0, 0, 200, 100), (100, 200), 100)
-    close = View.of((60, 10, 160, 90), (100, 200), 300)
+    coarse = Crop.from_box((0, 0, 200, 100), (100, 200), 100)
+    close = Crop.from_box((60, 10, 160, 90), (100, 200), 300)
     seen = np.where(disc(50, 100, 55, 25, 12), 8.0, -8.0).astype(np.float32)  # centre (110.5, 50.5), radius 24
     closer = coarse.resample(seen, close, -16.0)
-    box = close.box_of(closer > 0)
+    box = close.bounding_box(closer > 0)
     assert box is not None
     assert box == pytest.approx((86, 26, 135, 75), abs=2)
-    assert coarse.box_of(seen > 0) == pytest.approx((86, 26, 136, 76), abs=1)
+    assert coarse.bounding_box(seen > 0) == pytest.approx((86, 26, 136, 76), abs=1)
 
 
 def test_what_was_not_seen_is_outside() -> None:
-    part = View.of((50, 20, 90, 60), (100, 200), 40)
-    whole = View.of((0, 0, 200, 100), (100, 200), 200)
+    part = Crop.from_box((50, 20, 90, 60), (100, 200), 40)
+    whole = Crop.from_box((0, 0, 200, 100), (100, 200), 200)
     ones = np.ones((40, 40), np.float32)
     assert part.resample(ones, whole, -16.0)[10, 10] == -16.0
-    spread = part.spread(ones, (100, 200), -16.0)
+    spread = part.to_image(ones, (100, 200), -16.0)
     assert spread.shape == (100, 200)
     assert (spread == 1.0).sum() == 40 * 40
-    assert part.box_of(ones < 0) is None
+    assert part.bounding_box(ones < 0) is None

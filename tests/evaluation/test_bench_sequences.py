@@ -23,19 +23,19 @@ from saywhere.evaluation.benchmark import journal_path
 from saywhere.evaluation.evaluate import Interaction
 from saywhere.evaluation.journal import read_records
 from saywhere.evaluation.sequences import Run, SequenceTask, annotated_before, bench_sequences, curve, effort, figures
-from saywhere.interactive.sequence import Options
+from saywhere.interactive.sequence import SequenceOptions
 from saywhere.models.saywhere import Saywhere
-from saywhere.runtime.timed import TimedRunner
-from saywhere.runtime.torch import TorchRunner
+from saywhere.runtime.timed import TimedRuntime
+from saywhere.runtime.torch import TorchRuntime
 
 OWN = "test_bench_sequences:tiny"
-QUICK = Options(levels=(0,), filter=0.02, side=64, batch=2, steps=1, rate=0.05, interval=2)
+QUICK = SequenceOptions(levels=(0,), filter=0.02, side=64, batch=2, steps=1, rate=0.05, interval=2)
 DONE = Interaction("a@0", "card", 1, 3.0, 4.0, True, None, 0.92, 0.4, 30.0, 20.0, 8.0, "", True)
 
 
-def tiny() -> TorchRunner:
+def tiny() -> TorchRuntime:
     torch.manual_seed(0)
-    return TorchRunner(Saywhere(widths=(8, 8, 16, 16), key=8).eval(), "tiny", "t", "cpu")
+    return TorchRuntime(Saywhere(widths=(8, 8, 16, 16), key=8).eval(), "tiny", "t", "cpu")
 
 
 def task_on(data: Path, **changes: object) -> SequenceTask:
@@ -107,7 +107,7 @@ class TestFigures:
             (0, 1, 0.0, 1), (1, 2, 1.0, 1), (2, 5, 3.0, 3), (5, 7, 5.5, 2)]  # fmt: skip
 
     def test_time_of_adapted_runners_is_counted_together(self) -> None:
-        timed = TimedRunner(tiny())
+        timed = TimedRuntime(tiny())
         shipped = {name: value.numpy() for name, value in timed.model.purification.state_dict().items()}
         adapted = timed.adapted(shipped)
         adapted.encode(np.zeros((40, 40, 3), np.uint8))
@@ -172,7 +172,7 @@ class TestRuns:
         with pytest.raises(SaywhereError, match="no such label"):
             bench_sequences(task_on(discs, labels=("blue",)), tmp_path / "out.json")
         with pytest.raises(SaywhereError, match="no purification layer"):
-            bench_sequences(task_on(discs, method="conftest:ColourRunner"), tmp_path / "out.json")
+            bench_sequences(task_on(discs, method="conftest:ColourRuntime"), tmp_path / "out.json")
 
     def test_the_command_line(self, discs: Path, tmp_path: Path) -> None:
         out = tmp_path / "out.json"

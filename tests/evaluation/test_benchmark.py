@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import ColourRunner
+from conftest import ColourRuntime
 from saywhere import SaywhereError, Segmenter
 from saywhere.core.settings import Settings
 from saywhere.data.datasets import load_dataset
@@ -23,11 +23,11 @@ from saywhere.evaluation.compare import compare, read_figures
 from saywhere.evaluation.evaluate import Interaction, pack, unpack, work_through
 from saywhere.evaluation.journal import Journal, read_records
 from saywhere.evaluation.summary import classes, figures, times
-from saywhere.runtime.metadata import traits_of
-from saywhere.runtime.registry import find_again, find_method
-from saywhere.runtime.timed import TimedRunner
+from saywhere.runtime.metadata import run_metadata
+from saywhere.runtime.registry import find_method, verify_method
+from saywhere.runtime.timed import TimedRuntime
 
-OWN = "conftest:DiscRunner"
+OWN = "conftest:DiscRuntime"
 EASY = Interaction("1", "card", 1, 3.0, 4.0, True, None, 0.7, 0.4, 30.0, 20.0, 8.0, "", False)
 
 
@@ -45,7 +45,7 @@ def as_measured(out: Path) -> dict[str, list[tuple[object, ...]]]:
 
 class TestWork:
     def test_an_object_is_worked_through_until_nothing_is_wrong(self, coco: Path) -> None:
-        timed = TimedRunner(ColourRunner())
+        timed = TimedRuntime(ColourRuntime())
         (sample, *_) = load_dataset(str(coco))
         some = list(work_through(Segmenter(timed), timed, sample, 20))
         assert [i.k for i in some] == list(range(1, len(some) + 1))
@@ -178,15 +178,15 @@ class TestRun:
 
     def test_a_worker_with_another_method_is_refused(self) -> None:
         settings = Settings()
-        traits = traits_of(find_method(OWN, settings)[0], settings, 2)
-        assert find_again(OWN, settings, 2, traits)[0].name == "disc"
+        traits = run_metadata(find_method(OWN, settings)[0], settings, 2)
+        assert verify_method(OWN, settings, 2, traits)[0].name == "disc"
         with pytest.raises(SaywhereError, match=r"weights is 0, not 1.*same files"):
-            find_again(OWN, settings, 2, traits | {"weights": "1"})
+            verify_method(OWN, settings, 2, traits | {"weights": "1"})
 
     def test_labels_that_were_trained_on_come_from_the_weights_or_a_list(
         self, coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("conftest.DiscRunner.facts", {"labels": ["card"]}, raising=False)
+        monkeypatch.setattr("conftest.DiscRuntime.facts", {"labels": ["card"]}, raising=False)
         by_weights = bench(task_on(coco), tmp_path / "out.json")["classes"]
         assert by_weights["objects"] == {"card": 6}
         assert (by_weights["noc90_seen"], by_weights["noc90_unseen"]) == (by_weights["noc90"]["card"], None)

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import ColourRunner, DiscRunner, disc
+from conftest import ColourRuntime, DiscRuntime, disc
 from saywhere import Click, Prompt, SaywhereError, Segmenter, Settings
 from saywhere.core.prompt import mirrored
 from saywhere.data.datasets import Sample, load_dataset
@@ -20,24 +20,24 @@ from saywhere.evaluation import phrases as robots
 from saywhere.evaluation.benchmark import Task, bench
 from saywhere.evaluation.evaluate import prompt_of, work_through
 from saywhere.evaluation.journal import read_records
-from saywhere.evaluation.phrases import Saying, with_phrases
-from saywhere.models.layers.phrase import AttributeAttention, PhraseReader, Spoken, attribute_loss
-from saywhere.models.layers.saliency import LearnedSaliency
+from saywhere.evaluation.phrases import PhraseMode, with_phrases
+from saywhere.models.layers.phrase import AttributeAttention, EncodedPhrases, PhraseEncoder, attribute_loss
+from saywhere.models.layers.relevance import LearnedRelevance
 from saywhere.models.saywhere import Saywhere
-from saywhere.models.targets import Scene
-from saywhere.runtime.timed import TimedRunner
-from saywhere.runtime.torch import TorchRunner
+from saywhere.models.targets import PhraseSupervision
+from saywhere.runtime.timed import TimedRuntime
+from saywhere.runtime.torch import TorchRuntime
 from saywhere.text.words import Words
-from saywhere.training.crops import Crops
+from saywhere.training.dataset import CropDataset
 from saywhere.training.phrases import QUALITIES, RELATIONS, SURROUNDINGS, described, phrase_for, qualifiers
 from saywhere.training.recipe import Recipe
 
-SPEAKING = {"widths": (16, 16, 16, 16), "saliency": ("learned",), "attention": True}
+SPEAKING = {"widths": (16, 16, 16, 16), "relevance": ("learned",), "attention": True}
 
 
 class TestReader:
     def test_a_phrase_in_a_batch_reads_as_it_does_alone(self) -> None:
-        reader = PhraseReader(hidden=4)
+        reader = PhraseEncoder(hidden=4)
         together = reader(["dog", None, "red shoes on the left", "zxqv"])
         alone = reader(["red shoes on the left"])
         assert torch.allclose(together.context[2], alone.context[0], atol=1e-6)
@@ -48,15 +48,15 @@ class TestReader:
         assert together.meaning[0].norm().item() == pytest.approx(1.0)
 
     def test_the_order_of_words_matters(self) -> None:
-        read = PhraseReader(hidden=4)(["dog left cat", "cat left dog"])
+        read = PhraseEncoder(hidden=4)(["dog left cat", "cat left dog"])
         assert not torch.allclose(read.context[0], read.context[1])
         assert torch.allclose(read.meaning[0], read.meaning[1])
 
     def test_it_may_weigh_words(self) -> None:
         torch.manual_seed(0)
-        reader = PhraseReader(hidden=4, weigh=True)
+        reader = PhraseEncoder(hidden=4, weigh=True)
         phrases = ["red dog", None, "dog", "zxqv"]
-        plain = PhraseReader(hidden=4)(phrases)
+        plain = PhraseEncoder(hidden=4)(phrases)
         assert torch.allclose(reader(phrases).meaning, plain.meaning, atol=1e-6)  # at first all words count alike
         assert reader.weight is not None
         torch.nn.init.normal_(reader.weight.weight, std=100.0)
@@ -96,7 +96,7 @@ class TestReader:
 
 class TestSaliency:
     def test_the_map_is_the_cosine_with_the_phrase(self) -> None:
-        layer = LearnedSaliency(channels=3, context=2, dimensions=4, width=8).eval()
+        layer = LearnedRelevance(channels=3, context=2, dimensions=4, width=8).eval()
         with torch.no_grad():
             layer.plane.weight.zero_()
             layer.plane.bias.zero_()
@@ -108,13 +108,13 @@ class TestSaliency:
         embedded = torch.zeros(2, 4, 1, 2)
         embedded[:, :, 0, 0] = phrase
         embedded[:, :, 0, 1] = -phrase
-        spoken = Spoken(torch.zeros(2, 2), meaning, torch.tensor([1.0, 0.0]))
+        spoken = EncodedPhrases(torch.zeros(2, 2), meaning, torch.tensor([1.0, 0.0]))
         logits = layer(embedded, spoken)
         assert logits[0].flatten().tolist() == pytest.approx([9.0, -11.0], abs=1e-4)
         assert not logits[1].any()  # nothing was said of the second image
 
     def test_naming_asks_for_one_of_a_pixels_labels(self) -> None:
-        layer = LearnedSaliency(channels=3, context=2, dimensions=2, width=8)
+        layer = LearnedRelevance(channels=3, context=2, dimensions=2, width=8)
         with torch.no_grad():
             layer.words.weight.zero_()
             layer.words.weight[:2, :2] = torch.eye(2)
@@ -125,15 +125,15 @@ class TestSaliency:
         labels = Words(["shoe", "person", "car"], vectors)
         here = torch.tensor([[True]])
         embedded = torch.tensor([1.0, 0.0]).reshape(1, 2, 1, 1)
-        both = layer.naming_loss(embedded, [[("shoe", here), ("person", here)]], labels)
-        lone = layer.naming_loss(embedded, [[("shoe", here)]], labels)
-        wrong = layer.naming_loss(embedded, [[("car", here)]], labels)
+        both = layer.label_contrast_loss(embedded, [[("shoe", here), ("person", here)]], labels)
+        lone = layer.label_contrast_loss(embedded, [[("shoe", here)]], labels)
+        wrong = layer.label_contrast_loss(embedded, [[("car", here)]], labels)
         assert lone.item() < 1e-5 < wrong.item()
         # Whichever of the two is asked for, the other is no rival; only the car is.
         car = torch.tensor(-1.0 / 0.07).exp()
         expected = [torch.log1p(car / torch.tensor(c / 0.07).exp()).item() for c in (1.0, 0.0)]
         assert min(abs(both.item() - e) for e in expected) < 1e-4
-        assert layer.naming_loss(embedded, [[("unheard", here)]], labels).item() == 0.0
+        assert layer.label_contrast_loss(embedded, [[("unheard", here)]], labels).item() == 0.0
 
 
 class TestNetwork:
@@ -152,9 +152,9 @@ class TestNetwork:
     @pytest.mark.parametrize("source", ["learned", "classifier"])
     @pytest.mark.parametrize("size", [(64, 96), (50, 33)])
     def test_a_phrase_has_a_map_of_the_images_size(self, source: str, size: tuple[int, int]) -> None:
-        model = Saywhere(widths=(16, 16, 16, 16), saliency=(source,)).eval()
+        model = Saywhere(widths=(16, 16, 16, 16), relevance=(source,)).eval()
         with torch.inference_mode():
-            found = model.saliency(model.encode(torch.rand(1, 3, *size)), "dog")
+            found = model.relevance(model.encode(torch.rand(1, 3, *size)), "dog")
         assert found.shape == (1, 1, *size)
         assert 0.0 <= found.min() <= found.max() <= 1.0
 
@@ -165,26 +165,29 @@ class TestNetwork:
         image[:, 0, :, :32] = 1.0
         left = torch.zeros(8, 8, dtype=torch.bool)
         left[:, :4] = True
-        scenes = [Scene((("dog", left), ("car", ~left)), left), Scene((("car", ~left), ("dog", left)), ~left)]
+        segmenters = [
+            PhraseSupervision((("dog", left), ("car", ~left)), left),
+            PhraseSupervision((("car", ~left), ("dog", left)), ~left),
+        ]
         prompts = [Prompt((), "dog"), Prompt((), "car")]
         labels = Words(["car", "dog"], np.stack([model.reader.words.mean(w) for w in ("car", "dog")]))
         optimiser = torch.optim.Adam(model.parameters(), 3e-3)
         losses = []
         for _ in range(25):
-            loss = model.auxiliary_loss(model.encode(image), prompts, scenes, labels)
+            loss = model.auxiliary_loss(model.encode(image), prompts, segmenters, labels)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             losses.append(loss.item())
         assert losses[-1] < 0.5 * losses[0]
-        heat = model.eval().saliency(model.encode(image[:1]), "dog")[0, 0]
-        assert heat[:, :24].mean() > heat[:, 40:].mean() + 0.3
+        relevance = model.eval().relevance(model.encode(image[:1]), "dog")[0, 0]
+        assert relevance[:, :24].mean() > relevance[:, 40:].mean() + 0.3
 
     def test_words_of_ones_own(self, tmp_path: Path, photo: np.ndarray) -> None:
         (tmp_path / "vectors.txt").write_text("hund 1 0 0\nkatze 0 1 0\n")
-        options = {"widths": (16, 16, 16, 16), "saliency": ("learned", "classifier"), "attention": True}
+        options = {"widths": (16, 16, 16, 16), "relevance": ("learned", "classifier"), "attention": True}
         model = Saywhere(**options, words=str(tmp_path / "vectors.txt"))
-        segmenter = Segmenter(TorchRunner(model, "german")).set_image(photo)
+        segmenter = Segmenter(TorchRuntime(model, "german")).set_image(photo)
         assert segmenter.say("Hund").array.shape == photo.shape[:2]
         with pytest.raises(SaywhereError, match="'dog'"):
             segmenter.say("dog")
@@ -192,9 +195,9 @@ class TestNetwork:
     def test_a_network_without_phrases_says_so(self) -> None:
         model = Saywhere(widths=(16, 16, 16, 16))
         with pytest.raises(SaywhereError, match="no map"):
-            model.saliency(model.encode(torch.rand(1, 3, 64, 64)), "dog")
+            model.relevance(model.encode(torch.rand(1, 3, 64, 64)), "dog")
         with pytest.raises(SaywhereError, match="learned, classifier"):
-            Saywhere(saliency=("clip",))
+            Saywhere(relevance=("clip",))
 
 
 class TestTrainingPhrases:
@@ -230,23 +233,23 @@ class TestTrainingPhrases:
 
         def crops(**phrases: object) -> list[object]:
             recipe = Recipe.model_validate({**base, "phrases": phrases})
-            drawn = Crops(recipe)
+            drawn = CropDataset(recipe)
             return [drawn[i] for i in range(12)]
 
-        assert all(c.prompt.phrase is None and c.scene.meant is None for c in crops())
+        assert all(c.prompt.phrase is None and c.supervised.target is None for c in crops())
         for crop in crops(share=1.0, wrong=0.0, alone=0.0):
             assert crop.prompt.phrase == "card"
             assert crop.prompt.clicks
-            ((label, where),) = crop.scene.named
+            ((label, where),) = crop.supervised.regions
             assert label == "card"
-            assert np.array_equal(where, crop.scene.meant)
+            assert np.array_equal(where, crop.supervised.target)
         heard = [c.prompt.phrase for c in crops(share=1.0, wrong=0.0, alone=0.0, described=1.0)]
         assert all(p != "card" and "card" in p for p in heard)
         for crop in crops(share=1.0, wrong=0.0, alone=1.0):
             assert not crop.prompt.clicks
         for crop in crops(share=1.0, wrong=1.0):
             assert crop.prompt.phrase != "card"
-            assert not crop.scene.meant.any()
+            assert not crop.supervised.target.any()
             assert crop.prompt.clicks
 
     def test_labels_that_are_held_out_are_neither_drawn_nor_named(self, coco: Path) -> None:
@@ -254,35 +257,35 @@ class TestTrainingPhrases:
             {"model": {"name": "saywhere"}, "data": [{"path": str(coco)}], "phrases": {"held_out": ["card"]}}
         )
         with pytest.raises(SaywhereError, match="no object"):
-            Crops(recipe)
+            CropDataset(recipe)
 
 
 COLOURS = {"red": (220, 30, 20), "blue": (20, 40, 160)}
 
 
-class SpeakingRunner(ColourRunner):
+class SpeakingRuntime(ColourRuntime):
     """Finds what the phrase names by colour, and by the first click if nothing was said."""
 
-    name, phrases, sure_map = "speaking", True, True
+    name, phrases, calibrated_relevance = "speaking", True, True
 
     def decode(self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None) -> np.ndarray:
         if prompt.phrase is None:
             return super().decode(features, prompt, previous)
-        return 16.0 * self.saliency(features, prompt.phrase) - 8.0
+        return 16.0 * self.relevance(features, prompt.phrase) - 8.0
 
-    def saliency(self, features: np.ndarray, phrase: str) -> np.ndarray:
+    def relevance(self, features: np.ndarray, phrase: str) -> np.ndarray:
         away = np.abs(features - np.array(COLOURS.get(phrase, (255, 255, 255)), np.float32)).max(2)
         return (away < 60).astype(np.float32)
 
 
 @pytest.fixture
 def speaking(photo: np.ndarray) -> Segmenter:
-    return Segmenter(SpeakingRunner()).set_image(photo)
+    return Segmenter(SpeakingRuntime()).set_image(photo)
 
 
 class TestSegmenter:
     def test_a_phrase_comes_at_any_time_and_goes_again(self, photo: np.ndarray) -> None:
-        speaking = Segmenter(SpeakingRunner(), Settings(phrase_fit=0.0)).set_image(photo)
+        speaking = Segmenter(SpeakingRuntime(), Settings(phrase_relevance_threshold=0.0)).set_image(photo)
         red = disc(480, 640, 300, 200, 40)
         first = speaking.say("red")
         assert np.mean(first.array == red) > 0.999
@@ -313,13 +316,13 @@ class TestSegmenter:
         assert both.array[300, 20]
         assert not both.array[200, 300]
         assert speaking.fits("blue")
-        assert Segmenter(SpeakingRunner()).set_image(speaking.scene.photo).fits("red")
-        assert not Segmenter(SpeakingRunner()).set_image(speaking.scene.photo).fits("green")
+        assert Segmenter(SpeakingRuntime()).set_image(speaking.encoded.photo).fits("red")
+        assert not Segmenter(SpeakingRuntime()).set_image(speaking.encoded.photo).fits("green")
 
     def test_a_map_that_only_compares_places_takes_every_phrase_at_its_word(self, photo: np.ndarray) -> None:
-        runner = SpeakingRunner()
-        runner.sure_map = False
-        segmenter = Segmenter(runner).set_image(photo)
+        runtime = SpeakingRuntime()
+        runtime.calibrated_relevance = False
+        segmenter = Segmenter(runtime).set_image(photo)
         segmenter.click(300, 200)
         answer = segmenter.say("blue")
         assert answer is not None
@@ -329,7 +332,7 @@ class TestSegmenter:
     def test_a_phrase_alone_may_mean_several_things_and_a_click_one(self) -> None:
         two = np.zeros((240, 320, 3), np.uint8)
         two[disc(240, 320, 80, 120, 30)] = two[disc(240, 320, 240, 120, 40)] = COLOURS["red"]
-        speaking = Segmenter(SpeakingRunner()).set_image(two)
+        speaking = Segmenter(SpeakingRuntime()).set_image(two)
 
         def found() -> list[bool]:
             assert speaking.mask is not None
@@ -345,23 +348,23 @@ class TestSegmenter:
 
     def test_a_phrase_alone_proposes(self, speaking: Segmenter) -> None:
         proposal = speaking.propose("red")
-        assert proposal.heat.shape == (480, 640)
-        assert proposal.heat[200, 300] > 0.9 > 0.1 > proposal.heat[10, 10]
+        assert proposal.relevance.shape == (480, 640)
+        assert proposal.relevance[200, 300] > 0.9 > 0.1 > proposal.relevance[10, 10]
         assert disc(480, 640, 300, 200, 40)[int(proposal.click.y), int(proposal.click.x)]
         assert np.mean(proposal.mask.array == disc(480, 640, 300, 200, 40)) > 0.999
         assert not speaking.prompt
         assert proposal.found
         nothing = speaking.propose("green")
         assert not nothing.found
-        assert nothing.heat[int(nothing.click.y), int(nothing.click.x)] < 0.1
+        assert nothing.relevance[int(nothing.click.y), int(nothing.click.x)] < 0.1
         assert not nothing.mask.array.any()
 
     def test_a_negative_click_after_a_phrase_keeps_its_place(self, photo: np.ndarray) -> None:
-        runner = SpeakingRunner()
+        runtime = SpeakingRuntime()
         seen: list[Prompt] = []
-        answer = runner.decode
-        runner.decode = lambda features, prompt, previous: seen.append(prompt) or answer(features, prompt, previous)
-        segmenter = Segmenter(runner, Settings(zoom=False)).set_image(photo)
+        answer = runtime.decode
+        runtime.decode = lambda features, prompt, previous: seen.append(prompt) or answer(features, prompt, previous)
+        segmenter = Segmenter(runtime, Settings(zoom=False)).set_image(photo)
         segmenter.say("red")
         segmenter.click(20, 20, positive=False)
         assert segmenter.prompt == Prompt((Click(20, 20, False),), "red")
@@ -370,21 +373,21 @@ class TestSegmenter:
     def test_a_bad_phrase_changes_nothing(self, speaking: Segmenter, photo: np.ndarray) -> None:
         mask = speaking.click(300, 200)
         for phrase in ("", "zxqv", "🐶", "x" * 10_000):
-            for ask in (speaking.say, speaking.heat, speaking.propose):
+            for ask in (speaking.say, speaking.relevance_map, speaking.propose):
                 with pytest.raises(SaywhereError, match="phrase"):
                     ask(phrase)
         assert speaking.mask is mask
-        mute = Segmenter(ColourRunner()).set_image(photo)
+        mute = Segmenter(ColourRuntime()).set_image(photo)
         with pytest.raises(SaywhereError, match="understand no phrases"):
             mute.say("red")
 
     def test_a_network_without_a_map_still_answers_a_phrase(self, photo: np.ndarray) -> None:
         torch.manual_seed(0)
         model = Saywhere(widths=(16, 16, 16, 16), attention=True)
-        segmenter = Segmenter(TorchRunner(model, "mapless")).set_image(photo)
+        segmenter = Segmenter(TorchRuntime(model, "mapless")).set_image(photo)
         assert segmenter.say("dog").array.shape == photo.shape[:2]
         with pytest.raises(SaywhereError, match="no map"):
-            segmenter.heat("dog")
+            segmenter.relevance_map("dog")
 
     def test_predict_takes_text(self, speaking: Segmenter) -> None:
         masks, _, _ = speaking.predict(text="red")
@@ -392,26 +395,26 @@ class TestSegmenter:
         assert not masks[0][10, 10]
 
 
-class VagueRunner(DiscRunner):
+class VagueRunner(DiscRuntime):
     """Understands phrases and makes nothing of them."""
 
     phrases = True
 
-    def saliency(self, features: np.ndarray, phrase: str) -> np.ndarray:
+    def relevance(self, features: np.ndarray, phrase: str) -> np.ndarray:
         return np.zeros(features.shape[:2], np.float32)
 
 
 class TestBench:
     def test_the_phrase_is_an_interaction_after_the_first_click(self, coco: Path) -> None:
-        samples = with_phrases(load_dataset(str(coco)), Saying.OWN)
+        samples = with_phrases(load_dataset(str(coco)), PhraseMode.OWN)
         assert {s.phrase for s in samples} == {"card"}
-        timed = TimedRunner(VagueRunner())
-        some = list(work_through(Segmenter(timed), timed, samples[0], 4, phrase_at=Saying.OWN.at))
+        timed = TimedRuntime(VagueRunner())
+        some = list(work_through(Segmenter(timed), timed, samples[0], 4, phrase_at=PhraseMode.OWN.at))
         assert [i.phrase for i in some][:2] == [None, "card"]
         assert some[1].click is None
         assert all(i.phrase is None for i in some[2:])
         assert prompt_of(some).phrase == "card"
-        timed = TimedRunner(VagueRunner())
+        timed = TimedRuntime(VagueRunner())
         again = list(work_through(Segmenter(timed), timed, samples[0], 4, before=some[:2], phrase_at=1))
         assert [replace(i, ms=0, encode_ms=0, decode_ms=0) for i in again] == [
             replace(i, ms=0, encode_ms=0, decode_ms=0) for i in some[2:]
@@ -419,9 +422,9 @@ class TestBench:
 
     def test_it_can_describe_the_thing_without_telling_more(self, coco: Path) -> None:
         samples = load_dataset(str(coco))
-        described = [s.phrase or "" for s in with_phrases(samples, Saying.DESCRIBED)]
-        assert described == [s.phrase for s in with_phrases(samples, Saying.DESCRIBED)]
-        for phrase, own in zip(described, with_phrases(samples, Saying.OWN), strict=True):
+        described = [s.phrase or "" for s in with_phrases(samples, PhraseMode.DESCRIBED)]
+        assert described == [s.phrase for s in with_phrases(samples, PhraseMode.DESCRIBED)]
+        for phrase, own in zip(described, with_phrases(samples, PhraseMode.OWN), strict=True):
             assert own.phrase is not None
             assert own.phrase in phrase
             assert phrase != own.phrase
@@ -430,9 +433,9 @@ class TestBench:
         assert not trained & {phrase.split()[-1] for phrase in robots.ELSEWHERE}
 
     def test_phrase_first(self, coco: Path) -> None:
-        samples = with_phrases(load_dataset(str(coco)), Saying.FIRST)
-        timed = TimedRunner(VagueRunner())
-        some = list(work_through(Segmenter(timed), timed, samples[0], 3, phrase_at=Saying.FIRST.at))
+        samples = with_phrases(load_dataset(str(coco)), PhraseMode.FIRST)
+        timed = TimedRuntime(VagueRunner())
+        some = list(work_through(Segmenter(timed), timed, samples[0], 3, phrase_at=PhraseMode.FIRST.at))
         assert some[0].phrase == "card"
         assert some[1].click is not None
 
@@ -441,22 +444,22 @@ class TestBench:
             return Sample(name, Path(photo), lambda: np.ones((2, 2), bool), label=label)
 
         some = [sample("1", "a", "dog"), sample("2", "a", "cat"), sample("3", "b", "dog"), sample("4", "b", "car")]
-        for told, own in zip(with_phrases(some, Saying.WRONG), some, strict=True):
+        for told, own in zip(with_phrases(some, PhraseMode.WRONG), some, strict=True):
             assert told.phrase not in {s.label for s in some if s.photo == own.photo}
         with pytest.raises(SaywhereError, match="only one"):
-            with_phrases(some[:1], Saying.WRONG)
+            with_phrases(some[:1], PhraseMode.WRONG)
         with pytest.raises(SaywhereError, match="no phrase or label"):
-            with_phrases([replace(some[0], label=None)], Saying.OWN)
+            with_phrases([replace(some[0], label=None)], PhraseMode.OWN)
 
     def test_an_unknown_phrase_costs_an_interaction_and_no_more(self, coco: Path) -> None:
         (sample, *_) = load_dataset(str(coco))
-        timed = TimedRunner(VagueRunner())
+        timed = TimedRuntime(VagueRunner())
         some = list(work_through(Segmenter(timed), timed, replace(sample, phrase="zxqv"), 3, phrase_at=1))
         assert [i.phrase for i in some] == [None, "zxqv", None]
         assert some[1].mask == some[0].mask
 
     def test_a_run_says_what_was_said(self, coco: Path, tmp_path: Path) -> None:
-        task = Task("test_phrases:VagueRunner", str(coco), most=3, phrase=Saying.OWN)
+        task = Task("test_phrases:VagueRunner", str(coco), most=3, phrase=PhraseMode.OWN)
         told = bench(task, tmp_path / "own.json")
         assert told["phrase"] == "own"
         for some in read_records(tmp_path / "own.jsonl").values():
@@ -466,4 +469,4 @@ class TestBench:
         with pytest.raises(SaywhereError, match="differs in phrase"):
             bench(replace(task, phrase=None), tmp_path / "own.json")
         with pytest.raises(SaywhereError, match="understands no phrases"):
-            bench(replace(task, method="conftest:DiscRunner"), tmp_path / "mute.json")
+            bench(replace(task, method="conftest:DiscRuntime"), tmp_path / "mute.json")

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from conftest import ColourRunner, disc
+from conftest import ColourRuntime, disc
 from saywhere import SaywhereError, Segmenter, Settings
 from saywhere.interactive.refine import graph_cut
 
@@ -35,11 +35,11 @@ def test_a_sure_answer_stays_and_nothing_is_made_of_nothing() -> None:
 
 
 def test_the_segmenter_shows_it_and_does_not_feed_it_back(
-    runner: ColourRunner, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    runtime: ColourRuntime, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("saywhere.interactive.segmenter.REFINEMENTS", {"graph-cut": lambda image, logits: -logits})
-    plain = Segmenter(runner, Settings(previous_from=1)).set_image(photo)
-    turned = Segmenter(runner, Settings(previous_from=1, refine="graph-cut")).set_image(photo)
+    plain = Segmenter(runtime, Settings(previous_mask_from=1)).set_image(photo)
+    turned = Segmenter(runtime, Settings(previous_mask_from=1, refine="graph-cut")).set_image(photo)
     for segmenter in (plain, turned):
         segmenter.click(300, 200)
         segmenter.click(305, 200)
@@ -47,16 +47,18 @@ def test_the_segmenter_shows_it_and_does_not_feed_it_back(
     assert first is not None
     assert second is not None
     assert (first.logits == second.logits).all()
-    assert second.view == first.view
+    assert second.crop == first.crop
     assert second.array[200, 300] != first.array[200, 300]
     masks, _, logits = turned.predict([[300, 200]], [1])
     assert not masks[0, 200, 300]
     assert logits.max() > 0
 
 
-def test_an_unknown_one_and_a_missing_library_are_named(runner: ColourRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_one_and_a_missing_library_are_named(
+    runtime: ColourRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(SaywhereError, match="graph-cut"):
-        Segmenter(runner, Settings(refine="magic"))
+        Segmenter(runtime, Settings(refine="magic"))
     monkeypatch.setitem(sys.modules, "maxflow", None)
     with pytest.raises(SaywhereError, match=r"maxflow.*saywhere\[bench\]"):
         graph_cut(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32))

@@ -7,17 +7,17 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import ColourRunner, disc
+from conftest import ColourRuntime, disc
 from saywhere import Click, SaywhereError, Segmenter, Settings
 from saywhere.core import metrics
-from saywhere.core.components import without_strays
+from saywhere.core.components import remove_unclicked_components
 from saywhere.models.saywhere import Saywhere
-from saywhere.runtime.torch import TorchRunner
+from saywhere.runtime.torch import TorchRuntime
 
 
 @pytest.fixture
-def segmenter(runner: ColourRunner, photo: np.ndarray) -> Segmenter:
-    return Segmenter(runner).set_image(photo)
+def segmenter(runtime: ColourRuntime, photo: np.ndarray) -> Segmenter:
+    return Segmenter(runtime).set_image(photo)
 
 
 def test_a_click_gives_the_object(segmenter: Segmenter) -> None:
@@ -30,64 +30,64 @@ def test_a_click_gives_the_object(segmenter: Segmenter) -> None:
     assert mask.score > 0.95
 
 
-def test_looking_closer_sharpens_a_small_object(runner: ColourRunner) -> None:
+def test_looking_closer_sharpens_a_small_object(runtime: ColourRuntime) -> None:
     photo = np.full((900, 1600, 3), 30, np.uint8)
     target = disc(900, 1600, 801, 333, 13)
     photo[target] = 250
     found = {}
     for zoom in (True, False):
-        segmenter = Segmenter(runner, Settings(zoom=zoom)).set_image(photo)
+        segmenter = Segmenter(runtime, Settings(zoom=zoom)).set_image(photo)
         found[zoom] = metrics.iou(segmenter.click(801, 333).array, target)
     assert found[True] > 0.93 > found[False]
 
 
-def test_a_first_drag_is_looked_at_where_it_is(runner: ColourRunner, photo: np.ndarray) -> None:
-    segmenter = Segmenter(runner, Settings(drag_margin=3.0)).set_image(photo)
+def test_a_first_drag_is_looked_at_where_it_is(runtime: ColourRuntime, photo: np.ndarray) -> None:
+    segmenter = Segmenter(runtime, Settings(drag_margin=3.0)).set_image(photo)
     mask = segmenter.drag(300, 200, radius=40)
     # 40 * 3 to each side, before anything was found.
-    assert runner.encoded[1] == (Settings.zoom_size, Settings.zoom_size)
+    assert runtime.encoded[1] == (Settings.zoom_size, Settings.zoom_size)
     assert metrics.iou(mask.array, disc(480, 640, 300, 200, 40)) > 0.97
-    views = len(runner.encoded)
-    segmenter.drag(320, 200, radius=10, positive=False)  # later drags stay in the view of what was found
-    assert len(runner.encoded) == views
-    plain = Segmenter(runner, Settings(drag_margin=0.0)).set_image(photo)
-    whole = len(runner.encoded)
+    crops = len(runtime.encoded)
+    segmenter.drag(320, 200, radius=10, positive=False)  # later drags stay in the crop of what was found
+    assert len(runtime.encoded) == crops
+    plain = Segmenter(runtime, Settings(drag_margin=0.0)).set_image(photo)
+    whole = len(runtime.encoded)
     plain.drag(300, 200, radius=40)
-    assert len(runner.encoded) == whole + 1  # straight to the view of what was found
+    assert len(runtime.encoded) == whole + 1  # straight to the crop of what was found
 
 
 def test_with_flip_the_mirrored_photograph_gets_the_mirrored_answer() -> None:
     torch.manual_seed(0)
-    runner = TorchRunner(Saywhere(widths=(8, 8, 16, 16), key=8).eval(), "tiny")
+    runtime = TorchRuntime(Saywhere(widths=(8, 8, 16, 16), key=8).eval(), "tiny")
     photo = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
     answers = {}
     for flip in (False, True):
-        settings = Settings(size=128, zoom=False, flip=flip, strays=0.0, previous_from=2)
-        one = Segmenter(runner, settings).set_image(photo)
-        other = Segmenter(runner, settings).set_image(np.ascontiguousarray(photo[:, ::-1]))
+        settings = Settings(size=128, zoom=False, flip=flip, unclicked_components=0.0, previous_mask_from=2)
+        one = Segmenter(runtime, settings).set_image(photo)
+        other = Segmenter(runtime, settings).set_image(np.ascontiguousarray(photo[:, ::-1]))
         for x, y, positive in ((20, 30, True), (70, 60, False)):
             answers[flip] = one.click(x, y, positive).logits, other.click(127 - x, y, positive).logits[:, ::-1]
     assert np.allclose(*answers[True], atol=1e-4)
     assert not np.allclose(*answers[False], atol=1e-2)
 
 
-def test_features_are_encoded_once_until_the_view_moves(segmenter: Segmenter, runner: ColourRunner) -> None:
+def test_features_are_encoded_once_until_the_view_moves(segmenter: Segmenter, runtime: ColourRuntime) -> None:
     segmenter.click(300, 200)
-    assert len(runner.encoded) == 2  # the photograph and the closer view
+    assert len(runtime.encoded) == 2  # the photograph and the closer crop
     segmenter.click(310, 210)
     segmenter.click(330, 200, positive=False)
     segmenter.undo()
     segmenter.click(290, 190)
-    assert len(runner.encoded) == 2
-    segmenter.click(600, 460)  # far off: the view must grow to hold it
-    assert len(runner.encoded) == 3
+    assert len(runtime.encoded) == 2
+    segmenter.click(600, 460)  # far off: the crop must grow to hold it
+    assert len(runtime.encoded) == 3
 
 
-def test_the_previous_answer_is_shown_from_an_interaction_on(runner: ColourRunner, photo: np.ndarray) -> None:
-    segmenter = Segmenter(runner, Settings(previous_from=3)).set_image(photo)
+def test_the_previous_answer_is_shown_from_an_interaction_on(runtime: ColourRuntime, photo: np.ndarray) -> None:
+    segmenter = Segmenter(runtime, Settings(previous_mask_from=3)).set_image(photo)
     for x in (300, 305, 310):
         segmenter.click(x, 200)
-    *early, last = runner.previous
+    *early, last = runtime.previous
     assert len(early) == 3  # two looks for the first click, one for the second
     assert all(shown is None for shown in early)
     assert last is not None
@@ -115,24 +115,24 @@ def test_a_drag_is_a_click_with_the_distance(segmenter: Segmenter) -> None:
         segmenter.drag(300, 200)
 
 
-def test_reset_forgets_the_clicks_and_keeps_the_photograph(segmenter: Segmenter, runner: ColourRunner) -> None:
+def test_reset_forgets_the_clicks_and_keeps_the_photograph(segmenter: Segmenter, runtime: ColourRuntime) -> None:
     segmenter.click(300, 200)
     segmenter.reset()
     assert segmenter.mask is None
     assert segmenter.redo() is None
     segmenter.click(300, 200)
-    assert len(runner.encoded) == 2
+    assert len(runtime.encoded) == 2
 
 
-def test_objects_of_one_photograph_share_its_features(segmenter: Segmenter, runner: ColourRunner) -> None:
+def test_objects_of_one_photograph_share_its_features(segmenter: Segmenter, runtime: ColourRuntime) -> None:
     segmenter.click(300, 200)
-    other = segmenter.another()
+    other = segmenter.new_object()
     background = other.click(20, 20)
     assert background.array[20, 20]
     assert not background.array[200, 300]
     assert segmenter.mask is not None
     assert segmenter.mask.array[200, 300]
-    assert len(runner.encoded) == 2  # the background fills the photograph: no closer look, no second encoding
+    assert len(runtime.encoded) == 2  # the background fills the photograph: no closer look, no second encoding
 
 
 @pytest.mark.parametrize(("x", "y"), [(-1, 5), (640, 5), (5, 480), (5, -0.6)])
@@ -143,9 +143,9 @@ def test_a_click_outside_changes_nothing(segmenter: Segmenter, x: float, y: floa
     assert segmenter.mask is mask
 
 
-def test_no_photograph_no_answer(runner: ColourRunner) -> None:
+def test_no_photograph_no_answer(runtime: ColourRuntime) -> None:
     with pytest.raises(SaywhereError, match="set_image"):
-        Segmenter(runner).click(1, 1)
+        Segmenter(runtime).click(1, 1)
 
 
 def test_a_bad_photograph_leaves_the_old_one(segmenter: Segmenter, tmp_path: Path) -> None:
@@ -156,21 +156,21 @@ def test_a_bad_photograph_leaves_the_old_one(segmenter: Segmenter, tmp_path: Pat
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (7, 3)])
-def test_tiny_photographs_work(runner: ColourRunner, size: tuple[int, int]) -> None:
-    segmenter = Segmenter(runner).set_image(Image.new("RGB", size, "red"))
+def test_tiny_photographs_work(runtime: ColourRuntime, size: tuple[int, int]) -> None:
+    segmenter = Segmenter(runtime).set_image(Image.new("RGB", size, "red"))
     mask = segmenter.click(0, 0)
     assert mask.array.shape == (size[1], size[0])
     assert mask.array.all()
 
 
-def test_an_object_as_large_as_the_photograph_is_not_looked_at_twice(runner: ColourRunner) -> None:
-    Segmenter(runner).set_image(np.full((300, 400, 3), 9, np.uint8)).click(5, 5)
-    assert len(runner.encoded) == 1
-    assert len(runner.previous) == 1
+def test_an_object_as_large_as_the_photograph_is_not_looked_at_twice(runtime: ColourRuntime) -> None:
+    Segmenter(runtime).set_image(np.full((300, 400, 3), 9, np.uint8)).click(5, 5)
+    assert len(runtime.encoded) == 1
+    assert len(runtime.previous) == 1
 
 
-def test_an_answer_of_nothing_is_a_mask_of_nothing(runner: ColourRunner, photo: np.ndarray) -> None:
-    segmenter = Segmenter(runner, Settings(zoom=False)).set_image(photo)
+def test_an_answer_of_nothing_is_a_mask_of_nothing(runtime: ColourRuntime, photo: np.ndarray) -> None:
+    segmenter = Segmenter(runtime, Settings(zoom=False)).set_image(photo)
     segmenter.click(300, 200)
     for x in range(262, 342, 5):
         for y in range(162, 242, 5):
@@ -197,20 +197,20 @@ class TestPredict:
         segmenter.predict([[300, 200]], [1])
         assert segmenter.mask is mask
 
-    def test_logits_go_in_again_where_they_came_out(self, segmenter: Segmenter, runner: ColourRunner) -> None:
+    def test_logits_go_in_again_where_they_came_out(self, segmenter: Segmenter, runtime: ColourRuntime) -> None:
         masks, _, logits = segmenter.predict([[300, 200]], [1])
-        runner.previous.clear()
+        runtime.previous.clear()
         segmenter.predict([[300, 200]], [1], mask_input=logits)
-        previous = runner.previous[0]
+        previous = runtime.previous[0]
         assert previous is not None
-        assert previous.max() > 0.9  # in the view that the given mask asks for
+        assert previous.max() > 0.9  # in the crop that the given mask asks for
         assert metrics.iou(segmenter.predict([[300, 200]], [1], mask_input=logits)[0][0], masks[0]) > 0.98
 
-    @pytest.mark.parametrize(("looks", "whole"), [(1, False), (2, True)])
+    @pytest.mark.parametrize(("max_zoom_steps", "whole"), [(1, False), (2, True)])
     def test_an_object_that_outgrows_its_view_is_looked_at_again(
-        self, runner: ColourRunner, photo: np.ndarray, looks: int, whole: bool
+        self, runtime: ColourRuntime, photo: np.ndarray, max_zoom_steps: int, whole: bool
     ) -> None:
-        segmenter = Segmenter(runner, Settings(looks=looks)).set_image(photo)
+        segmenter = Segmenter(runtime, Settings(max_zoom_steps=max_zoom_steps)).set_image(photo)
         few = np.full((1, 256, 256), -8.0, np.float32)
         few[0, 74:86, 114:126] = 8.0  # 30 pixels of the photograph around the centre of the disc, which has 81
         masks, _, _ = segmenter.predict([[300, 200]], [1], mask_input=few)
@@ -232,10 +232,10 @@ class TestPredict:
 
 
 def test_one_runner_serves_segmenters_of_many_threads(photo: np.ndarray) -> None:
-    runner, found = ColourRunner(), []
+    runtime, found = ColourRuntime(), []
 
     def work() -> None:
-        found.append(Segmenter(runner).set_image(photo).click(300, 200).array.sum())
+        found.append(Segmenter(runtime).set_image(photo).click(300, 200).array.sum())
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -255,7 +255,7 @@ class TestStrays:
     pieces[18, 28] = 1.0
 
     def kept(self, *clicks: Click, least: float = 0.5) -> list[bool]:
-        found = without_strays(self.pieces, clicks, least)
+        found = remove_unclicked_components(self.pieces, clicks, least)
         assert (np.abs(found) == np.abs(self.pieces)).all(), "as unlikely as it was likely"
         return [bool(found[place] > 0) for place in ((4, 4), (11, 4), (10, 21), (18, 28))]
 
@@ -273,10 +273,10 @@ class TestStrays:
         assert self.kept(Click(15, 15)) == [True] * 4
         assert self.kept(Click(3, 3, positive=False)) == [True] * 4
 
-    def test_of_a_photograph(self, runner: ColourRunner) -> None:
+    def test_of_a_photograph(self, runtime: ColourRuntime) -> None:
         two = np.zeros((240, 320, 3), np.uint8)
         two[disc(240, 320, 80, 120, 30)] = two[disc(240, 320, 240, 120, 40)] = (220, 30, 20)
-        for strays, second in ((0.5, False), (0.0, True)):
-            mask = Segmenter(runner, Settings(strays=strays)).set_image(two).click(80, 120)
+        for unclicked_components, second in ((0.5, False), (0.0, True)):
+            mask = Segmenter(runtime, Settings(unclicked_components=unclicked_components)).set_image(two).click(80, 120)
             assert mask.array[120, 80]
             assert bool(mask.array[120, 240]) == second

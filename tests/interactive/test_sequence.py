@@ -14,12 +14,12 @@ from sequences import QUICK, SMALL, annotate, photo_with, same
 
 from conftest import disc
 from saywhere import Click, Prompt, SaywhereError, Segmenter, Sequence
-from saywhere.interactive.sequence import Options, proposal
-from saywhere.interactive.sequence.memory import Lesson, lesson, unpacked, with_lesson, without
-from saywhere.interactive.sequence.proposal import Outcome
-from saywhere.interactive.sequence.purification import Learner
-from saywhere.runtime.torch import TorchRunner
-from saywhere.runtime.weights import load_runner
+from saywhere.interactive.sequence import SequenceOptions, proposal
+from saywhere.interactive.sequence.memory import StoredExample, add_example, remove_example, store_example, unpacked
+from saywhere.interactive.sequence.proposal import ProposalOutcome
+from saywhere.interactive.sequence.purification import PurificationLearner
+from saywhere.runtime.torch import TorchRuntime
+from saywhere.runtime.weights import load_runtime
 
 
 class TestEquations:
@@ -46,14 +46,14 @@ class TestEquations:
         confidence[5, 5] = 5.0  # a lone pixel
         confidence[20:29, 40:49] = 1.0
         nothing = np.zeros((40, 60), np.bool_)
-        assert proposal.best_click(confidence, nothing, 1) == (Click(5.0, 5.0), 5.0)
-        click, value = proposal.best_click(confidence, nothing, 9) or (None, 0.0)
+        assert proposal.propose_click(confidence, nothing, 1) == (Click(5.0, 5.0), 5.0)
+        click, value = proposal.propose_click(confidence, nothing, 9) or (None, 0.0)
         assert click == Click(44.0, 24.0)
         assert value == pytest.approx(1.0)
-        found = proposal.best_click(confidence, confidence > 0.5, 3)
+        found = proposal.propose_click(confidence, confidence > 0.5, 3)
         assert found is not None
         assert confidence[int(found[0].y), int(found[0].x)] == 0.0
-        assert proposal.best_click(confidence, ~nothing, 3) is None
+        assert proposal.propose_click(confidence, ~nothing, 3) is None
 
     def test_a_click_lies_in_the_cell_under_it(self) -> None:
         assert proposal.cell(Click(0.0, 31.5), 32, (3, 4)) == (1, 0)  # 31.5 is the first row's last half pixel
@@ -62,8 +62,8 @@ class TestEquations:
     def test_the_threshold_follows_how_proposals_turned_out(self) -> None:
         even = proposal.chance(proposal.EVEN, ())
         assert even == pytest.approx(0.5)
-        low = [Outcome(i, proposal.EVEN - 0.1, True) for i in range(10)]
-        high = [Outcome(i, proposal.EVEN + 0.05, False) for i in range(10)]
+        low = [ProposalOutcome(i, proposal.EVEN - 0.1, True) for i in range(10)]
+        high = [ProposalOutcome(i, proposal.EVEN + 0.05, False) for i in range(10)]
         assert proposal.chance(proposal.EVEN - 0.1, low) > 0.5 > proposal.chance(proposal.EVEN - 0.1, ())
         assert proposal.chance(proposal.EVEN + 0.05, high) < 0.5 < proposal.chance(proposal.EVEN + 0.05, ())
         # The most likely offset: its slope, the sum of right - chance less TRUST times itself, is 0.
@@ -73,7 +73,7 @@ class TestEquations:
 
 
 class TestProposals:
-    def test_alike_objects_are_found_one_after_another(self, network: TorchRunner) -> None:
+    def test_alike_objects_are_found_one_after_another(self, network: TorchRuntime) -> None:
         options = replace(QUICK, learn=False)
         with Sequence(Segmenter(network, SMALL), "disc", None, options) as seq:
             assert seq.propose(photo_with((30, 30))) is None
@@ -89,29 +89,29 @@ class TestProposals:
             first = (96, 30) if click.x > 60 else (30, 66)
             seq.segmenter.add(click)
             seq.accept(disc(96, 128, *first, 20))
-            seq.memory = replace(seq.memory, outcomes=tuple(Outcome(-1, 0.0, True) for _ in range(99)))
+            seq.memory = replace(seq.memory, outcomes=tuple(ProposalOutcome(-1, 0.0, True) for _ in range(99)))
             other = seq.propose()
             assert other is not None
             assert not disc(96, 128, *first, 20)[int(other.y), int(other.x)]
             assert seq.segmenter.prompt.clicks == ()
 
-    def test_a_further_one_needs_confidence_and_a_refused_one_teaches(self, network: TorchRunner) -> None:
+    def test_a_further_one_needs_confidence_and_a_refused_one_teaches(self, network: TorchRuntime) -> None:
         with Sequence(Segmenter(network, SMALL), "disc", None, replace(QUICK, learn=False)) as seq:
             annotate(seq, 30, 30)
             first = seq.propose(photo_with((96, 30)))
             assert first is not None
-            seq.refuse()
+            seq.reject()
             assert not seq.memory.outcomes[-1].right
-            seq.memory = replace(seq.memory, outcomes=tuple(Outcome(-1, 0.0, True) for _ in range(99)))
+            seq.memory = replace(seq.memory, outcomes=tuple(ProposalOutcome(-1, 0.0, True) for _ in range(99)))
             second = seq.propose()
             assert second is not None
             assert max(abs(second.x - first.x), abs(second.y - first.y)) > 5
-            seq.memory = replace(seq.memory, outcomes=tuple(Outcome(-1, 1.0, False) for _ in range(99)))
+            seq.memory = replace(seq.memory, outcomes=tuple(ProposalOutcome(-1, 1.0, False) for _ in range(99)))
             assert seq.propose() is None
             with pytest.raises(SaywhereError, match="nothing is proposed"):
-                seq.refuse()
+                seq.reject()
 
-    def test_an_accepted_mask_says_whether_the_proposal_was_right(self, network: TorchRunner) -> None:
+    def test_an_accepted_mask_says_whether_the_proposal_was_right(self, network: TorchRuntime) -> None:
         with Sequence(Segmenter(network, SMALL), "disc", None, replace(QUICK, learn=False)) as seq:
             annotate(seq, 30, 30)
             for wanted in (True, False):
@@ -123,18 +123,19 @@ class TestProposals:
                 seq.accept(on if wanted else ~on)
                 assert seq.memory.outcomes[-1].right is wanted
 
-    def test_the_bank_is_seen_with_the_present_parameters(self, network: TorchRunner) -> None:
+    def test_the_bank_is_seen_with_the_present_parameters(self, network: TorchRuntime) -> None:
         with Sequence(Segmenter(network, SMALL), "disc", None, QUICK) as seq:
             for i in range(3):
                 annotate(seq, 30 + 20 * i, 40)
             (click,) = (c for c in seq.memory.clicks if c.number == 2)
             seq.propose(photo_with((70, 40)))  # the very photograph of the third
-            runner = seq.segmenter.runner
-            scene = seq.segmenter.scene
-            pure = runner.levels(scene.features(scene.whole), "pure")[2]  # type: ignore[attr-defined]
-            banked = runner.purified(2, click.vectors[2].astype(np.float32)[None])[0]  # type: ignore[attr-defined]
+            runtime = seq.segmenter.runtime
+            encoded = seq.segmenter.encoded
+            pure = runtime.levels(encoded.features(encoded.full_crop), "pure")[2]  # type: ignore[attr-defined]
+            banked = runtime.purified(2, click.vectors[2].astype(np.float32)[None])[0]  # type: ignore[attr-defined]
             assert not same(seq.learned, seq._learner.start())
-            # Banked in float16; the click (70, 40) lies at (52.5, 30) of 96x72 pixels, so in cell (1, 3) at stride 16.
+            # BankedClick in float16; the click (70, 40) lies at (52.5, 30) of 96x72 pixels, so in cell (1, 3) at
+            # stride 16.
             assert np.allclose(banked, pure[:, 1, 3], atol=1e-2 * np.abs(pure).max())
 
 
@@ -142,7 +143,7 @@ class TestLessons:
     def test_they_are_kept_small_and_come_back(self) -> None:
         photo = photo_with((40, 50))
         mask = disc(96, 128, 40, 50, 20)
-        one = lesson(3, False, photo, mask, 64)
+        one = store_example(3, False, photo, mask, 64)
         whole, close = (unpacked(*picture, 64) for picture in one.pictures)
         assert whole[0].shape == close[0].shape == (64, 64, 3)
         assert (whole[2].sum(), close[2].sum()) == (64 * 48, 64 * 64)
@@ -153,31 +154,31 @@ class TestLessons:
         assert sum(len(a) + len(b) for a, b in one.pictures) < 4000
 
     def test_a_full_bank_drops_an_old_one_of_its_kind(self) -> None:
-        options = Options(bank=4, held_out=2)
-        bank: tuple[Lesson, ...] = ()
+        options = SequenceOptions(bank=4, held_out=2)
+        bank: tuple[StoredExample, ...] = ()
         for number in range(20):
-            bank = with_lesson(bank, Lesson(number, number % 2 == 1, ()), options)
-        assert [one.held for one in bank].count(True) == 2
-        assert [one.held for one in bank].count(False) == 4
+            bank = add_example(bank, StoredExample(number, number % 2 == 1, ()), options)
+        assert [one.is_validation for one in bank].count(True) == 2
+        assert [one.is_validation for one in bank].count(False) == 4
         assert {18, 19} <= {one.number for one in bank}
 
     def test_the_smallest_bank_still_guards(self) -> None:
-        bank: tuple[Lesson, ...] = ()
+        bank: tuple[StoredExample, ...] = ()
         for number in range(12):
-            bank = with_lesson(bank, Lesson(number, number % 5 == 4, ()), Options(bank=1))
-        assert [(one.number, one.held) for one in bank] == [(9, True), (11, False)]
+            bank = add_example(bank, StoredExample(number, number % 5 == 4, ()), SequenceOptions(bank=1))
+        assert [(one.number, one.is_validation) for one in bank] == [(9, True), (11, False)]
 
     def test_without_one_they_are_as_if_it_had_never_been(self) -> None:
-        options = Options(held_out=3)
-        bank: tuple[Lesson, ...] = ()
+        options = SequenceOptions(held_out=3)
+        bank: tuple[StoredExample, ...] = ()
         for number in range(6):
-            bank = with_lesson(bank, Lesson(number, number % 3 == 2, ()), options)
-        assert [(one.number, one.held) for one in without(bank, 1, options)] == [
+            bank = add_example(bank, StoredExample(number, number % 3 == 2, ()), options)
+        assert [(one.number, one.is_validation) for one in remove_example(bank, 1, options)] == [
             (0, False), (2, False), (3, True), (4, False), (5, False)]  # fmt: skip
 
 
 class TestLearning:
-    def test_only_the_purification_layer_learns_and_others_do_not_notice(self, network: TorchRunner) -> None:
+    def test_only_the_purification_layer_learns_and_others_do_not_notice(self, network: TorchRuntime) -> None:
         before = {name: value.clone() for name, value in network.model.state_dict().items()}
         with Sequence(Segmenter(network, SMALL), "disc", None, QUICK) as seq:
             annotate(seq, 30, 30)
@@ -186,21 +187,21 @@ class TestLearning:
             moved = [key for key, value in learned.items() if not np.array_equal(value, seq._learner.shipped[key])]
             assert any("weight" in key for key in moved)
             seq.propose(photo_with((60, 60)))
-            adapted = seq.segmenter.runner.model  # type: ignore[attr-defined]
+            adapted = seq.segmenter.runtime.model  # type: ignore[attr-defined]
             assert adapted.head is network.model.head
             assert adapted.purification is not network.model.purification
         assert all(torch.equal(value, network.model.state_dict()[name]) for name, value in before.items())
-        assert seq.segmenter.runner is network
+        assert seq.segmenter.runtime is network
 
     def test_lessons_lower_their_own_loss(self) -> None:
-        network, places = load_runner(device="cpu"), (40, 50)
-        lessons = [lesson(x, False, photo_with((x, 50)), disc(96, 128, x, 50, 20), 64) for x in places]
-        learner = Learner(network.model, replace(QUICK, steps=10, batch=4, rate=0.5))  # type: ignore[arg-type]
-        learned = learner.rebuild(lessons)
+        network, places = load_runtime(device="cpu"), (40, 50)
+        examples = [store_example(x, False, photo_with((x, 50)), disc(96, 128, x, 50, 20), 64) for x in places]
+        learner = PurificationLearner(network.model, replace(QUICK, steps=10, batch=4, rate=0.5))  # type: ignore[arg-type]
+        learned = learner.rebuild(examples)
         losses = []
         for parameters in (learner.shipped, learned.parameters):
             learner._load(parameters)
-            shown = [learner._picture(*packed) for one in lessons for packed in one.pictures]
+            shown = [learner._picture(*packed) for one in examples for packed in one.pictures]
             pictures = [picture for picture in shown if picture is not None]
             with torch.no_grad():
                 logits = learner._answer([(picture, Prompt((Click(30, 30),))) for picture in pictures])
@@ -208,16 +209,16 @@ class TestLearning:
             losses.append(float(torch.nn.functional.binary_cross_entropy_with_logits(logits, target)))
         assert losses[1] < 0.9 * losses[0], losses
 
-    def test_it_depends_on_the_seed_and_the_lessons_alone(self, network: TorchRunner) -> None:
-        lessons = [lesson(i, False, photo_with((40, 50)), disc(96, 128, 40, 50, 20), 64) for i in range(2)]
+    def test_it_depends_on_the_seed_and_the_lessons_alone(self, network: TorchRuntime) -> None:
+        examples = [store_example(i, False, photo_with((40, 50)), disc(96, 128, 40, 50, 20), 64) for i in range(2)]
         first, second, third = (
-            Learner(network.model, replace(QUICK, seed=seed)).rebuild(lessons)  # type: ignore[arg-type]
+            PurificationLearner(network.model, replace(QUICK, seed=seed)).rebuild(examples)  # type: ignore[arg-type]
             for seed in (0, 0, 1)
         )
         assert same(first, second)
         assert not same(first, third)
 
-    def test_what_is_taken_back_leaves_no_trace(self, network: TorchRunner) -> None:
+    def test_what_is_taken_back_leaves_no_trace(self, network: TorchRuntime) -> None:
         with Sequence(Segmenter(network, SMALL), "disc", None, QUICK) as seq:
             for i in range(3):
                 annotate(seq, 30 + 20 * i, 40)
@@ -225,27 +226,27 @@ class TestLearning:
             seq.segmenter.click(50, 50)
             bad = seq.accept(~disc(96, 128, 50, 50, 20))
             annotate(seq, 90, 40)
-            seq.take_back(bad)
+            seq.retract(bad)
             annotate(seq, 60, 60)
         with Sequence(Segmenter(network, SMALL), "disc", None, QUICK) as never:
             for x, y in ((30, 40), (50, 40), (70, 40), (90, 40), (60, 60)):
                 annotate(never, x, y)
         assert same(seq.learned, never.learned)
         assert len(seq.memory.clicks) == len(never.memory.clicks) == 5
-        with pytest.raises(SaywhereError, match=r"take_back\(99\)"):
-            seq.take_back(99)
+        with pytest.raises(SaywhereError, match=r"retract\(99\)"):
+            seq.retract(99)
 
-    def test_the_guard_steps_back_when_learning_hurts(self, network: TorchRunner) -> None:
+    def test_the_guard_steps_back_when_learning_hurts(self, network: TorchRuntime) -> None:
         wild = replace(QUICK, rate=1e4, held_out=2)
         with Sequence(Segmenter(network, SMALL), "disc", None, wild) as seq:
             annotate(seq, 30, 40)
             assert not same(seq.learned, seq._learner.start())
-            seq._learner.score = lambda parameters, lessons: float(parameters is seq._learner.shipped)  # type: ignore[method-assign]
+            seq._learner.score = lambda parameters, examples: float(parameters is seq._learner.shipped)  # type: ignore[method-assign]
             annotate(seq, 60, 40)
             assert same(seq.learned, seq._learner.start())
             assert seq.learned.back == 1
 
-    def test_labels_do_not_disturb_each_other(self, network: TorchRunner, tmp_path: Path) -> None:
+    def test_labels_do_not_disturb_each_other(self, network: TorchRuntime, tmp_path: Path) -> None:
         segmenter = Segmenter(network, SMALL)
         with Sequence(segmenter, "red disc", tmp_path, QUICK) as alone:
             for i in range(3):
@@ -259,7 +260,7 @@ class TestLearning:
         assert same(a.learned, alone.learned)
         assert not same(b.learned, alone.learned)
 
-    def test_an_interval_is_kept_to(self, network: TorchRunner) -> None:
+    def test_an_interval_is_kept_to(self, network: TorchRuntime) -> None:
         """What photograph n sees was learned from the first n - delta."""
         for interval in (1, 2, 3):
             with Sequence(Segmenter(network, SMALL), "disc", None, replace(QUICK, interval=interval)) as seq:
@@ -270,7 +271,7 @@ class TestLearning:
                     rounds.append(seq._adapted[0].rounds)
             assert rounds == [max(n - interval, 0) for n in (1, 2, 3, 4)]
 
-    def test_a_click_never_waits_and_sees_finished_parameters(self, network: TorchRunner) -> None:
+    def test_a_click_never_waits_and_sees_finished_parameters(self, network: TorchRuntime) -> None:
         with Sequence(Segmenter(network, SMALL), "disc", None, replace(QUICK, interval=None)) as seq:
             annotate(seq, 30, 40)
             seq.wait()
@@ -280,7 +281,7 @@ class TestLearning:
             started = time.perf_counter()
             for i in range(3):
                 annotate(seq, 50 + 20 * i, 40)
-            assert time.perf_counter() - started < 30  # the lessons would have waited for ever
+            assert time.perf_counter() - started < 30  # the examples would have waited for ever
             assert seq._adapted is not None
             assert seq._adapted[0] is finished
             go.set()

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from sequences import QUICK, SMALL, annotate, photo_with, same
 
-from conftest import ColourRunner
+from conftest import ColourRuntime
 from saywhere import SaywhereError, Segmenter, Sequence
-from saywhere.interactive.sequence import Options
+from saywhere.interactive.sequence import SequenceOptions
 from saywhere.interactive.sequence.state import load_state, previous_path, state_path
-from saywhere.runtime.torch import TorchRunner
+from saywhere.runtime.torch import TorchRuntime
 
 
 def one_more(seq: Sequence) -> None:
@@ -30,7 +30,7 @@ def one_more(seq: Sequence) -> None:
 
 
 class TestDisk:
-    def test_it_goes_on_where_it_stopped(self, network: TorchRunner, tmp_path: Path) -> None:
+    def test_it_goes_on_where_it_stopped(self, network: TorchRuntime, tmp_path: Path) -> None:
         with Sequence(Segmenter(network, SMALL), "disc", tmp_path, QUICK) as whole:
             for i in range(6):
                 annotate(whole, 30 + 10 * i, 40)
@@ -39,7 +39,7 @@ class TestDisk:
                 for i in part:
                     annotate(seq, 30 + 10 * i, 40)
         assert same(whole.learned, seq.learned)
-        assert seq.memory.lessons == whole.memory.lessons
+        assert seq.memory.examples == whole.memory.examples
         assert seq.memory.outcomes == whole.memory.outcomes
         assert [c.number for c in seq.memory.clicks] == list(range(6))
         assert all(
@@ -53,7 +53,7 @@ class TestDisk:
         import saywhere
 
         noise = np.random.default_rng(0)
-        with Sequence(saywhere.load(device="cpu"), "noise", tmp_path, Options(learn=False, interval=1)) as seq:
+        with Sequence(saywhere.load(device="cpu"), "noise", tmp_path, SequenceOptions(learn=False, interval=1)) as seq:
             # The most that any sequence keeps: a full bank, of pictures that pack badly, and every click.
             for i in range(52):
                 image = noise.integers(0, 256, (48, 64, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
@@ -73,11 +73,11 @@ class TestDisk:
         assert len(paths) == len(names)
         assert all(path.parent == tmp_path and len(path.name) < 100 for path in paths)
 
-    def test_a_network_without_purification_is_refused(self, runner: ColourRunner) -> None:
+    def test_a_network_without_purification_is_refused(self, runtime: ColourRuntime) -> None:
         with pytest.raises(SaywhereError, match="no purification layer"):
-            Sequence(Segmenter(runner), "x", None)
+            Sequence(Segmenter(runtime), "x", None)
 
-    def test_nothing_to_accept_is_said(self, network: TorchRunner, photo: np.ndarray) -> None:
+    def test_nothing_to_accept_is_said(self, network: TorchRuntime, photo: np.ndarray) -> None:
         segmenter = Segmenter(network, SMALL)
         with Sequence(segmenter, "x", None, QUICK) as seq:
             with pytest.raises(SaywhereError, match="call propose first"):
@@ -95,21 +95,21 @@ class TestDisk:
 class TestBadFolders:
     """A clear line, the last good state, and annotation goes on without learning."""
 
-    def state(self, network: TorchRunner, folder: Path, label: str = "disc") -> Path:
+    def state(self, network: TorchRuntime, folder: Path, label: str = "disc") -> Path:
         with Sequence(Segmenter(network, SMALL), label, folder, QUICK) as seq:
             annotate(seq, 30, 40)
             annotate(seq, 60, 40)
-        assert seq.trouble is None
+        assert seq.error is None
         return state_path(folder, label)
 
-    def goes_on(self, network: TorchRunner, folder: Path, *words: str, rounds: int) -> None:
+    def goes_on(self, network: TorchRuntime, folder: Path, *words: str, rounds: int) -> None:
         files = {path: path.read_bytes() for path in folder.glob("*.safetensors")} if folder.is_dir() else {}
         with pytest.warns(UserWarning, match="goes on without learning"):
             seq = Sequence(Segmenter(network, SMALL), "disc", folder, QUICK)
         with seq:
-            assert seq.trouble is not None
-            assert "\n" not in seq.trouble
-            assert all(word in seq.trouble for word in words), seq.trouble
+            assert seq.error is not None
+            assert "\n" not in seq.error
+            assert all(word in seq.error for word in words), seq.error
             assert seq.learned.rounds == rounds
             annotate(seq, 90, 40)
             assert seq.propose(photo_with((50, 50))) is not None  # proposals need no disk
@@ -117,18 +117,18 @@ class TestBadFolders:
         assert all(path.read_bytes() == content for path, content in files.items())
 
     @pytest.mark.parametrize("keep", [0, 7, 300, -1])
-    def test_half_written(self, network: TorchRunner, tmp_path: Path, keep: int) -> None:
+    def test_half_written(self, network: TorchRuntime, tmp_path: Path, keep: int) -> None:
         path = self.state(network, tmp_path)
         path.write_bytes(path.read_bytes()[:keep])
         self.goes_on(network, tmp_path, path.name, "damaged or cut short", "move it away", rounds=1)
 
-    def test_of_other_weights(self, network: TorchRunner, tmp_path: Path) -> None:
+    def test_of_other_weights(self, network: TorchRuntime, tmp_path: Path) -> None:
         self.state(network, tmp_path)
-        other = TorchRunner(network.model, "tiny", "digest-b", "cpu")
+        other = TorchRuntime(network.model, "tiny", "digest-b", "cpu")
         self.goes_on(other, tmp_path, "digest-a", "digest-b", "move it away", rounds=0)
 
     @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may write anywhere")
-    def test_read_only(self, network: TorchRunner, tmp_path: Path) -> None:
+    def test_read_only(self, network: TorchRuntime, tmp_path: Path) -> None:
         self.state(network, tmp_path)
         for path in tmp_path.iterdir():
             path.chmod(0o444)
@@ -139,7 +139,7 @@ class TestBadFolders:
             tmp_path.chmod(0o755)
 
     def test_that_cannot_be_claimed(
-        self, network: TorchRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, network: TorchRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.state(network, tmp_path)
 
@@ -149,13 +149,13 @@ class TestBadFolders:
         monkeypatch.setattr("filelock.FileLock.acquire", refused)
         self.goes_on(network, tmp_path, "cannot be written", "Permission denied", rounds=2)
 
-    def test_that_is_a_file(self, network: TorchRunner, tmp_path: Path) -> None:
+    def test_that_is_a_file(self, network: TorchRuntime, tmp_path: Path) -> None:
         (tmp_path / "here").write_text("no folder")
         self.goes_on(network, tmp_path / "here", "cannot be", rounds=0)
 
     @pytest.mark.parametrize("interval", [1, None])
     def test_full(
-        self, network: TorchRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interval: int | None
+        self, network: TorchRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interval: int | None
     ) -> None:
         path = self.state(network, tmp_path)
         before = path.read_bytes()
@@ -168,16 +168,16 @@ class TestBadFolders:
         with seq:
             with pytest.warns(UserWarning, match="No space left"):
                 one_more(seq)
-            assert seq.trouble is not None
-            assert "No space left" in seq.trouble
+            assert seq.error is not None
+            assert "No space left" in seq.error
             one_more(seq)
         monkeypatch.undo()
         assert path.read_bytes() == before
         with Sequence(Segmenter(network, SMALL), "disc", tmp_path, QUICK) as again:
-            assert again.trouble is None
+            assert again.error is None
             assert len(again.memory.numbers) == 2
 
-    def test_that_another_process_is_learning_in(self, network: TorchRunner, tmp_path: Path) -> None:
+    def test_that_another_process_is_learning_in(self, network: TorchRuntime, tmp_path: Path) -> None:
         self.state(network, tmp_path)
         with Sequence(Segmenter(network, SMALL), "disc", tmp_path, QUICK):
             self.goes_on(network, tmp_path, "another process has this label open", rounds=2)
@@ -190,13 +190,13 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[4])
 import torch
 from test_sequence import QUICK, SMALL, Segmenter, Sequence, annotate
-from saywhere.runtime.torch import TorchRunner
+from saywhere.runtime.torch import TorchRuntime
 from saywhere.models.saywhere import Saywhere
 warnings.simplefilter("error")
 torch.manual_seed(0)
 torch.set_num_threads(1)
-runner = TorchRunner(Saywhere(widths=(8, 8, 16, 16), key=8).eval(), "tiny", "digest-p", "cpu")
-with Sequence(Segmenter(runner, SMALL), sys.argv[2], Path(sys.argv[1]), QUICK) as seq:
+runtime = TorchRuntime(Saywhere(widths=(8, 8, 16, 16), key=8).eval(), "tiny", "digest-p", "cpu")
+with Sequence(Segmenter(runtime, SMALL), sys.argv[2], Path(sys.argv[1]), QUICK) as seq:
     for i in range(int(sys.argv[3])):
         annotate(seq, 30 + i % 60, 40)
         print(i, flush=True)

@@ -13,7 +13,7 @@ from saywhere.models.base import InteractiveModel
 from saywhere.models.dctnet import DCTNet
 from saywhere.models.layers.clicks import RadiusHead, aggregate, at_clicks, known_of
 from saywhere.models.saywhere import Saywhere, reach_of
-from saywhere.models.targets import Scene
+from saywhere.models.targets import PhraseSupervision
 from saywhere.text.words import shipped
 
 TINY: dict[str, Any] = {"backbone": "mobilenetv2_050", "channels": 16, "hidden": 8}
@@ -93,7 +93,10 @@ class TestNetwork:
         prompts = [Prompt((Click(9, 9, True, 5.0), OFF)), Prompt((SECOND,))]
         features = model.encode(torch.rand(2, 3, 64, 64))
         logits = model.decode(features, prompts, None)
-        (logits.square().mean() + model.auxiliary_loss(features, prompts, [Scene((), None)] * 2, shipped())).backward()
+        (
+            logits.square().mean()
+            + model.auxiliary_loss(features, prompts, [PhraseSupervision((), None)] * 2, shipped())
+        ).backward()
         assert logits.shape == (2, 1, 64, 64)
         assert all(p.grad is not None for p in model.parameters())
 
@@ -130,14 +133,17 @@ class TestOurs:
         prompts = [Prompt((Click(9, 9, True, 5.0), OFF)), Prompt((FIRST, SECOND))]
         features = model.encode(torch.rand(2, 3, 64, 64))
         logits = model.decode(features, prompts, None)
-        (logits.square().mean() + model.auxiliary_loss(features, prompts, [Scene((), None)] * 2, shipped())).backward()
+        (
+            logits.square().mean()
+            + model.auxiliary_loss(features, prompts, [PhraseSupervision((), None)] * 2, shipped())
+        ).backward()
         unreached = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
         assert unreached == []
 
     def test_feature_dct_minds_the_order(self) -> None:
         torch.manual_seed(0)
         model, without = Saywhere(**OURS, feature_dct=True), Saywhere(**OURS)
-        torch.nn.init.normal_(model.distribution[-1].weight)
+        torch.nn.init.normal_(model.film[-1].weight)
         assert not torch.equal(answer(model, FIRST, SECOND, OFF), answer(model, FIRST, OFF, SECOND))
         assert torch.equal(answer(without, FIRST, SECOND, OFF), answer(without, FIRST, OFF, SECOND))
 

@@ -16,12 +16,12 @@ from saywhere import Click, Prompt, SaywhereError
 from saywhere.models import MODELS, InteractiveModel, build
 from saywhere.models.checkpoint import FORMAT, load_model, read_tensors, save_model, write_tensors
 from saywhere.models.layers.clicks import similarity
-from saywhere.models.saywhere import Joint, Saywhere
-from saywhere.models.targets import Scene
-from saywhere.runtime.fuse import fold_batch_norms
-from saywhere.runtime.torch import TorchRunner
+from saywhere.models.saywhere import Saywhere, SplitConv1x1
+from saywhere.models.targets import PhraseSupervision
+from saywhere.runtime.fuse import fuse_batch_norms
+from saywhere.runtime.torch import TorchRuntime
 from saywhere.text.words import shipped
-from saywhere.training.learner import grown
+from saywhere.training.trainer import expand
 
 CLICK = Prompt((Click(10, 12),))
 MIXED = Prompt((Click(10, 12, True, 8.0), Click(30, 30, False), Click(20, 9)))
@@ -31,7 +31,7 @@ SMALL = {
     "multistage": {"backbone": "mobilenetv2_050", "channels": 16, "late_channels": 16},
     "phraseclick": {"backbone": "mobilenetv2_050", "channels": 16, "hidden": 8, "attributes": ["dog", "red"]},
     "sequential": {"backbone": "mobilenetv2_050", "widths": [8, 8, 16, 32]},
-    "textclick": {"backbone": "mobilenetv2_050", "channels": 16, "saliency": "none"},
+    "textclick": {"backbone": "mobilenetv2_050", "channels": 16, "relevance": "none"},
 }
 
 
@@ -80,8 +80,8 @@ class TestEveryModel:
         click, mixed = CLICK.with_phrase(phrases[0]), harder(model).with_phrase(phrases[1])
         logits = model.decode(features, [click, mixed], None)
         logits = logits + model.decode(features, [mixed, click], logits.detach().sigmoid())
-        scenes = [Scene((), None)] * 2
-        asked = model.auxiliary_loss(features, [mixed, click], scenes, shipped())
+        supervision = [PhraseSupervision((), None)] * 2
+        asked = model.auxiliary_loss(features, [mixed, click], supervision, shipped())
         ((logits * torch.rand_like(logits)).sum() + asked).backward()
         unreached = [
             name
@@ -125,16 +125,16 @@ class TestEveryModel:
         image, previous = torch.rand(1, 3, 64, 96), torch.rand(1, 1, 64, 96)
         with torch.inference_mode():
             before = model(image, [harder(model)], previous)
-            after = fold_batch_norms(model)(image, [harder(model)], previous)
+            after = fuse_batch_norms(model)(image, [harder(model)], previous)
         assert torch.allclose(before, after, atol=1e-3 * float(before.abs().max() + 1))
         assert sum(isinstance(m, nn.BatchNorm2d) for m in model.modules()) == 0
 
     def test_it_runs_behind_numpy(self, named: tuple[str, InteractiveModel]) -> None:
-        runner = TorchRunner(named[1], named[0], device="cpu")
-        features = runner.encode(np.zeros((40, 70, 3), np.uint8))
-        logits = runner.decode(features, CLICK, None)
+        runtime = TorchRuntime(named[1], named[0], device="cpu")
+        features = runtime.encode(np.zeros((40, 70, 3), np.uint8))
+        logits = runtime.decode(features, CLICK, None)
         assert logits.shape == (40, 70)
-        assert runner.decode(features, CLICK, np.ones((40, 70), np.float32)).dtype == np.float32
+        assert runtime.decode(features, CLICK, np.ones((40, 70), np.float32)).dtype == np.float32
 
 
 OURS: dict[str, Any] = {"widths": (8, 8, 16, 16), "key": 8}
@@ -147,18 +147,18 @@ class TestOurs:
         assert model(torch.rand(1, 3, 64, 64), [CLICK]).shape == (1, 1, 64, 64)
 
     def test_maps_meet_as_if_they_lay_side_by_side(self) -> None:
-        layer = Joint((3, 2, 0, 1), 4)
+        layer = SplitConv1x1((3, 2, 0, 1), 4)
         layer.bias = torch.nn.Parameter(torch.rand(4))  # as where a batch norm was folded
         first, *others = torch.rand(1, 3, 5, 6), *(torch.rand(1, channels, 10, 12) for channels in (2, 0, 1))
         enlarged = F.interpolate(first, scale_factor=2, mode="bilinear", align_corners=False)
         together = F.conv2d(torch.cat([enlarged, *others], 1), layer.weight, layer.bias)
-        enlarged = F.interpolate(layer.first(first), scale_factor=2, mode="bilinear", align_corners=False)
+        enlarged = F.interpolate(layer.project(first), scale_factor=2, mode="bilinear", align_corners=False)
         assert torch.allclose(together, layer((enlarged, *others)), atol=1e-6)
 
     def test_a_neck_at_first_changes_nothing_and_then_relates_far_places(self) -> None:
         torch.manual_seed(0)
         plain, necked = Saywhere(**OURS).eval(), Saywhere(**OURS, neck=2).eval()
-        necked.load_state_dict(grown(plain.state_dict(), necked.state_dict(), ("neck.",)))
+        necked.load_state_dict(expand(plain.state_dict(), necked.state_dict(), ("neck.",)))
         image = torch.rand(1, 3, 96, 160)
         assert necked.neck is not None
         with torch.no_grad():

@@ -12,8 +12,8 @@ from saywhere import Click, Prompt, SaywhereError, Segmenter
 from saywhere.core import robot
 from saywhere.models import losses
 from saywhere.models.multistage import MultiStage, the_click
-from saywhere.runtime.torch import TorchRunner
-from saywhere.training.learner import grown, still
+from saywhere.runtime.torch import TorchRuntime
+from saywhere.training.trainer import expand, freeze_batch_norm
 
 TINY: dict[str, Any] = {"backbone": "mobilenetv2_050", "channels": 16, "late_channels": 16}
 CLICK = Prompt((Click(20, 30),))
@@ -73,7 +73,7 @@ class TestPrompt:
 
     def test_a_refused_click_changes_nothing(self) -> None:
         torch.manual_seed(0)
-        segmenter = Segmenter(TorchRunner(MultiStage(**TINY), "multistage")).set_image(np.zeros((64, 64, 3), np.uint8))
+        segmenter = Segmenter(TorchRuntime(MultiStage(**TINY), "multistage")).set_image(np.zeros((64, 64, 3), np.uint8))
         mask = segmenter.click(20, 30)
         with pytest.raises(SaywhereError, match="one positive click"):
             segmenter.click(5, 5, positive=False)
@@ -101,7 +101,7 @@ class TestFusion:
         torch.manual_seed(0)
         early = MultiStage(**TINY, fusion="early").eval()
         multi = MultiStage(**TINY).eval()
-        multi.load_state_dict(grown(early.state_dict(), multi.state_dict(), ("late.",)))
+        multi.load_state_dict(expand(early.state_dict(), multi.state_dict(), ("late.",)))
         image = torch.rand(1, 3, 64, 64)
         with torch.inference_mode():
             assert torch.allclose(multi(image, [CLICK]), early(image, [CLICK]), atol=1e-5)
@@ -109,7 +109,7 @@ class TestFusion:
             parameter.requires_grad_(not name.startswith("encoder."))
         before = {k: v.clone() for k, v in multi.encoder.state_dict().items()}
         multi.train()
-        still(multi)
+        freeze_batch_norm(multi)
         multi(torch.rand(2, 3, 64, 64), [CLICK, CLICK]).sum().backward()
         assert all(torch.equal(v, multi.encoder.state_dict()[k]) for k, v in before.items())
         assert multi.late is not None

@@ -12,7 +12,7 @@ from saywhere import Click, Prompt, SaywhereError
 from saywhere.models.deeplab import DeepLab
 from saywhere.models.layers.phrase import AttributeAttention, attribute_loss
 from saywhere.models.phraseclick import ATTRIBUTES, PhraseClick, distance_maps, known_attributes
-from saywhere.models.targets import Scene
+from saywhere.models.targets import PhraseSupervision
 from saywhere.text.words import shipped
 
 TINY = {"backbone": "resnet18", "channels": 16, "hidden": 8}
@@ -82,11 +82,11 @@ class TestAttributes:
         assert model.naming is not None
         with torch.no_grad():
             model.naming.weight.zero_()
-        loss = model.auxiliary_loss(features, prompts, [Scene((), None)] * 2, shipped())
+        loss = model.auxiliary_loss(features, prompts, [PhraseSupervision((), None)] * 2, shipped())
         # Logits of 0; "dog" was said once and "red" never, which count alike.
         assert loss.item() == pytest.approx(10.0 * math.log(2))
         assert sorted(model.said.tolist()) == [0.0, 1.0]
-        silent = model.auxiliary_loss(features, [Prompt((CLICK,))] * 2, [Scene((), None)] * 2, shipped())
+        silent = model.auxiliary_loss(features, [Prompt((CLICK,))] * 2, [PhraseSupervision((), None)] * 2, shipped())
         assert silent.item() == 0.0
 
 

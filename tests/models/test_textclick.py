@@ -56,8 +56,8 @@ class TestMaps:
         assert np.isfinite(click_map(Prompt((Click(0, 0), Click(0, 0, False))), (1, 1))).all()
 
     def test_saliency_is_scaled_for_its_own_image(self) -> None:
-        heat = torch.tensor([[[2.0, 3.0, 6.0]], [[5.0, 5.0, 5.0]]])
-        assert scaled(heat).tolist() == [[[-1.0, -0.5, 1.0]], [[0.0, 0.0, 0.0]]]
+        relevance = torch.tensor([[[2.0, 3.0, 6.0]], [[5.0, 5.0, 5.0]]])
+        assert scaled(relevance).tolist() == [[[-1.0, -0.5, 1.0]], [[0.0, 0.0, 0.0]]]
 
 
 class TestMaskClip:
@@ -123,18 +123,18 @@ class TestMaskClip:
             expected = F.normalize((one + two) / 2, dim=0)
         assert torch.allclose(found.vector("dog"), expected, atol=1e-6)
         features = found.encode(torch.rand(1, 3, 64, 64))
-        heat = found.saliency(features, "dog")
-        assert heat.shape == (1, 1, 64, 64)
+        relevance = found.relevance(features, "dog")
+        assert relevance.shape == (1, 1, 64, 64)
         for pixel, cell in ((0, 0), (63, 3)):  # beyond a cell's centre, at the border, there is nothing to mix it with
             cosine = features.levels["places"][0][0, :, 0, cell] @ expected
-            assert heat[0, 0, 0, pixel].item() == pytest.approx(float(cosine), abs=1e-5)
+            assert relevance[0, 0, 0, pixel].item() == pytest.approx(float(cosine), abs=1e-5)
 
     def test_what_is_missing_is_said(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         def offline(*_: object, **__: object) -> None:
             raise OSError("no connection")
 
         monkeypatch.setattr(open_clip, "create_model", offline)
-        with pytest.raises(SaywhereError, match=r"no connection.*download.*saliency\.weights.*clicks work"):
+        with pytest.raises(SaywhereError, match=r"no connection.*download.*relevance\.weights.*clicks work"):
             load_maskclip()
         with pytest.raises(SaywhereError, match="no such file"):
             load_maskclip("RN50", str(tmp_path / "none.safetensors"))
@@ -146,7 +146,7 @@ class TestMaskClip:
 
 class TestNetwork:
     def test_clicks_need_no_source_and_phrases_say_what_is_missing(self, tmp_path: Path) -> None:
-        model = TextClick(**TINY, saliency={"weights": str(tmp_path / "none.safetensors")}).eval()
+        model = TextClick(**TINY, relevance={"weights": str(tmp_path / "none.safetensors")}).eval()
         assert model.phrases
         features = model.encode(torch.rand(1, 3, 64, 64))
         assert model.decode(features, [Prompt((Click(3, 4),))], None).shape == (1, 1, 64, 64)
@@ -154,11 +154,11 @@ class TestNetwork:
             model.decode(features, [Prompt((Click(3, 4),), "dog")], None)
 
     def test_the_baseline_has_no_such_channel_and_no_phrases(self) -> None:
-        model = TextClick(**TINY, saliency="none")
+        model = TextClick(**TINY, relevance="none")
         assert not model.phrases
         assert model.encoder.conv_stem.in_channels == 4  # type: ignore[union-attr]
         with pytest.raises(SaywhereError, match="no map"):
-            model.saliency(model.encode(torch.rand(1, 3, 64, 64)), "dog")
+            model.relevance(model.encode(torch.rand(1, 3, 64, 64)), "dog")
 
     @pytest.mark.parametrize("wrong", ["clip", {"clip": "RN50"}, {"weights": "a", "other": "b"}])
     def test_another_saliency_is_refused(self, wrong: Any) -> None:
@@ -184,27 +184,27 @@ class TestNetwork:
         assert torch.allclose(part[0], said[0][0], atol=1e-5)
         assert torch.allclose(part[1], said[2][1], atol=1e-5)
         one = model.encode(torch.rand(1, 3, 64, 96))
-        heat = model.saliency(one, "dog")
-        assert heat.shape == (1, 1, 64, 96)
-        assert (heat.min().item(), heat.max().item()) == (0.0, 1.0)
+        relevance = model.relevance(one, "dog")
+        assert relevance.shape == (1, 1, 64, 96)
+        assert (relevance.min().item(), relevance.max().item()) == (0.0, 1.0)
 
     def test_another_network_tells_where(self, tmp_path: Path) -> None:
-        options = {"widths": [8, 8, 16, 16], "key": 0, "saliency": ["learned"]}
+        options = {"widths": [8, 8, 16, 16], "key": 0, "relevance": ["learned"]}
         torch.manual_seed(0)
         teller = Saywhere(**{**options, "widths": (8, 8, 16, 16)}).eval()
         save_model(tmp_path / "teller.safetensors", teller, "saywhere", options, {})
-        model = TextClick(**TINY, saliency={"weights": str(tmp_path / "teller.safetensors")}).eval()
+        model = TextClick(**TINY, relevance={"weights": str(tmp_path / "teller.safetensors")}).eval()
         image = torch.rand(1, 3, 64, 64)
-        heat = model.saliency(model.encode(image), "dog")
+        relevance = model.relevance(model.encode(image), "dog")
         with torch.inference_mode():
-            expected = 0.5 + 0.5 * scaled(teller.saliency(teller.encode(image), "dog"))
-        assert torch.allclose(heat, expected, atol=0.05)  # matrices are stored in float16
+            expected = 0.5 + 0.5 * scaled(teller.relevance(teller.encode(image), "dog"))
+        assert torch.allclose(relevance, expected, atol=0.05)  # matrices are stored in float16
         assert not [name for name in model.state_dict() if "source" in name or "learned" in name]
 
     def test_a_network_without_phrases_is_refused(self, tmp_path: Path) -> None:
         options = {"widths": [8, 8, 16, 16], "key": 0}
         path = tmp_path / "deaf.safetensors"
         save_model(path, Saywhere(widths=(8, 8, 16, 16), key=0), "saywhere", options, {})
-        model = TextClick(**TINY, saliency={"weights": str(path)}).eval()
+        model = TextClick(**TINY, relevance={"weights": str(path)}).eval()
         with pytest.raises(SaywhereError, match="no phrases"):
-            model.saliency(model.encode(torch.rand(1, 3, 64, 64)), "dog")
+            model.relevance(model.encode(torch.rand(1, 3, 64, 64)), "dog")

@@ -20,7 +20,7 @@ from saywhere.evaluation.journal import read_records
 
 pytest.importorskip("ray")
 
-DISC = "conftest:DiscRunner"
+DISC = "conftest:DiscRuntime"
 STORE = 80 * 2**20  # bytes, the least that Ray takes
 # A machine that is gone is noticed in two seconds; one that is only slow to answer is given much longer.
 WATCH = {

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from conftest import ColourRunner
+from conftest import ColourRuntime
 from saywhere import Click, SaywhereError, Segmenter
 from saywhere.cli.main import app
 from saywhere.core import metrics
@@ -22,10 +22,10 @@ from saywhere.data.datasets import load_dataset
 from saywhere.prelabel import prelabel, read_request, run
 from saywhere.prelabel.ask import box_prompt
 
-COLOUR, DISC = "conftest:ColourRunner", "conftest:DiscRunner"
+COLOUR, DISC = "conftest:ColourRuntime", "conftest:DiscRuntime"
 
 
-class SpeakingRunner(ColourRunner):
+class SpeakingRunner(ColourRuntime):
     """Finds what is bright when something is said."""
 
     name, phrases = "speaking", True
@@ -258,10 +258,10 @@ class TestGoingOn:
             annotation["image_id"] = 1
         boxes.write_text(json.dumps(content))
         request = read_request(boxes)
-        runner = ColourRunner()
-        lines = list(run.find(runner, run.Settings(zoom=False), request.photos[0]))
+        runtime = ColourRuntime()
+        lines = list(run.find(runtime, run.Settings(zoom=False), request.photos[0]))
         assert len(lines) == 6
-        assert len(runner.encoded) == 1
+        assert len(runtime.encoded) == 1
 
     def test_killed_and_run_again_it_is_as_if_it_had_not_been(self, boxes: Path, tmp_path: Path) -> None:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}

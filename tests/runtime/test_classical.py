@@ -23,7 +23,7 @@ def small() -> tuple[np.ndarray, np.ndarray]:
     return np.clip(photo, 0, 255).astype(np.uint8), target
 
 
-def scene(behind: list[tuple[int, int, int]], *on: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+def encoded(behind: list[tuple[int, int, int]], *on: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     """A disc of one colour or two before four quarters of the colours ``behind``."""
     rng = np.random.default_rng(0)
     target = disc(180, 240, 120, 90, 45)
@@ -33,8 +33,8 @@ def scene(behind: list[tuple[int, int, int]], *on: tuple[int, int, int]) -> tupl
     return np.clip(photo + rng.normal(0, 8, photo.shape), 0, 255).astype(np.uint8), target
 
 
-COLOURFUL = scene([(40, 90, 170), (60, 150, 60), (120, 120, 120), (230, 220, 120)], (210, 60, 40))
-DULL = scene([(100, 115, 125)] * 4, (150, 110, 95))
+COLOURFUL = encoded([(40, 90, 170), (60, 150, 60), (120, 120, 120), (230, 220, 120)], (210, 60, 40))
+DULL = encoded([(100, 115, 125)] * 4, (150, 110, 95))
 
 
 @pytest.mark.parametrize("name", sorted(CLASSICAL))
@@ -63,9 +63,9 @@ class TestEveryMethod:
 
     @pytest.mark.parametrize("size", [(1, 1), (1, 40), (12, 9)])
     def test_tiny_photographs(self, name: str, size: tuple[int, int]) -> None:
-        runner = CLASSICAL[name]()
-        features = runner.encode(np.full((*size, 3), 90, np.uint8))
-        assert runner.decode(features, Prompt((Click(0, 0),)), None).shape == size
+        runtime = CLASSICAL[name]()
+        features = runtime.encode(np.full((*size, 3), 90, np.uint8))
+        assert runtime.decode(features, Prompt((Click(0, 0),)), None).shape == size
 
 
 def test_a_later_seed_overrules_an_earlier_one() -> None:
@@ -125,12 +125,12 @@ def test_a_thing_alike_elsewhere_was_not_asked_for(name: str) -> None:
 
 
 def test_grabcut_leaves_an_answer_that_collapsed() -> None:
-    photo, target = scene(
+    photo, target = encoded(
         [(40, 90, 170), (60, 150, 60), (120, 120, 120), (230, 220, 120)], (210, 60, 40), (190, 80, 180)
     )
-    runner, prompt = CLASSICAL["grabcut"](), Prompt((Click(120, 75), Click(30, 150, False)))
+    runtime, prompt = CLASSICAL["grabcut"](), Prompt((Click(120, 75), Click(30, 150, False)))
     only_the_seed = Seeds.of(prompt, target.shape).on.astype(np.float32)
-    found = runner.decode(runner.encode(photo), prompt, only_the_seed) > 0
+    found = runtime.decode(runtime.encode(photo), prompt, only_the_seed) > 0
     assert metrics.iou(found, target) > 0.9
 
 

@@ -16,21 +16,21 @@ from PIL import Image
 from pycocotools import mask as coco
 from starlette.testclient import TestClient
 
-from conftest import ColourRunner, disc
+from conftest import ColourRuntime, disc
 from saywhere.annotate.db.database import Database
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.inference.proposals import ByName
-from saywhere.annotate.inference.queue import Desk
-from saywhere.annotate.inference.segmenters import Scenes
+from saywhere.annotate.inference.queue import InferenceQueue
+from saywhere.annotate.inference.segmenters import SegmenterCache
 from saywhere.annotate.photos import Folder
 from saywhere.annotate.service import Annotator
 from saywhere.annotate.web.routes import make_app
 from saywhere.core.prompt import Prompt
 
-TESTS = Path(__file__).parent
+SUPPORT = Path(__file__).parent
 
 
-class RedRunner(ColourRunner):
+class RedRuntime(ColourRuntime):
     """Finds the piece of the clicked colour; a phrase means what is red. Where nothing is clicked, it finds nothing."""
 
     name, digest, phrases = "red", "00red", True
@@ -44,13 +44,13 @@ class RedRunner(ColourRunner):
         row, column = (min(max(round(v), 0), n - 1) for v, n in zip((first.y, first.x), logits.shape, strict=True))
         return np.where(pieces == pieces[row, column], logits, -8.0).astype(np.float32)
 
-    def saliency(self, features: np.ndarray, phrase: str) -> np.ndarray:
+    def relevance(self, features: np.ndarray, phrase: str) -> np.ndarray:
         return ((features[..., 0] > 150) & (features[..., 2] < 90)).astype(np.float32)
 
 
-def fast() -> RedRunner:
+def fast() -> RedRuntime:
     """For ``--model annotator:fast``."""
-    return RedRunner()
+    return RedRuntime()
 
 
 def picture(discs: list[tuple[int, int, int]], size: tuple[int, int] = (480, 640)) -> np.ndarray:
@@ -74,7 +74,7 @@ def make_folder(folder: Path) -> Path:
 def make(folder: Path, database: Database, study: str | None = None, most: int = 1 << 30) -> Annotator:
     place = Folder(folder)
     annotator = Annotator(
-        Store(database, place.root), place, Scenes(RedRunner(), None, most), Desk(), ByName(), study
+        Store(database, place.root), place, SegmenterCache(RedRuntime(), None, most), InferenceQueue(), ByName(), study
     )  # fmt: skip
     annotator.rescan()
     return annotator
@@ -88,7 +88,7 @@ class Server:
     """``saywhere annotate`` in a process of its own."""
 
     def __init__(self, folder: Path, *options: str, model: str | None = "annotator:fast", token: str = "") -> None:
-        paths = [str(TESTS), str(TESTS.parent / "src"), os.environ.get("PYTHONPATH", "")]
+        paths = [str(SUPPORT), str(SUPPORT.parent), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "COLUMNS": "200"}
         if token:
             environment["SAYWHERE_TOKEN"] = token

@@ -7,10 +7,10 @@ import numpy as np
 from conftest import disc
 from saywhere import Sequence
 from saywhere.core.settings import Settings
-from saywhere.interactive.sequence import Options
+from saywhere.interactive.sequence import SequenceOptions
 
 SMALL = Settings(size=96, zoom=False)
-QUICK = Options(levels=(0,), filter=0.02, side=64, batch=2, steps=1, rate=0.05, interval=1)
+QUICK = SequenceOptions(levels=(0,), filter=0.02, side=64, batch=2, steps=1, rate=0.05, interval=1)
 
 
 def photo_with(*places: tuple[int, int], colour: tuple[int, int, int] = (220, 30, 20)) -> np.ndarray:

@@ -16,15 +16,15 @@ from saywhere import Click, Prompt
 from saywhere.training.augment import crop_transform, warp, warp_box
 from saywhere.training.batch import collate
 from saywhere.training.corrections import correct
-from saywhere.training.crops import LEFT, Crops
-from saywhere.training.first_clicks import opening
-from saywhere.training.recipe import Clicks
-from saywhere.training.targets import chances, list_targets, parts_of
+from saywhere.training.dataset import LEFT, CropDataset
+from saywhere.training.first_clicks import initial_clicks
+from saywhere.training.recipe import ClicksRecipe
+from saywhere.training.targets import lies_inside_another, list_targets, sampling_weights
 
 
 class TestCrops:
     def test_a_crop_depends_on_its_number_alone(self, coco: Path) -> None:
-        one, two = Crops(recipe_for(coco)), Crops(recipe_for(coco))
+        one, two = CropDataset(recipe_for(coco)), CropDataset(recipe_for(coco))
         for _ in range(3):
             two[0]
         a, b = one[17], two[17]
@@ -34,7 +34,7 @@ class TestCrops:
         assert not torch.equal(a.image, one[18].image)
 
     def test_mask_and_photograph_move_together(self, coco: Path) -> None:
-        crops = Crops(recipe_for(coco))
+        crops = CropDataset(recipe_for(coco))
         for number in range(30):
             crop = crops[number]
             bright = crop.image.float().amax(0)
@@ -59,7 +59,7 @@ class TestCrops:
                 assert expected.any() is not far
 
     def test_photographs_that_loaders_share_are_read_beforehand(self, coco: Path) -> None:
-        crops = Crops(recipe_for(coco, crop={"size": 64, "cache": 100}))
+        crops = CropDataset(recipe_for(coco, crop={"size": 64, "cache": 100}))
         crops.read_all()
         read = crops.read.cache_info().misses
         for number in range(40):
@@ -67,7 +67,7 @@ class TestCrops:
         assert crops.read.cache_info().misses == read == len({t.sample.photo for t in crops.targets})
 
     def test_a_batch_splits_into_parts_that_make_it_up(self, coco: Path) -> None:
-        crops = Crops(recipe_for(coco))
+        crops = CropDataset(recipe_for(coco))
         batch = collate([crops[i] for i in range(5)])
         parts = batch.split(2)
         assert [len(part.prompts) for part in parts] == [2, 3]
@@ -79,12 +79,12 @@ class TestCrops:
         whole, part, apart = np.zeros((3, 40, 40), np.uint8)
         whole[5:35, 5:35], part[10:15, 10:15], apart[36:39, 0:20] = 1, 1, 1
         packed = [coco_mask.encode(np.asfortranarray(m)) for m in (whole, part, apart)]
-        assert parts_of(packed, coco_mask.area(packed).astype(float)).tolist() == [False, True, False]
+        assert lies_inside_another(packed, coco_mask.area(packed).astype(float)).tolist() == [False, True, False]
 
     def test_weights_decide_what_is_drawn(self, coco: Path) -> None:
         recipe = recipe_for(coco, data=[{"path": str(coco), "weight": 3.0}, {"path": str(coco), "labels": {"dog": 0}}])
         targets = list_targets(recipe)
-        probabilities = chances(recipe, targets, recipe.sampling)
+        probabilities = sampling_weights(recipe, targets, recipe.sampling)
         assert len(targets) == 12
         assert probabilities[:6].sum() == pytest.approx(0.75)
         assert probabilities.sum() == pytest.approx(1.0)
@@ -93,12 +93,14 @@ class TestCrops:
         target, others = disc(64, 64, 20, 20, 8), disc(64, 64, 40, 30, 15)
         for seed in range(20):
             rng = np.random.default_rng(seed)
-            clicks = opening(target, np.zeros_like(target), others, True, True, False, rng)
+            clicks = initial_clicks(target, np.zeros_like(target), others, True, True, False, rng)
             assert any(not c.positive for c in clicks)
             assert clicks[0].positive
 
     def test_scenes_of_two_photographs_keep_what_is_left_of_the_object(self, coco: Path) -> None:
-        plain, composed = (Crops(recipe_for(coco, crop={"size": 64, "paste": share})) for share in (0.0, 1.0))
+        plain, composed = (
+            CropDataset(recipe_for(coco, crop={"size": 64, "copy_paste_prob": share})) for share in (0.0, 1.0)
+        )
         fewer = 0
         for number in range(40):
             before, after = plain[number], composed[number]
@@ -122,9 +124,9 @@ class TestCrops:
             part = {**whole, "id": whole["id"] + 10, "segmentation": polygon_of(x + 10, y + 10, 14, 14)}
             content["annotations"].append(part)
         coco.write_text(json.dumps(content))
-        crops = Crops(
+        crops = CropDataset(
             recipe_for(
-                coco, crop={"size": 64, "whole_photo": 1.0}, clicks={"drag": 0.5, "several_first": 0.0},
+                coco, crop={"size": 64, "full_image_prob": 1.0}, clicks={"drag_prob": 0.5, "multi_click_prob": 0.0},
                 sampling={"part": 0.0, "dragged_part": 1.0, "full_area": 0.0},
             )
         )  # fmt: skip
@@ -136,14 +138,14 @@ class TestCrops:
     def test_dragged_clicks_carry_a_radius(self) -> None:
         target = disc(64, 64, 30, 30, 20)
         nothing = np.zeros_like(target)
-        (click,) = opening(target, nothing, nothing, False, False, True, np.random.default_rng(2))
+        (click,) = initial_clicks(target, nothing, nothing, False, False, True, np.random.default_rng(2))
         assert click.radius is not None
         depth = 20 - math.hypot(click.x - 30, click.y - 30)
         assert click.radius == pytest.approx(depth, rel=0.6, abs=2)
 
     def test_a_correction_is_added_where_the_mask_is_wrong(self) -> None:
         target, predicted = disc(64, 64, 30, 30, 20), disc(64, 64, 30, 30, 10)
-        settings = Clicks(no_new_click=0.0)
+        settings = ClicksRecipe(no_new_click_prob=0.0)
         rng = np.random.default_rng(0)
         prompt = correct(Prompt((Click(30, 30),)), target, predicted, np.zeros_like(target), False, settings, rng)
         added = prompt.clicks[-1]

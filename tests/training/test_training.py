@@ -19,31 +19,31 @@ from saywhere.models import losses
 from saywhere.models.checkpoint import load_model, read_tensors
 from saywhere.models.saywhere import Saywhere
 from saywhere.training.batch import collate
-from saywhere.training.crops import Crops
-from saywhere.training.learner import Learner, learning_rate, moving_average, words_of
+from saywhere.training.dataset import CropDataset
 from saywhere.training.loader import loader
 from saywhere.training.loop import CHECKPOINT, WEIGHTS, launch, train
 from saywhere.training.recipe import read_recipe
-from saywhere.training.step import losses_of
+from saywhere.training.step import step_losses
+from saywhere.training.trainer import Trainer, label_vectors, learning_rate, moving_average
 
 # Two processes see different crops, and must have the same weights after some steps.
 TWO = """
 import sys
 from pathlib import Path
 import torch
-from saywhere.training.crops import Crops
-from saywhere.training.loop import Learner, launch, loader
+from saywhere.training.dataset import CropDataset
+from saywhere.training.loop import Trainer, launch, loader
 from saywhere.training.recipe import read_recipe
 
 recipe = read_recipe(Path(sys.argv[1]))
 fabric = launch(recipe)
 torch.manual_seed(0)
-crops = Crops(recipe)
-learner = Learner(recipe, fabric, crops)
+crops = CropDataset(recipe)
+trainer = Trainer(recipe, fabric, crops)
 batches = iter(loader(crops, 0, fabric))
 for _ in range(3):
-    learner.learn(next(batches), 0.0)
-first, second = fabric.all_gather(torch.cat([p.detach().flatten() for p in learner.model.parameters()]))
+    trainer.learn(next(batches), 0.0)
+first, second = fabric.all_gather(torch.cat([p.detach().flatten() for p in trainer.model.parameters()]))
 assert torch.equal(first, second)
 seen = fabric.all_gather(torch.tensor(next(batches).numbers))
 assert sorted(seen.flatten().tolist()) == [12, 13, 14, 15]
@@ -148,13 +148,13 @@ class TestLoop:
     def test_it_learns(self, coco: Path) -> None:
         torch.manual_seed(0)
         recipe = recipe_for(coco, clicks={"rounds": 2})
-        crops = Crops(recipe)
+        crops = CropDataset(recipe)
         batch = collate([crops[i] for i in range(4)])
         model = Saywhere(**SMALL).train()
         optimiser = torch.optim.Adam(model.parameters(), 3e-3)
         history = []
         for _ in range(15):
-            (loss,) = losses_of(model, batch, recipe, launch(recipe), words_of(crops.labels))
+            (loss,) = step_losses(model, batch, recipe, launch(recipe), label_vectors(crops.labels))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -164,13 +164,13 @@ class TestLoop:
     def test_learning_after_every_round_takes_a_loss_of_each(self, coco: Path) -> None:
         torch.manual_seed(0)
         settings = {"rounds": 3, "robot": "protocol", "update_each": True}
-        crops = Crops(recipe_for(coco, clicks=settings))
+        crops = CropDataset(recipe_for(coco, clicks=settings))
         model = Saywhere(**SMALL).train()
         counts = set()
         for seed in range(6):
             recipe = recipe_for(coco, clicks=settings).model_copy(update={"seed": seed})
             taken = 0
-            for loss in losses_of(model, collate([crops[0], crops[1]]), recipe, launch(recipe), words_of([])):
+            for loss in step_losses(model, collate([crops[0], crops[1]]), recipe, launch(recipe), label_vectors([])):
                 loss.backward()  # fails if a round went back through what an earlier one has released
                 taken += 1
             counts.add(taken)
@@ -179,21 +179,25 @@ class TestLoop:
 
     def test_parts_that_take_turns_learn_what_the_batch_does(self, coco: Path) -> None:
         """Clicks worked out by other processes are the same, and so is the gradient, but for rounding."""
-        model = {"name": "saywhere", "options": SMALL, "still_norms": True}
+        model = {"name": "saywhere", "options": SMALL, "freeze_batch_norm": True}
         # With this seed the first step has three rounds, so that clicks are worked out twice.
-        settings = {"seed": 1, "batch": 4, "clicks": {"rounds": 3, "no_previous": 0.0, "blurred_previous": 0.0}}
+        settings = {
+            "seed": 1,
+            "batch": 4,
+            "clicks": {"rounds": 3, "no_previous_prob": 0.0, "coarse_previous_prob": 0.0},
+        }
         moved = []
-        for more in ({}, {"parts": 2, "robots": 2}):
+        for more in ({}, {"micro_batches": 2, "robot_processes": 2}):
             recipe = recipe_for(coco, model=model, optimiser={"warmup_steps": 0, "lr": 1e-4}, **settings, **more)
             torch.manual_seed(0)
-            learner = Learner(recipe, launch(recipe), crops := Crops(recipe))
-            learner.model.aspp.project[3].p = 0.0  # no dropout
+            trainer = Trainer(recipe, launch(recipe), crops := CropDataset(recipe))
+            trainer.model.aspp.project[3].p = 0.0  # no dropout
             batch = collate([crops[i] for i in range(4)])
-            loss = learner.learn(batch, 0.0)
-            if learner.robots is not None:
-                assert len(learner.robots.pool._processes) > 0
-                learner.robots.end()
-            moved.append((loss, torch.cat([p.detach().flatten() for p in learner.model.parameters()])))
+            loss = trainer.learn(batch, 0.0)
+            if trainer.robots is not None:
+                assert len(trainer.robots.pool._processes) > 0
+                trainer.robots.end()
+            moved.append((loss, torch.cat([p.detach().flatten() for p in trainer.model.parameters()])))
         assert moved[0][0] == pytest.approx(moved[1][0], rel=1e-4)
         assert torch.allclose(moved[0][1], moved[1][1], atol=2e-5)
 
@@ -228,7 +232,7 @@ class TestLoop:
 
     @pytest.mark.parametrize(("who", "count"), [("protocol", 1), ("tap", 1)])
     def test_some_robots_begin_with_one_click_on_the_object(self, coco: Path, who: str, count: int) -> None:
-        crops = Crops(recipe_for(coco, clicks={"robot": who, "drag": 1.0}))
+        crops = CropDataset(recipe_for(coco, clicks={"robot": who, "drag_prob": 1.0}))
         for number in range(8):
             crop = crops[number]
             assert len(crop.prompt.clicks) == count
@@ -243,24 +247,24 @@ class TestLoop:
         written = train(recipe_for(coco), tmp_path / "run")
         after = load_model(written).model.state_dict()
         torch.manual_seed(0)
-        still = [k for k in before if k.startswith("encoder.blocks.0.0.conv")]
-        assert still
-        assert all(torch.equal(before[k].half().float(), after[k]) for k in still)
+        freeze_batch_norm = [k for k in before if k.startswith("encoder.blocks.0.0.conv")]
+        assert freeze_batch_norm
+        assert all(torch.equal(before[k].half().float(), after[k]) for k in freeze_batch_norm)
         moved = [k for k in before if k.startswith("head") and before[k].is_floating_point()]
         assert any(not torch.equal(before[k].half().float(), after[k]) for k in moved)
 
-    @pytest.mark.parametrize("still", [True, False])
-    def test_still_norms_keep_their_statistics_while_weights_learn(self, coco: Path, still: bool) -> None:
-        model = {"name": "saywhere", "options": SMALL, "still_norms": still}
+    @pytest.mark.parametrize("freeze_batch_norm", [True, False])
+    def test_still_norms_keep_their_statistics_while_weights_learn(self, coco: Path, freeze_batch_norm: bool) -> None:
+        model = {"name": "saywhere", "options": SMALL, "freeze_batch_norm": freeze_batch_norm}
         recipe = recipe_for(coco, model=model)
-        fabric, crops = launch(recipe), Crops(recipe)
-        learner = Learner(recipe, fabric, crops)
-        before = {k: v.clone() for k, v in learner.model.state_dict().items() if not k.startswith("encoder.")}
-        learner.learn(next(iter(loader(crops, 0, fabric))), 0.0)
-        moved = {k for k, v in before.items() if not torch.equal(v, learner.model.state_dict()[k])}
+        fabric, crops = launch(recipe), CropDataset(recipe)
+        trainer = Trainer(recipe, fabric, crops)
+        before = {k: v.clone() for k, v in trainer.model.state_dict().items() if not k.startswith("encoder.")}
+        trainer.learn(next(iter(loader(crops, 0, fabric))), 0.0)
+        moved = {k for k, v in before.items() if not torch.equal(v, trainer.model.state_dict()[k])}
         assert "head.0.0.weight" in moved
         assert "head.0.1.bias" in moved
-        assert ("head.0.1.running_var" in moved) is not still
+        assert ("head.0.1.running_var" in moved) is not freeze_batch_norm
 
     def test_weights_say_where_they_come_from(self, coco: Path, tmp_path: Path) -> None:
         facts = load_model(train(recipe_for(coco), tmp_path / "run")).facts

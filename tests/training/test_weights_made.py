@@ -25,8 +25,8 @@ def network(seed: int, **options: Any) -> Saywhere:
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None:
             nn.init.normal_(layer.running_mean, std=0.1)
-    assert model.distribution is not None
-    nn.init.normal_(model.distribution[-1].weight, std=0.1)
+    assert model.film is not None
+    nn.init.normal_(model.film[-1].weight, std=0.1)
     return model
 
 
@@ -62,8 +62,8 @@ class TestNarrow:
             for name, tensor in wide.state_dict().items()
             if tensor.shape != small.state_dict()[name].shape
         }
-        assert {name.split(".")[0] for name in changed} == {"fuse", "up", "head", "distribution"}
-        assert all(name.startswith(("fuse.0.", "up.2.", "head.", "distribution.2")) for name in changed)
+        assert {name.split(".")[0] for name in changed} == {"fuse", "up", "head", "film"}
+        assert all(name.startswith(("fuse.0.", "up.2.", "head.", "film.2")) for name in changed)
 
 
 class TestAverage:

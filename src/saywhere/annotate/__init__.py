@@ -6,7 +6,7 @@ masks.py        pixels to COCO run lengths and back; brush strokes
 tables.py       the tables; store.py: what is asked of them; leases.py: who works on what
 photos.py       the folder: which files are photographs, safely read; crops and thumbnails
 desk.py         who is served next: the latest of each client, fairly among clients
-scenes.py       photographs with their features, and Segmenters that stand where a prompt stands
+segmenters.py       photographs with their features, and Segmenters that stand where a prompt stands
 proposals.py    where the next object of a label may be; learning.py: from what was accepted
 work.py         one action from request to committed answer
 app.py          routes; answers.py: what they give; security.py: who may ask

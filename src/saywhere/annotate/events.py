@@ -38,7 +38,7 @@ class Stroke:
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
+class ObjectState:
     """One object. ``said`` are its clicks and phrases in order; ``mask`` is the event that holds its mask."""
 
     id: int
@@ -65,7 +65,7 @@ class State:
     """A photograph as it is after event ``seq``. ``active`` is the object that was worked on last."""
 
     seq: int = 0
-    things: Mapping[int, Thing] = field(default_factory=dict)
+    things: Mapping[int, ObjectState] = field(default_factory=dict)
     mark: Mark = "open"
     active: int | None = None
     can_undo: bool = False
@@ -79,7 +79,7 @@ class State:
             return self.mark
         return "started" if self.things else "new"
 
-    def thing(self, id: int) -> Thing:
+    def thing(self, id: int) -> ObjectState:
         """An object; SaywhereError when it is not there."""
         if id not in self.things:
             raise SaywhereError(f"object {id}: not on this photograph any more; load it again")
@@ -130,12 +130,12 @@ def after(state: State, event: Event) -> State:
         things.pop(event.object, None)
         last = max(things, default=None)
         return replace(state, things=things, active=last if state.active == event.object else state.active)
-    thing = things.get(event.object) or Thing(event.object, label=event.data.get("label"))
+    thing = things.get(event.object) or ObjectState(event.object, label=event.data.get("label"))
     things[event.object] = changed(thing, event)
     return replace(state, things=things, active=event.object)
 
 
-def changed(thing: Thing, event: Event) -> Thing:
+def changed(thing: ObjectState, event: Event) -> ObjectState:
     """An object after an event of its own."""
     data = event.data
     if event.kind == "click":

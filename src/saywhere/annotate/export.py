@@ -11,13 +11,13 @@ from saywhere.annotate.db.tables import ImageRow, LabelRow
 from saywhere.annotate.photos import Folder
 from saywhere.core.rle import RunLengths
 from saywhere.data import formats
-from saywhere.data.formats.annotated_image import AnnotatedPhoto, How, Object
+from saywhere.data.formats.annotated_image import AnnotatedImage, Object, WriteOptions
 from saywhere.errors import SaywhereError
 
 NOTES = "notes.txt"
 
 
-def annotated(store: Store, folder: Folder, only_done: bool = False) -> Iterator[AnnotatedPhoto]:
+def annotated(store: Store, folder: Folder, only_done: bool = False) -> Iterator[AnnotatedImage]:
     """Every photograph that was opened, with its objects; a photograph that is done may have none."""
     labels = store.all_labels()
     _, rows = store.images("done" if only_done else None, limit=2**31 - 1)
@@ -28,7 +28,7 @@ def annotated(store: Store, folder: Folder, only_done: bool = False) -> Iterator
 
 def _annotated(
     store: Store, folder: Folder, row: ImageRow, width: int, height: int, labels: dict[int, LabelRow]
-) -> AnnotatedPhoto:
+) -> AnnotatedImage:
     things = [thing for thing in store.state(row.id).things.values() if thing.mask is not None and thing.area]
     masks = store.masks(row.id, [thing.mask for thing in things if thing.mask is not None])
     objects = []
@@ -41,7 +41,7 @@ def _annotated(
         path: Path | None = folder.locate(row.path)
     except SaywhereError:
         path = None
-    return AnnotatedPhoto(row.path, width, height, tuple(objects), path)
+    return AnnotatedImage(row.path, width, height, tuple(objects), path)
 
 
 def write(store: Store, folder: Folder, place: Path, form: str, only_done: bool) -> Path:
@@ -49,7 +49,7 @@ def write(store: Store, folder: Folder, place: Path, form: str, only_done: bool)
 
     What the format could not hold is said in the ZIP's notes.txt. Raises SaywhereError when it cannot be written.
     """
-    how = How(copy=False, labels=[row.name for row in store.labels()])
+    how = WriteOptions(copy=False, labels=[row.name for row in store.labels()])
     dest = place / ("annotations.json" if form == "coco" else f"annotations-{form}")
     notes = formats.write(annotated(store, folder, only_done), dest, form, how).notes
     if form == "coco":

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from saywhere.core.crop import View
-from saywhere.core.images import MOST_PIXELS, Photo, read_image
+from saywhere.core.arrays import ImageArray
+from saywhere.core.crop import Crop
+from saywhere.core.images import MOST_PIXELS, read_image
 from saywhere.errors import SaywhereError
 
 # Pillow would also open formats that run other programs (EPS) or fetch other files. These are photographs.
@@ -30,7 +31,7 @@ QUALITY = 90
 class Opened:
     """A photograph in memory: ``pixels`` (H, W, 3) uint8 RGB, and the SHA-256 of its file."""
 
-    pixels: Photo
+    pixels: ImageArray
     sha256: str
 
     @property
@@ -122,15 +123,15 @@ class Folder:
         return as_jpeg(crop(pixels, (0, 0, width, height), side), 80)
 
 
-def crop(pixels: Photo, box: tuple[int, int, int, int], longest: int) -> Photo:
+def crop(pixels: ImageArray, box: tuple[int, int, int, int], longest: int) -> ImageArray:
     """The part of a photograph in a box, made smaller where its longer side is above ``longest``, never larger."""
     left, top, right, bottom = box
     if max(right - left, bottom - top) <= longest:
         return pixels[top:bottom, left:right]
-    return View.of(box, (pixels.shape[0], pixels.shape[1]), longest).look(pixels)
+    return Crop.from_box(box, (pixels.shape[0], pixels.shape[1]), longest).crop(pixels)
 
 
-def as_jpeg(pixels: Photo, quality: int = QUALITY) -> bytes:
+def as_jpeg(pixels: ImageArray, quality: int = QUALITY) -> bytes:
     packed = cv2.imencode(
         ".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
     )[1]  # fmt: skip

@@ -10,12 +10,12 @@ from typing import Final
 
 from saywhere.annotate.brush import NOWHERE, Region, brushed, pack, unpack
 from saywhere.annotate.db.leases import Held, holder_of
-from saywhere.annotate.db.store import Author, Conflict, Deed, Store, now_ms
+from saywhere.annotate.db.store import Author, Conflict, NewEvent, Store, now_ms
 from saywhere.annotate.db.tables import ImageRow
-from saywhere.annotate.events import Event, State, Thing, changed
+from saywhere.annotate.events import Event, ObjectState, State, changed
 from saywhere.annotate.inference.proposals import Proposer
-from saywhere.annotate.inference.queue import Desk
-from saywhere.annotate.inference.segmenters import Scenes
+from saywhere.annotate.inference.queue import InferenceQueue
+from saywhere.annotate.inference.segmenters import SegmenterCache
 from saywhere.annotate.photos import Folder, Opened
 from saywhere.annotate.web.requests import (  # fmt: skip
     Action,
@@ -46,11 +46,17 @@ class Annotator:
     """A project being annotated: its store, its folder and the network."""
 
     def __init__(
-        self, store: Store, folder: Folder, scenes: Scenes, desk: Desk, proposer: Proposer, study: str | None = None
+        self,
+        store: Store,
+        folder: Folder,
+        segmenters: SegmenterCache,
+        desk: InferenceQueue,
+        proposer: Proposer,
+        study: str | None = None,
     ) -> None:
         if study is not None and study not in STUDIES:
             raise SaywhereError(f"--study '{study}': choose {', '.join(STUDIES)}")
-        self.store, self.folder, self.scenes, self.desk = store, folder, scenes, desk
+        self.store, self.folder, self.segmenters, self.desk = store, folder, segmenters, desk
         self.proposer, self.study = proposer, study
 
     # Photographs
@@ -63,7 +69,7 @@ class Annotator:
         """A photograph's pixels. What is found is kept beside it; raises SaywhereError when it cannot be used."""
         try:
             stamp = self.folder.stamp(row.path)
-            opened = self.scenes.open(row.path, stamp, lambda: self.folder.read(row.path))
+            opened = self.segmenters.open(row.path, stamp, lambda: self.folder.read(row.path))
         except SaywhereError as error:
             if row.fault != str(error):
                 self.store.seen(row.id, None, None, str(error))
@@ -120,31 +126,31 @@ class Annotator:
             self._learn(row, state)
         return self._answer(id, before, state, self._size(row))
 
-    def _deed(self, row: ImageRow, before: State, action: Action, author: Author) -> Deed:
+    def _deed(self, row: ImageRow, before: State, action: Action, author: Author) -> NewEvent:
         """What is to be kept of an action, its mask already found."""
         if isinstance(action, UndoAction | RedoAction):
             possible = before.can_undo if isinstance(action, UndoAction) else before.can_redo
             if not possible:
                 raise SaywhereError(f"{action.kind}: there is nothing to {action.kind}")
-            return Deed(action.kind, None, {})
+            return NewEvent(action.kind, None, {})
         data = action.model_dump(exclude={"kind", "object"})
         if isinstance(action, MarkAction):
-            return Deed(action.kind, None, data)
+            return NewEvent(action.kind, None, data)
         self._allowed(action)
         self._labelled(getattr(action, "label", None))
         if isinstance(action, OnObject) and action.object is None:
             if len(before.things) >= MOST_OBJECTS:
                 raise SaywhereError(f"photograph '{row.path}': has {MOST_OBJECTS} objects, which is the most")
-            thing = Thing(before.next_id, label=action.label)
+            thing = ObjectState(before.next_id, label=action.label)
         else:
             assert action.object is not None, "only what may begin an object goes without one"
             thing = before.thing(action.object)
-        deed = Deed(action.kind, thing.id, data)
+        deed = NewEvent(action.kind, thing.id, data)
         if isinstance(action, ClickAction | PhraseAction | ThresholdAction | BrushAction):
             return self._with_mask(row, thing, deed, author)
         return deed
 
-    def _with_mask(self, row: ImageRow, thing: Thing, deed: Deed, author: Author) -> Deed:
+    def _with_mask(self, row: ImageRow, thing: ObjectState, deed: NewEvent, author: Author) -> NewEvent:
         started = time.perf_counter()
         opened = self.opened(row)
         new = changed(thing, Event(0, deed.kind, thing.id, deed.data))
@@ -161,20 +167,22 @@ class Annotator:
         else:
             raise SaywhereError(f"{deed.kind}: object {thing.id} was only brushed; click on it first")
         return replace(
-            deed, mask=pack(region, opened.size), area=region.area, score=score, weights=self.scenes.runner.digest,
+            deed, mask=pack(region, opened.size), area=region.area, score=score, weights=self.segmenters.runtime.digest,
             spent_ms=1000.0 * (time.perf_counter() - started),
         )  # fmt: skip
 
-    def _name(self, thing: Thing) -> str | None:
+    def _name(self, thing: ObjectState) -> str | None:
         """The name of an object's label; none in a study, where what is compared must not learn."""
         if self.study is not None or thing.label is None:
             return None
         label = self.store.all_labels().get(thing.label)
         return None if label is None else label.name
 
-    def _found(self, row: ImageRow, opened: Opened, thing: Thing, label: str | None) -> tuple[Region, float | None]:
+    def _found(
+        self, row: ImageRow, opened: Opened, thing: ObjectState, label: str | None
+    ) -> tuple[Region, float | None]:
         """The network's answer to all that was said, and then the brush's strokes. For the desk's thread."""
-        mask = self.scenes.stand(opened, (row.id, thing.id), thing.said, label).mask
+        mask = self.segmenters.stand(opened, (row.id, thing.id), thing.said, label).mask
         if mask is None:
             return brushed(NOWHERE, thing.strokes, opened.size), None
         return brushed(Region(*mask.part(thing.threshold)), thing.strokes, opened.size), mask.score
@@ -203,12 +211,14 @@ class Annotator:
     def look(self, id: int) -> None:
         """Open a photograph and look at it, so that its first click is answered fast; when nobody waits."""
         opened = self.opened(self.store.image(id))
-        self.desk.later(lambda: self.scenes.look(opened))
+        self.desk.later(lambda: self.segmenters.look(opened))
 
-    def heat(self, id: int, phrase: str, author: Author) -> MapOut:
+    def relevance(self, id: int, phrase: str, author: Author) -> MapOut:
         """Where a phrase applies."""
         opened = self.opened(self.store.image(id))
-        values = self.desk.ask(author.client, lambda: self.scenes.look(opened).heat_seen(phrase), "heat map").result()
+        values = self.desk.ask(
+            author.client, lambda: self.segmenters.look(opened).relevance_in_crop(phrase), "relevance map"
+        ).result()
         return MapOut.of((0, 0, opened.size[1], opened.size[0]), values)
 
     def probability(self, id: int, object: int, author: Author) -> MapOut:
@@ -222,11 +232,11 @@ class Annotator:
         label = self._name(thing)
 
         def found() -> MapOut:
-            mask = self.scenes.stand(opened, (id, object), thing.said, label).mask
+            mask = self.segmenters.stand(opened, (id, object), thing.said, label).mask
             if mask is None:
                 raise SaywhereError(f"object {object}: nothing is said of it")
-            view = mask.view
-            return MapOut.of((view.left, view.top, view.right, view.bottom), sigmoid(mask.logits))
+            crop = mask.crop
+            return MapOut.of((crop.left, crop.top, crop.right, crop.bottom), sigmoid(mask.logits))
 
         return self.desk.ask(author.client, found, "probability").result()
 
@@ -242,7 +252,7 @@ class Annotator:
 
         def propose() -> ProposalOut:
             taken = [unpack(counts, opened.size) for counts in masks.values()]
-            found = self.proposer.propose(self.scenes.look(opened), labels[label].name, taken)
+            found = self.proposer.propose(self.segmenters.look(opened), labels[label].name, taken)
             if found is None:
                 return ProposalOut()
             box = (0, 0, opened.size[1], opened.size[0])
@@ -263,8 +273,8 @@ class Annotator:
         for thing, label in named:
             self.desk.later(partial(self._teach, row, opened, thing, label))
 
-    def _teach(self, row: ImageRow, opened: Opened, thing: Thing, label: str) -> None:
+    def _teach(self, row: ImageRow, opened: Opened, thing: ObjectState, label: str) -> None:
         counts = self.store.masks(row.id, [thing.mask] if thing.mask is not None else [])
         for event, packed in counts.items():
-            segmenter = self.scenes.stand(opened, (row.id, thing.id), thing.said, self._name(thing))
+            segmenter = self.segmenters.stand(opened, (row.id, thing.id), thing.said, self._name(thing))
             self.proposer.learn(segmenter, label, unpack(packed, opened.size), (row.id, thing.id, event))

@@ -15,7 +15,7 @@ from rich.progress import Progress
 from saywhere.cli.common import advance_bar, console, errors, read_text
 from saywhere.core.settings import Settings
 from saywhere.errors import SaywhereError
-from saywhere.evaluation.phrases import Saying
+from saywhere.evaluation.phrases import PhraseMode
 from saywhere.parallel.local import Engine
 
 
@@ -31,16 +31,16 @@ def bench(
     clicks: Annotated[int, typer.Option(min=1, help="interactions at most")] = 20,
     drag: Annotated[bool, typer.Option("--drag", help="the robot drags each click to the region's boundary")] = False,
     phrase: Annotated[
-        Saying | None, typer.Option(help="the robot says the object's own phrase after its first click; or so")
+        PhraseMode | None, typer.Option(help="the robot says the object's own phrase after its first click; or so")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="only this many objects, spread evenly")] = None,
     size: Annotated[int, typer.Option(min=32, help="longer side of the first look")] = Settings.size,
     zoom_size: Annotated[int, typer.Option(min=32, help="longer side of the closer look")] = Settings.zoom_size,
     zoom: Annotated[bool, typer.Option("--zoom/--no-zoom", help="look closer at the object")] = True,
     refine: Annotated[str | None, typer.Option(help="graph-cut: smooth every mask with it, for people's eyes")] = None,
-    strays: Annotated[
+    unclicked_components: Annotated[
         float, typer.Option(min=0, help="0: keep pieces of a mask that no click is on")
-    ] = Settings.strays,
+    ] = Settings.unclicked_components,
     flip: Annotated[bool, typer.Option("--flip", help="ask about the mirrored photograph too: twice the time")] = False,
     threads: Annotated[int, typer.Option(min=1, help="processor threads of the network")] = 2,
     jobs: Annotated[int, typer.Option(min=1, help="processes of the local engine")] = 1,
@@ -66,17 +66,19 @@ def bench(
     from saywhere.evaluation import benchmark as run
     from saywhere.evaluation import report as pages
     from saywhere.evaluation.sequences import SequenceTask, bench_sequences
-    from saywhere.interactive.sequence import PUBLISHED, Options
+    from saywhere.interactive.sequence import PUBLISHED, SequenceOptions
 
     if not sequence and (one_label or label):
         raise SaywhereError("--one-label, --label: only with --sequence")
-    if sequence and (drag or seen or phrase not in (None, Saying.OWN)):
+    if sequence and (drag or seen or phrase not in (None, PhraseMode.OWN)):
         raise SaywhereError("--sequence: goes by clicks, with no phrase or --phrase own; leave --drag and --seen out")
     if report:
         pages.check_installed()
-    settings = Settings(size=size, zoom_size=zoom_size, zoom=zoom, refine=refine, strays=strays, flip=flip)
+    settings = Settings(
+        size=size, zoom_size=zoom_size, zoom=zoom, refine=refine, unclicked_components=unclicked_components, flip=flip
+    )
     methods: list[str | None] = [*model] if model else [None]
-    options = replace(PUBLISHED if published else Options(), propose=icp, learn=opo, interval=interval)
+    options = replace(PUBLISHED if published else SequenceOptions(), propose=icp, learn=opo, interval=interval)
     tasks: list[run.Task | SequenceTask] = [
         SequenceTask(
             name, place, settings, options, one_label, seeds, until / 100, clicks, limit,

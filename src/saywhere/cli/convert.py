@@ -33,7 +33,7 @@ def convert(
     from saywhere.data import formats
 
     listed = [line for line in read_text(labels, "--labels").splitlines() if line.strip()] if labels else []
-    how = formats.How(polygons, copy, listed)
+    how = formats.WriteOptions(polygons, copy, listed)
     try:
         with Progress(console=errors, disable=not errors.is_terminal) as progress:
             advance = partial(advance_bar, progress, progress.add_task("photographs", total=None))

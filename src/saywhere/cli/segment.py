@@ -25,7 +25,7 @@ def segment(
     say: Annotated[str | None, typer.Option(metavar="TEXT", help="what the object is; no click is needed then")] = None,
     out: Annotated[Path | None, typer.Option(help="the mask as PNG, 255 on the object")] = None,
     overlay: Annotated[Path | None, typer.Option(help="the photograph with mask and clicks drawn")] = None,
-    heat: Annotated[Path | None, typer.Option(help="the photograph with where the phrase applies")] = None,
+    relevance: Annotated[Path | None, typer.Option(help="the photograph with where the phrase applies")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the mask as COCO run lengths, with its score")] = False,
     weights: Annotated[str | None, typer.Option(help="file, hub id or shipped name")] = None,
 ) -> None:
@@ -39,8 +39,8 @@ def segment(
     clicks += [Click(x, y, False) for x, y in (numbers(text, 2, "--not") for text in not_ or [])]
     if not clicks and say is None:
         raise SaywhereError("no prompt: say where or what the object is, for example --click 120,80 or --say dog")
-    if heat and say is None:
-        raise SaywhereError(f"--heat '{heat}': shows where a phrase applies; add --say")
+    if relevance and say is None:
+        raise SaywhereError(f"--relevance '{relevance}': shows where a phrase applies; add --say")
     pixels = read_image(photo)
     segmenter = load(weights).set_image(pixels)
     mask = None
@@ -48,8 +48,8 @@ def segment(
         mask = segmenter.add(one)
     if say is not None:
         mask = say_or_warn(segmenter, say, mask)
-        if heat and segmenter.prompt.phrase:
-            render.write_image(heat, render.heat_map(pixels, segmenter.heat(say)))
+        if relevance and segmenter.prompt.phrase:
+            render.write_image(relevance, render.relevance_overlay(pixels, segmenter.relevance_map(say)))
     assert mask is not None, "there is a click or a phrase"
     if not (out or overlay or as_json):
         out = Path(f"{photo.stem}-mask.png")
@@ -58,7 +58,7 @@ def segment(
     if overlay:
         render.write_image(overlay, render.overlay(pixels, mask, segmenter.prompt))
     if as_json:
-        print(json.dumps({"photo": str(photo), **render.as_coco(mask), "weights": segmenter.runner.digest}))
+        print(json.dumps({"photo": str(photo), **render.as_coco(mask), "weights": segmenter.runtime.digest}))
     else:
         named = ", ".join(str(path) for path in (out, overlay) if path)
         console.print(f"{int(mask.array.sum()):,} pixels, expected IoU {mask.score:.2f} → {named}", highlight=False)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from saywhere.core.arrays import FloatArray as Float
+from saywhere.core.arrays import FloatArray
 from saywhere.core.prompt import Click
 
 
-def without_strays(logits: Float, clicks: Sequence[Click], least: float) -> Float:
+def remove_unclicked_components(logits: FloatArray, clicks: Sequence[Click], least: float) -> FloatArray:
     """Logits ``(H, W)`` without the pieces that no positive click is on; ``clicks`` are in their pixels.
 
     One positive click means the piece under it. Of an object that was clicked in several places, other pieces stay if

@@ -8,16 +8,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from saywhere.core.images import Photo
+from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.prompt import Prompt
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in the photograph's pixels
-Float = NDArray[np.float32]
 SMALLEST_SIDE = 32  # pixels of the photograph: looking closer shows nothing more
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Crop:
     """Pixels ``[left, right) x [top, bottom)`` of a photograph, resized to ``width x height``."""
 
     left: int
@@ -28,8 +27,8 @@ class View:
     height: int
 
     @classmethod
-    def of(cls, box: Box, photo: tuple[int, int], longest: int) -> View:
-        """The view of a box, kept inside a photograph of (height, width), its longer side ``longest`` pixels."""
+    def from_box(cls, box: Box, photo: tuple[int, int], longest: int) -> Crop:
+        """The crop of a box, kept inside a photograph of (height, width), its longer side ``longest`` pixels."""
         h, w = photo
         left, top = max(int(np.floor(box[0])), 0), max(int(np.floor(box[1])), 0)
         right, bottom = min(int(np.ceil(box[2])), w), min(int(np.ceil(box[3])), h)
@@ -48,8 +47,8 @@ class View:
     def _scales(self) -> tuple[float, float]:
         return self.width / (self.right - self.left), self.height / (self.bottom - self.top)
 
-    def holds(self, other: View) -> bool:
-        """Whether all that the other view shows is in this one."""
+    def contains(self, other: Crop) -> bool:
+        """Whether all that the other crop shows is in this one."""
         return (
             self.left <= other.left
             and self.top <= other.top
@@ -57,8 +56,8 @@ class View:
             and self.bottom >= other.bottom
         )
 
-    def cuts(self, box: Box, photo: tuple[int, int]) -> bool:
-        """Whether a box ends at a side of the view that is not the photograph's own, of (height, width)."""
+    def is_truncated(self, box: Box, photo: tuple[int, int]) -> bool:
+        """Whether a box ends at a side of the crop that is not the photograph's own, of (height, width)."""
         edge = 2.0 * (self.right - self.left) / self.width
         return (
             (self.left > 0 and box[0] < self.left + edge)
@@ -67,27 +66,27 @@ class View:
             or (self.bottom < photo[0] and box[3] > self.bottom - edge)
         )
 
-    def mirrored(self, width: int) -> View:
+    def mirrored(self, width: int) -> Crop:
         """The same part of the mirrored photograph, which is ``width`` pixels wide."""
         return replace(self, left=width - self.right, right=width - self.left)
 
-    def look(self, photo: Photo) -> Photo:
-        """The view's pixels ``(height, width, 3)``."""
+    def crop(self, photo: ImageArray) -> ImageArray:
+        """The crop's pixels ``(height, width, 3)``."""
         part = photo[self.top : self.bottom, self.left : self.right]
         shrinks = self.width < part.shape[1] or self.height < part.shape[0]
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(part, (self.width, self.height), interpolation=how), np.uint8)
 
-    def frame(self, prompt: Prompt) -> Prompt:
-        """A prompt of the photograph in the view's pixels."""
+    def to_crop(self, prompt: Prompt) -> Prompt:
+        """A prompt of the photograph in the crop's pixels."""
         return prompt.moved(self._scales[0], self.left, self.top)
 
-    def resample(self, values: Float, into: View, outside: float) -> Float:
-        """A map of this view as another view sees it; ``outside`` where this one did not look."""
+    def resample(self, values: FloatArray, into: Crop, outside: float) -> FloatArray:
+        """A map of this crop as another crop sees it; ``outside`` where this one did not look."""
         if into == self:
             return values
         (sx, sy), (tx, ty) = self._scales, into._scales
-        # From a pixel centre of `into` to the photograph and back to this view.
+        # From a pixel centre of `into` to the photograph and back to this crop.
         ax, ay = sx / tx, sy / ty
         bx = (0.5 / tx + into.left - self.left) * sx - 0.5
         by = (0.5 / ty + into.top - self.top) * sy - 0.5
@@ -98,8 +97,8 @@ class View:
         )  # fmt: skip
         return np.asarray(warped, np.float32)
 
-    def spread(self, values: Float, photo: tuple[int, int], outside: float) -> Float:
-        """A map of this view on the whole photograph's (height, width) pixels."""
+    def to_image(self, values: FloatArray, photo: tuple[int, int], outside: float) -> FloatArray:
+        """A map of this crop on the whole photograph's (height, width) pixels."""
         size = self.right - self.left, self.bottom - self.top
         part = cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
         if size == (photo[1], photo[0]):
@@ -108,8 +107,8 @@ class View:
         full[self.top : self.bottom, self.left : self.right] = part
         return full
 
-    def box_of(self, region: NDArray[np.bool_]) -> Box | None:
-        """The photograph's box around the true pixels of a map of this view; None when there are none."""
+    def bounding_box(self, region: NDArray[np.bool_]) -> Box | None:
+        """The photograph's box around the true pixels of a map of this crop; None when there are none."""
         columns, rows = np.flatnonzero(region.any(axis=0)), np.flatnonzero(region.any(axis=1))
         if columns.size == 0:
             return None

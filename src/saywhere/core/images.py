@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from saywhere.core.arrays import ImageArray
 from saywhere.errors import SaywhereError
 
-Photo = NDArray[np.uint8]
 ORIENTATION = 0x0112
 SIDEWAYS = {5, 6, 7, 8}  # orientations whose width is the upright photograph's height
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})  # of photographs in a folder
 MOST_PIXELS = 178_956_970  # as Pillow draws the line: 12,000 x 9,000 passes, a decompression bomb does not
 
 
-def read_image(source: str | Path | Image.Image | NDArray[Any]) -> Photo:
+def read_image(source: str | Path | Image.Image | NDArray[Any]) -> ImageArray:
     """A photograph as ``(H, W, 3)`` uint8 RGB, upright (EXIF orientation applied), transparency over white.
 
     ``source`` is a path, a PIL image, or an array ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` of uint8, uint16,
@@ -77,7 +77,7 @@ def _too_large(what: str) -> str:
     return f"{what}: more than {MOST_PIXELS:,} pixels, taken for a decompression bomb; make it smaller"
 
 
-def _from_pil(image: Image.Image, what: str) -> Photo:
+def _from_pil(image: Image.Image, what: str) -> ImageArray:
     if image.width * image.height > MOST_PIXELS:
         raise SaywhereError(_too_large(what))
     if image.width * image.height == 0:
@@ -93,7 +93,7 @@ def _from_pil(image: Image.Image, what: str) -> Photo:
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _from_array(array: NDArray[Any]) -> Photo:
+def _from_array(array: NDArray[Any]) -> ImageArray:
     shape = array.shape
     if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
         raise SaywhereError(f"an image array of shape {shape}: give (H, W), (H, W, 3) or (H, W, 4)")

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from saywhere.core.crop import View
+from saywhere.core.arrays import FloatArray
+from saywhere.core.crop import Crop
 
-Float = NDArray[np.float32]
 NOTHING = -16.0  # the logit of a pixel that was not looked at
 
 
@@ -23,21 +23,21 @@ class Mask:
     ``logits`` are the network's; the mask is made of the ``refined`` ones where there are any.
     """
 
-    view: View
-    logits: Float = field(repr=False)
+    crop: Crop
+    logits: FloatArray = field(repr=False)
     photo: tuple[int, int]
     threshold: float = 0.5
-    refined: Float | None = field(default=None, repr=False)
+    refined: FloatArray | None = field(default=None, repr=False)
 
     @property
-    def _shown(self) -> Float:
+    def _shown(self) -> FloatArray:
         return self.logits if self.refined is None else self.refined
 
     @cached_property
     def array(self) -> NDArray[np.bool_]:
         """``(H, W)`` bool: the object's pixels."""
         cut = math.log(self.threshold / (1.0 - self.threshold))
-        return self.view.spread(self._shown, self.photo, NOTHING) > cut
+        return self.crop.to_image(self._shown, self.photo, NOTHING) > cut
 
     def part(self, threshold: float | None = None) -> tuple[int, int, NDArray[np.bool_]]:
         """Left, top and the pixels (h, w) of what was looked at, cut at the mask's threshold or another one.
@@ -45,14 +45,14 @@ class Mask:
         Outside it nothing is on the object. Of a large photograph this is much smaller than ``array``.
         """
         chance = self.threshold if threshold is None else threshold
-        size = self.view.right - self.view.left, self.view.bottom - self.view.top
+        size = self.crop.right - self.crop.left, self.crop.bottom - self.crop.top
         values = cv2.resize(self._shown, size, interpolation=cv2.INTER_LINEAR)
-        return self.view.left, self.view.top, np.asarray(values > math.log(chance / (1.0 - chance)), np.bool_)
+        return self.crop.left, self.crop.top, np.asarray(values > math.log(chance / (1.0 - chance)), np.bool_)
 
     @cached_property
-    def probability(self) -> Float:
+    def probability(self) -> FloatArray:
         """``(H, W)`` float32 in [0, 1]."""
-        return sigmoid(self.view.spread(self._shown, self.photo, NOTHING))
+        return sigmoid(self.crop.to_image(self._shown, self.photo, NOTHING))
 
     @cached_property
     def score(self) -> float:
@@ -61,11 +61,11 @@ class Mask:
         return expected_iou(chance > self.threshold, chance)
 
 
-def expected_iou(inside: NDArray[np.bool_], chance: Float) -> float:
+def expected_iou(inside: NDArray[np.bool_], chance: FloatArray) -> float:
     """The IoU of a region to expect, were the probabilities true; 0 where nothing is likely."""
     union = float(inside.sum()) + float(chance[~inside].sum())
     return float(chance[inside].sum()) / union if union > 0 else 0.0
 
 
-def sigmoid(logits: Float) -> Float:
+def sigmoid(logits: FloatArray) -> FloatArray:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))), np.float32)

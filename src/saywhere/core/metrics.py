@@ -15,16 +15,15 @@ from typing import Self
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from saywhere.core.arrays import BoolArray
 from saywhere.errors import SaywhereError
 
-BoolMask = NDArray[np.bool_]
 MOST_INTERACTIONS = 20
 BOUNDARY = 0.02  # of the photograph's diagonal: the width of a boundary in boundary IoU
 
 
-def iou(predicted: BoolMask, target: BoolMask, ignore: BoolMask | None = None) -> float:
+def iou(predicted: BoolArray, target: BoolArray, ignore: BoolArray | None = None) -> float:
     """Intersection over union of two ``(H, W)`` masks over the counted pixels.
 
     Raises SaywhereError when the union is empty: then there was no object to find.
@@ -38,13 +37,13 @@ def iou(predicted: BoolMask, target: BoolMask, ignore: BoolMask | None = None) -
     return int(np.count_nonzero(both)) / union
 
 
-def boundary_iou(predicted: BoolMask, target: BoolMask, ignore: BoolMask | None = None) -> float:
+def boundary_iou(predicted: BoolArray, target: BoolArray, ignore: BoolArray | None = None) -> float:
     """IoU of the two masks' inner rims, 2 % of the diagonal wide (Cheng et al. 2021): blind to easy interiors."""
     width = max(round(BOUNDARY * math.hypot(*target.shape)), 1)
     return iou(inner_rim(predicted, width), inner_rim(target, width), ignore)
 
 
-def inner_rim(mask: BoolMask, width: int) -> BoolMask:
+def inner_rim(mask: BoolArray, width: int) -> BoolArray:
     """The pixels of a mask at most ``width`` steps from its outside; the photograph's border is outside."""
     padded = np.pad(mask.astype(np.uint8), 1)
     inner = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=width)[1:-1, 1:-1]

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from saywhere.core.arrays import BoolArray
 from saywhere.core.prompt import Click
 from saywhere.errors import SaywhereError
 
-BoolMask = NDArray[np.bool_]
 TRIES = 20  # of a tap to hit its object
 NEGATIVE_STRATEGIES = ("rim", "objects", "anywhere")
 
@@ -29,7 +29,7 @@ def _distances(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(np.sqrt(np.rint(np.square(found))), np.float32)
 
 
-def boundary_distance(region: BoolMask) -> NDArray[np.float32]:
+def boundary_distance(region: BoolArray) -> NDArray[np.float32]:
     """Distance in pixels from each pixel of a region to the nearest pixel outside; the image border is outside."""
     pixels = region.astype(np.uint8)
     distance = np.zeros(region.shape, np.float32)
@@ -41,14 +41,14 @@ def boundary_distance(region: BoolMask) -> NDArray[np.float32]:
     return distance
 
 
-def _centre(region: BoolMask, positive: bool, drag: bool) -> Click:
+def _centre(region: BoolArray, positive: bool, drag: bool) -> Click:
     distance = boundary_distance(region)
     row, column = np.unravel_index(int(distance.argmax()), distance.shape)
     radius = float(distance[row, column]) if drag else None
     return Click(float(column), float(row), positive, radius)
 
 
-def first_click(target: BoolMask, ignore: BoolMask | None = None, drag: bool = False) -> Click:
+def first_click(target: BoolArray, ignore: BoolArray | None = None, drag: bool = False) -> Click:
     """The point of the object farthest from its boundary; a drag ends at that boundary."""
     region = target if ignore is None else target & ~ignore
     if not region.any():
@@ -57,13 +57,13 @@ def first_click(target: BoolMask, ignore: BoolMask | None = None, drag: bool = F
 
 
 def next_click(
-    target: BoolMask, predicted: BoolMask, ignore: BoolMask | None = None, drag: bool = False
+    target: BoolArray, predicted: BoolArray, ignore: BoolArray | None = None, drag: bool = False
 ) -> Click | None:
     """The centre of the largest wrong region: positive where object is missing. None when nothing is wrong."""
     missing, extra = target & ~predicted, predicted & ~target
     if ignore is not None:
         missing, extra = missing & ~ignore, extra & ~ignore
-    best: tuple[int, BoolMask, bool] | None = None
+    best: tuple[int, BoolArray, bool] | None = None
     for wrong, positive in ((missing, True), (extra, False)):
         count, labels = cv2.connectedComponents(wrong.astype(np.uint8), connectivity=8)
         if count > 1:
@@ -76,7 +76,7 @@ def next_click(
     return None if best is None else _centre(best[1], best[2], drag)
 
 
-def _spread(candidates: BoolMask, count: int, apart: float, rng: np.random.Generator) -> list[tuple[int, int]]:
+def _spread(candidates: BoolArray, count: int, apart: float, rng: np.random.Generator) -> list[tuple[int, int]]:
     """Up to ``count`` random pixels ``(x, y)`` of the candidates, each at least ``apart`` from all others."""
     free = candidates.astype(np.uint8)
     points: list[tuple[int, int]] = []
@@ -91,7 +91,7 @@ def _spread(candidates: BoolMask, count: int, apart: float, rng: np.random.Gener
 
 
 def positive_clicks(
-    target: BoolMask, count: int, rng: np.random.Generator, margin: float = 5.0, apart: float = 20.0
+    target: BoolArray, count: int, rng: np.random.Generator, margin: float = 5.0, apart: float = 20.0
 ) -> list[Click]:
     """Up to ``count`` clicks on the object, ``margin`` pixels from its border and ``apart`` from each other.
 
@@ -105,7 +105,7 @@ def positive_clicks(
     return [Click(float(x), float(y), True) for x, y in _spread(inside, count, apart, rng)]
 
 
-def tap(target: BoolMask, rng: np.random.Generator, jitter: float = 50.0) -> Click:
+def tap(target: BoolArray, rng: np.random.Generator, jitter: float = 50.0) -> Click:
     """A tap near the object's centre of mass, up to ``jitter`` pixels off on each axis, and on the object.
 
     Section 3.4 of Multi-Stage Fusion. Where no tap hits, the object's pixel nearest to the last try is it. Raises
@@ -124,11 +124,11 @@ def tap(target: BoolMask, rng: np.random.Generator, jitter: float = 50.0) -> Cli
 
 
 def negative_clicks(
-    target: BoolMask,
+    target: BoolArray,
     count: int,
     rng: np.random.Generator,
     strategy: str = "anywhere",
-    others: BoolMask | None = None,
+    others: BoolArray | None = None,
     margin: float = 5.0,
     rim: float = 40.0,
     apart: float = 10.0,
@@ -150,10 +150,10 @@ def negative_clicks(
 
 
 def training_correction(
-    target: BoolMask,
-    predicted: BoolMask,
+    target: BoolArray,
+    predicted: BoolArray,
     rng: np.random.Generator,
-    ignore: BoolMask | None = None,
+    ignore: BoolArray | None = None,
     drag: bool = False,
 ) -> Click | None:
     """A correction as a hurried person gives it: a random point of the inner half of a large wrong region.

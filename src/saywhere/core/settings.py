@@ -4,36 +4,51 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from saywhere.core.deprecation import renamed_fields
 
+
+@renamed_fields(
+    looks="max_zoom_steps",
+    previous_from="previous_mask_from",
+    phrase_fit="phrase_relevance_threshold",
+    strays="unclicked_components",
+)
 @dataclass(frozen=True)
 class Settings:
-    """How a Segmenter looks. All of it is printed by the benchmark.
+    """How a Segmenter crops, decodes and post-processes. The benchmark prints every field.
 
-    ``size`` and ``zoom_size`` are the longer side, in pixels, at which the whole photograph and the zoomed
-    view are encoded; ``zoom_margin`` is the view's side over the object's; ``looks`` is how often one answer may
-    move the view, when the object turns out smaller or larger than it looked; ``threshold`` cuts the probability;
-    ``enlarge`` says whether a photograph smaller than ``size`` is enlarged to it. The network is shown the previous
-    mask from interaction number ``previous_from`` on: before that a click does more against a mask that was wrong.
-    A first drag says how large the object is, so the first look reaches ``drag_margin`` times its radius to each side;
-    0 begins with the whole photograph, as a click does.
-    A phrase counts only where its map reaches ``phrase_fit`` around a positive click, if the network has a map that can
-    tell; 0 takes every phrase at its word.
-    Pieces of an answer that no positive click is on are dropped: all of them after one such click, after several those
-    smaller than ``strays`` times the largest clicked piece; 0 keeps every piece.
-    ``flip`` asks about the mirrored view too, and answers with the mean of both logits: it costs twice the time.
-    ``refine`` names what makes the answer's mask better afterwards ("graph-cut"); the network never sees that.
+    Attributes:
+        size: longer side, in pixels, at which the whole image is encoded.
+        zoom: whether the network also sees a crop around the object.
+        zoom_size: longer side, in pixels, at which the crop is encoded.
+        zoom_margin: side of the crop over side of the object.
+        max_zoom_steps: how often one interaction may move the crop when the object is smaller or larger than the
+            crop before showed.
+        threshold: probability from which a pixel belongs to the mask.
+        enlarge: whether an image smaller than ``size`` is enlarged to it.
+        previous_mask_from: the first interaction whose decoding sees the previous mask. Before it, a click changes a
+            wrong mask more.
+        refine: name of a refinement of the mask ("graph-cut"), or None. The network never sees its result.
+        phrase_relevance_threshold: least relevance around a positive click for a phrase to be used, with networks
+            whose relevance maps are calibrated; 0 uses every phrase.
+        drag_margin: the first crop of a drag reaches this many times its radius to each side; 0 starts with the whole
+            image, as a click does.
+        unclicked_components: connected components without a positive click are removed from a mask: all of them after
+            one positive click; after several, those smaller than this share of the largest clicked component. 0 keeps
+            all.
+        flip: whether logits are averaged with those of the mirrored crop, which takes twice the time.
     """
 
     size: int = 320
     zoom: bool = True
     zoom_size: int = 320
     zoom_margin: float = 1.7
-    looks: int = 2
+    max_zoom_steps: int = 2
     threshold: float = 0.5
     enlarge: bool = True
-    previous_from: int = 5
+    previous_mask_from: int = 5
     refine: str | None = None
-    phrase_fit: float = 0.6
+    phrase_relevance_threshold: float = 0.6
     drag_margin: float = 3.5
-    strays: float = 0.5
+    unclicked_components: float = 0.5
     flip: bool = False

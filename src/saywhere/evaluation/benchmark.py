@@ -21,15 +21,15 @@ from saywhere.data.datasets.check import check
 from saywhere.errors import SaywhereError
 from saywhere.evaluation.evaluate import Interaction, work_through
 from saywhere.evaluation.journal import Journal, read_records
-from saywhere.evaluation.phrases import Saying, with_phrases
+from saywhere.evaluation.phrases import PhraseMode, with_phrases
 from saywhere.evaluation.summary import classes, figures, ious_of
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.parallel import local as engines
 from saywhere.parallel.local import Engine
-from saywhere.runtime.base import Runner
-from saywhere.runtime.metadata import set_threads, traits_of
-from saywhere.runtime.registry import find_again, find_method
-from saywhere.runtime.timed import TimedRunner
+from saywhere.runtime.base import Runtime
+from saywhere.runtime.metadata import run_metadata, set_threads
+from saywhere.runtime.registry import find_method, verify_method
+from saywhere.runtime.timed import TimedRuntime
 from saywhere.storage.atomic import write_atomically
 
 Progress = Callable[[int, int], None]
@@ -48,7 +48,7 @@ class Task:
     drag: bool = False
     limit: int | None = None
     threads: int = 2
-    phrase: Saying | None = None
+    phrase: PhraseMode | None = None
 
 
 def spread(count: int, limit: int | None) -> list[int]:
@@ -80,12 +80,12 @@ def bench(
     samples = load_dataset(task.data)
     samples = [samples[i] for i in spread(len(samples), task.limit)]
     refuse_faults(task.data, samples)
-    runner, settings = find_method(task.method, task.settings)
+    runtime, settings = find_method(task.method, task.settings)
     if task.phrase is not None:
-        if not runner.phrases:
-            raise SaywhereError(f"--phrase {task.phrase}: model '{runner.name}' understands no phrases")
+        if not runtime.phrases:
+            raise SaywhereError(f"--phrase {task.phrase}: model '{runtime.name}' understands no phrases")
         samples = with_phrases(samples, task.phrase)
-    traits = traits_of(runner, settings, task.threads)
+    traits = run_metadata(runtime, settings, task.threads)
     told = conditions(task, traits) | {"objects": len(samples)}
     journal = Journal(journal_path(out), told)
     try:
@@ -93,7 +93,7 @@ def bench(
         done = len(samples) - len(todo)
         progress(done, len(samples))
         alone = engine is Engine.LOCAL and jobs == 1
-        prepare = partial(worker, task, runner, settings) if alone else partial(elsewhere, task, traits)
+        prepare = partial(worker, task, runtime, settings) if alone else partial(remote_worker, task, traits)
         gpu = traits["device"].startswith("cuda")
         for interaction in engines.run(prepare, todo, engine, jobs, task.threads, gpu):
             if journal.append(interaction) and interaction.last:
@@ -102,9 +102,9 @@ def bench(
     finally:
         journal.close()
     records = read_records(journal.path)
-    result = told | rounded(figures(records, task.most)) | cost(runner, settings)
-    result |= surroundings(command, engine, jobs)
-    trained_on = getattr(runner, "facts", {}).get("labels") if seen is None else seen
+    result = told | rounded(figures(records, task.most)) | cost(runtime, settings)
+    result |= environment(command, engine, jobs)
+    trained_on = getattr(runtime, "facts", {}).get("labels") if seen is None else seen
     result["classes"] = rounded(classes(records, task.most, None if trained_on is None else set(trained_on)))
     result["ious"] = {name: [round(v, 6) for v in ious] for name, ious in ious_of(records).items()}
     write_atomically(out, json.dumps(result, indent=1).encode())
@@ -130,26 +130,26 @@ def conditions(task: Task, traits: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def elsewhere(task: Task, traits: Mapping[str, Any]) -> Callable[[Todo], Iterator[Interaction]]:
+def remote_worker(task: Task, traits: Mapping[str, Any]) -> Callable[[Todo], Iterator[Interaction]]:
     """What works through one object in another process, with the method that is known by its ``traits``."""
-    return worker(task, *find_again(task.method, task.settings, task.threads, traits))
+    return worker(task, *verify_method(task.method, task.settings, task.threads, traits))
 
 
-def worker(task: Task, runner: Runner, settings: Settings) -> Callable[[Todo], Iterator[Interaction]]:
+def worker(task: Task, runtime: Runtime, settings: Settings) -> Callable[[Todo], Iterator[Interaction]]:
     """What works through one object in this process, from where the journal has it."""
     set_threads(task.threads)
-    return partial(measure, task, TimedRunner(runner), settings)
+    return partial(measure, task, TimedRuntime(runtime), settings)
 
 
-def measure(task: Task, timed: TimedRunner, settings: Settings, todo: Todo) -> Iterator[Interaction]:
+def measure(task: Task, timed: TimedRuntime, settings: Settings, todo: Todo) -> Iterator[Interaction]:
     sample, before = todo
     phrase_at = None if task.phrase is None else task.phrase.at
     yield from work_through(Segmenter(timed, settings), timed, sample, task.most, task.drag, before, phrase_at)
 
 
-def cost(runner: Runner, settings: Settings) -> dict[str, Any]:
-    """Parameters, and multiply-adds of looking and of answering at 4:3, where the runner is a network."""
-    model = getattr(runner, "model", None)
+def cost(runtime: Runtime, settings: Settings) -> dict[str, Any]:
+    """Parameters, and multiply-adds of looking and of answering at 4:3, where the runtime is a network."""
+    model = getattr(runtime, "model", None)
     if model is None:
         return {}
     import torch
@@ -173,7 +173,7 @@ def cost(runner: Runner, settings: Settings) -> dict[str, Any]:
     }
 
 
-def surroundings(command: str, engine: Engine, jobs: int) -> dict[str, Any]:
+def environment(command: str, engine: Engine, jobs: int) -> dict[str, Any]:
     """Where and how it was measured: what changes times, but not figures. Ray's workers are not looked into."""
     import onnxruntime
     import torch

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from saywhere.core import metrics, robot
-from saywhere.core.images import Photo, read_image
+from saywhere.core.arrays import ImageArray
+from saywhere.core.images import read_image
 from saywhere.core.mask import Mask
 from saywhere.core.prompt import Click, Prompt
 from saywhere.data.datasets import Sample
 from saywhere.errors import PhraseError, SaywhereError
-from saywhere.runtime.timed import TimedRunner, milliseconds
+from saywhere.runtime.timed import TimedRuntime, milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def prompt_of(interactions: Iterable[Interaction]) -> Prompt:
 class Answerer(Protocol):
     """What the benchmark needs of a Segmenter; a method of one's own may be anything that does this."""
 
-    def set_image(self, photo: Photo) -> Any: ...
+    def set_image(self, photo: ImageArray) -> Any: ...
 
     def add(self, click: Click) -> Mask: ...
 
@@ -70,7 +71,7 @@ class Answerer(Protocol):
 
 def work_through(
     segmenter: Answerer,
-    timed: TimedRunner,
+    timed: TimedRuntime,
     sample: Sample,
     most: int,
     drag: bool = False,
@@ -125,7 +126,7 @@ def work_through(
         click, spent = following, 0.0
 
 
-def photo_of(sample: Sample, target: NDArray[np.bool_]) -> Photo:
+def photo_of(sample: Sample, target: NDArray[np.bool_]) -> ImageArray:
     """A sample's photograph; SaywhereError when its mask is of another size."""
     photo = read_image(sample.photo)
     if photo.shape[:2] != target.shape:

@@ -9,7 +9,7 @@ from typing import Any
 
 from saywhere.errors import SaywhereError
 from saywhere.evaluation.evaluate import Interaction
-from saywhere.storage.jsonl import Lines, read_lines
+from saywhere.storage.jsonl import JsonlLog, read_lines
 
 NAMES = {field.name for field in fields(Interaction)}
 
@@ -23,7 +23,7 @@ class Journal:
         Raises SaywhereError when it was made under other conditions or cannot be written.
         """
         self.path = path
-        self._lines = Lines(path, conditions)
+        self._lines = JsonlLog(path, conditions)
         self.records = _records(self._lines.found)
 
     def append(self, interaction: Interaction) -> bool:

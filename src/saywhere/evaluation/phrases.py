@@ -34,7 +34,7 @@ ELSEWHERE = (
 )  # fmt: skip
 
 
-class Saying(StrEnum):
+class PhraseMode(StrEnum):
     """``own``: the object's phrase right after the first click (the protocol). ``first``: before any click. ``wrong``:
     the label of something that the photograph is not known to show, right after the first click. ``described``: the
     object's phrase among words that tell nothing, as in "golden dog near the kettle", right after the first click."""
@@ -47,18 +47,18 @@ class Saying(StrEnum):
     @property
     def at(self) -> int:
         """How many interactions come before the phrase."""
-        return 0 if self is Saying.FIRST else 1
+        return 0 if self is PhraseMode.FIRST else 1
 
 
-def with_phrases(samples: Sequence[Sample], saying: Saying) -> list[Sample]:
+def with_phrases(samples: Sequence[Sample], saying: PhraseMode) -> list[Sample]:
     """The samples with what the robot will say: a data set's own phrase, else its label in words.
 
     Raises SaywhereError, naming the object, when it has neither.
     """
     told = [replace(sample, phrase=own_phrase(sample)) for sample in samples]
-    if saying is Saying.WRONG:
+    if saying is PhraseMode.WRONG:
         return wrongly(told)
-    return [replace(s, phrase=described(s)) for s in told] if saying is Saying.DESCRIBED else told
+    return [replace(s, phrase=described(s)) for s in told] if saying is PhraseMode.DESCRIBED else told
 
 
 def own_phrase(sample: Sample) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 from rich.table import Table
 
 from saywhere.core import metrics
-from saywhere.core.images import Photo, read_image
+from saywhere.core.arrays import ImageArray
+from saywhere.core.images import read_image
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.errors import needing
 from saywhere.evaluation.benchmark import Task, journal_path
@@ -38,8 +39,9 @@ SEQUENCE_ROWS = {
     "click_ms_p50": "{:.0f}",
 }  # fmt: skip
 CONDITIONS = (
-    "size", "zoom", "zoom_size", "zoom_margin", "drag_margin", "strays", "looks", "previous_from", "enlarge",
-    "threshold", "flip", "phrase", "refine", "most_interactions", "threads", "device", "weights",
+    "size", "zoom", "zoom_size", "zoom_margin", "drag_margin", "unclicked_components", "max_zoom_steps",
+    "previous_mask_from", "enlarge", "threshold", "flip", "phrase", "refine", "most_interactions", "threads",
+    "device", "weights",
 )  # fmt: skip
 
 
@@ -243,7 +245,7 @@ def caption(some: Sequence[Interaction]) -> str:
 
 def picture(sample: Sample, some: Sequence[Interaction]) -> str:
     """The answer after up to three interactions, with its clicks, as a data URL."""
-    photo: Photo = read_image(sample.photo)
+    photo: ImageArray = read_image(sample.photo)
     shown = some[min(len(some), 3) - 1]
     mask = unpack(shown.mask, (photo.shape[0], photo.shape[1]))
     drawn = draw(photo, mask, prompt_of(some[: shown.k]))

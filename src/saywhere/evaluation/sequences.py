@@ -24,19 +24,19 @@ from saywhere.core.metrics import MOST_INTERACTIONS
 from saywhere.core.settings import Settings
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.errors import SaywhereError
-from saywhere.evaluation.benchmark import Progress, cost, journal_path, refuse_faults, rounded, spread, surroundings
+from saywhere.evaluation.benchmark import Progress, cost, environment, journal_path, refuse_faults, rounded, spread
 from saywhere.evaluation.evaluate import Interaction, pack, photo_of
 from saywhere.evaluation.journal import Journal, read_records
 from saywhere.evaluation.summary import THRESHOLDS, Records, times
 from saywhere.interactive.segmenter import Segmenter
-from saywhere.interactive.sequence import Options
 from saywhere.interactive.sequence import Sequence as Learning
+from saywhere.interactive.sequence import SequenceOptions
 from saywhere.parallel import local as engines
 from saywhere.parallel.local import Engine
-from saywhere.runtime.base import Runner
-from saywhere.runtime.metadata import set_threads, traits_of
-from saywhere.runtime.registry import find_again, find_method
-from saywhere.runtime.timed import TimedRunner, milliseconds
+from saywhere.runtime.base import Runtime
+from saywhere.runtime.metadata import run_metadata, set_threads
+from saywhere.runtime.registry import find_method, verify_method
+from saywhere.runtime.timed import TimedRuntime, milliseconds
 from saywhere.storage.atomic import write_atomically
 from saywhere.text.words import label_words
 
@@ -53,7 +53,7 @@ class SequenceTask:
     method: str | None
     data: str
     settings: Settings = field(default_factory=Settings)
-    options: Options = field(default_factory=lambda: Options(interval=2))
+    options: SequenceOptions = field(default_factory=lambda: SequenceOptions(interval=2))
     one_label: bool = False
     seeds: int = 1
     until: float = 0.9
@@ -108,10 +108,10 @@ def bench_sequences(
     samples = [samples[i] for i in spread(len(samples), task.limit)]
     runs = runs_of(task, samples)
     refuse_faults(task.data, [sample for run in runs if run.seed == task.options.seed for sample in run.samples])
-    runner, settings = find_method(task.method, task.settings)
-    if not getattr(runner, "strides", ()):
-        raise SaywhereError(f"--sequence: model '{runner.name}' has no purification layer; use saywhere or sequential")
-    traits = traits_of(runner, settings, task.threads)
+    runtime, settings = find_method(task.method, task.settings)
+    if not getattr(runtime, "strides", ()):
+        raise SaywhereError(f"--sequence: model '{runtime.name}' has no purification layer; use saywhere or sequential")
+    traits = run_metadata(runtime, settings, task.threads)
     told = conditions(task, traits) | {"sequences": len(runs)}
     journal = Journal(journal_path(out), told)
     try:
@@ -120,7 +120,7 @@ def bench_sequences(
         done = sum(journal.finished(run.name(sample)) for run in runs for sample in run.samples)
         progress(done, total)
         alone = engine is Engine.LOCAL and jobs == 1
-        prepare = partial(worker, task, runner, settings) if alone else partial(elsewhere, task, traits)
+        prepare = partial(worker, task, runtime, settings) if alone else partial(remote_worker, task, traits)
         gpu = traits["device"].startswith("cuda")
         for interaction in engines.run(prepare, todo, engine, jobs, task.threads, gpu):
             if journal.append(interaction) and interaction.last:
@@ -129,7 +129,7 @@ def bench_sequences(
     finally:
         journal.close()
     records = read_records(journal.path)
-    result = told | rounded(figures(records, runs, task)) | cost(runner, settings) | surroundings(command, engine, jobs)
+    result = told | rounded(figures(records, runs, task)) | cost(runtime, settings) | environment(command, engine, jobs)
     write_atomically(out, json.dumps(result, indent=1).encode())
     return result
 
@@ -140,18 +140,18 @@ def conditions(task: SequenceTask, traits: dict[str, Any]) -> dict[str, Any]:
     return {**traits, **told, **asdict(task.options), "most_interactions": task.most, "interaction": "click"}
 
 
-def elsewhere(task: SequenceTask, traits: dict[str, Any]) -> Callable[[Run], Iterator[Interaction]]:
+def remote_worker(task: SequenceTask, traits: dict[str, Any]) -> Callable[[Run], Iterator[Interaction]]:
     """What works through one sequence in another process, with the method that is known by its ``traits``."""
-    return worker(task, *find_again(task.method, task.settings, task.threads, traits))
+    return worker(task, *verify_method(task.method, task.settings, task.threads, traits))
 
 
-def worker(task: SequenceTask, runner: Runner, settings: Settings) -> Callable[[Run], Iterator[Interaction]]:
+def worker(task: SequenceTask, runtime: Runtime, settings: Settings) -> Callable[[Run], Iterator[Interaction]]:
     """What works through one sequence in this process."""
     set_threads(task.threads)
-    return partial(annotate_all, task, TimedRunner(runner), settings)
+    return partial(annotate_all, task, TimedRuntime(runtime), settings)
 
 
-def annotate_all(task: SequenceTask, timed: TimedRunner, settings: Settings, run: Run) -> Iterator[Interaction]:
+def annotate_all(task: SequenceTask, timed: TimedRuntime, settings: Settings, run: Run) -> Iterator[Interaction]:
     """The interactions of a sequence, photograph by photograph; the objects of one in the order of the proposals."""
     segmenter = Segmenter(timed, settings)
     phrase = label_words(run.label) if task.say else None
@@ -181,7 +181,7 @@ def annotate_all(task: SequenceTask, timed: TimedRunner, settings: Settings, run
 
 
 def annotate(
-    segmenter: Segmenter, timed: TimedRunner, sample: Sample, target: Mask, ignore: Mask | None,
+    segmenter: Segmenter, timed: TimedRuntime, sample: Sample, target: Mask, ignore: Mask | None,
     proposed: Any, task: SequenceTask, spent: float,
 ) -> Iterator[Interaction]:  # fmt: skip
     """The interactions of one object until its mask is accepted: the proposal, if it is right, then clicks."""

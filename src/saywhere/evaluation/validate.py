@@ -13,8 +13,8 @@ from saywhere.evaluation.evaluate import work_through
 from saywhere.evaluation.summary import figures
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.models.base import InteractiveModel
-from saywhere.runtime.timed import TimedRunner
-from saywhere.runtime.torch import TorchRunner
+from saywhere.runtime.timed import TimedRuntime
+from saywhere.runtime.torch import TorchRuntime
 
 SHOWN = ("noc85", "noc90", "miou1", "miou3", "miou5")
 
@@ -26,7 +26,7 @@ def validator(data: str, limit: int) -> Callable[[nn.Module], dict[str, float]]:
 
     def validate(model: nn.Module) -> dict[str, float]:
         assert isinstance(model, InteractiveModel)
-        timed = TimedRunner(TorchRunner(model, "training"))
+        timed = TimedRuntime(TorchRuntime(model, "training"))
         records = {s.name: list(work_through(Segmenter(timed), timed, s, MOST_INTERACTIONS)) for s in samples}
         measured = figures(records, MOST_INTERACTIONS)
         return {name: float(measured[name]) for name in SHOWN}

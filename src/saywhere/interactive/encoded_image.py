@@ -10,58 +10,57 @@ from typing import Any, Self
 
 import numpy as np
 
-from saywhere.core.arrays import FloatArray as Float
-from saywhere.core.crop import View
-from saywhere.core.images import Photo
+from saywhere.core.arrays import FloatArray, ImageArray
+from saywhere.core.crop import Crop
 from saywhere.errors import NoMapError
-from saywhere.runtime.base import PurifyingRunner, Runner
+from saywhere.runtime.base import PurifyingRuntime, Runtime
 
 
-class Scene:
-    """A photograph with the features of every view of it that is in use; shared by its objects."""
+class EncodedImage:
+    """A photograph with the features of every crop of it that is in use; shared by its objects."""
 
-    def __init__(self, runner: Runner, photo: Photo, longest: int, keep: int = 4) -> None:
-        self.runner, self.photo = runner, photo
+    def __init__(self, runtime: Runtime, photo: ImageArray, longest: int, keep: int = 4) -> None:
+        self.runtime, self.photo = runtime, photo
         self.size = photo.shape[0], photo.shape[1]
-        self.whole = View.of((0, 0, self.size[1], self.size[0]), self.size, longest)
-        self._features: OrderedDict[View, Any] = OrderedDict()
-        self._chances: dict[str, Float] = {}
+        self.full_crop = Crop.from_box((0, 0, self.size[1], self.size[0]), self.size, longest)
+        self._features: OrderedDict[Crop, Any] = OrderedDict()
+        self._chances: dict[str, FloatArray] = {}
         self._keep = keep
-        self._encode: Callable[[View], Any] = lambda view: runner.encode(view.look(photo))
+        self._encode: Callable[[Crop], Any] = lambda crop: runtime.encode(crop.crop(photo))
 
-    def purified(self, runner: PurifyingRunner) -> Self:
+    def purified(self, runtime: PurifyingRuntime) -> Self:
         """The same photograph for a network that differs in its purification layer alone: not encoded again."""
         other = copy.copy(self)
-        other.runner, other._features, other._chances = runner, OrderedDict(), {}
-        other._encode = lambda view: runner.purify(self.features(view))
+        other.runtime, other._features, other._chances = runtime, OrderedDict(), {}
+        other._encode = lambda crop: runtime.purify(self.features(crop))
         other.__dict__.pop("mirror", None)
         return other
 
-    def features(self, view: View) -> Any:
+    def features(self, crop: Crop) -> Any:
         """Encoded once; the whole photograph's are never dropped, of the others the last few are kept."""
-        if view not in self._features:
-            self._features[view] = self._encode(view)
+        if crop not in self._features:
+            self._features[crop] = self._encode(crop)
             for old in list(self._features)[: -self._keep]:
-                if old != self.whole:
+                if old != self.full_crop:
                     del self._features[old]
-        elif view != self.whole:
-            self._features.move_to_end(view)
-        return self._features[view]
+        elif crop != self.full_crop:
+            self._features.move_to_end(crop)
+        return self._features[crop]
 
     @cached_property
-    def mirror(self) -> Scene:
-        """The mirrored photograph, of which no view is encoded yet."""
+    def mirror(self) -> EncodedImage:
+        """The mirrored photograph, of which no crop is encoded yet."""
         photo = np.ascontiguousarray(self.photo[:, ::-1])
-        return Scene(self.runner, photo, max(self.whole.width, self.whole.height), self._keep)
+        return EncodedImage(self.runtime, photo, max(self.full_crop.width, self.full_crop.height), self._keep)
 
-    def chance(self, phrase: str) -> Float:
-        """The probability that a phrase applies, in the whole photograph's view; found once for the last phrase.
+    def chance(self, phrase: str) -> FloatArray:
+        """The probability that a phrase applies, in the whole photograph's crop; found once for the last phrase.
 
         Raises NoMapError when the network cannot tell.
         """
         if phrase not in self._chances:
-            saliency = getattr(self.runner, "saliency", None)
-            if saliency is None:
-                raise NoMapError(f"phrase {phrase!r}: '{self.runner.name}' has no map of where a phrase applies")
-            self._chances = {phrase: saliency(self.features(self.whole), phrase)}
+            relevance = getattr(self.runtime, "relevance", None)
+            if relevance is None:
+                raise NoMapError(f"phrase {phrase!r}: '{self.runtime.name}' has no map of where a phrase applies")
+            self._chances = {phrase: relevance(self.features(self.full_crop), phrase)}
         return self._chances[phrase]

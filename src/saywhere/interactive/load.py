@@ -6,7 +6,7 @@ from pathlib import Path
 
 from saywhere.core.settings import Settings
 from saywhere.interactive.segmenter import Segmenter
-from saywhere.runtime.weights import load_runner
+from saywhere.runtime.weights import load_runtime
 
 
 def load(weights: str | Path | None = None, device: str | None = None, settings: Settings | None = None) -> Segmenter:
@@ -15,4 +15,4 @@ def load(weights: str | Path | None = None, device: str | None = None, settings:
     ``weights`` is a path, a hub id ``owner/name``, or None for those that ship with the package;
     ``device`` is a torch device, chosen when None. Raises SaywhereError when the weights cannot be had.
     """
-    return Segmenter(load_runner(weights, device), settings)
+    return Segmenter(load_runtime(weights, device), settings)

@@ -6,19 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.graphcut import cut
-from saywhere.core.images import Photo
 
-Float = NDArray[np.float32]
 # Weight of a boundary between alike neighbours against the probabilities. The paper does not give it.
 SMOOTHNESS = 2.0
 SUREST = 8.0  # the logit at which a probability no longer grows: no pixel is beyond its neighbours' reach
 LEAST = 0.5  # the logit that a pixel which changed sides is given, at least
 
 
-def graph_cut(image: Photo, logits: Float, smoothness: float = SMOOTHNESS) -> Float:
+def graph_cut(image: ImageArray, logits: FloatArray, smoothness: float = SMOOTHNESS) -> FloatArray:
     """The cheapest division of ``(H, W, 3)`` pixels by Boykov and Jolly (2001), as logits ``(H, W)``.
 
     A pixel pays ``-log p`` to lie on the object and ``-log (1 - p)`` to lie off it, alike neighbours pay to be
@@ -33,4 +31,4 @@ def graph_cut(image: Photo, logits: Float, smoothness: float = SMOOTHNESS) -> Fl
 
 
 # Each takes the pixels ``(H, W, 3)`` that the network was given and its logits ``(H, W)``, and returns better logits.
-REFINEMENTS: Final[Mapping[str, Callable[[Photo, Float], Float]]] = {"graph-cut": graph_cut}
+REFINEMENTS: Final[Mapping[str, Callable[[ImageArray, FloatArray], FloatArray]]] = {"graph-cut": graph_cut}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from saywhere.core.deprecation import rename_keys
 from saywhere.errors import SaywhereError
 from saywhere.models.base import Features, InteractiveModel
 from saywhere.models.dctnet import DCTNet
@@ -23,6 +24,8 @@ MODELS: Final[Mapping[str, Callable[..., InteractiveModel]]] = {
     "textclick": TextClick,
 }
 
+RENAMED_OPTIONS: Final = {"saliency": "relevance"}
+
 __all__ = ["MODELS", "Features", "InteractiveModel", "build"]
 
 
@@ -33,6 +36,7 @@ def build(name: str, options: Mapping[str, Any]) -> InteractiveModel:
     """
     if name not in MODELS:
         raise SaywhereError(f"model '{name}': not known; choose one of {', '.join(MODELS)}")
+    options = rename_keys(options, RENAMED_OPTIONS, f"{name}: option ")
     try:
         return MODELS[name](**options)
     except TypeError as error:

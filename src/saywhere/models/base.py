@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from saywhere.core.prompt import Prompt
 from saywhere.errors import NoMapError
-from saywhere.models.targets import Scene
+from saywhere.models.targets import PhraseSupervision
 from saywhere.text.words import Words
 
 
@@ -21,12 +21,12 @@ class Features:
     """What ``decode`` needs of a batch of images.
 
     ``size`` is the images' ``(H, W)``; ``levels`` are the model's own tensors by what they are, finest first.
-    ``found`` is where ``decode`` may leave what it need not work out again for these images.
+    ``cache`` is where ``decode`` may leave what it need not work out again for these images.
     """
 
     size: tuple[int, int]
     levels: Mapping[str, tuple[Tensor, ...]]
-    found: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
+    cache: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
 
 
 class InteractiveModel(nn.Module, ABC):
@@ -35,13 +35,15 @@ class InteractiveModel(nn.Module, ABC):
     A subclass is registered in ``saywhere.models`` under its name and is built from keyword arguments
     that JSON can hold; these travel with its weights. ``phrases`` says whether ``decode`` reads a prompt's phrase,
     ``words`` those it knows, ``single_click`` whether one positive click is all that it can be told,
-    ``sure_map`` whether ``saliency`` gives probabilities, low everywhere for a thing that is not there, and not only
-    where a phrase applies best.
+    ``calibrated_relevance`` whether ``relevance`` gives probabilities, low everywhere for a thing that is not there,
+    and not only where a phrase applies best.
     """
 
+    renamed_parameters: ClassVar[Mapping[str, str]] = {}
+    """Prefixes of parameters in weights files of earlier releases, and what they are called now."""
     phrases: bool = False
     single_click: bool = False
-    sure_map: bool = False
+    calibrated_relevance: bool = False
     words: Words | None = None
 
     @abstractmethod
@@ -56,12 +58,12 @@ class InteractiveModel(nn.Module, ABC):
         """
 
     def auxiliary_loss(
-        self, features: Features, prompts: list[Prompt], scenes: Sequence[Scene], labels: Words
+        self, features: Features, prompts: list[Prompt], supervision: Sequence[PhraseSupervision], labels: Words
     ) -> Tensor:
         """What else a network learns from beside its masks, once a step; ``labels`` are all of the training data's."""
         return torch.zeros(())
 
-    def saliency(self, features: Features, phrase: str) -> Tensor:
+    def relevance(self, features: Features, phrase: str) -> Tensor:
         """The probability ``(1, 1, H, W)`` that a phrase applies to a pixel; NoMapError if it cannot be told."""
         raise NoMapError(f"phrase {phrase!r}: this network has no map of where a phrase applies")
 

@@ -77,9 +77,23 @@ def load_model(path: Path) -> Loaded:
     if metadata.get("format") != FORMAT:
         raise SaywhereError(f"weights '{path}': not saywhere weights (format {metadata.get('format')}, not {FORMAT})")
     model = build(metadata["model"], metadata["options"])
-    fill(model, state, path)
+    fill(model, rename_parameters(state, model.renamed_parameters), path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Loaded(model.eval(), metadata["model"], digest, metadata)
+
+
+def rename_parameters(state: Mapping[str, Tensor], prefixes: Mapping[str, str]) -> dict[str, Tensor]:
+    """Tensors of an earlier release under today's names.
+
+    Args:
+        state: tensors by name.
+        prefixes: old prefix to new prefix.
+    """
+    renamed = {}
+    for name, tensor in state.items():
+        old = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
+        renamed[prefixes.get(old, "") + name.removeprefix(old)] = tensor
+    return renamed
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

@@ -17,7 +17,7 @@ from saywhere.errors import SaywhereError, needing
 from saywhere.models.base import Features, InteractiveModel
 from saywhere.models.deeplab import DEVIATION, MEAN
 from saywhere.models.layers.clicks import AutoDragHead, aggregate, at_clicks
-from saywhere.models.targets import Scene
+from saywhere.models.targets import PhraseSupervision
 from saywhere.text.words import Words
 
 MULTIPLE = 32
@@ -64,7 +64,7 @@ class DCTNet(InteractiveModel):
         self.up = nn.ModuleList(nn.Conv2d(channels + w, channels, 3, padding=1) for w in reversed(widths[:3]))
         self.norms = nn.ModuleList(nn.InstanceNorm2d(channels, affine=not feature) for _ in self.up)
         self.head = nn.Conv2d(channels, 1, 1)
-        self.distribution = (
+        self.film = (
             nn.Sequential(nn.Linear(sum(widths[1:]), hidden), nn.ReLU(), nn.Linear(hidden, 2 * 3 * channels))
             if feature
             else None
@@ -98,7 +98,7 @@ class DCTNet(InteractiveModel):
         return logits[..., :h, :w].float()
 
     def auxiliary_loss(
-        self, features: Features, prompts: list[Prompt], scenes: Sequence[Scene], labels: Words
+        self, features: Features, prompts: list[Prompt], supervision: Sequence[PhraseSupervision], labels: Words
     ) -> Tensor:
         """How far the predicted radii are from those that were dragged."""
         if self.auto_drag is None:
@@ -116,12 +116,12 @@ class DCTNet(InteractiveModel):
 
     def _distributions(self, levels: list[Tensor], prompts: list[Prompt]) -> tuple[Tensor | None, Tensor | None]:
         """The mean and the deviation that each norm is to have, ``(B, 3, C)`` each."""
-        if self.distribution is None:
+        if self.film is None:
             return None, None
         clicked = [F.normalize(at_clicks(x, prompts, s), dim=-1) for x, s in zip(levels, (8, 16, 32), strict=True)]
         together = torch.cat(clicked, -1) / len(clicked) ** 0.5
         signs = [[click.positive for click in prompt.clicks] for prompt in prompts]
-        told = self.distribution(aggregate(together, signs)).unflatten(-1, (2, len(self.up), -1))
+        told = self.film(aggregate(together, signs)).unflatten(-1, (2, len(self.up), -1))
         # A variance is what is predicted; its logarithm keeps it above zero.
         return told[:, 0], torch.exp(0.5 * told[:, 1].clamp(-6.0, 6.0))
 

@@ -33,7 +33,7 @@ GUIDANCE: dict[str, tuple[dict[str, float], float]] = {
 
 
 class MultiStage(InteractiveModel):
-    """A ResNet of stride 8 (``encoder``), a pyramid scene parsing head, and a short ``late`` branch between them.
+    """A ResNet of stride 8 (``encoder``), a pyramid supervised parsing head, and a short ``late`` branch between them.
 
     ``fusion`` is the paper's ablation: "none" sees no click, "early" sees its map beside the photograph, "multi" also
     takes photograph and map through the late branch, whose ``late_channels`` join the encoder's (section 3.2).
@@ -95,7 +95,7 @@ class MultiStage(InteractiveModel):
 
 
 class PyramidHead(nn.Module):
-    """Pyramid scene parsing over ``deep`` channels and, if there are any, ``late`` ones: ``(B, 1, h, w)`` logits.
+    """Pyramid supervised parsing over ``deep`` channels and, if there are any, ``late`` ones: ``(B, 1, h, w)`` logits.
 
     Every grid of the pyramid keeps a quarter of the deep channels, with the late ones or without.
     """

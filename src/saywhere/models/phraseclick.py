@@ -13,8 +13,8 @@ from saywhere.core.prompt import Prompt
 from saywhere.errors import SaywhereError
 from saywhere.models.base import Features
 from saywhere.models.deeplab import DeepLab
-from saywhere.models.layers.phrase import AttributeAttention, PhraseReader, attribute_loss
-from saywhere.models.targets import Scene
+from saywhere.models.layers.phrase import AttributeAttention, PhraseEncoder, attribute_loss
+from saywhere.models.targets import PhraseSupervision
 from saywhere.text.words import ENDINGS, LETTERS, Words, find_words, plain
 
 LIMIT = 255.0  # pixels at which distance maps are cut off (Xu et al. 2016)
@@ -58,7 +58,7 @@ class PhraseClick(DeepLab):
     ) -> None:
         super().__init__(backbone, 2, channels, stride)
         self.words = find_words(words)
-        self.reader = PhraseReader(hidden, self.words)
+        self.reader = PhraseEncoder(hidden, self.words)
         self.attention = AttributeAttention(channels, 2 * hidden)
         self.attribute_weight = attribute_weight
         self.attributes = known_attributes(attributes, self.reader.words)
@@ -81,17 +81,17 @@ class PhraseClick(DeepLab):
         weights = self.attention.attributes(context, spoken.context)
         if self.training:
             # What the attribute loss asks about; the network is not run again for it.
-            features.found["attributes"] = (weights,)
+            features.cache["attributes"] = (weights,)
         return self.finish(fine, self.attention.weigh(context, weights), features.size)
 
     def auxiliary_loss(
-        self, features: Features, prompts: list[Prompt], scenes: Sequence[Scene], labels: Words
+        self, features: Features, prompts: list[Prompt], supervision: Sequence[PhraseSupervision], labels: Words
     ) -> Tensor:
         """omega_a times equation 7, of the last answer and over the images of which something was said."""
         rows = [row for row, prompt in enumerate(prompts) if prompt.phrase]
-        if self.naming is None or not rows or "attributes" not in features.found:
+        if self.naming is None or not rows or "attributes" not in features.cache:
             return features.levels["image"][0].new_zeros(())
-        (weights,) = features.found["attributes"]
+        (weights,) = features.cache["attributes"]
         present = self.present([prompts[row].phrase for row in rows]).to(weights)
         if self.training:
             self.said += present.sum(0)

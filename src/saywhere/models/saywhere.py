@@ -11,8 +11,8 @@ equations 2 to 5).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import timm
@@ -24,17 +24,17 @@ from torchvision.models.segmentation.deeplabv3 import ASPP
 from saywhere.core.prompt import Prompt
 from saywhere.errors import NoMapError, SaywhereError
 from saywhere.models.base import Features, PurifyingModel
-from saywhere.models.layers.attention import Neck, doubled
-from saywhere.models.layers.clicks import RadiusHead, aggregate, at_clicks, gaussians, sent, similarity
-from saywhere.models.layers.phrase import AttributeAttention, PhraseReader, Spoken
-from saywhere.models.layers.saliency import ClassifierSaliency, LearnedSaliency
-from saywhere.models.targets import Scene
+from saywhere.models.layers.attention import SelfAttentionNeck, upsample_2x
+from saywhere.models.layers.clicks import RadiusHead, aggregate, at_clicks, gaussians, similarity, to_device
+from saywhere.models.layers.phrase import AttributeAttention, EncodedPhrases, PhraseEncoder
+from saywhere.models.layers.relevance import ClassifierRelevance, LearnedRelevance
+from saywhere.models.targets import PhraseSupervision
 from saywhere.runtime.onnx import Graphs
 from saywhere.text.words import Words, find_words
 
 MULTIPLE = 32  # the coarsest level's stride
 CLICK_SIGMA = 6.0  # pixels of the encoded image: about what a hand's aim is worth
-SALIENCIES = ("learned", "classifier")
+RELEVANCE_SOURCES = ("learned", "classifier")
 CLICKED = (8, 16, 32)  # strides of the levels whose features under the clicks are compared, aggregated and measured
 PREDICTED = 0.5  # height of a click's own map when its radius was not dragged but predicted
 RADIUS_WEIGHT = 0.1
@@ -49,7 +49,7 @@ def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequ
     )
 
 
-class Joint(nn.Conv2d):
+class SplitConv1x1(nn.Conv2d):
     """A 1x1 convolution of maps with ``parts`` channels as if they lay side by side, without putting them there.
 
     What it makes of the ``first`` can be had before the others are known (what a photograph shows stays from click to
@@ -60,11 +60,11 @@ class Joint(nn.Conv2d):
         super().__init__(sum(parts), outputs, 1, bias=False)
         self.parts = list(parts)
 
-    def first(self, x: Tensor) -> Tensor:
+    def project(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight.split(self.parts, dim=1)[0])
 
     def forward(self, met: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
-        """From what :meth:`first` gave, at its final size, and the other maps."""
+        """From what :meth:`project` gave, at its final size, and the other maps."""
         made, *others = met
         bias = self.bias
         for other, weight in zip(others, self.weight.split(self.parts, dim=1)[1:], strict=True):
@@ -73,8 +73,8 @@ class Joint(nn.Conv2d):
         return made
 
 
-def joint(parts: Sequence[int], outputs: int) -> nn.Sequential:
-    return nn.Sequential(Joint(parts, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+def split_conv(parts: Sequence[int], outputs: int) -> nn.Sequential:
+    return nn.Sequential(SplitConv1x1(parts, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def upsample(x: Tensor, like: Tensor) -> Tensor:
@@ -87,11 +87,11 @@ class Saywhere(PurifyingModel):
     :meth:`answer`, which take and give tensors alone, so that ``graphs`` may stand in for them (models/graphs.py).
 
     ``widths`` are the channels of the purified levels at strides 4, 8, 16 and 32; ``key`` is the length of the
-    vectors in which a clicked pixel is compared with all others; 0 leaves that comparison out. ``saliency`` names the
-    sources of the map of where a phrase applies (:data:`SALIENCIES`), ``attention`` lets it weigh channels; without
-    either, phrases are not understood. ``weigh_words`` learns which word of a phrase says what is meant. ``words`` is a
-    word2vec or GloVe file, instead of the shipped words. ``fine`` is how many channels lie between the layers of the
-    finest level, where half of an answer's time goes: its own width if None.
+    vectors in which a clicked pixel is compared with all others; 0 leaves that comparison out. ``relevance`` names the
+    sources of the map of where a phrase applies (:data:`RELEVANCE_SOURCES`), ``attention`` lets it weigh channels;
+    without either, phrases are not understood. ``weigh_words`` learns which word of a phrase says what is meant.
+    ``words`` is a word2vec or GloVe file, instead of the shipped words. ``fine`` is how many channels lie between the
+    layers of the finest level, where half of an answer's time goes: its own width if None.
 
     ``radius`` predicts how far a click reaches that was not dragged, ``feature_dct`` lets the features under the clicks
     scale and shift the decoder's, ``guide_stages`` draws the clicks anew at every stage instead of at the first alone.
@@ -99,6 +99,7 @@ class Saywhere(PurifyingModel):
     """
 
     strides = (4, 8, 16, 32)
+    renamed_parameters: ClassVar[Mapping[str, str]] = {"distribution.": "film."}
     graphs: Graphs | None = None
 
     def __init__(
@@ -106,7 +107,7 @@ class Saywhere(PurifyingModel):
         backbone: str = "mobilenetv2_100",
         widths: tuple[int, int, int, int] = (48, 64, 96, 128),
         key: int = 32,
-        saliency: tuple[str, ...] = (),
+        relevance: tuple[str, ...] = (),
         attention: bool = False,
         words: str | None = None,
         radius: bool = False,
@@ -117,9 +118,9 @@ class Saywhere(PurifyingModel):
         neck: int = 0,
     ) -> None:
         super().__init__()
-        if unknown := set(saliency) - set(SALIENCIES):
-            raise SaywhereError(f"saliency {sorted(unknown)}: choose from {', '.join(SALIENCIES)}")
-        self.phrases, self.sure_map = bool(saliency) or attention, bool(saliency)
+        if unknown := set(relevance) - set(RELEVANCE_SOURCES):
+            raise SaywhereError(f"relevance {sorted(unknown)}: choose from {', '.join(RELEVANCE_SOURCES)}")
+        self.phrases, self.calibrated_relevance = bool(relevance) or attention, bool(relevance)
         try:
             self.encoder: nn.Module = timm.create_model(backbone, features_only=True, out_indices=(0, 1, 2, 3, 4))
         except RuntimeError as error:
@@ -129,7 +130,7 @@ class Saywhere(PurifyingModel):
         if strides != [2, 4, 8, 16, 32]:
             raise SaywhereError(f"backbone '{backbone}' has strides {strides}: one with 2, 4, 8, 16, 32 is needed")
         finest, *rest = channels
-        self.neck = Neck(rest[1:], neck) if neck else None
+        self.neck = SelfAttentionNeck(rest[1:], neck) if neck else None
         w1, w2, w3, w4 = widths
         fine = fine or w1
         self.upward = w3, w2, fine
@@ -138,32 +139,32 @@ class Saywhere(PurifyingModel):
         )
         self.keys = nn.ModuleList(nn.Conv2d(w, key, 1) for w in widths[1:]) if key else None
         self.guide_stages = guide_stages
-        extra = (2 if key else 0) + len(saliency) + (5 if guide_stages else 0)
+        extra = (2 if key else 0) + len(relevance) + (5 if guide_stages else 0)
 
         self.guide = conv(8, 24)
         self.down = nn.ModuleList([conv(w1, w2, stride=2), conv(w2, w3, stride=2), conv(w3, w4, stride=2)])
         self.fuse = nn.ModuleList(
-            nn.Sequential(joint(parts, between), conv(between, parts[0]))
+            nn.Sequential(split_conv(parts, between), conv(between, parts[0]))
             for parts, between in (((w1, 24), fine), *(((w, w, extra), w) for w in (w2, w3, w4)))
         )
         self.aspp = ASPP(w4, [2, 4], w4)
         self.aspp.project[3].p = 0.1
         self.up = nn.ModuleList(
-            nn.Sequential(joint((below, skip), out), conv(out, out))
+            nn.Sequential(split_conv((below, skip), out), conv(out, out))
             for below, skip, out in ((w4, w3, w3), (w3, w2, w2), (w2, w1, fine))
         )
         self.head = nn.Sequential(conv(fine, fine), nn.Conv2d(fine, 4, 3, padding=1), nn.PixelShuffle(2))
 
         clicked = w2 + w3 + w4
         self.radius = RadiusHead(clicked) if radius else None
-        self.distribution = distribution(clicked + 2, 2 * sum(self.upward)) if feature_dct else None
+        self.film = film(clicked + 2, 2 * sum(self.upward)) if feature_dct else None
 
         self.words = find_words(words) if self.phrases else None
-        self.reader = PhraseReader(words=self.words, weigh=weigh_words) if self.phrases else None
+        self.reader = PhraseEncoder(words=self.words, weigh=weigh_words) if self.phrases else None
         context = 2 * self.reader.hidden if self.reader else 0
         self.attention = AttributeAttention(w4, context) if attention else None
-        self.learned = LearnedSaliency(clicked, context, words=self.words) if "learned" in saliency else None
-        self.classifier = ClassifierSaliency(channels[-1], words=self.words) if "classifier" in saliency else None
+        self.learned = LearnedRelevance(clicked, context, words=self.words) if "learned" in relevance else None
+        self.classifier = ClassifierRelevance(channels[-1], words=self.words) if "classifier" in relevance else None
 
     def train(self, mode: bool = True) -> Saywhere:
         """The backbone keeps the batch statistics it came with; its weights learn unless a recipe freezes them."""
@@ -204,13 +205,13 @@ class Saywhere(PurifyingModel):
         """The ``pure`` levels (strides 4 to 32), what the fusion makes of them (``fused``) and their ``keys`` (8 to
         32)."""
         pure = [layer(x) for layer, x in zip(self.purification, raw, strict=True)]
-        fused = [self._joint(stage).first(x) for stage, x in zip(self.fuse, pure, strict=True)]
+        fused = [self._split_conv(stage).project(x) for stage, x in zip(self.fuse, pure, strict=True)]
         keys = [F.normalize(layer(x), dim=1) for layer, x in zip(self.keys, pure[1:], strict=True)] if self.keys else []
         return {"pure": tuple(pure), "fused": tuple(fused), "keys": tuple(keys)}
 
-    def _spoken_of(self, features: Features) -> tuple[Tensor, ...]:
+    def _phrase_embedding_maps(self, features: Features) -> tuple[Tensor, ...]:
         """The maps that phrases are compared with, made when the first phrase is said."""
-        if "spoken_of" not in features.found:
+        if "phrase_embedding_maps" not in features.cache:
             made = []
             pure = features.levels["pure"]
             if self.learned is not None:
@@ -218,14 +219,14 @@ class Saywhere(PurifyingModel):
                 made.append(self.learned.embed(together))
             if self.classifier is not None:
                 made.append(self.classifier.embed(features.levels["raw"][-1]))
-            features.found["spoken_of"] = tuple(made)
-        return features.found["spoken_of"]
+            features.cache["phrase_embedding_maps"] = tuple(made)
+        return features.cache["phrase_embedding_maps"]
 
     @staticmethod
-    def _joint(stage: nn.Module) -> Joint:
+    def _split_conv(stage: nn.Module) -> SplitConv1x1:
         """The convolution that a stage of the fusion or of the decoder begins with."""
         layer: Any = stage
-        assert isinstance(layer[0][0], Joint)
+        assert isinstance(layer[0][0], SplitConv1x1)
         return layer[0][0]
 
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
@@ -234,19 +235,19 @@ class Saywhere(PurifyingModel):
         drawn, past = self._maps(prompts, clicked, pure[0], previous)
         affinity = self._affinity(features, prompts)
         spoken = self.reader([p.phrase for p in prompts]) if self.reader is not None else None
-        where = self._saliency(features, spoken)
+        where = self._relevance(features, spoken)
         seen = []
         for i, alike in zip((1, 2, 3), affinity, strict=True):
-            fits = [resized(torch.tanh(logits / 2.0), pure[i]) for logits in where]
-            again = [drawn[i], resized(past.mean(1, keepdim=True), pure[i])] if self.guide_stages else []
+            fits = [resize_like(torch.tanh(logits / 2.0), pure[i]) for logits in where]
+            again = [drawn[i], resize_like(past.mean(1, keepdim=True), pure[i])] if self.guide_stages else []
             seen.append(torch.cat([alike, *fits, *again], 1))
         context = None if spoken is None or self.attention is None else spoken.context
         drawn_all = torch.cat([drawn[0], past], 1)
-        asked: tuple[Any, ...] = drawn_all, *features.levels["fused"], *seen, context, self._told(clicked, prompts)
+        asked: tuple[Any, ...] = drawn_all, *features.levels["fused"], *seen, context, self._film(clicked, prompts)
         graphs = self._graphs()
         half = self.answer(*asked) if graphs is None else graphs.answer(*asked)
         h, w = features.size
-        return doubled(half)[..., :h, :w].float()
+        return upsample_2x(half)[..., :h, :w].float()
 
     def answer(
         self,
@@ -270,27 +271,27 @@ class Saywhere(PurifyingModel):
         parts = [] if told is None else told.split([w for width in self.upward for w in (width, width)], dim=1)
         changes: list[Any] = list(zip(parts[::2], parts[1::2], strict=True)) or [None] * 3
         for layer, skip, change in zip(self.up, reversed(stages[:3]), changes, strict=True):
-            x = layer((doubled(self._joint(layer).first(x)), skip))
+            x = layer((upsample_2x(self._split_conv(layer).project(x)), skip))
             if change is not None:
                 scale, shift = change
                 x = x * (1.0 + scale) + shift
         return self.head(x)
 
-    def saliency(self, features: Features, phrase: str) -> Tensor:
+    def relevance(self, features: Features, phrase: str) -> Tensor:
         """The probability that a phrase applies to each place: ``(1, 1, H, W)``; the mean of the network's sources.
 
         Raises NoMapError when the network has none.
         """
-        if self.reader is None or not self.sure_map:
+        if self.reader is None or not self.calibrated_relevance:
             raise NoMapError(f"phrase {phrase!r}: these weights have no map of where a phrase applies")
         h, w = features.size
         padded = h + -h % MULTIPLE, w + -w % MULTIPLE
-        found = self._saliency(features, self.reader([phrase]))
+        found = self._relevance(features, self.reader([phrase]))
         chances = [F.interpolate(m.sigmoid(), size=padded, mode="bilinear", align_corners=False) for m in found]
         return torch.stack(chances).mean(0)[..., :h, :w]
 
     def auxiliary_loss(
-        self, features: Features, prompts: list[Prompt], scenes: Sequence[Scene], labels: Words
+        self, features: Features, prompts: list[Prompt], supervision: Sequence[PhraseSupervision], labels: Words
     ) -> Tensor:
         """What the predicted radii learn from drags, and the map of where a phrase applies from labelled objects."""
         clicked = self._clicked(features, prompts)
@@ -298,31 +299,31 @@ class Saywhere(PurifyingModel):
         return (
             features.levels["pure"][0].new_zeros(())
             + RADIUS_WEIGHT * reach
-            + self._naming_loss(features, prompts, scenes, labels)
+            + self._label_contrast_loss(features, prompts, supervision, labels)
         )
 
-    def _naming_loss(
-        self, features: Features, prompts: list[Prompt], scenes: Sequence[Scene], labels: Words
+    def _label_contrast_loss(
+        self, features: Features, prompts: list[Prompt], supervision: Sequence[PhraseSupervision], labels: Words
     ) -> Tensor | float:
         if self.learned is None or self.reader is None:
             return 0.0
-        embedded = self._spoken_of(features)[0]
-        naming = self.learned.naming_loss(embedded, [scene.named for scene in scenes], labels)
+        embedded = self._phrase_embedding_maps(features)[0]
+        naming = self.learned.label_contrast_loss(embedded, [supervised.regions for supervised in supervision], labels)
         logits = self.learned(embedded, self.reader([p.phrase for p in prompts]))
-        spoken_of = [row for row, scene in enumerate(scenes) if scene.meant is not None]
-        if not spoken_of:
+        phrase_embedding_maps = [row for row, supervised in enumerate(supervision) if supervised.target is not None]
+        if not phrase_embedding_maps:
             return NAMING * naming
-        truth = sent(np.stack([s.meant for s in scenes if s.meant is not None])[:, None], logits.device).to(
+        truth = to_device(np.stack([s.target for s in supervision if s.target is not None])[:, None], logits.device).to(
             logits.dtype
         )
-        values = F.binary_cross_entropy_with_logits(logits[spoken_of], truth, reduction="none")
+        values = F.binary_cross_entropy_with_logits(logits[phrase_embedding_maps], truth, reduction="none")
         # Object and background weigh the same: most phrases are about little of a photograph.
         area = truth.sum((1, 2, 3), keepdim=True)
         rest = truth[0].numel() - area
         balance = truth / area.clamp_min(1.0) + (1.0 - truth) / rest.clamp_min(1.0)
         return NAMING * naming + 0.5 * (values * balance).sum((1, 2, 3)).mean()
 
-    def _saliency(self, features: Features, spoken: Spoken | None) -> list[Tensor]:
+    def _relevance(self, features: Features, spoken: EncodedPhrases | None) -> list[Tensor]:
         """Logits of where the phrases apply, one map for each source; 0 everywhere where nothing was said."""
         if spoken is None:
             return []
@@ -330,7 +331,7 @@ class Saywhere(PurifyingModel):
         if not spoken.said:
             like = features.levels["pure"][1]
             return [like.new_zeros(len(like), 1, *like.shape[2:]) for _ in sources]
-        return [source(e, spoken) for source, e in zip(sources, self._spoken_of(features), strict=True)]
+        return [source(e, spoken) for source, e in zip(sources, self._phrase_embedding_maps(features), strict=True)]
 
     def _maps(
         self, prompts: list[Prompt], clicked: Tensor | None, like: Tensor, previous: Tensor | None
@@ -362,20 +363,20 @@ class Saywhere(PurifyingModel):
 
     def _clicked(self, features: Features, prompts: list[Prompt]) -> Tensor | None:
         """The features under the clicks, of unit length: ``(B, N, C)``; None where nothing asks for them."""
-        if self.radius is None and self.distribution is None:
+        if self.radius is None and self.film is None:
             return None
         levels = features.levels["pure"][1:]
         found = [F.normalize(at_clicks(x, prompts, s), dim=-1) for x, s in zip(levels, CLICKED, strict=True)]
         return torch.cat(found, -1) / len(found) ** 0.5
 
-    def _told(self, clicked: Tensor | None, prompts: list[Prompt]) -> Tensor | None:
+    def _film(self, clicked: Tensor | None, prompts: list[Prompt]) -> Tensor | None:
         """What each of the decoder's layers is scaled and shifted by, one after another ``(B, C, 1, 1)``; None without
         the part."""
-        if self.distribution is None or clicked is None:
+        if self.film is None or clicked is None:
             return None
         signs = [[click.positive for click in prompt.clicks] for prompt in prompts]
-        reach = sent(np.array([reach_of(p) for p in prompts], np.float32), clicked.device).to(clicked.dtype)
-        told: Tensor = self.distribution(torch.cat([aggregate(clicked, signs), reach], 1))
+        reach = to_device(np.array([reach_of(p) for p in prompts], np.float32), clicked.device).to(clicked.dtype)
+        told: Tensor = self.film(torch.cat([aggregate(clicked, signs), reach], 1))
         return told[..., None, None]
 
     def _affinity(self, features: Features, prompts: list[Prompt]) -> list[Tensor]:
@@ -393,7 +394,7 @@ def reach_of(prompt: Prompt) -> tuple[float, float]:
     return (0.0, 0.0) if radius is None else (1.0, math.log(max(radius, 1.0)) / 5.0)
 
 
-def distribution(clicked: int, told: int) -> nn.Sequential:
+def film(clicked: int, told: int) -> nn.Sequential:
     """The small network from aggregated features to scales and shifts, which at first change next to nothing."""
     last = nn.Linear(64, told)
     nn.init.normal_(last.weight, std=1e-3)
@@ -401,7 +402,7 @@ def distribution(clicked: int, told: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(clicked, 64), nn.ReLU(), last)
 
 
-def resized(x: Tensor, like: Tensor) -> Tensor:
+def resize_like(x: Tensor, like: Tensor) -> Tensor:
     """A map at the resolution of another: means when it is coarser, else between the pixels."""
     if like.shape[-2] < x.shape[-2]:
         return F.adaptive_avg_pool2d(x, (like.shape[-2], like.shape[-1]))

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Scene:
+class PhraseSupervision:
     """What a training photograph is known to show, at an eighth of its size.
 
-    ``named`` are the labels and where each is, ``(h, w)`` bool; ``meant`` is where the prompt's phrase truly applies,
-    None without a phrase.
+    ``regions`` are the labels and where each is, ``(h, w)`` bool; ``target`` is where the prompt's phrase truly
+    applies, None without a phrase.
     """
 
-    named: tuple[tuple[str, NDArray[np.bool_]], ...]
-    meant: NDArray[np.bool_] | None
+    regions: tuple[tuple[str, NDArray[np.bool_]], ...]
+    target: NDArray[np.bool_] | None

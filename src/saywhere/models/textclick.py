@@ -17,20 +17,20 @@ from saywhere.models.base import Features
 from saywhere.models.deeplab import DeepLab
 
 FORMS = "give 'none', 'maskclip', {clip: MODEL, weights: NAME or FILE}, or {weights: FILE} of a Saywhere network"
-PREFIX = "saliency."
+PREFIX = "relevance."
 
 
 class Source(Protocol):
     """What tells where a phrase applies: MaskCLIP, or a Saywhere network that understands phrases."""
 
     def encode(self, image: Tensor) -> Features:
-        """``(B, 3, H, W)`` RGB in [0, 1] to what ``saliency`` needs of it."""
+        """``(B, 3, H, W)`` RGB in [0, 1] to what ``relevance`` needs of it."""
 
-    def saliency(self, features: Features, phrase: str) -> Tensor:
+    def relevance(self, features: Features, phrase: str) -> Tensor:
         """How well a phrase fits each pixel of one image, on any scale: ``(1, 1, H, W)``."""
 
 
-class Saliency:
+class RelevanceChannel:
     """A source that is loaded when the first phrase is said, so that clicks alone need none."""
 
     def __init__(self, clip: str | None, weights: str) -> None:
@@ -47,14 +47,14 @@ class Saliency:
 
 
 class TextClick(DeepLab):
-    """A DeepLabv3+ of five channels: RGB, one click map and one saliency map, each in [-1, 1] for its own image.
+    """A DeepLabv3+ of five channels: RGB, one click map and one relevance map, each in [-1, 1] for its own image.
 
-    ``saliency`` says where the second map comes from: "maskclip" is the RN50 of OpenAI with which the authors worked,
+    ``relevance`` says where the second map comes from: "maskclip" is the RN50 of OpenAI with which the authors worked,
     ``{clip: MODEL, weights: NAME or FILE}`` another CLIP (see :mod:`saywhere.models.layers.maskclip`),
-    ``{weights: FILE}`` a Saywhere network that understands phrases (also a shipped one's name or a hub id), and "none" the
-    paper's baseline: the same network without that channel. No source learns, and none is kept with the weights, which
-    remember only which it was. Without a phrase the map is 0 everywhere. The previous mask is not used: the paper
-    shows none.
+    ``{weights: FILE}`` a Saywhere network that understands phrases (also a shipped one's name or a hub id), and
+    "none" the paper's baseline: the same network without that channel. No source learns, and none is kept with the
+    weights, which remember only which it was. Without a phrase the map is 0 everywhere. The previous mask is not
+    used: the paper shows none.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class TextClick(DeepLab):
         backbone: str = "resnet50",
         channels: int = 512,
         stride: int = 8,
-        saliency: str | Mapping[str, str] = "maskclip",
+        relevance: str | Mapping[str, str] = "maskclip",
     ) -> None:
-        found = chosen(saliency)
+        found = chosen(relevance)
         super().__init__(backbone, 1 if found is None else 2, channels, stride)
         self.source = found
         self.phrases = found is not None
@@ -73,41 +73,41 @@ class TextClick(DeepLab):
         (image,) = features.levels["image"]
         maps = [torch.from_numpy(np.stack([click_map(p, features.size) for p in prompts]))[:, None].to(image)]
         if self.source is not None:
-            maps.append(self._heat(self.source, features, [prompt.phrase for prompt in prompts]))
+            maps.append(self._relevance_maps(self.source, features, [prompt.phrase for prompt in prompts]))
         fine, context = self.look(image, torch.cat(maps, 1))
         return self.finish(fine, context, features.size)
 
-    def saliency(self, features: Features, phrase: str) -> Tensor:
-        """The saliency map of a phrase, ``(1, 1, H, W)``, from 0 where it fits least to 1 where it fits best."""
+    def relevance(self, features: Features, phrase: str) -> Tensor:
+        """The relevance map of a phrase, ``(1, 1, H, W)``, from 0 where it fits least to 1 where it fits best."""
         if self.source is None:
-            return super().saliency(features, phrase)
-        return 0.5 + 0.5 * self._heat(self.source, features, [phrase])
+            return super().relevance(features, phrase)
+        return 0.5 + 0.5 * self._relevance_maps(self.source, features, [phrase])
 
-    def _heat(self, saliency: Saliency, features: Features, phrases: Sequence[str | None]) -> Tensor:
-        """The saliency maps of a batch's phrases in [-1, 1], ``(B, 1, H, W)``; 0 where nothing was said."""
+    def _relevance_maps(self, channel: RelevanceChannel, features: Features, phrases: Sequence[str | None]) -> Tensor:
+        """The relevance maps of a batch's phrases in [-1, 1], ``(B, 1, H, W)``; 0 where nothing was said."""
         (image,) = features.levels["image"]
-        heat = image.new_zeros(len(phrases), 1, *features.size)
+        maps = image.new_zeros(len(phrases), 1, *features.size)
         if any(phrases):
-            source = saliency.source(image.device)
+            source = channel.source(image.device)
             with torch.no_grad():
-                if not any(name.startswith(PREFIX) for name in features.found):
+                if not any(name.startswith(PREFIX) for name in features.cache):
                     seen = source.encode(image)
-                    features.found.update({PREFIX + name: tensors for name, tensors in seen.levels.items()})
+                    features.cache.update({PREFIX + name: tensors for name, tensors in seen.levels.items()})
                 for row, phrase in enumerate(phrases):
                     if phrase:
-                        heat[row] = scaled(source.saliency(_one(features, row), phrase)[0])
-        return heat
+                        maps[row] = scaled(source.relevance(_one(features, row), phrase)[0])
+        return maps
 
 
-def chosen(saliency: str | Mapping[str, str]) -> Saliency | None:
+def chosen(relevance: str | Mapping[str, str]) -> RelevanceChannel | None:
     """The source that an option names, not loaded yet; SaywhereError when it is none of the forms."""
-    if saliency == "none":
+    if relevance == "none":
         return None
-    if saliency == "maskclip":
-        return Saliency("RN50", "openai")
-    if not isinstance(saliency, Mapping) or "weights" not in saliency or set(saliency) - {"clip", "weights"}:
-        raise SaywhereError(f"saliency {saliency!r}: {FORMS}")
-    return Saliency(saliency.get("clip"), saliency["weights"])
+    if relevance == "maskclip":
+        return RelevanceChannel("RN50", "openai")
+    if not isinstance(relevance, Mapping) or "weights" not in relevance or set(relevance) - {"clip", "weights"}:
+        raise SaywhereError(f"relevance {relevance!r}: {FORMS}")
+    return RelevanceChannel(relevance.get("clip"), relevance["weights"])
 
 
 def click_map(prompt: Prompt, shape: tuple[int, int]) -> guidance.Map:
@@ -130,18 +130,18 @@ def click_map(prompt: Prompt, shape: tuple[int, int]) -> guidance.Map:
     return np.asarray(far * 2.0 - 1.0, np.float32)
 
 
-def scaled(heat: Tensor) -> Tensor:
+def scaled(relevance: Tensor) -> Tensor:
     """A map ``(..., H, W)`` stretched to [-1, 1]; 0 where it is the same everywhere."""
-    least, most = heat.amin((-2, -1), keepdim=True), heat.amax((-2, -1), keepdim=True)
+    least, most = relevance.amin((-2, -1), keepdim=True), relevance.amax((-2, -1), keepdim=True)
     span = most - least
-    return torch.where(span > 1e-6, (heat - least) / span.clamp_min(1e-6) * 2.0 - 1.0, torch.zeros_like(heat))
+    return torch.where(span > 1e-6, (relevance - least) / span.clamp_min(1e-6) * 2.0 - 1.0, torch.zeros_like(relevance))
 
 
 def _one(features: Features, row: int) -> Features:
     """The source's features of one image of a batch."""
     levels = {
         name.removeprefix(PREFIX): tuple(tensor[row : row + 1] for tensor in tensors)
-        for name, tensors in features.found.items()
+        for name, tensors in features.cache.items()
         if name.startswith(PREFIX)
     }
     return Features(features.size, levels)
@@ -156,11 +156,11 @@ def _clip(name: str, weights: str) -> Source:
 def _network(weights: str) -> Source:
     # Only here, where weights are found by name, does a network look at another one's file.
     from saywhere.models.checkpoint import load_model
-    from saywhere.runtime.fuse import fold_batch_norms
+    from saywhere.runtime.fuse import fuse_batch_norms
     from saywhere.runtime.weights import find_weights
 
     path = find_weights(weights)
     model = load_model(path).model
     if not model.phrases:
-        raise SaywhereError(f"saliency weights '{weights}': this network understands no phrases; {FORMS}")
-    return fold_batch_norms(model).requires_grad_(False)
+        raise SaywhereError(f"relevance weights '{weights}': this network understands no phrases; {FORMS}")
+    return fuse_batch_norms(model).requires_grad_(False)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from saywhere.errors import SaywhereError
-from saywhere.prelabel.ask import Ask, PhotoAsks, Request
+from saywhere.prelabel.ask import ImagePrompts, ObjectPrompt, Request
 from saywhere.prelabel.from_coco import read_boxes_and_points
 from saywhere.prelabel.from_folder import read_folder
 from saywhere.prelabel.run import Outcome, prelabel
 
-__all__ = ["Ask", "Outcome", "PhotoAsks", "Request", "prelabel", "read_request"]
+__all__ = ["ImagePrompts", "ObjectPrompt", "Outcome", "Request", "prelabel", "read_request"]
 
 
 def read_request(

@@ -19,7 +19,7 @@ LEAST_GAP = 2.0  # pixels
 
 
 @dataclass(frozen=True)
-class Ask:
+class ObjectPrompt:
     """One object: what is said of it, and its annotation in the output but for what is found.
 
     ``name`` is unique in a request. An answer is cut to ``box``, the edges x0, y0, x1, y1 in pixels.
@@ -38,19 +38,19 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class PhotoAsks:
+class ImagePrompts:
     """A photograph, by its name in the output and its place, and the objects to find in it."""
 
     name: str
     path: Path
-    asks: tuple[Ask, ...]
+    asks: tuple[ObjectPrompt, ...]
 
 
 @dataclass
 class Request:
     """All that is asked for, what of the output is known beforehand, and what is wrong with it."""
 
-    photos: list[PhotoAsks] = field(default_factory=list)
+    photos: list[ImagePrompts] = field(default_factory=list)
     images: list[dict[str, Any]] = field(default_factory=list)
     categories: list[dict[str, Any]] = field(default_factory=list)
     licenses: list[dict[str, Any]] = field(default_factory=list)

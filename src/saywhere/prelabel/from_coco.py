@@ -11,7 +11,7 @@ from saywhere.core.crop import Box
 from saywhere.core.images import image_size
 from saywhere.core.prompt import Prompt
 from saywhere.errors import SaywhereError
-from saywhere.prelabel.ask import Ask, PhotoAsks, Request, box_prompt, on_object, read_box, read_points
+from saywhere.prelabel.ask import ImagePrompts, ObjectPrompt, Request, box_prompt, on_object, read_box, read_points
 
 FOUND = {"segmentation", "area", "bbox", "score"}  # what the output says of an object by what was found
 SAID = ("points", "point", "bbox", "keypoints", "phrase")  # the first four in the order in which they are believed
@@ -38,7 +38,7 @@ def _read(data: dict[str, Any], path: Path, phrase: str | None, folder: Path) ->
             images[image["id"]] = image
     request.images = list(images.values())
     known = {category.get("id") for category in request.categories}
-    asks: dict[Any, list[Ask]] = defaultdict(list)
+    asks: dict[Any, list[ObjectPrompt]] = defaultdict(list)
     sizes: dict[Any, tuple[int, int] | None] = {}
     names: set[str] = set()
     for number, annotation in enumerate(_list(data, "annotations"), 1):
@@ -64,7 +64,7 @@ def _read(data: dict[str, Any], path: Path, phrase: str | None, folder: Path) ->
             request.faults.append(f"{what}: {error}")
     for image_id, some in asks.items():
         file = images[image_id]["file_name"]
-        request.photos.append(PhotoAsks(file, folder / file, tuple(some)))
+        request.photos.append(ImagePrompts(file, folder / file, tuple(some)))
     request.unasked = len(images) - len(sizes)
     if not request.photos and not request.faults:
         raise SaywhereError(f"source '{path}': no annotation asks for an object; give each a bbox, point or points")
@@ -109,7 +109,7 @@ def _size(image: dict[str, Any], folder: Path, faults: list[str]) -> tuple[int, 
     return size
 
 
-def _ask(name: str, annotation: dict[str, Any], size: tuple[int, int], phrase: str | None) -> Ask:
+def _ask(name: str, annotation: dict[str, Any], size: tuple[int, int], phrase: str | None) -> ObjectPrompt:
     prompt, box = _prompt(annotation, size)
     own = annotation.get("phrase", phrase)
     if own is not None and (not isinstance(own, str) or not own.strip()):
@@ -120,7 +120,7 @@ def _ask(name: str, annotation: dict[str, Any], size: tuple[int, int], phrase: s
     entry = {key: value for key, value in annotation.items() if key not in FOUND}
     # The box that was asked for is not the one of what was found: both are kept.
     entry["prompt"] = {key: annotation[key] for key in SAID if key in annotation}
-    return Ask(name, prompt, entry, box)
+    return ObjectPrompt(name, prompt, entry, box)
 
 
 def _prompt(annotation: dict[str, Any], size: tuple[int, int]) -> tuple[Prompt, Box | None]:

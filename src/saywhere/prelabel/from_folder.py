@@ -11,7 +11,7 @@ from typing import Any
 from saywhere.core.images import ENDINGS, image_size
 from saywhere.core.prompt import Click, Prompt
 from saywhere.errors import SaywhereError
-from saywhere.prelabel.ask import Ask, PhotoAsks, Request, click_inside, on_object
+from saywhere.prelabel.ask import ImagePrompts, ObjectPrompt, Request, click_inside, on_object
 
 NEEDED = ("file", "x", "y")
 COLUMNS = (*NEEDED, "label", "radius", "object", "category")
@@ -64,8 +64,8 @@ def read_folder(folder: Path, points: Path | None, phrase: str | None) -> Reques
             category = categories.setdefault(said.category, len(categories) + 1)
             entry = {"id": number, "image_id": image["id"], "category_id": category, "iscrowd": 0}
             prompt = Prompt(tuple(said.clicks), phrase)
-            asks.append(Ask(f"{file}#{name}", prompt, {**entry, "prompt": _told(prompt)}))
-        request.photos.append(PhotoAsks(file, folder / file, tuple(asks)))
+            asks.append(ObjectPrompt(f"{file}#{name}", prompt, {**entry, "prompt": _told(prompt)}))
+        request.photos.append(ImagePrompts(file, folder / file, tuple(asks)))
     request.categories = [{"id": number, "name": name} for name, number in categories.items()]
     request.unasked = len(set(files) - found.keys())
     if not request.photos and not request.faults:

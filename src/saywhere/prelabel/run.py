@@ -20,12 +20,12 @@ from saywhere.errors import SaywhereError
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.parallel import local as engines
 from saywhere.parallel.local import Engine
-from saywhere.prelabel.ask import Ask, PhotoAsks, Request
-from saywhere.runtime.base import Runner
-from saywhere.runtime.metadata import set_threads, traits_of
-from saywhere.runtime.registry import find_again, find_method
+from saywhere.prelabel.ask import ImagePrompts, ObjectPrompt, Request
+from saywhere.runtime.base import Runtime
+from saywhere.runtime.metadata import run_metadata, set_threads
+from saywhere.runtime.registry import find_method, verify_method
 from saywhere.storage.atomic import write_atomically
-from saywhere.storage.jsonl import Lines
+from saywhere.storage.jsonl import JsonlLog
 from saywhere.storage.render import region_as_coco
 from saywhere.text import words
 
@@ -60,10 +60,10 @@ def prelabel(
     """
     if request.faults:
         raise SaywhereError(f"{len(request.faults):,} faults, the first: {request.faults[0]}")
-    runner, used = find_method(method, settings or Settings())
-    refuse_phrases(runner, (ask.prompt.phrase for photo in request.photos for ask in photo.asks if ask.prompt.phrase))
-    traits = traits_of(runner, used, threads)
-    lines = Lines(out.with_suffix(".jsonl"), traits)
+    runtime, used = find_method(method, settings or Settings())
+    refuse_phrases(runtime, (ask.prompt.phrase for photo in request.photos for ask in photo.asks if ask.prompt.phrase))
+    traits = run_metadata(runtime, used, threads)
+    lines = JsonlLog(out.with_suffix(".jsonl"), traits)
     found: dict[str, Line] = {line["asked"]: line for line in lines.found if "asked" in line}
     faults: dict[str, str] = {}
     try:
@@ -72,9 +72,9 @@ def prelabel(
         progress(done, request.objects)
         alone = engine is Engine.LOCAL and jobs == 1
         prepare = (
-            partial(worker, runner, used, threads)
+            partial(worker, runtime, used, threads)
             if alone
-            else partial(elsewhere, method, settings or Settings(), threads, traits)
+            else partial(remote_worker, method, settings or Settings(), threads, traits)
         )
         for line in engines.run(prepare, todo, engine, jobs, threads, traits["device"].startswith("cuda")):
             if "fault" in line:
@@ -103,44 +103,44 @@ def prelabel(
     return Outcome(len(annotations), list(faults.values()))
 
 
-def key_of(photo: PhotoAsks, ask: Ask) -> str:
+def key_of(photo: ImagePrompts, ask: ObjectPrompt) -> str:
     """What an answer is kept under: the object's name, and all that was said of it."""
     return f"{ask.name}:{ask.digest(photo.name)}"
 
 
-def _left(photo: PhotoAsks, found: Mapping[str, Line]) -> PhotoAsks:
+def _left(photo: ImagePrompts, found: Mapping[str, Line]) -> ImagePrompts:
     return replace(photo, asks=tuple(ask for ask in photo.asks if key_of(photo, ask) not in found))
 
 
-def refuse_phrases(runner: Runner, phrases: Iterable[str]) -> None:
+def refuse_phrases(runtime: Runtime, phrases: Iterable[str]) -> None:
     """SaywhereError when phrases mean nothing to these weights, or no word of one is known."""
     for phrase in sorted(set(phrases)):
-        if not runner.phrases:
+        if not runtime.phrases:
             raise SaywhereError(
-                f"phrase {phrase[:60]!r}: weights '{runner.name}' understand none; give boxes or points"
+                f"phrase {phrase[:60]!r}: weights '{runtime.name}' understand none; give boxes or points"
             )
-        (getattr(runner, "words", None) or words.shipped()).checked(phrase)
+        (getattr(runtime, "words", None) or words.shipped()).checked(phrase)
 
 
-def worker(runner: Runner, settings: Settings, threads: int) -> Callable[[PhotoAsks], Iterator[Line]]:
+def worker(runtime: Runtime, settings: Settings, threads: int) -> Callable[[ImagePrompts], Iterator[Line]]:
     """What finds the objects of one photograph, in this process."""
     set_threads(threads)
-    return partial(find, runner, settings)
+    return partial(find, runtime, settings)
 
 
-def elsewhere(
+def remote_worker(
     method: str | None, settings: Settings, threads: int, traits: Mapping[str, Any]
-) -> Callable[[PhotoAsks], Iterator[Line]]:
+) -> Callable[[ImagePrompts], Iterator[Line]]:
     """The same in another process, with the method that is known by its ``traits``."""
-    return worker(*find_again(method, settings, threads, traits), threads)
+    return worker(*verify_method(method, settings, threads, traits), threads)
 
 
-def find(runner: Runner, settings: Settings, photo: PhotoAsks) -> Iterator[Line]:
+def find(runtime: Runtime, settings: Settings, photo: ImagePrompts) -> Iterator[Line]:
     """A line for each object of a photograph, which is read and encoded once; a fault when it cannot be read."""
     try:
-        segmenter = Segmenter(runner, settings).set_image(photo.path)
+        segmenter = Segmenter(runtime, settings).set_image(photo.path)
         for ask in photo.asks:
-            mask = answer(segmenter.another(), ask.prompt)
+            mask = answer(segmenter.new_object(), ask.prompt)
             inside, score = cut(mask, ask.box)
             yield {"asked": key_of(photo, ask), **region_as_coco(inside, score)}
     except SaywhereError as error:

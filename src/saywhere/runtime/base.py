@@ -5,36 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from saywhere.core.images import Photo
+from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.prompt import Prompt
 
-Float = NDArray[np.float32]
 
-
-class Runner(Protocol):
+class Runtime(Protocol):
     """A network behind numpy. ``digest`` names its weights; ``phrases`` says whether it understands any.
 
     One that does may have ``words`` of its own (:class:`saywhere.text.words.Words`), and
-    ``saliency(features, phrase)``: the probability ``(H, W)`` that a phrase applies to each pixel; ``sure_map`` is true
-    where that is low everywhere for a thing that is not there.
+    ``relevance(features, phrase)``: the probability ``(H, W)`` that a phrase applies to each pixel;
+    ``calibrated_relevance`` is true where that is low everywhere for a thing that is not there.
     """
 
     name: str
     digest: str
     phrases: bool
 
-    def encode(self, image: Photo) -> Any:
+    def encode(self, image: ImageArray) -> Any:
         """``(H, W, 3)`` uint8 RGB to features."""
 
-    def decode(self, features: Any, prompt: Prompt, previous: Float | None) -> Float:
+    def decode(self, features: Any, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
         """A prompt in the image's pixels and the last probability ``(H, W)`` to logits ``(H, W)``."""
 
 
-class PurifyingRunner(Runner, Protocol):
-    """One whose network has a purification layer: :class:`saywhere.runtime.torch.TorchRunner` says what each does.
+class PurifyingRuntime(Runtime, Protocol):
+    """One whose network has a purification layer: :class:`saywhere.runtime.torch.TorchRuntime` says what each does.
 
     ``model`` is what a sequence teaches.
     """
@@ -42,10 +37,10 @@ class PurifyingRunner(Runner, Protocol):
     model: Any
     strides: tuple[int, ...]
 
-    def levels(self, features: Any, kind: str) -> list[Float]: ...
+    def levels(self, features: Any, kind: str) -> list[FloatArray]: ...
 
-    def purified(self, level: int, vectors: Float) -> Float: ...
+    def purified(self, level: int, vectors: FloatArray) -> FloatArray: ...
 
     def purify(self, features: Any) -> Any: ...
 
-    def adapted(self, parameters: Mapping[str, Float]) -> PurifyingRunner: ...
+    def adapted(self, parameters: Mapping[str, FloatArray]) -> PurifyingRuntime: ...

@@ -12,7 +12,7 @@ from saywhere.core.prompt import Click, Prompt
 from saywhere.models.base import InteractiveModel
 
 
-def fold_batch_norms(model: InteractiveModel) -> InteractiveModel:
+def fuse_batch_norms(model: InteractiveModel) -> InteractiveModel:
     """Fold, in place, every batch norm that was fed by one convolution in a trial run; returns the model.
 
     The model must be in evaluation mode; afterwards it can answer but no longer be trained.

@@ -6,18 +6,18 @@ from dataclasses import asdict
 from typing import Any
 
 from saywhere.core.settings import Settings
-from saywhere.runtime.base import Runner
+from saywhere.runtime.base import Runtime
 
 
-def traits_of(runner: Runner, settings: Settings, threads: int) -> dict[str, Any]:
+def run_metadata(runtime: Runtime, settings: Settings, threads: int) -> dict[str, Any]:
     """All that could change a method's answers, down to the last digit."""
     return {
-        "model": runner.name,
-        "weights": runner.digest,
+        "model": runtime.name,
+        "weights": runtime.digest,
         **asdict(settings),
         "threads": threads,
-        "device": str(getattr(runner, "device", "cpu")),
-        "runtime": getattr(runner, "runtime", None),
+        "device": str(getattr(runtime, "device", "cpu")),
+        "runtime": getattr(runtime, "backend", None),
     }
 
 

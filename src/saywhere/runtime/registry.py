@@ -1,4 +1,4 @@
-"""What can be measured, by name: weights, a classical method, or a runner of one's own."""
+"""What can be measured, by name: weights, a classical method, or a runtime of one's own."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 from saywhere.core.settings import Settings
 from saywhere.errors import SaywhereError
-from saywhere.runtime.base import Runner
-from saywhere.runtime.metadata import traits_of
-from saywhere.runtime.weights import load_runner
+from saywhere.runtime.base import Runtime
+from saywhere.runtime.metadata import run_metadata
+from saywhere.runtime.weights import load_runtime
 
 
-def find_method(name: str | None, settings: Settings) -> tuple[Runner, Settings]:
-    """The runner behind a name, and the settings that it is measured with.
+def find_method(name: str | None, settings: Settings) -> tuple[Runtime, Settings]:
+    """The runtime behind a name, and the settings that it is measured with.
 
     ``name`` is None or weights (see :func:`saywhere.runtime.weights.find_weights`), a classical method, or
-    ``module:factory``, a function that returns a :class:`saywhere.runtime.base.Runner`. A classical method never looks
+    ``module:factory``, a function that returns a :class:`saywhere.runtime.base.Runtime`. A classical method never looks
     closer: it has no features to keep, and its answer is as sharp as its picture.
     """
     if name is not None and ":" in name:
@@ -28,25 +28,25 @@ def find_method(name: str | None, settings: Settings) -> tuple[Runner, Settings]
         from saywhere.runtime.classical import CLASSICAL, SETTINGS
 
         return CLASSICAL[name](), replace(SETTINGS, threshold=settings.threshold)
-    return load_runner(name), settings
+    return load_runtime(name), settings
 
 
-def find_again(
+def verify_method(
     name: str | None, settings: Settings, threads: int, traits: Mapping[str, Any]
-) -> tuple[Runner, Settings]:
+) -> tuple[Runtime, Settings]:
     """A method by its name in another process or on another machine.
 
     Raises SaywhereError when it is not the one with these ``traits``: other weights under the same name, another
     device.
     """
-    runner, used = find_method(name, settings)
-    found = traits_of(runner, used, threads)
+    runtime, used = find_method(name, settings)
+    found = run_metadata(runtime, used, threads)
     differing = [f"{trait} is {found[trait]}, not {value}" for trait, value in traits.items() if found[trait] != value]
     if differing:
         raise SaywhereError(
             f"worker on {platform.node()}: {'; '.join(differing)}; all machines need the same files and devices"
         )
-    return runner, used
+    return runtime, used
 
 
 def classical_names() -> tuple[str, ...]:
@@ -58,8 +58,8 @@ def classical_names() -> tuple[str, ...]:
     return tuple(CLASSICAL)
 
 
-def own_method(name: str) -> Runner:
-    """The runner that ``module:factory`` makes; SaywhereError when there is none."""
+def own_method(name: str) -> Runtime:
+    """The runtime that ``module:factory`` makes; SaywhereError when there is none."""
     module, _, factory = name.partition(":")
     try:
         made = getattr(importlib.import_module(module), factory)()
@@ -70,7 +70,7 @@ def own_method(name: str) -> Runner:
     lacking = [part for part in ("name", "digest", "phrases", "encode", "decode") if not hasattr(made, part)]
     if lacking:
         raise SaywhereError(
-            f"method '{name}': what it makes lacks {', '.join(lacking)}; see saywhere.runtime.base.Runner"
+            f"method '{name}': what it makes lacks {', '.join(lacking)}; see saywhere.runtime.base.Runtime"
         )
-    runner: Runner = made
-    return runner
+    runtime: Runtime = made
+    return runtime

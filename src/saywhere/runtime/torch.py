@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from saywhere.core.images import Photo
+from saywhere.core.arrays import ImageArray
 from saywhere.core.prompt import Prompt
 from saywhere.models.base import Features, InteractiveModel, PurifyingModel
 
@@ -22,7 +22,7 @@ def bfloat16_pays(device: torch.device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
-class TorchRunner:
+class TorchRuntime:
     """Runs a network on ``device`` (the GPU if there is one), one image at a time."""
 
     def __init__(
@@ -37,14 +37,14 @@ class TorchRunner:
         self.name, self.digest, self.facts = name, digest, facts or {}
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.phrases, self.words, self.sure_map = model.phrases, model.words, model.sure_map
+        self.phrases, self.words, self.calibrated_relevance = model.phrases, model.words, model.calibrated_relevance
 
     @property
-    def runtime(self) -> str:
+    def backend(self) -> str:
         """What most is computed with: "torch" or "onnxruntime"."""
         return "torch" if getattr(self.model, "graphs", None) is None else "onnxruntime"
 
-    def encode(self, image: Photo) -> Features:
+    def encode(self, image: ImageArray) -> Features:
         """``(H, W, 3)`` uint8 RGB to features."""
         with torch.inference_mode():
             pixels = torch.from_numpy(image).to(self.device).permute(2, 0, 1)[None].float().div_(255.0)
@@ -57,10 +57,10 @@ class TorchRunner:
             logits = self.model.decode(features, [prompt], past)
             return np.asarray(logits[0, 0].cpu().numpy(), np.float32)
 
-    def saliency(self, features: Features, phrase: str) -> NDArray[np.float32]:
+    def relevance(self, features: Features, phrase: str) -> NDArray[np.float32]:
         """The probability ``(H, W)`` that a phrase applies to each pixel; SaywhereError where it cannot be told."""
         with torch.inference_mode():
-            return np.asarray(self.model.saliency(features, phrase)[0, 0].cpu().numpy(), np.float32)
+            return np.asarray(self.model.relevance(features, phrase)[0, 0].cpu().numpy(), np.float32)
 
     # What a sequence needs besides, of networks with a purification layer
 
@@ -81,12 +81,12 @@ class TorchRunner:
             return np.asarray(self.model.purification[level](cells)[:, :, 0, 0].cpu().numpy(), np.float32)
 
     def purify(self, features: Features) -> Features:
-        """What this runner makes of the features of another, from which it differs in its purification layer alone."""
+        """What this runtime makes of the features of another, from which it differs in its purification layer alone."""
         assert isinstance(self.model, PurifyingModel)
         with torch.inference_mode():
             return self.model.purify(Features(features.size, {"raw": features.levels["raw"]}))
 
-    def adapted(self, parameters: Mapping[str, NDArray[np.float32]]) -> TorchRunner:
+    def adapted(self, parameters: Mapping[str, NDArray[np.float32]]) -> TorchRuntime:
         """The same network with other parameters of its purification layer; all else is shared with this one."""
         assert isinstance(self.model, PurifyingModel)
         other = copy.copy(self)

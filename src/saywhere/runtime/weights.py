@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from saywhere.errors import SaywhereError
 
 if TYPE_CHECKING:
-    from saywhere.runtime.torch import TorchRunner
+    from saywhere.runtime.torch import TorchRuntime
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 DEFAULT = "saywhere"
@@ -53,17 +53,17 @@ def _from_hub(name: str) -> Path:
         ) from error
 
 
-def load_runner(weights: str | Path | None = None, device: str | None = None) -> TorchRunner:
+def load_runtime(weights: str | Path | None = None, device: str | None = None) -> TorchRuntime:
     """The network behind some weights (see :func:`find_weights`) on a torch device; the GPU if there is one."""
     from saywhere.models.checkpoint import load_model
     from saywhere.models.saywhere import Saywhere
-    from saywhere.runtime.fuse import fold_batch_norms
+    from saywhere.runtime.fuse import fuse_batch_norms
     from saywhere.runtime.onnx import Graphs
-    from saywhere.runtime.torch import TorchRunner
+    from saywhere.runtime.torch import TorchRuntime
 
     path = find_weights(weights)
     loaded = load_model(path)
-    runner = TorchRunner(fold_batch_norms(loaded.model), path.stem, loaded.digest, device, loaded.facts)
-    if runner.device.type == "cpu" and isinstance(runner.model, Saywhere):
-        runner.model.graphs = Graphs.of(runner.model, loaded.facts["options"])
-    return runner
+    runtime = TorchRuntime(fuse_batch_norms(loaded.model), path.stem, loaded.digest, device, loaded.facts)
+    if runtime.device.type == "cpu" and isinstance(runtime.model, Saywhere):
+        runtime.model.graphs = Graphs.of(runtime.model, loaded.facts["options"])
+    return runtime

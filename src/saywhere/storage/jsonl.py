@@ -11,7 +11,7 @@ from typing import Any
 from saywhere.errors import SaywhereError
 
 
-class Lines:
+class JsonlLog:
     """What could change the results, then the results as they come.
 
     A line is written with one system call to a file opened for appending: a kill at any moment costs at most the

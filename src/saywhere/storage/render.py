@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from saywhere.core.images import Photo
+from saywhere.core.arrays import ImageArray
 from saywhere.core.mask import Mask
 from saywhere.core.prompt import Prompt
 from saywhere.core.rle import RunLengths
@@ -26,12 +26,12 @@ def mask_image(mask: Mask) -> NDArray[np.uint8]:
     return mask.array.astype(np.uint8) * np.uint8(255)
 
 
-def overlay(photo: Photo, mask: Mask, prompt: Prompt) -> Photo:
+def overlay(photo: ImageArray, mask: Mask, prompt: Prompt) -> ImageArray:
     """The photograph with an answer and its prompt; see :func:`draw`."""
     return draw(photo, mask.array, prompt)
 
 
-def draw(photo: Photo, inside: NDArray[np.bool_], prompt: Prompt) -> Photo:
+def draw(photo: ImageArray, inside: NDArray[np.bool_], prompt: Prompt) -> ImageArray:
     """The photograph dimmed off the object, its contour, and the clicks: green on it, red off it, circles for drags."""
     drawn = np.asarray(cv2.convertScaleAbs(photo, alpha=0.35), np.uint8)
     tinted = cv2.add(cv2.convertScaleAbs(photo, alpha=0.75), np.array([*(c // 4 for c in OBJECT), 0], np.float64))
@@ -49,10 +49,10 @@ def draw(photo: Photo, inside: NDArray[np.bool_], prompt: Prompt) -> Photo:
     return drawn
 
 
-def heat_map(photo: Photo, heat: NDArray[np.float32]) -> Photo:
+def relevance_overlay(photo: ImageArray, relevance: NDArray[np.float32]) -> ImageArray:
     """The photograph in grey under ``(H, W)`` values in [0, 1]: blue where they are low, red where they are high."""
     grey = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    colours = cv2.applyColorMap((255.0 * np.clip(heat, 0.0, 1.0)).astype(np.uint8), cv2.COLORMAP_TURBO)
+    colours = cv2.applyColorMap((255.0 * np.clip(relevance, 0.0, 1.0)).astype(np.uint8), cv2.COLORMAP_TURBO)
     return np.asarray(cv2.addWeighted(grey, 0.5, cv2.cvtColor(colours, cv2.COLOR_BGR2RGB), 0.5, 0.0), np.uint8)
 
 

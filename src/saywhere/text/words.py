@@ -14,13 +14,12 @@ from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from saywhere.core.arrays import FloatArray
 from saywhere.errors import PhraseError, SaywhereError
 
-Float = NDArray[np.float32]
 SHIPPED = Path(__file__).parent / "words.safetensors"
 LONGEST = 500  # characters of a phrase
 MOST = 16  # known words of a phrase that are read; what is said after them is not
@@ -32,7 +31,7 @@ ENDINGS = (("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", ""), ("'
 class Words:
     """A table of vectors, ``(N, D)`` float32, one for each of N words in lower case."""
 
-    def __init__(self, words: Sequence[str], vectors: Float) -> None:
+    def __init__(self, words: Sequence[str], vectors: FloatArray) -> None:
         """Raises SaywhereError when words and vectors do not belong together."""
         if vectors.ndim != 2 or len(words) != len(vectors) or not len(words):
             raise SaywhereError(f"word vectors: {len(words)} words and vectors of shape {vectors.shape}: give (N, D)")
@@ -72,12 +71,12 @@ class Words:
                     rows.append(row)
         return rows[:MOST], unknown
 
-    def of(self, phrase: str | None) -> Float:
+    def of(self, phrase: str | None) -> FloatArray:
         """The vectors of a phrase's known words: ``(n, D)``; n is 0 when there is none."""
         rows = self.read(phrase)[0] if phrase else []
         return self.vectors[rows]
 
-    def mean(self, phrase: str | None) -> Float:
+    def mean(self, phrase: str | None) -> FloatArray:
         """The phrase as one vector ``(D,)`` of length 1; zeros when nothing in it is known."""
         vectors = self.of(phrase)
         if not len(vectors):
@@ -155,7 +154,7 @@ def _read_shipped(path: Path, wanted: set[str] | None) -> Words:
 
 def _read_vectors(path: Path, wanted: set[str] | None) -> Words:
     words: list[str] = []
-    vectors: list[Float] = []
+    vectors: list[FloatArray] = []
     with path.open("rb") as file:
         first = file.readline()
         header = first.split()
@@ -199,7 +198,7 @@ def _is_line(start: bytes) -> bool:
     return len(line) > 1
 
 
-def _text_entry(line: bytes, dimensions: int) -> tuple[str, Float | None] | None:
+def _text_entry(line: bytes, dimensions: int) -> tuple[str, FloatArray | None] | None:
     if not line.strip():
         return None
     word, *rest = line.decode("utf-8", "replace").rstrip().split(" ")
@@ -213,7 +212,7 @@ def _text_entry(line: bytes, dimensions: int) -> tuple[str, Float | None] | None
         return word, None
 
 
-def _binary_entry(file: BufferedReader, dimensions: int) -> tuple[str, Float | None] | None:
+def _binary_entry(file: BufferedReader, dimensions: int) -> tuple[str, FloatArray | None] | None:
     word = bytearray()
     while (letter := file.read(1)) and letter != b" ":
         if letter != b"\n":

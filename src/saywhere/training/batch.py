@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from saywhere.core.prompt import Prompt
-from saywhere.models.targets import Scene
+from saywhere.models.targets import PhraseSupervision
 
 
 @dataclass(frozen=True)
-class Crop:
+class TrainingSample:
     """One crop as tensors ``(3|1, S, S)`` uint8, and the prompt of its first round."""
 
     image: Tensor
@@ -24,7 +24,7 @@ class Crop:
     prompt: Prompt
     drags: bool
     number: int
-    scene: Scene
+    supervised: PhraseSupervision
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Batch:
     prompts: list[Prompt]
     drags: list[bool]
     numbers: list[int]
-    scenes: list[Scene]
+    supervision: list[PhraseSupervision]
 
     def pin_memory(self) -> Batch:
         """The same in memory that a GPU fetches by itself; torch's loader asks for it."""
         pinned = self.image.pin_memory(), self.target.pin_memory(), self.ignore.pin_memory()
-        return Batch(*pinned, self.prompts, self.drags, self.numbers, self.scenes)
+        return Batch(*pinned, self.prompts, self.drags, self.numbers, self.supervision)
 
     def split(self, count: int) -> list[Batch]:
         """The batch in so many parts that are alike in size."""
@@ -51,13 +51,13 @@ class Batch:
         return [
             Batch(
                 self.image[part], self.target[part], self.ignore[part], self.prompts[part], self.drags[part],
-                self.numbers[part], self.scenes[part],
+                self.numbers[part], self.supervision[part],
             )
             for part in shares
         ]  # fmt: skip
 
 
-def collate(crops: Sequence[Crop]) -> Batch:
+def collate(crops: Sequence[TrainingSample]) -> Batch:
     return Batch(
         torch.stack([c.image for c in crops]),
         torch.stack([c.target for c in crops]),
@@ -65,5 +65,5 @@ def collate(crops: Sequence[Crop]) -> Batch:
         [c.prompt for c in crops],
         [c.drags for c in crops],
         [c.number for c in crops],
-        [c.scene for c in crops],
+        [c.supervised for c in crops],
     )

@@ -16,18 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.core import robot
+from saywhere.core.arrays import BoolArray
 from saywhere.core.prompt import Prompt
-from saywhere.training.recipe import Clicks, Recipe
-
-BoolMask = NDArray[np.bool_]
+from saywhere.training.recipe import ClicksRecipe, Recipe
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CorrectionTarget:
     """What the robots of a batch want: true and uncounted pixels ``(B, H, W)``, who drags, and the crops' numbers."""
 
-    truth: BoolMask
-    ignore: BoolMask
+    truth: BoolArray
+    ignore: BoolArray
     drags: list[bool]
     numbers: list[int]
 
@@ -38,7 +37,7 @@ class Wanted:
 
 
 def corrections(
-    wanted: Wanted, predicted: BoolMask, prompts: Sequence[Prompt], turn: int, recipe: Recipe
+    wanted: CorrectionTarget, predicted: BoolArray, prompts: Sequence[Prompt], turn: int, recipe: Recipe
 ) -> list[Prompt]:
     """The prompts of the next round, from masks ``(B, H, W)``; a crop's clicks depend on its number and the round."""
     found = []
@@ -54,15 +53,15 @@ def corrections(
 
 def correct(
     prompt: Prompt,
-    target: BoolMask,
-    predicted: BoolMask,
-    ignore: BoolMask,
+    target: BoolArray,
+    predicted: BoolArray,
+    ignore: BoolArray,
     drags: bool,
-    settings: Clicks,
+    settings: ClicksRecipe,
     rng: np.random.Generator,
 ) -> Prompt:
     """The prompt of the next round: a correction added, or none when only the mask is to be refined."""
-    if rng.random() < settings.no_new_click:
+    if rng.random() < settings.no_new_click_prob:
         return prompt
     if settings.robot != "mixed" or rng.random() < 0.5:
         click = robot.next_click(target, predicted, ignore, drags)
@@ -79,7 +78,7 @@ class Robots:
         self.pool = ProcessPoolExecutor(count, initializer=_begin, initargs=(os.getpid(),))
 
     def corrections(
-        self, wanted: Wanted, predicted: BoolMask, prompts: Sequence[Prompt], turn: int, recipe: Recipe
+        self, wanted: CorrectionTarget, predicted: BoolArray, prompts: Sequence[Prompt], turn: int, recipe: Recipe
     ) -> list[Future[list[Prompt]]]:
         """What :func:`corrections` gives, part by part as each is ready."""
         bounds = np.linspace(0, len(prompts), min(self.count, len(prompts)) + 1).astype(int)
@@ -99,7 +98,7 @@ def _corrections(
     turn: int, recipe: Recipe,
 ) -> list[Prompt]:  # fmt: skip
     truth, ignore, predicted = np.unpackbits(packed, axis=-1, count=width).astype(np.bool_)
-    return corrections(Wanted(truth, ignore, drags, numbers), predicted, prompts, turn, recipe)
+    return corrections(CorrectionTarget(truth, ignore, drags, numbers), predicted, prompts, turn, recipe)
 
 
 def _begin(parent: int) -> None:

@@ -11,7 +11,7 @@ from saywhere.core.prompt import Click
 TAP = 50 / 512  # how far a tap is off the centre, over the crop's side (Multi-Stage Fusion, section 3.4)
 
 
-def opening(
+def initial_clicks(
     target: NDArray[np.bool_],
     ignore: NDArray[np.bool_],
     others: NDArray[np.bool_],
@@ -40,18 +40,18 @@ def opening(
         if len(clicks) > 1:
             first, rest = clicks[0], clicks[1:]
             clicks = [first, *(rest[i] for i in rng.permutation(len(rest)))]
-    return [dragged(c, target, rng) for c in clicks] if drags else clicks
+    return [as_drag(c, target, rng) for c in clicks] if drags else clicks
 
 
-def lone_click(target: NDArray[np.bool_], who: str, drags: bool, rng: np.random.Generator) -> Click:
+def single_click(target: NDArray[np.bool_], who: str, drags: bool, rng: np.random.Generator) -> Click:
     """The one click of the protocol's robot, or of a tap near the centre."""
     if who == "protocol":
         return robot.first_click(target, drag=drags)
     tap = robot.tap(target, rng, TAP * target.shape[0])
-    return dragged(tap, target, rng) if drags else tap
+    return as_drag(tap, target, rng) if drags else tap
 
 
-def dragged(click: Click, target: NDArray[np.bool_], rng: np.random.Generator) -> Click:
+def as_drag(click: Click, target: NDArray[np.bool_], rng: np.random.Generator) -> Click:
     """The click with the radius that a person would drag, a little off as hands are."""
     region = target if click.positive else ~target
     distance = float(robot.boundary_distance(region)[int(click.y), int(click.x)])

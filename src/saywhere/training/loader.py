@@ -8,12 +8,12 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader, Sampler
 
-from saywhere.training.batch import Crop, collate
-from saywhere.training.crops import Crops
+from saywhere.training.batch import TrainingSample, collate
+from saywhere.training.dataset import CropDataset
 
 
-class Onward(Sampler[int]):
-    """Crop numbers of one process, from a step on: process r of n takes every n-th."""
+class ResumableSampler(Sampler[int]):
+    """TrainingSample numbers of one process, from a step on: process r of n takes every n-th."""
 
     def __init__(self, start: int, rank: int, world: int) -> None:
         self.start, self.rank, self.world = start, rank, world
@@ -25,7 +25,7 @@ class Onward(Sampler[int]):
             number += self.world
 
 
-def loader(crops: Crops, step: int, fabric: Fabric) -> DataLoader[Crop]:
+def loader(crops: CropDataset, step: int, fabric: Fabric) -> DataLoader[TrainingSample]:
     """Batches from a step on, for ever; each process gets its share of every batch."""
     recipe = crops.recipe
     if recipe.workers > 1:
@@ -33,7 +33,7 @@ def loader(crops: Crops, step: int, fabric: Fabric) -> DataLoader[Crop]:
     return DataLoader(
         crops,
         batch_size=recipe.batch // fabric.world_size,
-        sampler=Onward(step * recipe.batch, fabric.global_rank, fabric.world_size),
+        sampler=ResumableSampler(step * recipe.batch, fabric.global_rank, fabric.world_size),
         num_workers=recipe.workers,
         collate_fn=collate,
         prefetch_factor=4 if recipe.workers else None,

@@ -25,11 +25,11 @@ from torch import nn
 from saywhere.data.datasets import locate, locate_data
 from saywhere.errors import SaywhereError
 from saywhere.runtime.torch import bfloat16_pays
-from saywhere.training.crops import Crops
-from saywhere.training.learner import Learner, learning_rate
+from saywhere.training.dataset import CropDataset
 from saywhere.training.loader import loader
 from saywhere.training.pretrained import find_pretrained
 from saywhere.training.recipe import Recipe
+from saywhere.training.trainer import Trainer, learning_rate
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.safetensors", "weights.safetensors", "log.jsonl"
 LOG_STEPS = 50
@@ -43,7 +43,7 @@ def precision_for(device: torch.device, wish: str) -> Literal["32-true", "bf16-m
     return "bf16-mixed" if wish == "bf16" else "32-true"
 
 
-class Every:
+class IntervalTimer:
     """True once in so many minutes."""
 
     def __init__(self, minutes: float) -> None:
@@ -74,54 +74,54 @@ def train(
     refuse(recipe, checkpoint, resume)
     fabric = launch(recipe)
     console.quiet = console.quiet or not fabric.is_global_zero
-    drawn = Crops(recipe)
+    drawn = CropDataset(recipe)
     torch.manual_seed(recipe.seed)  # all processes begin with the same network
-    learner = Learner(recipe, fabric, drawn)
+    trainer = Trainer(recipe, fabric, drawn)
     if resume:
-        learner.load(checkpoint)
+        trainer.load(checkpoint)
     if not fabric.is_global_zero:
         torch.manual_seed(recipe.seed + fabric.global_rank)
-    crops = loader(drawn, learner.step, fabric)
+    crops = loader(drawn, trainer.step, fabric)
     told = f"training on {fabric.world_size} x {fabric.device.type} in {precision_for(fabric.device, recipe.precision)}"
     console.print(f"{told}, into {out}", highlight=False)
     out.mkdir(parents=True, exist_ok=True)
 
-    started = time.monotonic() - learner.seconds
-    save_due = Every(recipe.checkpoint_minutes)
-    validation_due = Every(recipe.validation.every_minutes if recipe.validation else math.inf)
+    started = time.monotonic() - trainer.seconds
+    save_due = IntervalTimer(recipe.checkpoint_minutes)
+    validation_due = IntervalTimer(recipe.validation.every_minutes if recipe.validation else math.inf)
     recent: list[float] = []
     with progress_bar(console, fabric.is_global_zero) as progress:
         bar = progress.add_task("training", total=1.0, facts="")
         for batch in crops:
-            learner.seconds = time.monotonic() - started
-            done = learner.step / recipe.steps if time_limit is None else learner.seconds / time_limit
+            trainer.seconds = time.monotonic() - started
+            done = trainer.step / recipe.steps if time_limit is None else trainer.seconds / time_limit
             # One clock for all processes: none must leave while another waits for it.
             done = fabric.broadcast(done)
             if done >= 1.0:
                 break
-            recent.append(learner.learn(batch, done))
+            recent.append(trainer.learn(batch, done))
             progress.update(bar, completed=min(done, 1.0))
             if not fabric.is_global_zero:
                 continue
-            if learner.step % LOG_STEPS == 0:
+            if trainer.step % LOG_STEPS == 0:
                 mean, recent = sum(recent) / len(recent), []
-                log(out, learner, loss=round(mean, 5), lr=learning_rate(recipe, learner.step, done))
-                speed = learner.step * recipe.batch / max(learner.seconds, 1e-9)
-                progress.update(bar, facts=f"step {learner.step} loss {mean:.4f} {speed:.1f} crops/s")
+                log(out, trainer, loss=round(mean, 5), lr=learning_rate(recipe, trainer.step, done))
+                speed = trainer.step * recipe.batch / max(trainer.seconds, 1e-9)
+                progress.update(bar, facts=f"step {trainer.step} loss {mean:.4f} {speed:.1f} crops/s")
             if save_due.due():
-                learner.save(checkpoint)
+                trainer.save(checkpoint)
             if validate and validation_due.due():
-                figures = validate(learner.average.module)
-                log(out, learner, **figures)
-                progress.console.print(f"step {learner.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+                figures = validate(trainer.average.module)
+                log(out, trainer, **figures)
+                progress.console.print(f"step {trainer.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
 
-    if learner.robots is not None:
-        learner.robots.end()
+    if trainer.robots is not None:
+        trainer.robots.end()
     if fabric.is_global_zero:
-        learner.save(checkpoint)
-        figures = validate(learner.average.module) if validate else {}
-        learner.export(out / WEIGHTS, figures)
-        log(out, learner, **figures)
+        trainer.save(checkpoint)
+        figures = validate(trainer.average.module) if validate else {}
+        trainer.export(out / WEIGHTS, figures)
+        log(out, trainer, **figures)
     return out / WEIGHTS
 
 
@@ -170,7 +170,7 @@ def progress_bar(console: Console, shown: bool) -> Progress:
     )
 
 
-def log(out: Path, learner: Learner, **facts: Any) -> None:
-    line = {"step": learner.step, "seconds": round(learner.seconds, 1), **facts}
+def log(out: Path, trainer: Trainer, **facts: Any) -> None:
+    line = {"step": trainer.step, "seconds": round(trainer.seconds, 1), **facts}
     with (out / LOG).open("a") as file:
         file.write(json.dumps(line) + "\n")

@@ -33,7 +33,7 @@ def find_pretrained(name: str) -> Path:
         ) from error
 
 
-def fitted(state: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def select(state: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Of a classifier's weights, those that a backbone has, in float32.
 
     A first layer that also takes other channels than colours keeps what it was built with for them.
@@ -43,11 +43,11 @@ def fitted(state: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[str
         if name in built:
             tensor = tensor.float() if tensor.is_floating_point() else tensor
             like = built[name]
-            found[name] = widened(tensor, like)
+            found[name] = inflate(tensor, like)
     return found
 
 
-def widened(weight: Tensor, onto: Tensor) -> Tensor:
+def inflate(weight: Tensor, onto: Tensor) -> Tensor:
     """A convolution's weight for more channels than it had; the further ones are those of ``onto``."""
     if not (weight.ndim == onto.ndim == 4 and weight.shape[1] < onto.shape[1]):
         return weight

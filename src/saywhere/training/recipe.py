@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from saywhere.core.deprecation import rename_keys
 from saywhere.errors import SaywhereError
 from saywhere.models import MODELS
 from saywhere.models.losses import LOSSES
 
 
-class Part(BaseModel):
+class RecipePart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Old keys to new ones; old keys are accepted with a DeprecationWarning."""
 
-class Model(Part):
+    @model_validator(mode="before")
+    @classmethod
+    def rename_old_keys(cls, values: Any) -> Any:
+        return rename_keys(values, cls.renamed, "recipe key ") if isinstance(values, Mapping) else values
+
+
+class ModelRecipe(RecipePart):
+    renamed: ClassVar[Mapping[str, str]] = {"still_norms": "freeze_batch_norm"}
+
     name: str
     options: dict[str, Any] = {}
     pretrained: str | None = Field(None, description="safetensors of the backbone, in timm's layout, or timm/NAME")
     weights: str | None = Field(None, description="saywhere weights to go on from")
     new: tuple[str, ...] = Field((), description="parts that these weights lack, by parameter prefix")
     freeze: tuple[str, ...] = Field((), description="parts of the network that do not learn, by parameter prefix")
-    still_norms: bool = Field(False, description="batch norms keep the statistics that the weights came with")
+    freeze_batch_norm: bool = Field(False, description="batch norms keep the statistics that the weights came with")
 
     @field_validator("name")
     @classmethod
@@ -34,14 +46,14 @@ class Model(Part):
         return name
 
 
-class Data(Part):
+class DataRecipe(RecipePart):
     path: str = Field(description="a known data set, or a COCO JSON, as given or under SAYWHERE_DATA")
     weight: float = Field(1.0, gt=0)
     groups: dict[str, float] = Field({}, description="factor on objects by their photograph's folder")
     labels: dict[str, float] = Field({}, description="factor on objects by their label")
 
 
-class Sampling(Part):
+class SamplingRecipe(RecipePart):
     """How often an object is drawn: the product of these and of its data set's factors."""
 
     part: float = Field(0.2, ge=0, description="factor on an object that lies inside another labelled one")
@@ -50,11 +62,13 @@ class Sampling(Part):
     small: float = Field(0.05, gt=0, le=1, description="the least that being small leaves of an object's weight")
 
 
-class Crop(Part):
+class CropRecipe(RecipePart):
+    renamed: ClassVar[Mapping[str, str]] = {"whole_photo": "full_image_prob", "paste": "copy_paste_prob"}
+
     size: int = Field(256, ge=64, multiple_of=32)
-    whole_photo: float = Field(0.4, ge=0, le=1, description="share of crops that show the whole photograph")
+    full_image_prob: float = Field(0.4, ge=0, le=1, description="share of crops that show the whole photograph")
     zoom: tuple[float, float] = Field((1.1, 2.2), description="else, the crop's side over the object's longer side")
-    paste: float = Field(
+    copy_paste_prob: float = Field(
         0.0, ge=0, le=1,
         description="share of crops without a phrase that are composed of two photographs: half of them show the "
         "object before another's, half another's object in front",
@@ -62,24 +76,41 @@ class Crop(Part):
     cache: int = Field(0, ge=0, description="decoded photographs that a loader keeps in memory")
 
 
-class Clicks(Part):
+class ClicksRecipe(RecipePart):
+    renamed: ClassVar[Mapping[str, str]] = {
+        "several_first": "multi_click_prob",
+        "drag": "drag_prob",
+        "no_new_click": "no_new_click_prob",
+        "blurred_previous": "coarse_previous_prob",
+        "no_previous": "no_previous_prob",
+    }
+
     robot: Literal["mixed", "protocol", "tap"] = Field(
         "mixed", description="who clicks: many kinds of people, the robot of the protocol, or one tap near the centre"
     )
     update_each: bool = Field(False, description="learn after every round instead of after all of a step")
     rounds: int = Field(3, ge=1, description="the most rounds of a step; each step draws 1 to this many")
-    several_first: float = Field(0.3, ge=0, le=1, description="share that starts from several clicks, not one")
-    drag: float = Field(0.4, ge=0, le=1, description="share of objects whose clicks carry a radius")
-    no_new_click: float = Field(0.2, ge=0, le=1, description="share of rounds that only refine the last mask")
-    blurred_previous: float = Field(0.2, ge=0, le=1, description="share of previous masks made coarse")
-    no_previous: float = Field(0.05, ge=0, le=1, description="share of previous masks that are not shown")
+    multi_click_prob: float = Field(0.3, ge=0, le=1, description="share that starts from several clicks, not one")
+    drag_prob: float = Field(0.4, ge=0, le=1, description="share of objects whose clicks carry a radius")
+    no_new_click_prob: float = Field(0.2, ge=0, le=1, description="share of rounds that only refine the last mask")
+    coarse_previous_prob: float = Field(0.2, ge=0, le=1, description="share of previous masks made coarse")
+    no_previous_prob: float = Field(0.05, ge=0, le=1, description="share of previous masks that are not shown")
 
 
-class Phrases(Part):
-    share: float = Field(0.0, ge=0, le=1, description="share of crops with a phrase")
-    wrong: float = Field(0.12, ge=0, le=1, description="share of phrases that name something else")
-    alone: float = Field(0.12, ge=0, le=1, description="share of unmistakable phrases that come before any click")
-    described: float = Field(
+class PhrasesRecipe(RecipePart):
+    renamed: ClassVar[Mapping[str, str]] = {
+        "share": "phrase_prob",
+        "wrong": "wrong_phrase_prob",
+        "alone": "phrase_only_prob",
+        "described": "described_phrase_prob",
+    }
+
+    phrase_prob: float = Field(0.0, ge=0, le=1, description="share of crops with a phrase")
+    wrong_phrase_prob: float = Field(0.12, ge=0, le=1, description="share of phrases that name something else")
+    phrase_only_prob: float = Field(
+        0.12, ge=0, le=1, description="share of unmistakable phrases that come before any click"
+    )
+    described_phrase_prob: float = Field(
         0.0, ge=0, le=1, description="share of right phrases with a quality or surroundings that change no meaning"
     )
     part: float = Field(1.0, ge=0, description="factor on parts among crops with a phrase, instead of sampling.part")
@@ -89,7 +120,7 @@ class Phrases(Part):
     held_out: tuple[str, ...] = Field((), description="labels that are neither drawn nor named")
 
 
-class Optimiser(Part):
+class OptimiserRecipe(RecipePart):
     lr: float = Field(1e-3, gt=0)
     encoder_scale: float = Field(0.1, ge=0)
     weight_decay: float = Field(1e-2, ge=0)
@@ -99,28 +130,30 @@ class Optimiser(Part):
     ema: float = Field(0.999, ge=0, lt=1)
 
 
-class Validation(Part):
+class ValidationRecipe(RecipePart):
     data: str
     limit: int = Field(100, ge=1)
     every_minutes: float = Field(20.0, gt=0)
 
 
-class Recipe(Part):
-    model: Model
-    data: tuple[Data, ...] = Field(min_length=1)
-    sampling: Sampling = Sampling()
-    crop: Crop = Crop()
-    clicks: Clicks = Clicks()
-    phrases: Phrases = Phrases()
+class Recipe(RecipePart):
+    renamed: ClassVar[Mapping[str, str]] = {"parts": "micro_batches", "robots": "robot_processes"}
+
+    model: ModelRecipe
+    data: tuple[DataRecipe, ...] = Field(min_length=1)
+    sampling: SamplingRecipe = SamplingRecipe()
+    crop: CropRecipe = CropRecipe()
+    clicks: ClicksRecipe = ClicksRecipe()
+    phrases: PhrasesRecipe = PhrasesRecipe()
     loss: dict[str, float] = {"bce": 1.0, "dice": 1.0}
-    optimiser: Optimiser = Optimiser()
-    validation: Validation | None = None
+    optimiser: OptimiserRecipe = OptimiserRecipe()
+    validation: ValidationRecipe | None = None
     batch: int = Field(16, ge=1, description="crops a step, over all processes")
     processes: int = Field(1, ge=1, description="processes that share a batch, where there is no GPU: one a core")
-    parts: int = Field(
+    micro_batches: int = Field(
         1, ge=1, description="parts of a batch that are learned from in turns: one while another waits for clicks"
     )  # fmt: skip
-    robots: int = Field(0, ge=0, description="processes that work out clicks; 0: the one that trains")
+    robot_processes: int = Field(0, ge=0, description="processes that work out clicks; 0: the one that trains")
     steps: int = Field(10_000, ge=1)
     seed: int = 0
     workers: int = Field(1, ge=0)

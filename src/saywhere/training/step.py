@@ -18,11 +18,11 @@ from saywhere.models import losses
 from saywhere.models.base import InteractiveModel
 from saywhere.text.words import Words
 from saywhere.training.batch import Batch
-from saywhere.training.corrections import Robots, Wanted, corrections
+from saywhere.training.corrections import CorrectionTarget, Robots, corrections
 from saywhere.training.recipe import Recipe
 
 
-def in_turns(sources: Sequence[Iterator[Tensor | None]]) -> Iterator[Tensor]:
+def interleave(sources: Sequence[Iterator[Tensor | None]]) -> Iterator[Tensor]:
     """All losses of all sources, which go on one after another; one that gives None waits for something."""
     going = list(sources)
     while going:
@@ -36,7 +36,7 @@ def in_turns(sources: Sequence[Iterator[Tensor | None]]) -> Iterator[Tensor]:
                 yield loss
 
 
-def losses_of(
+def step_losses(
     network: InteractiveModel, batch: Batch, recipe: Recipe, fabric: Fabric, labels: Words, robots: Robots | None = None
 ) -> Iterator[Tensor | None]:
     """What a step learns from, one loss after another: the mean over its rounds, or that of each round.
@@ -48,7 +48,9 @@ def losses_of(
     image = batch.image.to(device, non_blocking=True).float().div_(255.0).contiguous(memory_format=torch.channels_last)
     target = batch.target.to(device, non_blocking=True).float()
     counted = 1.0 - batch.ignore.to(device, non_blocking=True).float()
-    wanted = Wanted(batch.target[:, 0].numpy() > 0, batch.ignore[:, 0].numpy() > 0, batch.drags, batch.numbers)
+    wanted = CorrectionTarget(
+        batch.target[:, 0].numpy() > 0, batch.ignore[:, 0].numpy() > 0, batch.drags, batch.numbers
+    )
     each = recipe.clicks.update_each
     with fabric.autocast():
         features = network.encode(image)
@@ -66,7 +68,7 @@ def losses_of(
         last = turn + 1 == rounds
         if each or last:
             with fabric.autocast():
-                auxiliary = network.auxiliary_loss(features, prompts, batch.scenes, labels)
+                auxiliary = network.auxiliary_loss(features, prompts, batch.supervision, labels)
             yield (loss if each else total) + auxiliary.to(total)
         if last:
             break
@@ -79,17 +81,17 @@ def losses_of(
             awaited = robots.corrections(wanted, predicted.cpu().numpy(), prompts, turn, recipe)
             yield None
             prompts = [prompt for some in awaited for prompt in some.result()]
-        previous = coarsen(previous, batch.numbers, turn, recipe)
+        previous = coarsen_mask(previous, batch.numbers, turn, recipe)
         if each:
             with fabric.autocast():
                 features = network.encode(image)
 
 
-def coarsen(previous: Tensor, numbers: list[int], turn: int, recipe: Recipe) -> Tensor:
+def coarsen_mask(previous: Tensor, numbers: list[int], turn: int, recipe: Recipe) -> Tensor:
     """Some previous masks as they come from a coarser look at the photograph, or not at all."""
     draws = torch.from_numpy(np.random.default_rng((recipe.seed, numbers[0], 2000 + turn)).random(len(numbers)))
     blurred = F.interpolate(F.avg_pool2d(previous, 4), scale_factor=4, mode="bilinear", align_corners=False)
     settings = recipe.clicks
     pick = draws.to(previous.device, non_blocking=True)[:, None, None, None]
-    shown = torch.where(pick < settings.blurred_previous * (1.0 - settings.no_previous), blurred, previous)
-    return torch.where(pick >= 1.0 - settings.no_previous, torch.zeros_like(previous), shown)
+    shown = torch.where(pick < settings.coarse_previous_prob * (1.0 - settings.no_previous_prob), blurred, previous)
+    return torch.where(pick >= 1.0 - settings.no_previous_prob, torch.zeros_like(previous), shown)

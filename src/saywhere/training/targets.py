@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.text.words import label_words
-from saywhere.training.recipe import Recipe, Sampling
+from saywhere.training.recipe import Recipe, SamplingRecipe
 
 INSIDE = 0.8  # share of an object in another one that makes it a part
 
@@ -49,7 +49,7 @@ def list_targets(recipe: Recipe) -> list[Target]:
         for samples in by_photo.values():
             packed = [coco_mask.encode(np.asfortranarray(s.target(), dtype=np.uint8)) for s in samples]
             areas = coco_mask.area(packed).astype(np.float64)
-            parts = parts_of(packed, areas)
+            parts = lies_inside_another(packed, areas)
             present = [i for i in range(len(samples)) if areas[i] > 0]
             base = len(targets)
             for i in present:
@@ -68,7 +68,9 @@ def list_targets(recipe: Recipe) -> list[Target]:
     return targets
 
 
-def chances(recipe: Recipe, targets: Sequence[Target], sampling: Sampling, rare: float = 0.0) -> NDArray[np.float64]:
+def sampling_weights(
+    recipe: Recipe, targets: Sequence[Target], sampling: SamplingRecipe, rare: float = 0.0
+) -> NDArray[np.float64]:
     """The probability with which each target is drawn; ``rare`` favours labels that few targets have.
 
     A data set's share of the draws is its weight, however many objects it has.
@@ -83,7 +85,7 @@ def chances(recipe: Recipe, targets: Sequence[Target], sampling: Sampling, rare:
     return np.asarray(weights / weights.sum())
 
 
-def parts_of(packed: list[dict[str, object]], areas: NDArray[np.float64]) -> NDArray[np.bool_]:
+def lies_inside_another(packed: list[dict[str, object]], areas: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which objects of one photograph lie inside a clearly larger labelled one."""
     if len(packed) < 2:
         return np.zeros(len(packed), np.bool_)
@@ -93,6 +95,6 @@ def parts_of(packed: list[dict[str, object]], areas: NDArray[np.float64]) -> NDA
     return np.asarray(((share >= INSIDE) & larger).any(axis=1), np.bool_)
 
 
-def _kind_weight(sampling: Sampling, is_part: bool, share: float) -> float:
+def _kind_weight(sampling: SamplingRecipe, is_part: bool, share: float) -> float:
     small = max(min(share / sampling.full_area, 1.0), sampling.small) if sampling.full_area else 1.0
     return (sampling.part if is_part else 1.0) * small

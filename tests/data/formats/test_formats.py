@@ -23,7 +23,7 @@ from saywhere import SaywhereError
 from saywhere.core.metrics import iou
 from saywhere.core.rle import RunLengths
 from saywhere.data import formats
-from saywhere.data.formats import AnnotatedPhoto, How, Object
+from saywhere.data.formats import AnnotatedImage, Object, WriteOptions
 
 FEW = settings(max_examples=40)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
@@ -40,12 +40,14 @@ MASKS = masks(st.tuples(SIDES, SIDES))
 MAPS = st.tuples(SIDES, SIDES).flatmap(lambda size: arrays(np.uint8, size, elements=st.integers(0, 5)))
 
 
-def photo_of(objects: list[Object], file: str = "a.jpg") -> AnnotatedPhoto:
+def photo_of(objects: list[Object], file: str = "a.jpg") -> AnnotatedImage:
     region = objects[0].region
-    return AnnotatedPhoto(file, region.width, region.height, tuple(objects))
+    return AnnotatedImage(file, region.width, region.height, tuple(objects))
 
 
-def there_and_back(photos: list[AnnotatedPhoto], form: str, how: How) -> tuple[list[AnnotatedPhoto], list[str]]:
+def there_and_back(
+    photos: list[AnnotatedImage], form: str, how: WriteOptions
+) -> tuple[list[AnnotatedImage], list[str]]:
     """The photographs as read again, and the notes of writing. Photographs without a file get a black one."""
     with tempfile.TemporaryDirectory() as folder:
         given_, dest = Path(folder) / "given", Path(folder) / ("out.json" if form == "coco" else "out")
@@ -54,13 +56,13 @@ def there_and_back(photos: list[AnnotatedPhoto], form: str, how: How) -> tuple[l
             path = given_ / photo.file
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (photo.width, photo.height)).save(path)
-            placed.append(AnnotatedPhoto(photo.file, photo.width, photo.height, photo.objects, path))
+            placed.append(AnnotatedImage(photo.file, photo.width, photo.height, photo.objects, path))
         outcome = formats.write(placed, dest, form, how)
         assert (outcome.photos, outcome.objects) == (len(photos), sum(len(photo.objects) for photo in photos))
         return [one() for one in formats.read(dest).photos], outcome.notes
 
 
-def same(found: list[AnnotatedPhoto], expected: list[AnnotatedPhoto]) -> None:
+def same(found: list[AnnotatedImage], expected: list[AnnotatedImage]) -> None:
     assert [(p.file, p.width, p.height, p.objects) for p in found] == [
         (p.file, p.width, p.height, p.objects) for p in expected
     ]
@@ -76,8 +78,8 @@ class TestBitForBit:
     @given(MASKS, st.data())
     def test_coco(self, given_: list[np.ndarray], data: st.DataObject) -> None:
         objects = [Object.of(mask, data.draw(TEXT), data.draw(SCORES), data.draw(TEXT | st.none())) for mask in given_]
-        photos = [photo_of(objects), AnnotatedPhoto("no/objects.png", 3, 2)]
-        found, notes = there_and_back(photos, "coco", How())
+        photos = [photo_of(objects), AnnotatedImage("no/objects.png", 3, 2)]
+        found, notes = there_and_back(photos, "coco", WriteOptions())
         same(found, photos)
         assert all(np.array_equal(one.mask, mask) for one, mask in zip(found[0].objects, given_, strict=True))
         assert not notes
@@ -86,7 +88,7 @@ class TestBitForBit:
     @given(MASKS)
     def test_coco_polygons_with_holes_and_pieces(self, given_: list[np.ndarray]) -> None:
         photos = [photo_of([Object.of(mask, "a") for mask in given_])]
-        found, notes = there_and_back(photos, "coco", How(polygons=True))
+        found, notes = there_and_back(photos, "coco", WriteOptions(polygons=True))
         same(found, photos)
         assert len(notes) == sum(not mask.any() for mask in given_)
 
@@ -96,9 +98,9 @@ class TestBitForBit:
         some = [mask for mask in given_ if mask.any()] or [np.ones((2, 3), bool)]
         photos = [
             photo_of([Object.of(m, data.draw(TEXT), data.draw(SCORES), data.draw(TEXT | st.none())) for m in some]),
-            AnnotatedPhoto("no/objects.png", 3, 2),
+            AnnotatedImage("no/objects.png", 3, 2),
         ]
-        found, notes = there_and_back(photos, "labelme", How())
+        found, notes = there_and_back(photos, "labelme", WriteOptions())
         same(found, photos)
         assert not notes
 
@@ -106,8 +108,8 @@ class TestBitForBit:
     @given(MAPS, st.data())
     def test_voc(self, numbers: np.ndarray, data: st.DataObject) -> None:
         objects = tuple(Object.of(mask, data.draw(WORDS.map(lambda w: " ".join(w.split())))) for mask in apart(numbers))
-        photos = [AnnotatedPhoto("in/a.jpg", *numbers.shape[::-1], objects), AnnotatedPhoto("b.png", 3, 2)]
-        found, notes = there_and_back(photos, "voc", How())
+        photos = [AnnotatedImage("in/a.jpg", *numbers.shape[::-1], objects), AnnotatedImage("b.png", 3, 2)]
+        found, notes = there_and_back(photos, "voc", WriteOptions())
         same(found, photos)
         assert len(notes) == 1
         assert "'b.png'" in notes[0]
@@ -119,15 +121,15 @@ class TestBitForBit:
         objects = tuple(
             Object.of(mask, data.draw(maybe), data.draw(SCORES), data.draw(maybe)) for mask in apart(numbers)
         )
-        photos = [AnnotatedPhoto("in/a.jpg", *numbers.shape[::-1], objects), AnnotatedPhoto("b.png", 3, 2)]
-        found, notes = there_and_back(photos, "png", How())
+        photos = [AnnotatedImage("in/a.jpg", *numbers.shape[::-1], objects), AnnotatedImage("b.png", 3, 2)]
+        found, notes = there_and_back(photos, "png", WriteOptions())
         same(found, photos)
         assert not notes
 
     def test_png_of_more_objects_than_eight_bits_count(self) -> None:
         numbers = np.arange(1, 401).reshape(20, 20)
         photos = [photo_of([Object.of(numbers == number, str(number)) for number in range(1, 401)])]
-        found, notes = there_and_back(photos, "png", How())
+        found, notes = there_and_back(photos, "png", WriteOptions())
         same(found, photos)
         assert not notes
 
@@ -138,7 +140,7 @@ class TestBitForBit:
             Object.of(np.ones((1, 1), bool), "a")
         ]
         photos = [photo_of(objects)]
-        found, notes = there_and_back(photos, "yolo", How())
+        found, notes = there_and_back(photos, "yolo", WriteOptions())
         same(found, photos)
         assert not notes
 
@@ -156,7 +158,7 @@ class TestPolygons:
     def test_notes_say_how_many_pixels_differ(self, form: str, given_: list[np.ndarray]) -> None:
         some = [mask for mask in given_ if mask.any()] or [np.ones((2, 3), bool)]
         photos = [photo_of([Object.of(mask, "a") for mask in some])]
-        (found,), notes = there_and_back(photos, form, How(polygons=True))
+        (found,), notes = there_and_back(photos, form, WriteOptions(polygons=True))
         differ = [int((one.mask ^ mask).sum()) for one, mask in zip(found.objects, some, strict=True)]
         said = [int(re.search(r"in (\d+) of", note)[1]) for note in notes]  # type: ignore[index]
         assert said == [count for count in differ if count]
@@ -165,7 +167,7 @@ class TestPolygons:
     def test_a_ring_and_a_disc_in_two_pieces(self, form: str, bound: float) -> None:
         ring = disc(100, 160, 50, 50, 40) & ~disc(100, 160, 50, 50, 15)
         mask = ring | disc(100, 160, 120, 60, 20)
-        (found,), _ = there_and_back([photo_of([Object.of(mask, "a")])], form, How(polygons=True))
+        (found,), _ = there_and_back([photo_of([Object.of(mask, "a")])], form, WriteOptions(polygons=True))
         assert len(found.objects) == 1
         assert bound < iou(found.objects[0].mask, mask)
 
@@ -176,7 +178,7 @@ class TestPolygons:
             pytest.skip("photos-7k is not here")
         photos = [one() for one in formats.read(source).photos[::10]]
         for form, bound, mean in (("yolo", 0.83, 0.99), ("labelme", 0.998, 0.9999)):
-            formats.write(photos, tmp_path / form, form, How(polygons=True))
+            formats.write(photos, tmp_path / form, form, WriteOptions(polygons=True))
             found = {one.file: one for one in (each() for each in formats.read(tmp_path / form).photos)}
             ious = [
                 iou(a.mask, b.mask)
@@ -190,13 +192,15 @@ class TestPolygons:
 class TestWhatIsLostIsSaid:
     whole, part = disc(40, 60, 30, 20, 15), disc(40, 60, 30, 20, 5)
 
-    def notes(self, objects: list[Object], form: str, file: str = "a.jpg", how: How | None = None) -> list[str]:
-        return there_and_back([photo_of(objects, file)], form, how or How())[1]
+    def notes(
+        self, objects: list[Object], form: str, file: str = "a.jpg", how: WriteOptions | None = None
+    ) -> list[str]:
+        return there_and_back([photo_of(objects, file)], form, how or WriteOptions())[1]
 
     @pytest.mark.parametrize("form", ["voc", "png"])
     def test_overlaps_the_smaller_stays_whole(self, form: str) -> None:
         photos = [photo_of([Object.of(self.part, "wheel"), Object.of(self.whole, "car")])]
-        (found,), notes = there_and_back(photos, form, How())
+        (found,), notes = there_and_back(photos, form, WriteOptions())
         assert np.array_equal(found.objects[0].mask, self.part)
         assert np.array_equal(found.objects[1].mask, self.whole & ~self.part)
         assert notes == [
@@ -218,7 +222,7 @@ class TestWhatIsLostIsSaid:
 
     @pytest.mark.parametrize("form", ["coco", "voc", "yolo", "labelme"])
     def test_objects_without_a_label(self, form: str) -> None:
-        (found,), (note,) = there_and_back([photo_of([Object.of(self.part)])], form, How())
+        (found,), (note,) = there_and_back([photo_of([Object.of(self.part)])], form, WriteOptions())
         assert found.objects[0].label == "object"
         assert "1 objects without a label" in note
 
@@ -230,13 +234,13 @@ class TestWhatIsLostIsSaid:
     def test_more_objects_than_voc_has_room_for(self) -> None:
         numbers = np.arange(1, 301).reshape(15, 20)
         photos = [photo_of([Object.of(numbers == number, "a") for number in range(1, 301)])]
-        (found,), (note,) = there_and_back(photos, "voc", How())
+        (found,), (note,) = there_and_back(photos, "voc", WriteOptions())
         assert len(found.objects) == 254
         assert "46 of 300 objects" in note
 
     def test_more_labels_than_voc_has_room_for(self, tmp_path: Path) -> None:
         photos = [photo_of([Object.of(self.part, f"label {i}")], f"{i}.jpg") for i in range(260)]
-        notes = formats.write(photos, tmp_path / "out", "voc", How(copy=False)).notes
+        notes = formats.write(photos, tmp_path / "out", "voc", WriteOptions(copy=False)).notes
         assert sum(len(one().objects) for one in formats.read(tmp_path / "out").photos) == 254
         assert len(notes) == 6
         assert "label 259" in notes[-1]
@@ -249,7 +253,7 @@ class TestWhatIsLostIsSaid:
     def test_names_that_differ_only_in_their_ending_or_case(self, form: str) -> None:
         one, other = Object.of(self.part, "a"), Object.of(self.whole, "a")
         photos = [photo_of([one], "x/1.jpg"), photo_of([other], "x/1.png"), photo_of([one], "X/1.bmp")]
-        found, notes = there_and_back(photos, form, How())
+        found, notes = there_and_back(photos, form, WriteOptions())
         assert sorted(p.objects[0].region.area for p in found) == sorted([one.region.area] * 2 + [other.region.area])
         assert sum("without its ending" in note for note in notes) == 2
 
@@ -257,14 +261,14 @@ class TestWhatIsLostIsSaid:
         exif = Image.Exif()
         exif[0x0112] = 6
         Image.new("RGB", (40, 60)).save(tmp_path / "a.jpg", exif=exif)
-        photo = AnnotatedPhoto("a.jpg", 60, 40, (Object.of(self.part, "a"),), tmp_path / "a.jpg")
+        photo = AnnotatedImage("a.jpg", 60, 40, (Object.of(self.part, "a"),), tmp_path / "a.jpg")
         (note,) = formats.write([photo], tmp_path / "out.json", "coco").notes
         assert "turned by their EXIF data" in note
 
 
 def test_a_label_that_looks_like_a_comment_or_a_table() -> None:
     photos = [photo_of([Object.of(np.ones((2, 2), bool), "# a: b:1,2,3::")])]
-    same(there_and_back(photos, "voc", How())[0], photos)
+    same(there_and_back(photos, "voc", WriteOptions())[0], photos)
 
 
 class TestNumbering:
@@ -272,7 +276,7 @@ class TestNumbering:
         mask = np.ones((2, 2), bool)
         for label, known, number in (("person", ["cat", "person"], 15), ("b", ["a", "b"], 2), ("z", ["a"], 2)):
             photo = photo_of([Object.of(mask, label)])
-            formats.write([photo], tmp_path / label, "voc", How(labels=known, copy=False))
+            formats.write([photo], tmp_path / label, "voc", WriteOptions(labels=known, copy=False))
             assert np.asarray(Image.open(tmp_path / label / "SegmentationClass" / "a.png")).max() == number
 
     def test_splits_converted_apart_number_classes_alike(self, tmp_path: Path) -> None:
@@ -285,12 +289,12 @@ class TestNumbering:
                 "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
             }
             (tmp_path / f"{split}.json").write_text(json.dumps(content))
-            formats.convert(tmp_path / f"{split}.json", tmp_path / split, "yolo", how=How(copy=False))
+            formats.convert(tmp_path / f"{split}.json", tmp_path / split, "yolo", how=WriteOptions(copy=False))
             assert (tmp_path / split / "labels" / "a.txt").read_text().startswith(f"{category - 1} ")
 
 
 class TestWholeOrNothing:
-    def photos(self, count: int) -> Iterator[AnnotatedPhoto]:
+    def photos(self, count: int) -> Iterator[AnnotatedImage]:
         for i in range(count):
             yield photo_of([Object.of(np.ones((2, 2), bool), "a")], f"{i}.jpg")
         raise SaywhereError("no more")
@@ -298,7 +302,7 @@ class TestWholeOrNothing:
     @pytest.mark.parametrize("form", formats.FORMATS)
     def test_nothing_is_left_when_it_breaks_off(self, form: str, tmp_path: Path) -> None:
         with pytest.raises(SaywhereError, match="no more"):
-            formats.write(self.photos(3), tmp_path / "out.json", form, How(copy=False))
+            formats.write(self.photos(3), tmp_path / "out.json", form, WriteOptions(copy=False))
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("form", formats.FORMATS)
@@ -313,7 +317,7 @@ class TestWholeOrNothing:
         alive: list[int] = []
 
         def count(done: int, total: int) -> None:
-            alive.append(sum(type(one) is AnnotatedPhoto for one in gc.get_objects()))
+            alive.append(sum(type(one) is AnnotatedImage for one in gc.get_objects()))
             assert total == 6
 
         formats.convert(coco, coco.with_name("out"), "voc", progress=count)

@@ -23,7 +23,7 @@ from pycocotools import mask as coco_mask
 from conftest import disc
 from saywhere import SaywhereError
 from saywhere.data import formats
-from saywhere.data.formats import AnnotatedPhoto, FaultsError, How, Object
+from saywhere.data.formats import AnnotatedImage, FaultsError, Object, WriteOptions
 from saywhere.data.formats.coco import region_of
 from saywhere.data.formats.names import safe_name
 
@@ -41,7 +41,7 @@ def sets(tmp_path: Path) -> Callable[[str], Path]:
             path = tmp_path / "photos" / name
             path.parent.mkdir(exist_ok=True)
             Image.new("RGB", (60, 40)).save(path)
-            photos.append(AnnotatedPhoto(name, 60, 40, (Object.of(MASK, "cat"),), path))
+            photos.append(AnnotatedImage(name, 60, 40, (Object.of(MASK, "cat"),), path))
         dest = tmp_path / "set" / ("set.json" if form == "coco" else form)
         formats.write(photos, dest, form)
         return dest
@@ -49,7 +49,7 @@ def sets(tmp_path: Path) -> Callable[[str], Path]:
     return make
 
 
-def faults(source: Path, *words: str, photos: Path | None = None, how: How | None = None) -> list[str]:
+def faults(source: Path, *words: str, photos: Path | None = None, how: WriteOptions | None = None) -> list[str]:
     """The faults of a set, in the first of which are these words; nothing is written."""
     out = source.parent / "out" / "out.json"
     with pytest.raises(FaultsError) as caught:

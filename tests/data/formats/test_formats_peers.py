@@ -17,7 +17,7 @@ from PIL import Image
 from conftest import disc
 from saywhere.core.metrics import iou
 from saywhere.data import formats
-from saywhere.data.formats import AnnotatedPhoto, How, Object
+from saywhere.data.formats import AnnotatedImage, Object, WriteOptions
 
 RING = disc(90, 120, 40, 40, 30) & ~disc(90, 120, 40, 40, 12)
 TWO = disc(90, 120, 95, 20, 15) | disc(90, 120, 95, 70, 12)
@@ -26,7 +26,7 @@ DOT[89, 119] = True
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> list[AnnotatedPhoto]:
+def photos(tmp_path: Path) -> list[AnnotatedImage]:
     """Two photographs, one in a folder: a ring, an object of two pieces and one of a single pixel; and nothing."""
     objects = (Object.of(RING, "ring"), Object.of(TWO, "two"), Object.of(DOT, "ring"))
     placed = []
@@ -34,7 +34,7 @@ def photos(tmp_path: Path) -> list[AnnotatedPhoto]:
         path = tmp_path / "photos" / file
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (120, 90), (90, 60, 30)).save(path)
-        placed.append(AnnotatedPhoto(file, 120, 90, some, path))
+        placed.append(AnnotatedImage(file, 120, 90, some, path))
     return placed
 
 
@@ -46,10 +46,10 @@ def pillow_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("polygons", [False, True])
-def test_pycocotools(photos: list[AnnotatedPhoto], tmp_path: Path, polygons: bool) -> None:
+def test_pycocotools(photos: list[AnnotatedImage], tmp_path: Path, polygons: bool) -> None:
     from pycocotools.coco import COCO
 
-    formats.write(photos, tmp_path / "out.json", "coco", How(polygons))
+    formats.write(photos, tmp_path / "out.json", "coco", WriteOptions(polygons))
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(tmp_path / "out.json")
     assert [image["file_name"] for image in coco.loadImgs([1, 2])] == ["in/a.jpg", "b.jpg"]
@@ -64,10 +64,10 @@ def test_pycocotools(photos: list[AnnotatedPhoto], tmp_path: Path, polygons: boo
         assert isinstance(annotation["segmentation"], list) == polygons
 
 
-def test_torchvision(photos: list[AnnotatedPhoto], tmp_path: Path) -> None:
+def test_torchvision(photos: list[AnnotatedImage], tmp_path: Path) -> None:
     from torchvision.datasets import VOCDetection, VOCSegmentation
 
-    formats.write(photos, tmp_path / "VOCdevkit" / "VOC2012", "voc", How(labels=["ring", "two"]))
+    formats.write(photos, tmp_path / "VOCdevkit" / "VOC2012", "voc", WriteOptions(labels=["ring", "two"]))
     maps = VOCSegmentation(tmp_path, "2012", "trainval")
     assert len(maps) == 2
     photo, target = maps[0]
@@ -87,11 +87,11 @@ def test_torchvision(photos: list[AnnotatedPhoto], tmp_path: Path) -> None:
     assert entry["object"][2]["bndbox"] == {"xmin": "120", "ymin": "90", "xmax": "120", "ymax": "90"}
 
 
-def test_own_reader_of_voc(photos: list[AnnotatedPhoto], tmp_path: Path) -> None:
+def test_own_reader_of_voc(photos: list[AnnotatedImage], tmp_path: Path) -> None:
     from saywhere.data.datasets.pascal import read_voc
 
-    cat = AnnotatedPhoto("a.jpg", 120, 90, (Object.of(RING, "cat"),), photos[0].path)
-    formats.write([cat], tmp_path / "voc", "voc", How(labels=["cat"]))
+    cat = AnnotatedImage("a.jpg", 120, 90, (Object.of(RING, "cat"),), photos[0].path)
+    formats.write([cat], tmp_path / "voc", "voc", WriteOptions(labels=["cat"]))
     (sample,) = read_voc(tmp_path / "voc", "trainval")
     assert np.array_equal(sample.target(), RING)
     assert sample.label == "cat"
@@ -99,7 +99,7 @@ def test_own_reader_of_voc(photos: list[AnnotatedPhoto], tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("pillow_as_it_was")
-def test_ultralytics(photos: list[AnnotatedPhoto], tmp_path: Path) -> None:
+def test_ultralytics(photos: list[AnnotatedImage], tmp_path: Path) -> None:
     pytest.importorskip("ultralytics", reason="Ultralytics is not installed")
     from ultralytics.data.dataset import YOLODataset
     from ultralytics.data.utils import check_det_dataset, polygon2mask
@@ -124,7 +124,7 @@ def test_ultralytics(photos: list[AnnotatedPhoto], tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("pillow_as_it_was")
-def test_labelme(photos: list[AnnotatedPhoto], tmp_path: Path) -> None:
+def test_labelme(photos: list[AnnotatedImage], tmp_path: Path) -> None:
     pytest.importorskip("labelme", reason="LabelMe is not installed")
     from labelme import LabelFile
     from labelme.utils import shape_to_mask, shapes_to_label
@@ -137,7 +137,7 @@ def test_labelme(photos: list[AnnotatedPhoto], tmp_path: Path) -> None:
         _, drawn = shapes_to_label((90, 120), [shape], {one.named: 1})
         assert np.array_equal(drawn > 0, one.mask)
     assert not LabelFile(str(tmp_path / "masks" / "b.json")).shapes
-    formats.write(photos, tmp_path / "polygons", "labelme", How(polygons=True))
+    formats.write(photos, tmp_path / "polygons", "labelme", WriteOptions(polygons=True))
     shapes = LabelFile(str(tmp_path / "polygons" / "in" / "a.json")).shapes
     assert [shape["group_id"] for shape in shapes] == [None, 2, 2, None]
     found = [one.mask for one in formats.read(tmp_path / "polygons").photos[1]().objects]
@@ -146,7 +146,7 @@ def test_labelme(photos: list[AnnotatedPhoto], tmp_path: Path) -> None:
         assert np.array_equal(mask, own)
 
 
-def test_outlines_that_opencv_fills(photos: list[AnnotatedPhoto], tmp_path: Path) -> None:
+def test_outlines_that_opencv_fills(photos: list[AnnotatedImage], tmp_path: Path) -> None:
     """What Ultralytics does with a line of a label file, for when it is not installed."""
     formats.write(photos, tmp_path / "yolo", "yolo")
     lines = (tmp_path / "yolo" / "labels" / "in" / "a.txt").read_text().splitlines()

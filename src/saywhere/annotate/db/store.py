@@ -38,7 +38,7 @@ class Author:
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class NewEvent:
     """An event to be kept, with what came of it."""
 
     kind: str
@@ -142,7 +142,7 @@ class Store:
         with self.database.reading() as session:
             return session.scalar(select(EventRow.seq).where(EventRow.image_id == image, EventRow.key == key))
 
-    def append(self, image: int, base: int, key: str, author: Author, deed: Deed) -> State:
+    def append(self, image: int, base: int, key: str, author: Author, deed: NewEvent) -> State:
         """Keep an event: on return it is on the disk. Returns the photograph's state after it.
 
         Raises Conflict, and keeps nothing, when event ``base`` is not the last one, or somebody else holds the lease.

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from saywhere.annotate.brush import Region
 from saywhere.annotate.inference.proposals import ByName, Suggestion
-from saywhere.core.images import Photo
+from saywhere.core.arrays import ImageArray
 from saywhere.core.prompt import Click
 from saywhere.core.settings import Settings
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.interactive.sequence import Sequence
-from saywhere.runtime.base import PurifyingRunner, Runner
+from saywhere.runtime.base import PurifyingRuntime, Runtime
 
 SHOWN = 384  # longer side, in pixels, of the confidence that a page is sent
 
@@ -28,11 +28,11 @@ class BySequence:
     Learning goes on in the sequences' own threads. All else is for the desk's thread.
     """
 
-    def __init__(self, runner: Runner, settings: Settings, folder: Path) -> None:
-        """The runner's network must have a purification layer (``runner.strides``)."""
-        self._runner, self._settings, self._folder = runner, settings, folder
+    def __init__(self, runtime: Runtime, settings: Settings, folder: Path) -> None:
+        """The runtime's network must have a purification layer (``runtime.strides``)."""
+        self._runner, self._settings, self._folder = runtime, settings, folder
         self._sequences: dict[str, Sequence] = {}
-        self._open: dict[str, Photo] = {}
+        self._open: dict[str, ImageArray] = {}
         # What was learned from each object (photograph, number): the mask's event and the sequence's number.
         self._taught: dict[tuple[str, int, int], tuple[int, int]] = {}
         self._by_name = ByName()
@@ -42,9 +42,9 @@ class BySequence:
         sequence = self._of(label)
         if not sequence.memory.clicks:
             return self._by_name.propose(segmenter, label, taken)
-        others = [region.spread(segmenter.scene.size) for region in taken]
+        others = [region.spread(segmenter.encoded.size) for region in taken]
         masks = np.logical_or.reduce(others) if others else None
-        click = self._look(sequence, label, segmenter.scene.photo, masks)
+        click = self._look(sequence, label, segmenter.encoded.photo, masks)
         if click is None or sequence.confidence_map is None:
             return None
         return Suggestion(click, _small(sequence.confidence_map))
@@ -57,14 +57,14 @@ class BySequence:
             return
         sequence = self._of(label)
         if known is not None and known[1] in sequence.memory.numbers:
-            sequence.take_back(known[1])
-        self._look(sequence, label, segmenter.scene.photo)
+            sequence.retract(known[1])
+        self._look(sequence, label, segmenter.encoded.photo)
         first = next((click for click in segmenter.prompt.clicks if click.positive), None)
         if first is not None:
             sequence.segmenter.add(first)
-        self._taught[(label, image, object)] = event, sequence.accept(mask.spread(segmenter.scene.size))
+        self._taught[(label, image, object)] = event, sequence.accept(mask.spread(segmenter.encoded.size))
 
-    def adapted(self, label: str) -> PurifyingRunner | None:
+    def adapted(self, label: str) -> PurifyingRuntime | None:
         """As :class:`saywhere.annotate.inference.proposals.Proposer` says."""
         sequence = self._of(label)
         return sequence.adapted if sequence.learned.rounds else None
@@ -80,7 +80,7 @@ class BySequence:
         return self._sequences[label]
 
     def _look(
-        self, sequence: Sequence, label: str, photo: Photo, taken: NDArray[np.bool_] | None = None
+        self, sequence: Sequence, label: str, photo: ImageArray, taken: NDArray[np.bool_] | None = None
     ) -> Click | None:
         """Have the sequence propose in a photograph, opening it where another one is open."""
         again = self._open.get(label) is photo

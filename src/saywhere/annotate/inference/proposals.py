@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.annotate.brush import Region
+from saywhere.core.arrays import FloatArray
 from saywhere.core.prompt import Click
-from saywhere.core.relevance import THERE, best_click, neighbourhood
+from saywhere.core.relevance import THERE, most_relevant_click, neighbourhood
 from saywhere.errors import SaywhereError
 from saywhere.interactive.segmenter import Segmenter
-from saywhere.runtime.base import PurifyingRunner
-
-Float = NDArray[np.float32]
+from saywhere.runtime.base import PurifyingRuntime
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Suggestion:
     """A place to click, and how likely each place of the photograph is (``confidence``, any size, in [0, 1])."""
 
     click: Click
-    confidence: Float
+    confidence: FloatArray
 
 
 class Proposer(Protocol):
@@ -44,7 +43,7 @@ class Proposer(Protocol):
         another one of the same object takes its place.
         """
 
-    def adapted(self, label: str) -> PurifyingRunner | None:
+    def adapted(self, label: str) -> PurifyingRuntime | None:
         """The network with what was learned of a label, for the masks of its objects; None where nothing was."""
 
     def close(self) -> None:
@@ -56,18 +55,18 @@ class ByName:
 
     def propose(self, segmenter: Segmenter, label: str, taken: Sequence[Region]) -> Suggestion | None:
         try:
-            heat = segmenter.heat_seen(label)
+            relevance = segmenter.relevance_in_crop(label)
         except SaywhereError:
             return None
-        height, width = segmenter.scene.size
-        free = heat.copy()
+        height, width = segmenter.encoded.size
+        free = relevance.copy()
         for region in taken:
-            free[shrunk(region, (height, width), (heat.shape[0], heat.shape[1]))] = 0.0
-        place = best_click(free)
+            free[shrunk(region, (height, width), (relevance.shape[0], relevance.shape[1]))] = 0.0
+        place = most_relevant_click(free)
         reach = neighbourhood(free)
         if cv2.blur(free, (reach, reach))[int(place.y), int(place.x)] < THERE:
             return None
-        sx, sy = width / heat.shape[1], height / heat.shape[0]
+        sx, sy = width / relevance.shape[1], height / relevance.shape[0]
         x = min((place.x + 0.5) * sx - 0.5, width - 1.0)
         y = min((place.y + 0.5) * sy - 0.5, height - 1.0)
         return Suggestion(Click(max(x, 0.0), max(y, 0.0)), free)
@@ -75,7 +74,7 @@ class ByName:
     def learn(self, segmenter: Segmenter, label: str, mask: Region, source: tuple[int, int, int]) -> None:
         """Nothing to learn from."""
 
-    def adapted(self, label: str) -> PurifyingRunner | None:
+    def adapted(self, label: str) -> PurifyingRuntime | None:
         """Nothing is learned."""
         return None
 

@@ -27,7 +27,7 @@ class _Job:
     background: bool = False
 
 
-class Desk:
+class InferenceQueue:
     """One worker. Pages take turns; within a page the latest wish is served first.
 
     A wish with a ``topic`` makes earlier ones of the same page and topic stale: those that wait are cancelled.

@@ -11,7 +11,7 @@ from saywhere.annotate.photos import Opened
 from saywhere.core.prompt import Click
 from saywhere.core.settings import Settings
 from saywhere.interactive.segmenter import Segmenter
-from saywhere.runtime.base import PurifyingRunner, Runner
+from saywhere.runtime.base import PurifyingRuntime, Runtime
 
 Said = tuple[Click | str | None, ...]
 FEATURES = 32 << 20  # bytes that a photograph's features may take, counted with its pixels
@@ -30,7 +30,7 @@ class _Kept:
         return self.opened.pixels.nbytes + FEATURES
 
 
-class Scenes:
+class SegmenterCache:
     """The photographs used last, within ``most`` bytes; always at least one.
 
     Pixels are kept by the photograph's hash, and the weights are the process's own, so features are those of
@@ -38,11 +38,11 @@ class Scenes:
     """
 
     def __init__(
-        self, runner: Runner, settings: Settings | None = None, most: int = 1 << 30,
-        adapted: Callable[[str], PurifyingRunner | None] = lambda label: None,
+        self, runtime: Runtime, settings: Settings | None = None, most: int = 1 << 30,
+        adapted: Callable[[str], PurifyingRuntime | None] = lambda label: None,
     ) -> None:  # fmt: skip
         """``adapted`` gives the network with what was learned of a label, if anything was."""
-        self.runner, self._adapted = runner, adapted
+        self.runtime, self._adapted = runtime, adapted
         self._settings = settings
         self._most = most
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
@@ -91,9 +91,9 @@ class Scenes:
         """A Segmenter of the photograph without a prompt; its features are there from now on."""
         kept = self._of(opened)
         if kept.looked is None:
-            kept.looked = Segmenter(self.runner, self._settings).set_image(opened.pixels)
+            kept.looked = Segmenter(self.runtime, self._settings).set_image(opened.pixels)
             # One copy of the pixels is enough.
-            kept.opened = Opened(kept.looked.scene.photo, opened.sha256)
+            kept.opened = Opened(kept.looked.encoded.photo, opened.sha256)
         return kept.looked
 
     def _look_for(self, opened: Opened, label: str | None) -> Segmenter:
@@ -103,7 +103,7 @@ class Scenes:
             return looked
         if label not in known:
             adapted = self._adapted(label)
-            known[label] = looked if adapted is None else looked.another(adapted)
+            known[label] = looked if adapted is None else looked.new_object(adapted)
         return known[label]
 
     def stand(self, opened: Opened, object: tuple[int, int], said: Said, label: str | None = None) -> Segmenter:
@@ -113,13 +113,13 @@ class Scenes:
         """
         looked = self._look_for(opened, label)
         standing = self._of(opened).standing
-        past, segmenter = standing.pop(object, ((), looked.another()))
+        past, segmenter = standing.pop(object, ((), looked.new_object()))
         if past[:-1] == said and past:
             segmenter.undo()
         elif said[: len(past)] == past:
             tell(segmenter, said[len(past) :])
         else:
-            segmenter = looked.another()
+            segmenter = looked.new_object()
             tell(segmenter, said)
         standing[object] = (said, segmenter)
         while len(standing) > OBJECTS:

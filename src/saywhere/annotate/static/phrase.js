@@ -68,7 +68,7 @@ export class Phrase {
   async #ask(text) {
     const id = this.session.image.id, asked = (this.#asked = new AbortController());
     try {
-      const map = await decodeMap(await get(`/api/images/${id}/heat?phrase=${encodeURIComponent(text)}`, { signal: asked.signal }));
+      const map = await decodeMap(await get(`/api/images/${id}/relevance?phrase=${encodeURIComponent(text)}`, { signal: asked.signal }));
       if (id !== this.session.image.id || document.activeElement !== this.field) return;
       this.#show(map);
       this.#hint('where it applies; Enter to say it');

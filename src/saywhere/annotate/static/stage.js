@@ -24,7 +24,7 @@ class Layer {
 export class Stage {
   scale = 1; x = 0; y = 0;           // a pixel of the photograph is at x + scale * pixel
   overview = null; detail = null;
-  heat = null;                       // the phrase's map, while a phrase is being written
+  relevance = null;                       // the phrase's map, while a phrase is being written
   preview = null;                    // { object, map, threshold } while the threshold is being moved
   gesture = null;                    // a drag's circle or a brush's stroke under way
   pointer = null;                    // where the brush's ring or the crosshair is, in pixels of the photograph
@@ -112,7 +112,7 @@ export class Stage {
     const { photo, image } = this.session;
     if (this.shown !== image?.id) {
       this.overview?.image.close();
-      this.overview = this.detail = this.heat = this.preview = this.gesture = null;
+      this.overview = this.detail = this.relevance = this.preview = this.gesture = null;
       this.#pictures.clear();
       this.shown = image?.id;
       if (photo) this.fit(); else return this.draw();
@@ -155,7 +155,7 @@ export class Stage {
   }
 
   showHeat(map) {
-    this.heat = map && { map, picture: heatPicture(map, WARM) };
+    this.relevance = map && { map, picture: heatPicture(map, WARM) };
     this.draw();
   }
 
@@ -254,9 +254,9 @@ export class Stage {
       c.drawImage(picture, map.left, map.top, map.right - map.left, map.bottom - map.top);
       c.globalAlpha = 1;
     };
-    if (this.heat) show(this.heat.map, this.heat.picture, 0.72);
+    if (this.relevance) show(this.relevance.map, this.relevance.picture, 0.72);
     const proposal = this.session.proposal;
-    if (proposal && !this.heat) {
+    if (proposal && !this.relevance) {
       proposal.picture ??= heatPicture(proposal.confidence, PURPLE);
       show(proposal.confidence, proposal.picture, 0.4);
     }

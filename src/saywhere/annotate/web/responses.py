@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from saywhere.annotate.db.tables import ImageRow, LabelRow
 from saywhere.annotate.events import State
-from saywhere.annotate.inference.proposals import Float
 from saywhere.annotate.photos import as_png
+from saywhere.core.arrays import FloatArray
 
 
 class ErrorOut(BaseModel):
@@ -143,7 +143,7 @@ class MapOut(BaseModel):
     png: str
 
     @classmethod
-    def of(cls, box: tuple[int, int, int, int], values: Float) -> MapOut:
+    def of(cls, box: tuple[int, int, int, int], values: FloatArray) -> MapOut:
         left, top, right, bottom = box
         return cls(left=left, top=top, right=right, bottom=bottom, png=base64.b64encode(as_png(values)).decode())
 

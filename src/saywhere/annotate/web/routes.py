@@ -170,10 +170,10 @@ def _add_project(app: FastAPI, annotator: Annotator) -> None:
     @app.get("/api/project", tags=["project"])
     def project() -> ProjectOut:
         """The folder, its labels, and the network."""
-        counts, runner = store.counts(), annotator.scenes.runner
+        counts, runtime = store.counts(), annotator.segmenters.runtime
         return ProjectOut(
-            name=annotator.folder.root.name, images=sum(counts.values()), counts=counts, model=runner.name,
-            weights=runner.digest, phrases=runner.phrases, study=annotator.study,
+            name=annotator.folder.root.name, images=sum(counts.values()), counts=counts, model=runtime.name,
+            weights=runtime.digest, phrases=runtime.phrases, study=annotator.study,
             labels=[LabelOut.of(row) for row in store.labels()],
         )  # fmt: skip
 
@@ -264,12 +264,12 @@ def _add_answers(app: FastAPI, annotator: Annotator) -> None:
         """Do something to a photograph. The answer comes when it is on the disk."""
         return annotator.act(image, request, author)
 
-    @app.get("/api/images/{image}/heat", tags=["annotation"], responses=LOST | BUSY)
-    def heat(
+    @app.get("/api/images/{image}/relevance", tags=["annotation"], responses=LOST | BUSY)
+    def relevance(
         image: AnImage, phrase: Annotated[str, Query(min_length=1, max_length=200, pattern=NO_CONTROL)], author: Who
     ) -> MapOut:
         """Where a phrase applies."""
-        return annotator.heat(image, phrase, author)
+        return annotator.relevance(image, phrase, author)
 
     @app.get("/api/images/{image}/proposal", tags=["annotation"], responses=LOST | BUSY)
     def proposal(image: AnImage, label: Annotated[int, Query(ge=1, le=2**31 - 1)], author: Who) -> ProposalOut:

@@ -21,8 +21,8 @@ from saywhere.annotate.db.database import HIDDEN, Database, beside
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.inference.learning import BySequence
 from saywhere.annotate.inference.proposals import ByName, Proposer
-from saywhere.annotate.inference.queue import Desk
-from saywhere.annotate.inference.segmenters import Scenes
+from saywhere.annotate.inference.queue import InferenceQueue
+from saywhere.annotate.inference.segmenters import SegmenterCache
 from saywhere.annotate.photos import Folder
 from saywhere.annotate.service import Annotator
 from saywhere.annotate.web.routes import make_app
@@ -30,7 +30,7 @@ from saywhere.annotate.web.security import LOOPBACK
 from saywhere.core.settings import Settings
 from saywhere.errors import SaywhereError
 from saywhere.interactive.segmenter import Segmenter
-from saywhere.runtime.base import Runner
+from saywhere.runtime.base import Runtime
 from saywhere.runtime.metadata import set_threads
 from saywhere.runtime.registry import find_method
 
@@ -59,15 +59,20 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
     bound = _bind(options.host, options.port)
     database = Database(options.database or beside(folder.root))
     store = Store(database, folder.root)
-    runner, settings = find_method(options.model, Settings())
+    runtime, settings = find_method(options.model, Settings())
     _limit(options.threads)
     proposer: Proposer = ByName()
-    if getattr(runner, "strides", ()):
-        proposer = BySequence(runner, settings, folder.root / HIDDEN / "sequences")
+    if getattr(runtime, "strides", ()):
+        proposer = BySequence(runtime, settings, folder.root / HIDDEN / "sequences")
     annotator = Annotator(
-        store, folder, Scenes(runner, settings, adapted=proposer.adapted), Desk(), proposer, options.study
+        store,
+        folder,
+        SegmenterCache(runtime, settings, adapted=proposer.adapted),
+        InferenceQueue(),
+        proposer,
+        options.study,
     )
-    annotator.desk.later(partial(_warm, runner, settings))
+    annotator.desk.later(partial(_warm, runtime, settings))
     annotator.rescan()
     for label in options.labels:
         store.add_label(label)
@@ -102,9 +107,9 @@ def _limit(threads: int) -> None:
         cv2.setNumThreads(threads)
 
 
-def _warm(runner: Runner, settings: Settings) -> None:
+def _warm(runtime: Runtime, settings: Settings) -> None:
     """A network's first answer takes long; this one nobody waits for."""
-    Segmenter(runner, settings).set_image(np.zeros((320, 320, 3), np.uint8)).click(160, 160)
+    Segmenter(runtime, settings).set_image(np.zeros((320, 320, 3), np.uint8)).click(160, 160)
 
 
 def _token(host: str) -> str | None:

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from saywhere.data.datasets.sample import BoolMask, Sample, nothing_ignored
+from saywhere.core.arrays import BoolArray
+from saywhere.data.datasets.sample import Sample, nothing_ignored
 from saywhere.errors import SaywhereError
 
 NEEDED = ("images", "annotations", "categories")
 
 
-def decode(segmentation: Any, size: tuple[int, int]) -> BoolMask:
+def decode(segmentation: Any, size: tuple[int, int]) -> BoolArray:
     """A COCO segmentation of an image of ``size`` (height, width) to a ``(height, width)`` mask.
 
     Takes a list of polygons, run lengths as a list, or compressed run lengths.

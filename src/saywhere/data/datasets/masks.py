@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from saywhere.data.datasets.sample import BoolMask
+from saywhere.core.arrays import BoolArray
 from saywhere.errors import SaywhereError
 
 Values = NDArray[np.uint8] | NDArray[np.uint16]
@@ -39,16 +39,16 @@ def numbers(path: Path) -> Values:
         raise SaywhereError(f"mask '{path}': missing or not an image ({error})") from error
 
 
-def brighter_than(path: Path, value: int) -> BoolMask:
+def brighter_than(path: Path, value: int) -> BoolArray:
     """Where a mask image is brighter than ``value``, as ``(H, W)``."""
     return np.asarray(brightness(path) > value)
 
 
-def as_bright_as(path: Path, value: int) -> BoolMask:
+def as_bright_as(path: Path, value: int) -> BoolArray:
     """Where a mask image is exactly as bright as ``value``, as ``(H, W)``."""
     return np.asarray(brightness(path) == value)
 
 
-def numbered(path: Path, number: int) -> BoolMask:
+def numbered(path: Path, number: int) -> BoolArray:
     """Where a palette image has ``number``, as ``(H, W)``."""
     return np.asarray(numbers(path) == number)

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from saywhere.core.arrays import BoolArray
 from saywhere.core.images import image_size
 from saywhere.data.datasets.masks import brighter_than
-from saywhere.data.datasets.sample import BoolMask, Sample
+from saywhere.data.datasets.sample import Sample
 from saywhere.errors import SaywhereError
 
 NEEDED = {"MaskPath", "ImageID", "LabelName"}
@@ -58,7 +59,7 @@ def _sample(row: dict[str, str], photos: Path, masks: Path, labels: dict[str, st
     )
 
 
-def mask_of_photo(mask: Path, photo: Path) -> BoolMask:
+def mask_of_photo(mask: Path, photo: Path) -> BoolArray:
     """A mask brought to its photograph's size, as ``(H, W)``.
 
     Masks were drawn on photographs of another size than those most people have. A mask of another shape, more than

@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 from scipy.io import loadmat
 
+from saywhere.core.arrays import BoolArray
 from saywhere.data.datasets.masks import Values, numbered, numbers
-from saywhere.data.datasets.sample import BoolMask, Sample
+from saywhere.data.datasets.sample import Sample
 from saywhere.errors import SaywhereError
 
 VOID = 255  # VOC's rim around objects, and what its makers would not decide
@@ -71,7 +72,7 @@ def read_sbd(folder: Path, split: str) -> list[Sample]:
     return samples
 
 
-def sbd_object(path: Path, number: int) -> BoolMask:
+def sbd_object(path: Path, number: int) -> BoolArray:
     """Object ``number`` (from 1) of an SBD ``.mat`` file as ``(H, W)``."""
     segmentation, _ = _instances(path)
     return np.asarray(segmentation == number)

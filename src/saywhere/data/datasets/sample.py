@@ -6,10 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-BoolMask = NDArray[np.bool_]
+from saywhere.core.arrays import BoolArray
 
 
 def nothing_ignored() -> None:
@@ -28,8 +25,8 @@ class Sample:
 
     name: str
     photo: Path
-    target: Callable[[], BoolMask] = field(repr=False)
-    ignore: Callable[[], BoolMask | None] = field(default=nothing_ignored, repr=False)
+    target: Callable[[], BoolArray] = field(repr=False)
+    ignore: Callable[[], BoolArray | None] = field(default=nothing_ignored, repr=False)
     label: str | None = None
     phrase: str | None = None
     group: str = ""

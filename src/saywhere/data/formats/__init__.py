@@ -9,11 +9,11 @@ from typing import Final
 
 from saywhere.core.images import is_turned
 from saywhere.data.formats import coco, labelme, png, voc, yolo
-from saywhere.data.formats.annotated_image import AnnotatedPhoto, How, Object, Source
+from saywhere.data.formats.annotated_image import AnnotatedImage, Object, Source, WriteOptions
 from saywhere.errors import SaywhereError
 from saywhere.storage.atomic import whole
 
-__all__ = ["FORMATS", "AnnotatedPhoto", "FaultsError", "How", "Object", "Outcome", "convert", "read", "write"]
+__all__ = ["FORMATS", "AnnotatedImage", "FaultsError", "Object", "Outcome", "WriteOptions", "convert", "read", "write"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Format:
     """
 
     read: Callable[[Path, Path | None], Source]
-    write: Callable[[Iterable[AnnotatedPhoto], Path, How, list[str]], None]
+    write: Callable[[Iterable[AnnotatedImage], Path, WriteOptions, list[str]], None]
     copies: bool
     sign: str
 
@@ -88,7 +88,7 @@ def _known(name: str) -> Format:
     return FORMATS[name]
 
 
-def write(photos: Iterable[AnnotatedPhoto], dest: Path, to: str, how: How | None = None) -> Outcome:
+def write(photos: Iterable[AnnotatedImage], dest: Path, to: str, how: WriteOptions | None = None) -> Outcome:
     """Write annotated photographs to ``dest`` in the named format: all of them, or nothing when anything goes wrong.
 
     Raises SaywhereError when something is at ``dest`` already, a photograph that is to be copied is not at hand, or
@@ -98,12 +98,12 @@ def write(photos: Iterable[AnnotatedPhoto], dest: Path, to: str, how: How | None
     if to == "coco" and dest.suffix != ".json":
         raise SaywhereError(f"'{dest}': COCO is one file; give it the ending .json")
     with whole(dest) as place:
-        used = how or How()
+        used = how or WriteOptions()
         form.write(_counted(photos, outcome, form.copies and used.copy), place, used, outcome.notes)
     return outcome
 
 
-def _counted(photos: Iterable[AnnotatedPhoto], outcome: Outcome, needed: bool) -> Iterator[AnnotatedPhoto]:
+def _counted(photos: Iterable[AnnotatedImage], outcome: Outcome, needed: bool) -> Iterator[AnnotatedImage]:
     """The same photographs; counts them and keeps their notes."""
     turned = []
     for photo in photos:
@@ -122,7 +122,7 @@ def _counted(photos: Iterable[AnnotatedPhoto], outcome: Outcome, needed: bool) -
         )
 
 
-def _missing(photo: AnnotatedPhoto) -> str:
+def _missing(photo: AnnotatedImage) -> str:
     return f"photograph '{photo.file}': not there; say where it lies with --photos, or do without it with --no-copy"
 
 
@@ -132,7 +132,7 @@ def convert(
     to: str,
     form: str | None = None,
     photos: Path | None = None,
-    how: How | None = None,
+    how: WriteOptions | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
     """Annotations at ``source`` to ``dest`` in the format ``to``; see :func:`read` and :func:`write`.
@@ -140,14 +140,14 @@ def convert(
     Every photograph is looked at even when one cannot be used: FaultsError names all that cannot. ``progress`` is told
     how many of how many are done.
     """
-    found, used = read(source, form, photos), how or How()
+    found, used = read(source, form, photos), how or WriteOptions()
     copies = _known(to).copies and used.copy
     outcome = write(_usable(found, copies, progress), dest, to, replace(used, labels=[*used.labels, *found.labels]))
     outcome.notes[:0] = found.notes
     return outcome
 
 
-def _usable(found: Source, copies: bool, progress: Callable[[int, int], None]) -> Iterator[AnnotatedPhoto]:
+def _usable(found: Source, copies: bool, progress: Callable[[int, int], None]) -> Iterator[AnnotatedImage]:
     """The photographs that can be used; FaultsError in the end when some cannot."""
     faults: list[str] = []
     seen: set[str] = set()

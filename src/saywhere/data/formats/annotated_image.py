@@ -6,14 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from saywhere.core.arrays import BoolArray
 from saywhere.core.images import MOST_PIXELS, image_size
 from saywhere.core.rle import RunLengths
 from saywhere.errors import SaywhereError
 
-BoolMask = NDArray[np.bool_]
 NO_LABEL = "object"  # what an object without a label is called where a format asks for one
 
 
@@ -28,13 +25,13 @@ class Object:
 
     @classmethod
     def of(
-        cls, mask: BoolMask, label: str | None = None, score: float | None = None, author: str | None = None
+        cls, mask: BoolArray, label: str | None = None, score: float | None = None, author: str | None = None
     ) -> Object:
         """An object from its ``(H, W)`` mask."""
         return cls(RunLengths.of(mask), label, score, author)
 
     @property
-    def mask(self) -> BoolMask:
+    def mask(self) -> BoolArray:
         """``(H, W)`` bool."""
         return self.region.array()
 
@@ -44,7 +41,7 @@ class Object:
 
 
 @dataclass(frozen=True, slots=True)
-class AnnotatedPhoto:
+class AnnotatedImage:
     """A photograph's name (with ``/``, from the folder of photographs), size in pixels (upright) and objects.
 
     ``path`` is where it lies, None when it is not at hand. ``notes`` say what could not be read into this form.
@@ -65,13 +62,13 @@ class Source:
     Calling raises SaywhereError when that photograph's annotations cannot be used.
     """
 
-    photos: Sequence[Callable[[], AnnotatedPhoto]]
+    photos: Sequence[Callable[[], AnnotatedImage]]
     labels: Sequence[str] = ()
     notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
-class How:
+class WriteOptions:
     """How to write: outlines instead of masks where a format has both; photographs copied where a format holds them.
 
     ``labels`` come first, in this order, in a format that numbers them.
@@ -134,7 +131,7 @@ def checked_score(score: object) -> float | None:
     return float(score)
 
 
-def find_photo(folder: Path, file: str, size: tuple[int, int]) -> Path | None:
+def find_image(folder: Path, file: str, size: tuple[int, int]) -> Path | None:
     """Where a photograph lies, None when it is not there; SaywhereError when it is not one or of another size."""
     path = folder / file
     if not path.is_file():
@@ -147,13 +144,13 @@ def find_photo(folder: Path, file: str, size: tuple[int, int]) -> Path | None:
     return path
 
 
-def without_score(photo: AnnotatedPhoto) -> list[str]:
+def without_score(photo: AnnotatedImage) -> list[str]:
     """The note that a format has no place for scores and authors, where the photograph has some."""
     lost = sum(one.score is not None or one.author is not None for one in photo.objects)
     return [f"photograph '{photo.file}': score or author of {lost} objects left out"] if lost else []
 
 
-def without_label(photo: AnnotatedPhoto) -> list[str]:
+def without_label(photo: AnnotatedImage) -> list[str]:
     """The note that objects without a label get one, where the photograph has some."""
     count = sum(one.label is None for one in photo.objects)
     return [f"photograph '{photo.file}': {count} objects without a label are called '{NO_LABEL}'"] if count else []

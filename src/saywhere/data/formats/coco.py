@@ -16,15 +16,15 @@ from saywhere import __version__
 from saywhere.core.rle import RunLengths
 from saywhere.data.datasets.coco import file_name, load_coco
 from saywhere.data.formats.annotated_image import (
-    AnnotatedPhoto,
+    AnnotatedImage,
     Classes,
-    How,
     Object,
     Source,
+    WriteOptions,
     checked_label,
     checked_score,
     checked_size,
-    find_photo,
+    find_image,
     without_label,
 )
 from saywhere.data.formats.names import safe_name
@@ -69,7 +69,7 @@ def _entries(data: Entry, key: str, source: Path) -> list[Entry]:
     return data[key]
 
 
-def _photo(image: Entry, entries: list[Entry], labels: dict[Any, str | None], folder: Path) -> AnnotatedPhoto:
+def _photo(image: Entry, entries: list[Entry], labels: dict[Any, str | None], folder: Path) -> AnnotatedImage:
     try:
         file = safe_name(file_name(image))
         size = checked_size(image.get("width"), image.get("height"))
@@ -78,7 +78,7 @@ def _photo(image: Entry, entries: list[Entry], labels: dict[Any, str | None], fo
     crowds = sum(bool(entry.get("iscrowd")) for entry in entries)
     objects = tuple(_object(entry, labels, size) for entry in entries if not entry.get("iscrowd"))
     notes = (f"photograph '{file}': {crowds} crowd regions left out",) if crowds else ()
-    return AnnotatedPhoto(file, *size, objects, find_photo(folder, file, size), notes)
+    return AnnotatedImage(file, *size, objects, find_image(folder, file, size), notes)
 
 
 def _object(entry: Entry, labels: dict[Any, str | None], size: tuple[int, int]) -> Object:
@@ -127,7 +127,7 @@ def _of_polygons(polygons: list[Any], height: int, width: int) -> RunLengths:
     return RunLengths(height, width, packed["counts"])
 
 
-def write_coco(photos: Iterable[AnnotatedPhoto], dest: Path, how: How, notes: list[str]) -> None:
+def write_coco(photos: Iterable[AnnotatedImage], dest: Path, how: WriteOptions, notes: list[str]) -> None:
     """Write a COCO JSON file, annotation by annotation; ``file_name`` is the photograph's name, nothing is copied."""
     classes, count = Classes(how.labels), 0
     images: list[Entry] = []

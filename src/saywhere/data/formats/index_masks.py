@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from saywhere.data.formats.annotated_image import AnnotatedPhoto
+from saywhere.data.formats.annotated_image import AnnotatedImage
 
 Map = NDArray[np.uint16]
 
 
-def paint(photo: AnnotatedPhoto, most: int, notes: list[str]) -> tuple[Map, list[int]]:
+def paint(photo: AnnotatedImage, most: int, notes: list[str]) -> tuple[Map, list[int]]:
     """A ``(H, W)`` map of object numbers from 1, 0 elsewhere, and which object of the photograph has which number.
 
     Small objects lie over large ones, as a wheel does over its car. Notes say which have no pixel left, which lose

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from saywhere.core.arrays import BoolArray
 from saywhere.core.images import image_size
 from saywhere.data.datasets.masks import UNREADABLE
 from saywhere.data.formats.annotated_image import (
-    AnnotatedPhoto,
-    BoolMask,
-    How,
+    AnnotatedImage,
     Object,
     Source,
+    WriteOptions,
     checked_label,
     checked_score,
     checked_size,
-    find_photo,
+    find_image,
     without_label,
 )
 from saywhere.data.formats.names import Names, safe_name
@@ -49,7 +49,7 @@ def read_labelme(source: Path, photos: Path | None) -> Source:
     return Source([partial(_photo, path, root, photos) for path in files])
 
 
-def _photo(path: Path, root: Path, photos: Path | None) -> AnnotatedPhoto:
+def _photo(path: Path, root: Path, photos: Path | None) -> AnnotatedImage:
     try:
         data = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -65,7 +65,7 @@ def _photo(path: Path, root: Path, photos: Path | None) -> AnnotatedPhoto:
         size = _size(data, (photos or root) / file)
         objects, notes = _objects(data["shapes"], size)
         said = tuple(f"photograph '{file}': {note}" for note in notes)
-        return AnnotatedPhoto(file, *size, objects, find_photo(photos or root, file, size), said)
+        return AnnotatedImage(file, *size, objects, find_image(photos or root, file, size), said)
     except SaywhereError as error:
         raise SaywhereError(f"'{path}': {error}") from error
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -81,7 +81,7 @@ def _size(data: dict[str, Any], photo: Path) -> tuple[int, int]:
 
 def _objects(shapes: list[dict[str, Any]], size: tuple[int, int]) -> tuple[tuple[Object, ...], list[str]]:
     """The objects of shapes; polygons of the same label and group are one."""
-    found: dict[Any, tuple[BoolMask, dict[str, Any]]] = {}
+    found: dict[Any, tuple[BoolArray, dict[str, Any]]] = {}
     skipped: dict[str, int] = {}
     for number, shape in enumerate(shapes, 1):
         if not isinstance(shape, dict):
@@ -107,7 +107,7 @@ def _objects(shapes: list[dict[str, Any]], size: tuple[int, int]) -> tuple[tuple
     return objects, [f"{count} shapes '{kind}' have no area; left out" for kind, count in skipped.items()]
 
 
-def _mask(shape: dict[str, Any], kind: str, size: tuple[int, int]) -> BoolMask:
+def _mask(shape: dict[str, Any], kind: str, size: tuple[int, int]) -> BoolArray:
     points = np.array(shape["points"], np.float64)
     count = POINTS[kind]
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all() or np.abs(points).max() > 1e6:
@@ -124,7 +124,7 @@ def _mask(shape: dict[str, Any], kind: str, size: tuple[int, int]) -> BoolMask:
     return mask
 
 
-def _unpacked(text: object, size: tuple[int, int]) -> BoolMask:
+def _unpacked(text: object, size: tuple[int, int]) -> BoolArray:
     """A base64 PNG of this (width, height) as a mask; SaywhereError when it is not one."""
     try:
         with Image.open(io.BytesIO(base64.b64decode(str(text), validate=True)), formats=["PNG"]) as image:
@@ -140,7 +140,7 @@ def _unpacked(text: object, size: tuple[int, int]) -> BoolMask:
     return values.astype(np.bool_)
 
 
-def write_labelme(photos: Iterable[AnnotatedPhoto], dest: Path, how: How, notes: list[str]) -> None:
+def write_labelme(photos: Iterable[AnnotatedImage], dest: Path, how: WriteOptions, notes: list[str]) -> None:
     """Write a JSON file for each photograph, which lies beside it; the photograph is not put into the JSON."""
     taken = Names()
     dest.mkdir(parents=True)

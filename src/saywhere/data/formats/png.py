@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
+from saywhere.core.arrays import BoolArray
 from saywhere.core.images import ENDINGS
 from saywhere.data.datasets.masks import numbers
 from saywhere.data.formats.annotated_image import (
-    AnnotatedPhoto,
-    BoolMask,
-    How,
+    AnnotatedImage,
     Object,
     Source,
+    WriteOptions,
     checked_label,
     checked_score,
-    find_photo,
+    find_image,
 )
 from saywhere.data.formats.index_masks import paint, write_map
 from saywhere.data.formats.names import Names, safe_name
@@ -63,7 +63,7 @@ def _table(path: Path) -> dict[str, list[Row]]:
     return found
 
 
-def _photo(source: Path, mask: str, rows: list[Row], folder: Path) -> AnnotatedPhoto:
+def _photo(source: Path, mask: str, rows: list[Row], folder: Path) -> AnnotatedImage:
     path = source / safe_name(mask)
     values = numbers(path)
     height, width = values.shape
@@ -80,8 +80,8 @@ def _photo(source: Path, mask: str, rows: list[Row], folder: Path) -> AnnotatedP
             raise SaywhereError(f"mask '{path}': numbers {strange[:10]} are not in both the mask and {TABLE}")
         objects = tuple(_object(values == number, told[number], path) for number in present)
     # Without photographs of its own, a folder of masks holds only masks of that name.
-    where = None if folder == source else find_photo(folder, file, (width, height))
-    return AnnotatedPhoto(file, width, height, objects, where)
+    where = None if folder == source else find_image(folder, file, (width, height))
+    return AnnotatedImage(file, width, height, objects, where)
 
 
 def _number(row: Row, path: Path) -> int:
@@ -91,7 +91,7 @@ def _number(row: Row, path: Path) -> int:
     return int(row["number"] or 0)
 
 
-def _object(inside: BoolMask, row: Row, path: Path) -> Object:
+def _object(inside: BoolArray, row: Row, path: Path) -> Object:
     try:
         score = checked_score(float(row["score"])) if row["score"] else None
     except ValueError as error:
@@ -99,7 +99,7 @@ def _object(inside: BoolMask, row: Row, path: Path) -> Object:
     return Object.of(inside, checked_label(row["label"]), score, checked_label(row["author"]))
 
 
-def write_png(photos: Iterable[AnnotatedPhoto], dest: Path, how: How, notes: list[str]) -> None:
+def write_png(photos: Iterable[AnnotatedImage], dest: Path, how: WriteOptions, notes: list[str]) -> None:
     """Write the masks and their table: 8 bits with a palette, or 16 when a photograph has more than 255 objects."""
     taken = Names()
     dest.mkdir(parents=True)

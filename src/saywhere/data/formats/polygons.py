@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.spatial import cKDTree
 
-from saywhere.data.formats.annotated_image import BoolMask
+from saywhere.core.arrays import BoolArray
 
 Ring = NDArray[np.float64]
 MANY = 100  # pieces of one object
 
 
-def along_centres(mask: BoolMask) -> list[Ring]:
+def along_centres(mask: BoolArray) -> list[Ring]:
     """A polygon ``(N, 2)`` of x, y for each piece of a ``(H, W)`` mask, through the centres of its rim's pixels.
 
     This is what programs that fill polygons with their outline (OpenCV, Pillow) turn back into the mask.
@@ -33,7 +33,7 @@ def along_centres(mask: BoolMask) -> list[Ring]:
     return pieces
 
 
-def along_edges(mask: BoolMask) -> list[Ring]:
+def along_edges(mask: BoolArray) -> list[Ring]:
     """The same, but a quarter of a pixel within the pixels' outer edges: what pycocotools turns back into the mask."""
     if not mask.any():
         return []
@@ -92,7 +92,7 @@ def _at_least_three(ring: Ring) -> Ring:
     return ring if len(ring) >= 3 else np.concatenate([ring, ring, ring])[:3]
 
 
-def filled(polygons: Sequence[Ring], size: tuple[int, int]) -> BoolMask:
+def filled(polygons: Sequence[Ring], size: tuple[int, int]) -> BoolArray:
     """Polygons to a ``(H, W)`` mask, as Ultralytics fills them: points rounded down, outline included."""
     mask = np.zeros(size, np.uint8)
     for polygon in polygons:
@@ -100,7 +100,7 @@ def filled(polygons: Sequence[Ring], size: tuple[int, int]) -> BoolMask:
     return mask > 0
 
 
-def drawn(shape: str, points: Ring, size: tuple[int, int]) -> BoolMask:
+def drawn(shape: str, points: Ring, size: tuple[int, int]) -> BoolArray:
     """A LabelMe shape to a ``(H, W)`` mask, as its own program draws it (labelme.utils.shape_to_mask)."""
     image = Image.new("L", size[::-1])
     draw = ImageDraw.Draw(image)

@@ -13,12 +13,12 @@ from saywhere.core.images import ENDINGS
 from saywhere.data.datasets.masks import numbers
 from saywhere.data.datasets.pascal import CLASSES, VOID, commonest
 from saywhere.data.formats.annotated_image import (
-    AnnotatedPhoto,
+    AnnotatedImage,
     Classes,
-    How,
     Object,
     Source,
-    find_photo,
+    WriteOptions,
+    find_image,
     without_label,
     without_score,
 )
@@ -72,7 +72,7 @@ def _labels(path: Path) -> dict[int, str]:
     return {number: line.rsplit(":", 3)[0] for number, line in enumerate(lines) if number}
 
 
-def _photo(source: Path, name: str, labels: Mapping[int, str], folder: Path) -> AnnotatedPhoto:
+def _photo(source: Path, name: str, labels: Mapping[int, str], folder: Path) -> AnnotatedImage:
     name = safe_name(name)
     path = source / "SegmentationObject" / f"{name}.png"
     objects, kinds = numbers(path), numbers(source / "SegmentationClass" / f"{name}.png")
@@ -89,7 +89,7 @@ def _photo(source: Path, name: str, labels: Mapping[int, str], folder: Path) -> 
     rim = (f"photograph '{name}': what is marked as void (255) is not kept",) if (objects == VOID).any() else ()
     ending = next((e for e in _endings(folder, name) if (folder / f"{name}{e}").is_file()), ".jpg")
     file = f"{name}{ending}"
-    return AnnotatedPhoto(file, width, height, tuple(found), find_photo(folder, file, (width, height)), rim)
+    return AnnotatedImage(file, width, height, tuple(found), find_image(folder, file, (width, height)), rim)
 
 
 def _endings(folder: Path, name: str) -> list[str]:
@@ -97,7 +97,7 @@ def _endings(folder: Path, name: str) -> list[str]:
     return [".jpg", *sorted({e for ending in ENDINGS for e in (ending, ending.upper())})]
 
 
-def write_voc(photos: Iterable[AnnotatedPhoto], dest: Path, how: How, notes: list[str]) -> None:
+def write_voc(photos: Iterable[AnnotatedImage], dest: Path, how: WriteOptions, notes: list[str]) -> None:
     """Write a folder in VOC's layout: what is usually called VOCdevkit/VOC2012.
 
     VOC's own classes keep its numbers when all known labels are among them. Names and labels are put on one line.
@@ -129,7 +129,9 @@ def write_voc(photos: Iterable[AnnotatedPhoto], dest: Path, how: How, notes: lis
     (dest / LABELS).write_text("\n".join(["# label:color_rgb:parts:actions", *lines, ""]), encoding="utf-8")
 
 
-def _write_photo(photo: AnnotatedPhoto, name: str, classes: Classes, dest: Path, how: How, notes: list[str]) -> None:
+def _write_photo(
+    photo: AnnotatedImage, name: str, classes: Classes, dest: Path, how: WriteOptions, notes: list[str]
+) -> None:
     kinds: list[int | None] = []
     for one in photo.objects:
         label = one_line(one.named) or "object"
@@ -140,7 +142,7 @@ def _write_photo(photo: AnnotatedPhoto, name: str, classes: Classes, dest: Path,
     if roomless:
         notes.append(f"photograph '{photo.file}': objects {roomless} left out; there is room for {MOST} labels")
     held = [(one, kind) for one, kind in zip(photo.objects, kinds, strict=True) if kind is not None]
-    reduced = AnnotatedPhoto(photo.file, photo.width, photo.height, tuple(one for one, _ in held))
+    reduced = AnnotatedImage(photo.file, photo.width, photo.height, tuple(one for one, _ in held))
     numbered, kept = paint(reduced, MOST, notes)
     of_class = np.array([0, *(held[i][1] for i in kept)], np.uint16)
     write_map(dest / "SegmentationObject" / f"{name}.png", numbered)
@@ -151,7 +153,7 @@ def _write_photo(photo: AnnotatedPhoto, name: str, classes: Classes, dest: Path,
     _write_xml(dest / "Annotations" / f"{name}.xml", file, photo, [reduced.objects[i] for i in kept])
 
 
-def _write_xml(path: Path, file: str, photo: AnnotatedPhoto, objects: list[Object]) -> None:
+def _write_xml(path: Path, file: str, photo: AnnotatedImage, objects: list[Object]) -> None:
     root = ElementTree.Element("annotation")
     _put(root, folder=path.parents[1].name, filename=file)
     _put(ElementTree.SubElement(root, "source"), database="saywhere")

@@ -11,11 +11,11 @@ import yaml
 
 from saywhere.core.images import ENDINGS, image_size
 from saywhere.data.formats.annotated_image import (
-    AnnotatedPhoto,
+    AnnotatedImage,
     Classes,
-    How,
     Object,
     Source,
+    WriteOptions,
     checked_label,
     without_label,
     without_score,
@@ -74,7 +74,7 @@ def _names(source: Path) -> dict[int, str]:
         raise SaywhereError(f"'{path}': expected names, a list of classes ({' '.join(str(error).split())})") from error
 
 
-def _photo(file: str, path: Path, table: Path | None, labels: Mapping[int, str]) -> AnnotatedPhoto:
+def _photo(file: str, path: Path, table: Path | None, labels: Mapping[int, str]) -> AnnotatedImage:
     width, height = image_size(path)
     objects, boxes = [], 0
     try:
@@ -93,7 +93,7 @@ def _photo(file: str, path: Path, table: Path | None, labels: Mapping[int, str])
             ring = np.clip(polygon * (width, height), 0, (width - 1, height - 1))
             objects.append(Object.of(filled([ring], (height, width)), label))
     notes = (f"photograph '{file}': {boxes} boxes without an outline left out",) if boxes else ()
-    return AnnotatedPhoto(file, width, height, tuple(objects), path, notes)
+    return AnnotatedImage(file, width, height, tuple(objects), path, notes)
 
 
 def _row(fields: list[str], labels: Mapping[int, str]) -> tuple[str, Ring]:
@@ -111,7 +111,7 @@ def _row(fields: list[str], labels: Mapping[int, str]) -> tuple[str, Ring]:
     return labels[int(fields[0])], values.reshape(-1, 2)
 
 
-def write_yolo(photos: Iterable[AnnotatedPhoto], dest: Path, how: How, notes: list[str]) -> None:
+def write_yolo(photos: Iterable[AnnotatedImage], dest: Path, how: WriteOptions, notes: list[str]) -> None:
     """Write ``images``, ``labels`` and ``data.yaml``, in which all photographs are for both training and validation.
 
     A line holds one polygon: holes are joined to their rim, further pieces to the nearest, by thin cuts.

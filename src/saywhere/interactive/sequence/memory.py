@@ -12,34 +12,33 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from saywhere.core.crop import View
-from saywhere.core.images import Photo
-from saywhere.interactive.sequence.options import Options
-from saywhere.interactive.sequence.proposal import Banked, Outcome
+from saywhere.core.arrays import BoolArray, ImageArray
+from saywhere.core.crop import Crop
+from saywhere.interactive.sequence.options import SequenceOptions
+from saywhere.interactive.sequence.proposal import BankedClick, ProposalOutcome
 
-BoolMask = NDArray[np.bool_]
 Parameters = Mapping[str, NDArray[np.float32]]
 MARGIN = 1.7  # of the close picture, as a Segmenter's closer look
 QUALITY = 80  # of the WebP in which pictures are kept
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """A finished mask: two pictures of it, of the whole photograph and of its surroundings, each with its mask.
+class StoredExample:
+    """A finished mask: two pictures of it, of the whole photograph and of its environment, each with its mask.
 
-    Both are packed (WebP and PNG). Lesson ``number`` is the object's place in the sequence; a ``held`` one is not
-    learned from.
+    Both are packed (WebP and PNG). StoredExample ``number`` is the object's place in the sequence; a
+    ``is_validation`` one is not learned from.
     """
 
     number: int
-    held: bool
+    is_validation: bool
     pictures: tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True)
-class Learned:
-    """The purification layer after some rounds, ``good``: when it last did well on held-out masks, and how often it had
-    to step back."""
+class LearnedState:
+    """The purification layer after some rounds, ``good``: when it last did well on is_validation-out masks, and how
+    often it had to step back."""
 
     parameters: Parameters
     good: Parameters
@@ -50,35 +49,35 @@ class Learned:
 @dataclass(frozen=True)
 class Memory:
     """What a sequence remembers: the numbers of the masks that stand, how many were ever accepted, the click bank, how
-    proposals turned out, and lessons."""
+    proposals turned out, and examples."""
 
     numbers: tuple[int, ...] = ()
     given: int = 0
-    clicks: tuple[Banked, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
-    lessons: tuple[Lesson, ...] = field(default=(), repr=False)
+    clicks: tuple[BankedClick, ...] = ()
+    outcomes: tuple[ProposalOutcome, ...] = ()
+    examples: tuple[StoredExample, ...] = field(default=(), repr=False)
 
 
-def lesson(number: int, held: bool, photo: Photo, mask: BoolMask, side: int) -> Lesson:
-    """Take a lesson from an ``(H, W, 3)`` photograph and an ``(H, W)`` mask that is not empty."""
+def store_example(number: int, is_validation: bool, photo: ImageArray, mask: BoolArray, side: int) -> StoredExample:
+    """Take an example from an ``(H, W, 3)`` photograph and an ``(H, W)`` mask that is not empty."""
     h, w = mask.shape
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
     grow = (MARGIN - 1.0) * max(right - left, bottom - top) / 2.0
     boxes = (0.0, 0.0, w, h), (left - grow, top - grow, right + grow, bottom + grow)
-    views = [View.of(box, (h, w), side) for box in boxes]
-    return Lesson(number, held, tuple(_packed(view, photo, mask) for view in views))
+    crops = [Crop.from_box(box, (h, w), side) for box in boxes]
+    return StoredExample(number, is_validation, tuple(_packed(crop, photo, mask) for crop in crops))
 
 
-def _packed(view: View, photo: Photo, mask: BoolMask) -> tuple[bytes, bytes]:
-    part = mask[view.top : view.bottom, view.left : view.right].astype(np.uint8) * 255
-    small = cv2.resize(part, (view.width, view.height), interpolation=cv2.INTER_AREA) > 127
-    _, picture = cv2.imencode(".webp", view.look(photo)[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
+def _packed(crop: Crop, photo: ImageArray, mask: BoolArray) -> tuple[bytes, bytes]:
+    part = mask[crop.top : crop.bottom, crop.left : crop.right].astype(np.uint8) * 255
+    small = cv2.resize(part, (crop.width, crop.height), interpolation=cv2.INTER_AREA) > 127
+    _, picture = cv2.imencode(".webp", crop.crop(photo)[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
     _, drawn = cv2.imencode(".png", small.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
     return picture.tobytes(), drawn.tobytes()
 
 
-def unpacked(picture: bytes, mask: bytes, side: int) -> tuple[Photo, BoolMask, BoolMask]:
+def unpacked(picture: bytes, mask: bytes, side: int) -> tuple[ImageArray, BoolArray, BoolArray]:
     """A picture ``(side, side, 3)``, its mask, and which pixels count: the rest repeats the border."""
     pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
     drawn = cv2.imdecode(np.frombuffer(mask, np.uint8), cv2.IMREAD_GRAYSCALE)
@@ -93,22 +92,26 @@ def unpacked(picture: bytes, mask: bytes, side: int) -> tuple[Photo, BoolMask, B
     return np.asarray(whole, np.uint8), inside, counted
 
 
-def is_held(count: int, options: Options) -> bool:
-    """Whether the lesson after ``count`` others is held out."""
+def is_validation(count: int, options: SequenceOptions) -> bool:
+    """Whether the example after ``count`` others is is_validation out."""
     return count % options.held_out == options.held_out - 1
 
 
-def with_lesson(lessons: tuple[Lesson, ...], new: Lesson, options: Options) -> tuple[Lesson, ...]:
+def add_example(
+    examples: tuple[StoredExample, ...], new: StoredExample, options: SequenceOptions
+) -> tuple[StoredExample, ...]:
     """The bank with one more; when it is full one of the old ones of its kind goes, so that it spans the sequence."""
-    alike = [one for one in lessons if one.held == new.held]
-    room = max(options.bank // options.held_out, 1) if new.held else options.bank
+    alike = [one for one in examples if one.is_validation == new.is_validation]
+    room = max(options.bank // options.held_out, 1) if new.is_validation else options.bank
     if len(alike) >= room:
         gone = alike[int(np.random.default_rng((options.seed, new.number, 7)).integers(len(alike)))]
-        lessons = tuple(one for one in lessons if one is not gone)
-    return (*lessons, new)
+        examples = tuple(one for one in examples if one is not gone)
+    return (*examples, new)
 
 
-def without(lessons: Sequence[Lesson], number: int, options: Options) -> tuple[Lesson, ...]:
-    """The bank without an object's lesson, and held out anew as if it had never been there."""
-    left = [one for one in lessons if one.number != number]
-    return tuple(replace(one, held=is_held(place, options)) for place, one in enumerate(left))
+def remove_example(
+    examples: Sequence[StoredExample], number: int, options: SequenceOptions
+) -> tuple[StoredExample, ...]:
+    """The bank without an object's example, and is_validation out anew as if it had never been there."""
+    left = [one for one in examples if one.number != number]
+    return tuple(replace(one, is_validation=is_validation(place, options)) for place, one in enumerate(left))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Options:
+class SequenceOptions:
     """Settings for our network, chosen on sequences of photos-7k:val (docs/sequences.md); :data:`PUBLISHED` are the
     paper's (Sequential Interactive Image Segmentation, sections 3.2, 3.3 and 4.1).
 
@@ -14,7 +14,7 @@ class Options:
     compare, 0 the finest: ``(3,)`` is the paper's R4, ``(0, 1, 2, 3)`` its R-MS. ``filter`` is the side of the mean
     filter over the confidence map, as a share of the photograph's longer side. ``clicks`` is how many initial clicks
     are remembered, ``bank`` how many masks are learned from; every ``held_out``-th mask is not learned from but guards
-    the others' lessons. ``side`` is the size in pixels at which masks are learned from. ``interval`` is delta: what
+    the others' examples. ``side`` is the size in pixels at which masks are learned from. ``interval`` is delta: what
     photograph n sees was learned from the first n - delta masks, within ``accept``; with None learning goes on in the
     background, and what it has finished when a photograph is opened is used.
     """
@@ -37,4 +37,4 @@ class Options:
     seed: int = 0
 
 
-PUBLISHED = Options(levels=(3,), rate=5e-3, batch=8)  # what the paper does not say is as for our network
+PUBLISHED = SequenceOptions(levels=(3,), rate=5e-3, batch=8)  # what the paper does not say is as for our network

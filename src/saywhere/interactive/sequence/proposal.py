@@ -12,18 +12,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from saywhere.core.arrays import BoolArray, FloatArray
 from saywhere.core.prompt import Click
 
-Float = NDArray[np.float32]
-BoolMask = NDArray[np.bool_]
 # What proposals on photos-7k:val taught, before a sequence has any of its own (docs/sequences.md): the chance that one
 # is right is sigmoid(SLOPE * (confidence - EVEN)).
 SLOPE, EVEN = 20.0, 0.8
-TRUST = 0.3  # how firmly that is held on to: the inverse variance of the offset, in logits
+TRUST = 0.3  # how firmly that is is_validation on to: the inverse variance of the offset, in logits
 
 
 @dataclass(frozen=True)
-class Banked:
+class BankedClick:
     """The raw feature vectors ``(C,)``, one a level and finest first, under the initial click of object ``number``."""
 
     number: int
@@ -31,7 +30,7 @@ class Banked:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProposalOutcome:
     """Whether a proposal for object ``number`` was right, and how confident it was."""
 
     number: int
@@ -45,7 +44,7 @@ def cell(click: Click, stride: int, shape: tuple[int, int]) -> tuple[int, int]:
     return min(max(row, 0), shape[0] - 1), min(max(column, 0), shape[1] - 1)
 
 
-def cosine(level: Float, bank: Float) -> Float:
+def cosine(level: FloatArray, bank: FloatArray) -> FloatArray:
     """The mean cosine of every cell of ``(C, h, w)`` with the vectors ``(N, C)`` of the bank: ``(h, w)``.
 
     Equations 2 and 3; the mean over the bank is the product with the mean of its unit vectors.
@@ -56,8 +55,8 @@ def cosine(level: Float, bank: Float) -> Float:
 
 
 def confidence_map(
-    levels: Sequence[Float], banks: Sequence[Float], strides: Sequence[int], size: tuple[int, int]
-) -> Float:
+    levels: Sequence[FloatArray], banks: Sequence[FloatArray], strides: Sequence[int], size: tuple[int, int]
+) -> FloatArray:
     """The mean over levels of their cosines, on an image of ``size`` (height, width)."""
     maps = []
     for level, bank, stride in zip(levels, banks, strides, strict=True):
@@ -67,7 +66,7 @@ def confidence_map(
     return np.asarray(np.mean(maps, axis=0), np.float32)
 
 
-def best_click(confidence: Float, ignore: BoolMask, reach: int) -> tuple[Click, float] | None:
+def propose_click(confidence: FloatArray, ignore: BoolArray, reach: int) -> tuple[Click, float] | None:
     """The most confident pixel outside ``ignore``, and its confidence, after a mean filter ``reach`` pixels wide.
 
     Ignored pixels have confidence 0 in the filter too, so that the rim of a finished object is no proposal. None when
@@ -81,7 +80,7 @@ def best_click(confidence: Float, ignore: BoolMask, reach: int) -> tuple[Click, 
     return Click(float(column), float(row)), float(smooth[row, column])
 
 
-def chance(confidence: float, outcomes: Sequence[Outcome]) -> float:
+def chance(confidence: float, outcomes: Sequence[ProposalOutcome]) -> float:
     """The probability that a proposal of this confidence is right, from how earlier ones turned out.
 
     Logistic regression of the offset, at the slope that validation sequences gave; the offset begins at theirs and

@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from saywhere.errors import SaywhereError
-from saywhere.interactive.sequence.memory import Learned, Lesson, Memory
-from saywhere.interactive.sequence.proposal import Banked, Outcome
+from saywhere.interactive.sequence.memory import LearnedState, Memory, StoredExample
+from saywhere.interactive.sequence.proposal import BankedClick, ProposalOutcome
 from saywhere.storage.atomic import write_atomically
 
 FORMAT = "saywhere-sequence-2"
@@ -54,7 +54,7 @@ def claim(path: Path) -> FileLock:
     return lock
 
 
-def save_state(path: Path, memory: Memory, learned: Learned, facts: dict[str, Any]) -> None:
+def save_state(path: Path, memory: Memory, learned: LearnedState, facts: dict[str, Any]) -> None:
     """Write atomically; the file that was there stays beside it as the previous one.
 
     ``facts`` say which weights and label the state belongs to. Raises SaywhereError when the disk refuses: then the
@@ -66,10 +66,10 @@ def save_state(path: Path, memory: Memory, learned: Learned, facts: dict[str, An
     if memory.clicks:
         for level, vectors in enumerate(zip(*(click.vectors for click in memory.clicks), strict=True)):
             tensors[f"clicks.{level}"] = np.stack(vectors)
-    for lesson in memory.lessons:
-        for i, (picture, mask) in enumerate(lesson.pictures):
-            tensors[f"lesson.{lesson.number}.{i}.picture"] = np.frombuffer(picture, np.uint8)
-            tensors[f"lesson.{lesson.number}.{i}.mask"] = np.frombuffer(mask, np.uint8)
+    for example in memory.examples:
+        for i, (picture, mask) in enumerate(example.pictures):
+            tensors[f"lesson.{example.number}.{i}.picture"] = np.frombuffer(picture, np.uint8)
+            tensors[f"lesson.{example.number}.{i}.mask"] = np.frombuffer(mask, np.uint8)
     metadata = {
         **facts,
         "format": FORMAT,
@@ -77,7 +77,7 @@ def save_state(path: Path, memory: Memory, learned: Learned, facts: dict[str, An
         "given": memory.given,
         "clicks": [click.number for click in memory.clicks],
         "outcomes": [(o.number, o.confidence, o.right) for o in memory.outcomes],
-        "lessons": [(one.number, one.held, len(one.pictures)) for one in memory.lessons],
+        "lessons": [(one.number, one.is_validation, len(one.pictures)) for one in memory.examples],
         "rounds": learned.rounds,
         "back": learned.back,
     }
@@ -87,7 +87,7 @@ def save_state(path: Path, memory: Memory, learned: Learned, facts: dict[str, An
     write_atomically(path, content)
 
 
-def load_state(path: Path, facts: dict[str, Any]) -> tuple[Memory, Learned] | None:
+def load_state(path: Path, facts: dict[str, Any]) -> tuple[Memory, LearnedState] | None:
     """What a label's file holds; None when there is none.
 
     Raises SaywhereError when it is damaged, or of other weights or another label than ``facts`` say.
@@ -111,11 +111,14 @@ def load_state(path: Path, facts: dict[str, Any]) -> tuple[Memory, Learned] | No
         memory = Memory(
             tuple(told["numbers"]),
             told["given"],
-            tuple(Banked(n, tuple(level[i] for level in levels)) for i, n in enumerate(told["clicks"])),
-            tuple(Outcome(*entry) for entry in told["outcomes"]),
-            tuple(Lesson(n, held, _pictures(tensors, n, count)) for n, held, count in told["lessons"]),
+            tuple(BankedClick(n, tuple(level[i] for level in levels)) for i, n in enumerate(told["clicks"])),
+            tuple(ProposalOutcome(*entry) for entry in told["outcomes"]),
+            tuple(
+                StoredExample(n, is_validation, _pictures(tensors, n, count))
+                for n, is_validation, count in told["lessons"]
+            ),
         )
-        learned = Learned(_part(tensors, "parameters."), _part(tensors, "good."), told["rounds"], told["back"])
+        learned = LearnedState(_part(tensors, "parameters."), _part(tensors, "good."), told["rounds"], told["back"])
     except (SafetensorError, KeyError, IndexError, TypeError, AttributeError, UnicodeDecodeError) as error:
         raise SaywhereError(f"'{path}': damaged or cut short ({error})") from error
     except ValueError as error:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Job = TypeVar("Job")
-GENTLE = 10  # niceness: a click takes the processor from a lesson
+GENTLE = 10  # niceness: a click takes the processor from an example
 
 
 class Worker(Generic[Job]):

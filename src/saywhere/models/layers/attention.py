@@ -14,12 +14,12 @@ from saywhere.errors import SaywhereError
 HEAD = 32  # channels of an attention head
 
 
-def doubled(x: Tensor) -> Tensor:
+def upsample_2x(x: Tensor) -> Tensor:
     """Enlarged by a factor that is known beforehand, which ONNX Runtime computes sooner than one that is not."""
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
-class Neck(nn.Module):
+class SelfAttentionNeck(nn.Module):
     """Transformer blocks (timm's) at stride 16 between a backbone and what uses its levels of strides 8, 16 and 32.
 
     A place's cell is told where it is by a depthwise convolution before each block, so that photographs of any size
@@ -42,7 +42,7 @@ class Neck(nn.Module):
 
     def forward(self, fine: Tensor, middle: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The levels of strides 8, 16 and 32 ``(B, C, h, w)``, each twice as large as the next."""
-        x = self.enter(torch.cat([F.avg_pool2d(fine, 2), middle, doubled(coarse)], 1))
+        x = self.enter(torch.cat([F.avg_pool2d(fine, 2), middle, upsample_2x(coarse)], 1))
         b, c, h, w = x.shape
         cells = self.entered(x.flatten(2).transpose(1, 2))
         for place, block in zip(self.places, self.blocks, strict=True):
@@ -50,4 +50,4 @@ class Neck(nn.Module):
             cells = block((seen + place(seen)).flatten(2).transpose(1, 2))
         known = self.norm(cells).transpose(1, 2).reshape(b, c, h, w)
         finer, same, coarser = self.leave
-        return fine + doubled(finer(known)), middle + same(known), coarse + coarser(F.avg_pool2d(known, 2))
+        return fine + upsample_2x(finer(known)), middle + same(known), coarse + coarser(F.avg_pool2d(known, 2))

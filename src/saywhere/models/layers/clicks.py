@@ -20,7 +20,7 @@ from saywhere.core.prompt import Click, Prompt
 LEAST, MOST = 1.0, 2000.0  # pixels: radii outside are not predicted
 
 
-def sent(array: NDArray[Any], device: torch.device) -> Tensor:
+def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
     """An array as a tensor on a device, without waiting for what the device still has to do."""
     return torch.from_numpy(array).to(device, non_blocking=True)
 
@@ -37,7 +37,7 @@ def at_clicks(x: Tensor, prompts: Sequence[Prompt], stride: int) -> Tensor:
             points[row, 0, column] = click.x + 0.5, click.y + 0.5
     h, w = x.shape[-2:]
     extent = np.array([w * stride, h * stride], np.float32)
-    grid = sent(points / extent * 2.0 - 1.0, x.device)
+    grid = to_device(points / extent * 2.0 - 1.0, x.device)
     found = F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
     return found[:, :, 0].transpose(1, 2)
 
@@ -51,8 +51,8 @@ def similarity(x: Tensor, prompts: Sequence[Prompt], stride: int) -> Tensor:
     for row, prompt in enumerate(prompts):
         for column, click in enumerate(prompt.clicks):
             others[row, 0 if click.positive else 1, column] = False
-    cosines = torch.bmm(clicked, x.flatten(2))[:, None].masked_fill(sent(others, x.device), -1.0)
-    clickless = sent(np.asarray(others.all(2)), x.device)
+    cosines = torch.bmm(clicked, x.flatten(2))[:, None].masked_fill(to_device(others, x.device), -1.0)
+    clickless = to_device(np.asarray(others.all(2)), x.device)
     return cosines.amax(2).masked_fill(clickless, 0.0).reshape(b, 2, h, w)
 
 
@@ -88,12 +88,12 @@ def gaussians_at_once(
             if width is not None:
                 steep[row, 0 if click.positive else 1, column] = -0.5 / width**2
     h, w = shape
-    x, y = sent(points, device)
+    x, y = to_device(points, device)
     across = ((torch.arange(w, device=device) + 0.5) * stride - x[..., None]) ** 2
     down = ((torch.arange(h, device=device) + 0.5) * stride - y[..., None]) ** 2
     squared = down[:, None, :, :, None] + across[:, None, :, None, :]
-    unmarked = sent(np.isnan(steep), device)[..., None, None]
-    exponent = squared * sent(np.nan_to_num(steep), device)[..., None, None]
+    unmarked = to_device(np.isnan(steep), device)[..., None, None]
+    exponent = squared * to_device(np.nan_to_num(steep), device)[..., None, None]
     return exponent.masked_fill(unmarked, -torch.inf).amax(2).exp()
 
 
@@ -113,8 +113,12 @@ def aggregate(clicked: Tensor, signs: Sequence[Sequence[bool]]) -> Tensor:
                 share[place, column] = 0.5 if share[place].any() else 1.0
             else:
                 rejects[place, column] = 1.0
-    shares = sent(share, clicked.device).to(clicked.dtype)
-    along = F.normalize(clicked, dim=-1) * sent(rejects, clicked.device).to(clicked.dtype) if rejects.any() else clicked
+    shares = to_device(share, clicked.device).to(clicked.dtype)
+    along = (
+        F.normalize(clicked, dim=-1) * to_device(rejects, clicked.device).to(clicked.dtype)
+        if rejects.any()
+        else clicked
+    )
     f = torch.zeros_like(clicked[:, 0])
     for n in range(count):
         if share[:, n].any():

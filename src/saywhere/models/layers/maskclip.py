@@ -67,7 +67,7 @@ class MaskClip:
         return Features((h, w), {"places": (F.normalize(seen, dim=1),)})
 
     @torch.no_grad()
-    def saliency(self, features: Features, phrase: str) -> Tensor:
+    def relevance(self, features: Features, phrase: str) -> Tensor:
         """The cosine of every place with a phrase, ``(1, 1, H, W)``."""
         (places,) = features.levels["places"]
         cosine = torch.einsum("bdhw,d->bhw", places, self.vector(phrase).to(places))[:, None]
@@ -93,7 +93,7 @@ class MaskClip:
         return x
 
     def _dense_vit(self, image: Tensor) -> Tensor:
-        """The last block with every token attending only to itself; positions are resized to the picture's grid."""
+        """The last block with every token attending only to itself; positions are resize_like to the picture's grid."""
         visual = self.clip.visual
         x = visual.conv1(image)
         b, width, h, w = x.shape
@@ -138,7 +138,7 @@ def load_maskclip(name: str = "RN50", weights: str = "openai") -> MaskClip:
     file of an OpenAI CLIP belongs to the model's ``-quickgelu`` variant. Raises SaywhereError, saying what is missing
     and how to give it.
     """
-    with needing("papers", "a saliency from CLIP"):
+    with needing("papers", "a relevance from CLIP"):
         import open_clip
     if name not in open_clip.list_models():
         raise SaywhereError(f"CLIP '{name}': open_clip does not know it; see open_clip.list_models()")
@@ -170,4 +170,4 @@ def _served(name: str, weights: str) -> str:
     known = open_clip.get_pretrained_cfg(name, weights)
     repository = str(known.get("hf_hub") or "").strip("/")
     where = f"https://huggingface.co/{repository}" if repository else known.get("url", "")
-    return f"; download open_clip_model.safetensors from {where} and give its path as the option saliency.weights"
+    return f"; download open_clip_model.safetensors from {where} and give its path as the option relevance.weights"

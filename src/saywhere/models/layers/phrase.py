@@ -18,7 +18,7 @@ from saywhere.text.words import Words, shipped
 
 
 @dataclass(frozen=True)
-class Spoken:
+class EncodedPhrases:
     """What was said of each image of a batch.
 
     ``context`` is the bi-LSTM's last state in both directions ``(B, 2 * hidden)``, ``meaning`` the mean word vector,
@@ -33,8 +33,8 @@ class Spoken:
     said: bool = True
 
 
-class PhraseReader(nn.Module):
-    """Phrases to :class:`Spoken`; equation 2 of PhraseClick.
+class PhraseEncoder(nn.Module):
+    """Phrases to :class:`EncodedPhrases`; equation 2 of PhraseClick.
 
     ``weigh`` lets the bi-LSTM say how much each word counts in ``meaning``: in "man with a red hat" the man does. At
     first all count alike.
@@ -50,7 +50,7 @@ class PhraseReader(nn.Module):
             nn.init.zeros_(self.weight.weight)
             nn.init.zeros_(self.weight.bias)
 
-    def forward(self, phrases: Sequence[str | None]) -> Spoken:
+    def forward(self, phrases: Sequence[str | None]) -> EncodedPhrases:
         device = next(self.lstm.parameters()).device
         found = [self.words.of(phrase) for phrase in phrases]
         lengths = [len(vectors) for vectors in found]
@@ -58,7 +58,7 @@ class PhraseReader(nn.Module):
         meaning = torch.from_numpy(np.stack([self.words.mean(phrase) for phrase in phrases]))
         meaning = meaning.to(device, non_blocking=True)
         if not any(lengths):
-            return Spoken(torch.zeros(len(phrases), 2 * self.hidden, device=device), meaning, present, False)
+            return EncodedPhrases(torch.zeros(len(phrases), 2 * self.hidden, device=device), meaning, present, False)
         padded = np.zeros((len(phrases), max(lengths), self.words.dimensions), np.float32)
         for row, some in zip(padded, found, strict=True):
             row[: len(some)] = some
@@ -73,7 +73,7 @@ class PhraseReader(nn.Module):
             beyond = torch.arange(vectors.shape[1])[None] >= counts[:, None]
             shares = says.masked_fill(beyond.to(device, non_blocking=True), -torch.inf).softmax(1)
             meaning = F.normalize((shares[..., None] * vectors).sum(1), dim=1)
-        return Spoken(context, meaning, present)
+        return EncodedPhrases(context, meaning, present)
 
 
 class AttributeAttention(nn.Module):
@@ -90,7 +90,8 @@ class AttributeAttention(nn.Module):
         self.gate = nn.Parameter(torch.zeros(()))
 
     def attributes(self, features: Tensor, context: Tensor) -> Tensor:
-        """The attribute weights A of equation 4 in [-1, 1], of what was said (:attr:`Spoken.context`): ``(B, C)``."""
+        """The attribute weights A of equation 4 in [-1, 1], of what was said (:attr:`EncodedPhrases.context`): ``(B,
+        C)``."""
         pooled = features.mean((2, 3)).float()
         return torch.tanh(self.norm(self.adapt(torch.cat([context, pooled], 1))))
 

@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from typing import Final
 
 from saywhere.core.settings import Settings
-from saywhere.runtime.base import Runner
+from saywhere.runtime.base import Runtime
 from saywhere.runtime.classical.base import Seeds
 from saywhere.runtime.classical.geodesic import Geodesic
 from saywhere.runtime.classical.grabcut import GrabCut
 from saywhere.runtime.classical.graphcut import GraphCut
 from saywhere.runtime.classical.randomwalker import RandomWalker
 
-CLASSICAL: Final[Mapping[str, type[Runner]]] = {
+CLASSICAL: Final[Mapping[str, type[Runtime]]] = {
     "graph-cut": GraphCut,
     "grabcut": GrabCut,
     "random-walker": RandomWalker,
     "geodesic": Geodesic,
 }
 # They have nothing to look closer with, and their answers are as sharp as the photograph they are given.
-SETTINGS: Final = Settings(size=256, zoom=False, enlarge=False, previous_from=2)
+SETTINGS: Final = Settings(size=256, zoom=False, enlarge=False, previous_mask_from=2)
 
 __all__ = ["CLASSICAL", "SETTINGS", "Geodesic", "GrabCut", "GraphCut", "RandomWalker", "Seeds"]

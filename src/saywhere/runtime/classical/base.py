@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.core import guidance
+from saywhere.core.arrays import FloatArray
 from saywhere.core.prompt import Prompt
 
-Float = NDArray[np.float32]
 SURE = 8.0  # the logit of a hard decision
 RADIUS = 0.01  # of the longer side: how far around a click all is as it says; more would cover thin parts
 COLOURS = 0.02  # of the longer side: how far around a click it is a sample of colours; less would be too few
@@ -52,7 +52,7 @@ class Seeds:
         return Seeds(self.on, self.off | (border & far))
 
 
-def away(where: NDArray[np.bool_]) -> Float:
+def away(where: NDArray[np.bool_]) -> FloatArray:
     """Each pixel's distance to the nearest of ``where``; very far when there is none."""
     if not where.any():
         return np.full(where.shape, np.float32(1e9))
@@ -68,6 +68,6 @@ def held_together(inside: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArra
     return wanted[parts]
 
 
-def decided(inside: NDArray[np.bool_]) -> Float:
+def decided(inside: NDArray[np.bool_]) -> FloatArray:
     """A hard decision as logits."""
     return np.where(inside, SURE, -SURE).astype(np.float32)

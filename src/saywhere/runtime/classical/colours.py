@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from saywhere.core.images import Photo
+from saywhere.core.arrays import ImageArray
 from saywhere.runtime.classical.base import Seeds
 
 PARTS = 5  # Gaussians in a mixture, as in GrabCut
@@ -17,7 +17,7 @@ STRANGE = 0.05  # share of colours that no sample foretold, all equally likely
 LEVELS = 256.0**3
 
 
-def colour_costs(image: Photo, seeds: Seeds) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def colour_costs(image: ImageArray, seeds: Seeds) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """``-log P(colour | on)`` and ``-log P(colour | off)`` of each pixel, ``(H, W)`` each.
 
     What is off the object is sampled alike from the negative clicks, the border and all that was not clicked: most
@@ -29,13 +29,13 @@ def colour_costs(image: Photo, seeds: Seeds) -> tuple[NDArray[np.float64], NDArr
     return colour_cost(image, sample(image, seeds.on)), colour_cost(image, np.concatenate(kinds))
 
 
-def sample(image: Photo, where: NDArray[np.bool_]) -> NDArray[np.float32]:
+def sample(image: ImageArray, where: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Up to ``MOST`` colours of the pixels ``where``, evenly spread: ``(n, 3)``."""
     found = image[where]
     return found[:: max(-(-len(found) // MOST), 1)].astype(np.float32)
 
 
-def colour_cost(image: Photo, colours: NDArray[np.float32], parts: int = PARTS) -> NDArray[np.float64]:
+def colour_cost(image: ImageArray, colours: NDArray[np.float32], parts: int = PARTS) -> NDArray[np.float64]:
     """``-log`` of each pixel's colour in a mixture of Gaussians fitted to ``colours``, ``(n, 3)``.
 
     As in GrabCut, each Gaussian is fitted to the colours that are nearest to one centre.

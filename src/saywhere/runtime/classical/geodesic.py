@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.graph import MCP_Geometric
 
-from saywhere.core.images import Photo
+from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.prompt import Prompt
-from saywhere.runtime.classical.base import COLOURS, Float, Seeds
+from saywhere.runtime.classical.base import COLOURS, Seeds
 from saywhere.runtime.classical.colours import colour_costs
 
 STEP = 1e-3  # cost of a step where nothing changes, so that nearer wins among equals
@@ -19,10 +19,10 @@ class Geodesic:
 
     name, digest, phrases = "geodesic", "", False
 
-    def encode(self, image: Photo) -> Photo:
+    def encode(self, image: ImageArray) -> ImageArray:
         return image
 
-    def decode(self, features: Photo, prompt: Prompt, previous: Float | None) -> Float:
+    def decode(self, features: ImageArray, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
         seeds = Seeds.of(prompt, features.shape[:2])
         on, off = colour_costs(features, Seeds.of(prompt, features.shape[:2], COLOURS))
         seeds = seeds.with_border()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from saywhere.core.images import Photo
+from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.prompt import Prompt
-from saywhere.runtime.classical.base import Float, Seeds, away, decided, held_together
+from saywhere.runtime.classical.base import Seeds, away, decided, held_together
 
 ROUNDS = 1
 AROUND = 0.125  # of the shorter side: what a positive click may mean, as a first guess
@@ -22,10 +22,10 @@ class GrabCut:
 
     name, digest, phrases = "grabcut", "", False
 
-    def encode(self, image: Photo) -> Photo:
+    def encode(self, image: ImageArray) -> ImageArray:
         return np.ascontiguousarray(image[..., ::-1])
 
-    def decode(self, features: Photo, prompt: Prompt, previous: Float | None) -> Float:
+    def decode(self, features: ImageArray, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
         shape = features.shape[:2]
         seeds = Seeds.of(prompt, shape).with_border()
         around = away(seeds.on) <= AROUND * min(shape)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.graphcut import cut
-from saywhere.core.images import Photo
 from saywhere.core.prompt import Prompt
-from saywhere.runtime.classical.base import COLOURS, Float, Seeds, decided, held_together
+from saywhere.runtime.classical.base import COLOURS, Seeds, decided, held_together
 from saywhere.runtime.classical.colours import colour_costs
 
 
@@ -14,10 +14,10 @@ class GraphCut:
 
     name, digest, phrases = "graph-cut", "", False
 
-    def encode(self, image: Photo) -> Photo:
+    def encode(self, image: ImageArray) -> ImageArray:
         return image
 
-    def decode(self, features: Photo, prompt: Prompt, previous: Float | None) -> Float:
+    def decode(self, features: ImageArray, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
         seeds = Seeds.of(prompt, features.shape[:2])
         bordered = seeds.with_border()
         on, off = colour_costs(features, Seeds.of(prompt, features.shape[:2], COLOURS))

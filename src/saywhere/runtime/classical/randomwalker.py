@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import cg
 
-from saywhere.core.images import Photo
+from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.prompt import Prompt
-from saywhere.runtime.classical.base import Float, Seeds
+from saywhere.runtime.classical.base import Seeds
 
 BETA = 130.0  # how much a walker minds contrast; scikit-image's and the paper's magnitude
 LEAST = 1e-10  # weight of an edge that no walker would cross, so that every pixel can be reached
@@ -36,16 +36,16 @@ class RandomWalker:
 
     name, digest, phrases = "random-walker", "", False
 
-    def encode(self, image: Photo) -> Walk:
+    def encode(self, image: ImageArray) -> Walk:
         return Walk(laplacian(image), (image.shape[0], image.shape[1]))
 
-    def decode(self, features: Walk, prompt: Prompt, previous: Float | None) -> Float:
+    def decode(self, features: Walk, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
         seeds = Seeds.of(prompt, features.shape).with_border()
         chance = np.clip(reach(features, seeds, previous), 1e-4, 1.0 - 1e-4)
         return np.log(chance / (1.0 - chance)).astype(np.float32)
 
 
-def reach(walk: Walk, seeds: Seeds, previous: Float | None = None) -> NDArray[np.float64]:
+def reach(walk: Walk, seeds: Seeds, previous: FloatArray | None = None) -> NDArray[np.float64]:
     """Each pixel's probability ``(H, W)``; ``previous`` is a guess to start from."""
     chance = seeds.on.astype(np.float64)
     free = np.flatnonzero(~(seeds.on | seeds.off))
@@ -60,7 +60,7 @@ def reach(walk: Walk, seeds: Seeds, previous: Float | None = None) -> NDArray[np
     return chance
 
 
-def laplacian(image: Photo) -> Any:
+def laplacian(image: ImageArray) -> Any:
     """Of the grid of pixels, with ``exp(-BETA * contrast)`` between neighbours, contrast as scikit-image scales it."""
     colours = image.astype(np.float64) / 255.0
     numbers = np.arange(colours[..., 0].size).reshape(image.shape[:2])

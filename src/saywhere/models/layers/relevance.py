@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saywhere.models.layers.phrase import Spoken
+from saywhere.models.layers.phrase import EncodedPhrases
 from saywhere.text.words import Words, shipped
 
 TEMPERATURE = 0.07  # of cosines between pixels and words; CLIP's
 NEAR = 0.1  # how alike, as a cosine, a class's name must be to the best match to count as what was said
 
 
-class LearnedSaliency(nn.Module):
+class LearnedRelevance(nn.Module):
     """Pixels and phrases in one space: their cosine says how well the phrase fits the pixel.
 
     ``embed`` runs once per image; a phrase then costs one product. "left", "right" and the like tilt the map by a
@@ -46,7 +46,7 @@ class LearnedSaliency(nn.Module):
         """``(B, C, h, w)`` features to vectors of length 1 ``(B, D, h, w)``."""
         return F.normalize(self.pixels(features), dim=1)
 
-    def forward(self, embedded: Tensor, spoken: Spoken) -> Tensor:
+    def forward(self, embedded: Tensor, spoken: EncodedPhrases) -> Tensor:
         """Logits of the phrase applying to each pixel: ``(B, 1, h, w)``; 0 where nothing was said."""
         b, _, h, w = embedded.shape
         phrase = F.normalize(self.words(spoken.meaning), dim=1)
@@ -58,7 +58,7 @@ class LearnedSaliency(nn.Module):
         logits = self.sharpness * cosine + self.offset + plane
         return logits * spoken.present[:, None, None, None]
 
-    def naming_loss(
+    def label_contrast_loss(
         self, embedded: Tensor, named: Sequence[Sequence[tuple[str, NDArray[np.bool_]]]], labels: Words
     ) -> Tensor:
         """How well labelled pixels tell their label from all others (cross-entropy over ``labels``).
@@ -93,7 +93,7 @@ class LearnedSaliency(nn.Module):
         return F.cross_entropy((cosine / TEMPERATURE).masked_fill(others, -1e4), chosen)
 
 
-class ClassifierSaliency(nn.Module):
+class ClassifierRelevance(nn.Module):
     """The backbone's own ImageNet classifier at every place, its 1,000 names matched to the phrase by word vectors.
 
     It knows what ImageNet names and nothing of persons, clothes or parts; nothing is learned.
@@ -107,7 +107,7 @@ class ClassifierSaliency(nn.Module):
         self.register_buffer("names", torch.from_numpy(class_vectors(words or shipped())), persistent=False)
         self.requires_grad_(False)
 
-    def train(self, mode: bool = True) -> ClassifierSaliency:
+    def train(self, mode: bool = True) -> ClassifierRelevance:
         """Nothing here learns, so its statistics stay too."""
         return super().train(False)
 
@@ -117,7 +117,7 @@ class ClassifierSaliency(nn.Module):
         logits = torch.einsum("bchw,kc->bkhw", hidden.float(), self.classifier.weight.float())
         return (logits + self.classifier.bias.float()[:, None, None]).softmax(1)
 
-    def forward(self, embedded: Tensor, spoken: Spoken) -> Tensor:
+    def forward(self, embedded: Tensor, spoken: EncodedPhrases) -> Tensor:
         """Logits of the probability that a pixel's class is near to the phrase: ``(B, 1, h, w)``."""
         names: Any = self.names
         alike = spoken.meaning @ names.T

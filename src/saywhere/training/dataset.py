@@ -1,6 +1,6 @@
 """Training crops: which object is drawn, how it is shown and what is clicked first.
 
-Crop number n of a run depends only on the recipe's seed and on n, so a run that was killed goes on with
+TrainingSample number n of a run depends only on the recipe's seed and on n, so a run that was killed goes on with
 the crops it would have seen.
 """
 
@@ -20,20 +20,20 @@ from torch.utils.data import Dataset
 from saywhere.core.images import read_image
 from saywhere.core.prompt import Prompt, mirrored
 from saywhere.errors import SaywhereError
-from saywhere.models.targets import Scene
+from saywhere.models.targets import PhraseSupervision
 from saywhere.training.augment import Affine, Image, crop_transform, paste, recolour, warp, warp_box
-from saywhere.training.batch import Crop
-from saywhere.training.first_clicks import lone_click, opening
+from saywhere.training.batch import TrainingSample
+from saywhere.training.first_clicks import initial_clicks, single_click
 from saywhere.training.phrases import described, phrase_for
 from saywhere.training.recipe import Recipe
-from saywhere.training.targets import Target, chances, list_targets
+from saywhere.training.targets import Target, list_targets, sampling_weights
 
 SMALLEST = 60  # pixels of an object in its crop; fewer teach nothing
 LEFT = 0.6  # share of an object that must be seen beside what is pasted before it
 
 
-class Crops(Dataset[Crop]):
-    """Crop number n of a run, for every n."""
+class CropDataset(Dataset[TrainingSample]):
+    """TrainingSample number n of a run, for every n."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -41,13 +41,13 @@ class Crops(Dataset[Crop]):
         if not self.targets:
             raise SaywhereError("recipe: no object is left to draw; see its data and phrases.held_out")
         phrases = recipe.phrases
-        self.cumulative = np.cumsum(chances(recipe, self.targets, recipe.sampling))
+        self.cumulative = np.cumsum(sampling_weights(recipe, self.targets, recipe.sampling))
         spoken = recipe.sampling.model_copy(update={"part": phrases.part, "full_area": phrases.full_area})
-        self.cumulative_spoken = np.cumsum(chances(recipe, self.targets, spoken, phrases.rare))
+        self.cumulative_spoken = np.cumsum(sampling_weights(recipe, self.targets, spoken, phrases.rare))
         by_drag = recipe.sampling.model_copy(
             update={} if recipe.sampling.dragged_part is None else {"part": recipe.sampling.dragged_part}
         )
-        self.cumulative_dragged = np.cumsum(chances(recipe, self.targets, by_drag))
+        self.cumulative_dragged = np.cumsum(sampling_weights(recipe, self.targets, by_drag))
         self.labels = sorted({target.label for target in self.targets if target.label})
         self.trained_on = sorted({target.sample.label for target in self.targets if target.sample.label})
         self.read = lru_cache(maxsize=recipe.crop.cache)(read_image)
@@ -65,7 +65,7 @@ class Crops(Dataset[Crop]):
         x, y, w, h = (int(v) for v in self.targets[index].box)
         return np.ascontiguousarray(coco_mask.decode(self.targets[index].rle)[y : y + h, x : x + w])
 
-    def __getitem__(self, number: int) -> Crop:
+    def __getitem__(self, number: int) -> TrainingSample:
         # One thread: a loader that competes with the training threads slows both.
         cv2.setNumThreads(0)
         for attempt in range(100):
@@ -75,13 +75,13 @@ class Crops(Dataset[Crop]):
                 return crop
         raise RuntimeError(f"crop {number} of seed {self.recipe.seed}: no object shows {SMALLEST} pixels")
 
-    def _cut(self, number: int, rng: np.random.Generator) -> Crop | None:
+    def _cut(self, number: int, rng: np.random.Generator) -> TrainingSample | None:
         settings, phrases = self.recipe.crop, self.recipe.phrases
         size = settings.size
-        spoken = bool(rng.random() < phrases.share)
+        spoken = bool(rng.random() < phrases.phrase_prob)
         # A wrong phrase comes with an object that a click alone would mean.
-        wrong = spoken and bool(rng.random() < phrases.wrong)
-        drags = bool(rng.random() < self.recipe.clicks.drag)
+        wrong = spoken and bool(rng.random() < phrases.wrong_phrase_prob)
+        drags = bool(rng.random() < self.recipe.clicks.drag_prob)
         if spoken and not wrong:
             cumulative = self.cumulative_spoken
         else:
@@ -89,7 +89,7 @@ class Crops(Dataset[Crop]):
         index = min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(self.targets) - 1)
         chosen = self.targets[index]
         photo = self.read(chosen.sample.photo)
-        whole = rng.random() < settings.whole_photo
+        whole = rng.random() < settings.full_image_prob
         transform = crop_transform(chosen.box, (photo.shape[0], photo.shape[1]), size, whole, settings.zoom, rng)
 
         def cut(mask: NDArray[np.bool_] | NDArray[np.uint8], border: int = cv2.BORDER_REFLECT_101) -> NDArray[np.bool_]:
@@ -110,7 +110,7 @@ class Crops(Dataset[Crop]):
         image = recolour(warp(photo, transform, size), rng)
         neighbours = [self.targets[i] for i in chosen.others]
         seen = [cut_object(i) & ~ignore for i in chosen.others]
-        if not spoken and settings.paste and rng.random() < settings.paste:
+        if not spoken and settings.copy_paste_prob and rng.random() < settings.copy_paste_prob:
             found = self._composed(image, target, chosen.is_part, rng)
             if found is not None:
                 image, own = found
@@ -123,27 +123,27 @@ class Crops(Dataset[Crop]):
             phrase, meant, alone = self._phrase(chosen, neighbours, target, seen, transform, rng)
         # A part whose name is said, or whose size is dragged, needs no click off what surrounds it.
         lone_part = chosen.is_part and not drags and (phrase is None or wrong)
-        several = lone_part or bool(rng.random() < self.recipe.clicks.several_first)
+        several = lone_part or bool(rng.random() < self.recipe.clicks.multi_click_prob)
         if alone:
             clicks = []
         elif self.recipe.clicks.robot == "mixed":
-            clicks = opening(target, ignore, others, several, lone_part, drags, rng)
+            clicks = initial_clicks(target, ignore, others, several, lone_part, drags, rng)
         else:
-            clicks = [lone_click(target, self.recipe.clicks.robot, drags, rng)]
-        return Crop(
+            clicks = [single_click(target, self.recipe.clicks.robot, drags, rng)]
+        return TrainingSample(
             torch.from_numpy(image.transpose(2, 0, 1).copy()),
             torch.from_numpy(target[None].astype(np.uint8)),
             torch.from_numpy(ignore[None].astype(np.uint8)),
             Prompt(tuple(clicks), phrase),
             drags,
             number,
-            self._scene([chosen, *neighbours], [target, *seen], transform, meant),
+            self._phrase_supervision([chosen, *neighbours], [target, *seen], transform, meant),
         )
 
     def _composed(
         self, image: Image, target: NDArray[np.bool_], is_part: bool, rng: np.random.Generator
     ) -> tuple[Image, NDArray[np.bool_]] | None:
-        """The crop with another photograph: its picture, and which pixels of it are still the crop's own.
+        """The crop with another photograph: its picture, and which pixels of it are freeze_batch_norm the crop's own.
 
         Either the object stands before the other photograph, or an object of that stands before the crop, if enough of
         the target is left to be seen. A part stays where it is.
@@ -183,32 +183,32 @@ class Crops(Dataset[Crop]):
             label, share_box(target), [share_box(mask) for mask in likes], self.recipe.phrases.synonyms, rng
         )
         settings = self.recipe.phrases
-        if settings.described and rng.random() < settings.described:
+        if settings.described_phrase_prob and rng.random() < settings.described_phrase_prob:
             beside = {other.label for other in neighbours} - {chosen.label, ""}
             phrase = described(phrase, sorted(beside), rng)
         meant = target if unmistakable else np.logical_or.reduce([target, *likes])
-        return phrase, meant, unmistakable and bool(rng.random() < settings.alone)
+        return phrase, meant, unmistakable and bool(rng.random() < settings.phrase_only_prob)
 
-    def _scene(
+    def _phrase_supervision(
         self, shown: Sequence[Target], masks: Sequence[NDArray[np.bool_]], transform: Affine,
         meant: NDArray[np.bool_] | None,
-    ) -> Scene:  # fmt: skip
-        if not self.recipe.phrases.share:
-            return Scene((), None)
+    ) -> PhraseSupervision:  # fmt: skip
+        if not self.recipe.phrases.phrase_prob:
+            return PhraseSupervision((), None)
         flipped = np.linalg.det(transform[:, :2]) < 0
         named = [
-            (mirrored(target.label) if flipped else target.label, eighth(mask))
+            (mirrored(target.label) if flipped else target.label, downsample_by_8(mask))
             for target, mask in zip(shown, masks, strict=True)
             if target.label
         ]
-        return Scene(
+        return PhraseSupervision(
             tuple((label, where) for label, where in named if where.any()),
-            None if meant is None else eighth(meant),
+            None if meant is None else downsample_by_8(meant),
         )
 
 
-def eighth(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A square mask at an eighth of its size: where most of a cell is inside."""
+def downsample_by_8(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A square mask at an downsample_by_8 of its size: where most of a cell is inside."""
     side = mask.shape[0] // 8
     return np.asarray(cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA) > 0.5)
 

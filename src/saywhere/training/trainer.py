@@ -18,29 +18,29 @@ from saywhere.data.datasets import locate
 from saywhere.errors import SaywhereError
 from saywhere.models import build
 from saywhere.models.base import InteractiveModel
-from saywhere.models.checkpoint import fill, read_tensors, save_model, write_tensors
+from saywhere.models.checkpoint import fill, read_tensors, rename_parameters, save_model, write_tensors
 from saywhere.text.words import Words, shipped
 from saywhere.training.batch import Batch
 from saywhere.training.corrections import Robots
-from saywhere.training.crops import Crops
-from saywhere.training.pretrained import find_pretrained, fitted, widened
+from saywhere.training.dataset import CropDataset
+from saywhere.training.pretrained import find_pretrained, inflate, select
 from saywhere.training.recipe import Recipe
-from saywhere.training.step import in_turns, losses_of
+from saywhere.training.step import interleave, step_losses
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
-class Learner:
+class Trainer:
     """A network, its average and its optimiser: what a step changes and a checkpoint keeps."""
 
-    def __init__(self, recipe: Recipe, fabric: Fabric, crops: Crops) -> None:
+    def __init__(self, recipe: Recipe, fabric: Fabric, crops: CropDataset) -> None:
         self.recipe, self.fabric = recipe, fabric
         self.trained_on = crops.trained_on
         self.step, self.seconds = 0, 0.0
         self.model = prepare(recipe).to(fabric.device)
         self.model.to(memory_format=torch.channels_last)
-        self.robots = Robots(recipe.robots) if recipe.robots else None
-        self.labels = words_of(crops.labels, self.model.words)
+        self.robots = Robots(recipe.robot_processes) if recipe.robot_processes else None
+        self.labels = label_vectors(crops.labels, self.model.words)
         self.average = AveragedModel(self.model, multi_avg_fn=moving_average(recipe.optimiser.ema), use_buffers=True)
         self.average.to(fabric.device)
         self.optimiser = torch.optim.AdamW(
@@ -55,11 +55,11 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group.get("lr_scale", 1.0)
         self.model.train()
-        still(self.model, self.recipe.model.still_norms)
-        parts = crops.split(self.recipe.parts)
-        of_parts = [losses_of(self.model, p, self.recipe, self.fabric, self.labels, self.robots) for p in parts]
+        freeze_batch_norm(self.model, self.recipe.model.freeze_batch_norm)
+        parts = crops.split(self.recipe.micro_batches)
+        of_parts = [step_losses(self.model, p, self.recipe, self.fabric, self.labels, self.robots) for p in parts]
         recent: deque[Tensor] = deque(maxlen=len(parts))
-        for number, loss in enumerate(in_turns(of_parts), 1):
+        for number, loss in enumerate(interleave(of_parts), 1):
             self.fabric.backward(loss / len(parts))
             recent.append(loss.detach())
             if number % len(parts) == 0:  # all parts have added to the gradient
@@ -130,7 +130,7 @@ class Learner:
         save_model(path, self.average.module, recipe.model.name, recipe.model.options, facts)
 
 
-def words_of(labels: Sequence[str], words: Words | None = None) -> Words:
+def label_vectors(labels: Sequence[str], words: Words | None = None) -> Words:
     """Labels as single vectors: a table whose words are whole labels; those without a known word are left out."""
     words = words or shipped()
     known = [label for label in labels if words.mean(label).any()]
@@ -160,18 +160,22 @@ def prepare(recipe: Recipe) -> InteractiveModel:
     if recipe.model.weights:
         path = locate(recipe.model.weights)
         state = read_tensors(path)[0]
-        fill(model, grown(state, model.state_dict(), recipe.model.new), path)
+        fill(
+            model,
+            expand(rename_parameters(state, model.renamed_parameters), model.state_dict(), recipe.model.new),
+            path,
+        )
     elif recipe.model.pretrained:
         path = find_pretrained(recipe.model.pretrained)
         encoder: nn.Module = model.encoder  # type: ignore[assignment]
-        fill(encoder, fitted(read_tensors(path)[0], encoder.state_dict()), path)
+        fill(encoder, select(read_tensors(path)[0], encoder.state_dict()), path)
     for name, parameter in model.named_parameters():
         if name.startswith(recipe.model.freeze):
             parameter.requires_grad_(False)
     return model
 
 
-def grown(state: dict[str, Tensor], like: Mapping[str, Tensor], new: tuple[str, ...]) -> dict[str, Tensor]:
+def expand(state: dict[str, Tensor], like: Mapping[str, Tensor], new: tuple[str, ...]) -> dict[str, Tensor]:
     """Weights for a network that has more than the one they come from, as the recipe says what is ``new``.
 
     New parts begin as they were built; where a layer takes more channels than it did, the further ones begin at zero,
@@ -182,7 +186,7 @@ def grown(state: dict[str, Tensor], like: Mapping[str, Tensor], new: tuple[str, 
         if name.startswith(new) and new:
             state[name] = built
         elif name in state:
-            state[name] = widened(state[name], torch.zeros_like(built))
+            state[name] = inflate(state[name], torch.zeros_like(built))
     return state
 
 
@@ -194,7 +198,7 @@ def learning_rate(recipe: Recipe, step: int, done: float) -> float:
     return settings.lr * warm * (settings.final + (1.0 - settings.final) * cosine)
 
 
-def still(model: nn.Module, everywhere: bool = False) -> None:
+def freeze_batch_norm(model: nn.Module, everywhere: bool = False) -> None:
     """What is frozen keeps the statistics it came with, too; ``everywhere`` says that all batch norms do."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and (
