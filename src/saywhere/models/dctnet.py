@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saywhere.core import guidance
 from saywhere.core.prompt import Prompt
-from saywhere.errors import SaywhereError, needing
+from saywhere.errors import needing
+from saywhere.models.backbone import ImageNetNormalisation, create_backbone, pad_to_multiple
 from saywhere.models.base import Features, InteractiveModel
-from saywhere.models.deeplab import DEVIATION, MEAN
 from saywhere.models.layers.clicks import AutoDragHead, aggregate, at_clicks
 from saywhere.models.targets import PhraseSupervision
 from saywhere.text.words import Words
 
-MULTIPLE = 32
+STRIDES = (4, 8, 16, 32)  # of the backbone's last four stages
 LIMIT = 255.0  # pixels at which the baseline's Euclidean maps are cut off
 AUTO_DRAG_WEIGHT = 0.3
 
@@ -37,9 +35,6 @@ class DCTNet(InteractiveModel):
     lightweight network of which nothing is said; the previous mask is not used.
     """
 
-    mean: Tensor
-    deviation: Tensor
-
     def __init__(
         self,
         backbone: str = "resnet50",
@@ -49,16 +44,8 @@ class DCTNet(InteractiveModel):
         hidden: int = 256,
     ) -> None:
         super().__init__()
-        try:
-            self.encoder: nn.Module = timm.create_model(
-                backbone, features_only=True, out_indices=(1, 2, 3, 4), in_chans=5
-            )
-        except RuntimeError as error:
-            raise SaywhereError(f"backbone '{backbone}': timm does not know it; see timm.list_models()") from error
-        info: Any = self.encoder.feature_info
-        if info.reduction() != [4, 8, 16, 32]:
-            raise SaywhereError(f"backbone '{backbone}' has strides {info.reduction()}: 4, 8, 16, 32 are needed")
-        widths = info.channels()
+        self.encoder, widths = create_backbone(backbone, STRIDES, (1, 2, 3, 4), in_channels=5)
+        self.normalise = ImageNetNormalisation()
         self.pyramid = pyramid(widths[3])
         self.shrink = nn.Conv2d(2 * widths[3], channels, 1)
         self.up = nn.ModuleList(nn.Conv2d(channels + w, channels, 3, padding=1) for w in reversed(widths[:3]))
@@ -70,21 +57,19 @@ class DCTNet(InteractiveModel):
             else None
         )
         self.auto_drag = AutoDragHead(hidden) if spatial else None
-        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
 
     def encode(self, image: Tensor) -> Features:
         """The photograph, and what the Auto-Drag-Head sees of it."""
         levels: dict[str, tuple[Tensor, ...]] = {"image": (image,)}
         if self.auto_drag is not None:
-            levels["drag"] = (self.auto_drag.look((image - self.mean) / self.deviation),)
+            levels["drag"] = (self.auto_drag.look(self.normalise(image)),)
         return Features((image.shape[-2], image.shape[-1]), levels)
 
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
         (image,) = features.levels["image"]
-        seen = torch.cat([(image - self.mean) / self.deviation, self._maps(features, prompts).to(image)], 1)
+        seen = torch.cat([self.normalise(image), self._maps(features, prompts).to(image)], 1)
         h, w = features.size
-        seen = F.pad(seen, (0, -w % MULTIPLE, 0, -h % MULTIPLE), mode="replicate")
+        seen = pad_to_multiple(seen, STRIDES[-1])
         fine, *levels = self.encoder(seen.contiguous(memory_format=torch.channels_last))
         x = self.shrink(self.pyramid(levels[-1]))
         means, scales = self._distributions(levels, prompts)

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 from timm.layers.squeeze_excite import SEModule
 from timm.models.resnet import BasicBlock
@@ -16,12 +15,12 @@ from torch.nn import functional as F
 from saywhere.core import guidance
 from saywhere.core.prompt import Click, Prompt
 from saywhere.errors import SaywhereError, needing
+from saywhere.models.backbone import ImageNetNormalisation, create_backbone, pad_to_multiple
 from saywhere.models.base import Features, InteractiveModel
-from saywhere.models.deeplab import DEVIATION, MEAN
 
 FUSIONS = ("none", "early", "multi")
 GRIDS = (1, 2, 3, 6)  # of the pyramid's pooling, as in PSPNet
-MULTIPLE = 8
+STRIDE = 8  # of the backbone's output
 REDUCTION = 16  # r of the squeeze
 LIMIT = 255.0  # pixels at which a Euclidean map is cut off (Xu et al. 2016)
 # How each map is drawn (section 3.3 and table 2), and what brings it to [0, 1].
@@ -42,8 +41,6 @@ class MultiStage(InteractiveModel):
     """
 
     single_click = True
-    mean: Tensor
-    deviation: Tensor
 
     def __init__(
         self,
@@ -60,18 +57,10 @@ class MultiStage(InteractiveModel):
             raise SaywhereError(f"guidance '{guidance}': choose {', '.join(GUIDANCE)}")
         self.fusion, self.guidance = fusion, guidance
         seen = 3 if fusion == "none" else 4
-        try:
-            self.encoder: nn.Module = timm.create_model(
-                backbone, features_only=True, out_indices=(4,), in_chans=seen, output_stride=8
-            )
-        except RuntimeError as error:
-            raise SaywhereError(f"backbone '{backbone}': timm does not know it; see timm.list_models()") from error
-        info: Any = self.encoder.feature_info
-        (deep,) = info.channels()
+        self.encoder, (deep,) = create_backbone(backbone, (STRIDE,), (4,), seen, STRIDE)
+        self.normalise = ImageNetNormalisation()
         self.late = late_branch(seen, late_channels) if fusion == "multi" else None
         self.head = PyramidHead(deep, channels, late_channels if fusion == "multi" else 0)
-        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
 
     def encode(self, image: Tensor) -> Features:
         """The photograph itself: the click is there from the first layer on."""
@@ -80,13 +69,13 @@ class MultiStage(InteractiveModel):
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
         (image,) = features.levels["image"]
         clicks = [the_click(prompt) for prompt in prompts]
-        seen = (image - self.mean) / self.deviation
+        seen = self.normalise(image)
         if self.fusion != "none":
             parameters, scale = GUIDANCE[self.guidance]
             drawn = [guidance.GUIDANCE[self.guidance](c, features.size, **parameters) / scale for c in clicks]
             seen = torch.cat([seen, torch.from_numpy(np.stack(drawn))[:, None].to(seen)], 1)
         h, w = features.size
-        seen = F.pad(seen, (0, -w % MULTIPLE, 0, -h % MULTIPLE), mode="replicate")
+        seen = pad_to_multiple(seen, STRIDE)
         seen = seen.contiguous(memory_format=torch.channels_last)
         (deep,) = self.encoder(seen)
         logits = self.head(deep, None if self.late is None else self.late(seen))

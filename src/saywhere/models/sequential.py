@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,9 +10,8 @@ from torchvision.models.segmentation.deeplabv3 import ASPP
 
 from saywhere.core import guidance
 from saywhere.core.prompt import Prompt
-from saywhere.errors import SaywhereError
+from saywhere.models.backbone import ImageNetNormalisation, create_backbone, pad_to_multiple
 from saywhere.models.base import Features, PurifyingModel
-from saywhere.models.deeplab import DEVIATION, MEAN, MULTIPLE
 
 STRIDE = 16  # of the backbone's output
 RATES = [6, 12, 18]  # of the ASPP: DeepLabv3's at output stride 16
@@ -41,21 +37,11 @@ class Sequential(PurifyingModel):
     """
 
     strides = (4, 8, 16, 16)
-    mean: Tensor
-    deviation: Tensor
 
     def __init__(self, backbone: str = "resnet101", widths: tuple[int, int, int, int] | None = None) -> None:
         super().__init__()
-        try:
-            self.encoder: nn.Module = timm.create_model(
-                backbone, features_only=True, out_indices=(1, 2, 3, 4), output_stride=STRIDE
-            )
-        except RuntimeError as error:
-            raise SaywhereError(f"backbone '{backbone}': timm does not know it; see timm.list_models()") from error
-        info: Any = self.encoder.feature_info
-        if tuple(info.reduction()) != self.strides:
-            raise SaywhereError(f"backbone '{backbone}' has strides {info.reduction()}: {self.strides} are needed")
-        channels = info.channels()
+        self.encoder, channels = create_backbone(backbone, self.strides, (1, 2, 3, 4), output_stride=STRIDE)
+        self.normalise = ImageNetNormalisation()
         w = widths or tuple(c // 8 for c in channels)
         self.purification = nn.ModuleList(nn.Sequential(*conv(c, r, 1)) for c, r in zip(channels, w, strict=True))
         before = (2, *w[:3])
@@ -65,12 +51,10 @@ class Sequential(PurifyingModel):
         narrow = w[3] // 4
         self.aspp = ASPP(w[3], RATES, narrow)
         self.head = nn.Sequential(*conv(narrow + w[0], narrow, 3), *conv(narrow, narrow, 3), nn.Conv2d(narrow, 1, 1))
-        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
 
     def encode(self, image: Tensor) -> Features:
         h, w = image.shape[-2:]
-        seen = F.pad((image - self.mean) / self.deviation, (0, -w % MULTIPLE, 0, -h % MULTIPLE), mode="replicate")
+        seen = pad_to_multiple(self.normalise(image), STRIDE)
         levels = self.encoder(seen.contiguous(memory_format=torch.channels_last))
         return self.purify(Features((h, w), {"raw": tuple(levels)}))
 

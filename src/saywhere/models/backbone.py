@@ -1,0 +1,85 @@
+"""What every network shares at its input: a timm backbone, ImageNet's normalisation, padding to whole cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saywhere.errors import SaywhereError
+
+IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
+"""Mean of ImageNet's RGB values in [0, 1]."""
+IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+"""Standard deviation of ImageNet's RGB values in [0, 1]."""
+
+
+def create_backbone(
+    name: str,
+    strides: Sequence[int],
+    stages: Sequence[int],
+    in_channels: int = 3,
+    output_stride: int = 32,
+) -> tuple[nn.Module, list[int]]:
+    """A timm backbone without weights that returns one feature map for each chosen stage.
+
+    Args:
+        name: a model that timm knows.
+        strides: image pixels to a cell that each chosen stage must have, finest first.
+        stages: numbers of the stages to return, 0 for the one of stride 2.
+        in_channels: channels of the input; those after the first three are extra ones.
+        output_stride: the largest stride; later stages use dilated convolutions instead of a larger one.
+
+    Returns:
+        The module, and the number of channels of each feature map.
+
+    Raises:
+        SaywhereError: if timm does not know the name, or its stages have other strides.
+    """
+    try:
+        backbone: nn.Module = timm.create_model(
+            name, features_only=True, out_indices=tuple(stages), in_chans=in_channels, output_stride=output_stride
+        )
+    except RuntimeError as error:
+        raise SaywhereError(f"backbone '{name}': timm does not know it; see timm.list_models()") from error
+    info: Any = backbone.feature_info
+    if list(info.reduction()) != list(strides):
+        needed = ", ".join(map(str, strides))
+        raise SaywhereError(f"backbone '{name}' has strides {info.reduction()}: one with {needed} is needed")
+    return backbone, list(info.channels())
+
+
+class ImageNetNormalisation(nn.Module):
+    """RGB in [0, 1] to zero mean and unit variance over ImageNet. Nothing of it is kept with the weights."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """``(B, 3, H, W)`` RGB in [0, 1] to the same shape, normalised."""
+        return (image - self.mean) / self.std
+
+
+def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """Repeat the last row and column until both sides are multiples of a number of pixels.
+
+    Args:
+        image: ``(B, C, H, W)``.
+        multiple: of which each side is to be one, in pixels.
+
+    Returns:
+        ``(B, C, H', W')``, the image itself if nothing is to be done.
+    """
+    height, width = image.shape[-2:]
+    if height % multiple == 0 and width % multiple == 0:
+        return image
+    return F.pad(image, (0, -width % multiple, 0, -height % multiple), mode="replicate")
