@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.core import metrics, robot
+from saywhere.core.rle import RunLengths
 from saywhere.evaluation.benchmark import set_threads
-from saywhere.evaluation.evaluate import pack
 
 REPEATS = 200
 HEIGHT, WIDTH = 480, 640
@@ -41,7 +41,7 @@ def main() -> None:
         stamps.append(time.perf_counter())
         metrics.boundary_iou(predicted, target)
         stamps.append(time.perf_counter())
-        pack(predicted)
+        RunLengths.from_mask(predicted)
         stamps.append(time.perf_counter())
         if repeat >= 5:  # the first few warm caches
             for name, ms in zip(spent, 1000.0 * np.diff(stamps), strict=False):

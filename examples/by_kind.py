@@ -15,14 +15,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as coco_mask
-
 from saywhere.core.metrics import interval
+from saywhere.core.rle import RunLengths
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.evaluation.compare import read_figures
 from saywhere.evaluation.summary import per_object
-from saywhere.training.targets import parts_of
+from saywhere.training.targets import lies_inside_another
 
 SMALL = 0.03
 
@@ -34,10 +32,9 @@ def kinds(samples: list[Sample]) -> dict[str, str]:
         by_photo[sample.photo].append(sample)
     found = {}
     for some in by_photo.values():
-        packed = [coco_mask.encode(np.asfortranarray(s.target(), dtype=np.uint8)) for s in some]
-        areas = coco_mask.area(packed).astype(np.float64)
-        for sample, is_part, area, rle in zip(some, parts_of(packed, areas), areas, packed, strict=True):
-            share = area / (rle["size"][0] * rle["size"][1])
+        regions = [RunLengths.from_mask(sample.target()) for sample in some]
+        for sample, is_part, region in zip(some, lies_inside_another(regions), regions, strict=True):
+            share = region.area / (region.height * region.width)
             found[sample.name] = "part" if is_part else "small whole" if share < SMALL else "whole"
     return found
 

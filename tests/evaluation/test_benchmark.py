@@ -15,12 +15,14 @@ import pytest
 
 from conftest import ColourRuntime
 from saywhere import SaywhereError, Segmenter
+from saywhere.core.geometry import ImageSize
+from saywhere.core.rle import RunLengths
 from saywhere.core.settings import Settings
 from saywhere.data.datasets import load_dataset
 from saywhere.evaluation import report as pages
 from saywhere.evaluation.benchmark import Task, bench, journal_path, spread
 from saywhere.evaluation.compare import compare, read_figures
-from saywhere.evaluation.evaluate import Interaction, pack, unpack, work_through
+from saywhere.evaluation.evaluate import Interaction, work_through
 from saywhere.evaluation.journal import Journal, read_records
 from saywhere.evaluation.summary import classes, figures, times
 from saywhere.runtime.metadata import run_metadata
@@ -52,13 +54,9 @@ class TestWork:
         assert some[-1].last
         assert not any(i.last for i in some[:-1])
         assert some[0].iou > 0.9
-        mask = unpack(some[-1].mask, (90, 120))
+        mask = RunLengths.from_counts(some[-1].mask, ImageSize(90, 120)).mask()
         assert np.array_equal(mask, sample.target()) or some[-1].k == 20
         assert some[0].ms >= some[0].encode_ms + some[0].decode_ms > 0
-
-    def test_masks_are_packed_without_loss(self) -> None:
-        mask = np.random.default_rng(0).random((37, 53)) > 0.6
-        assert np.array_equal(unpack(pack(mask), (37, 53)), mask)
 
     def test_times_by_hand(self) -> None:
         second = replace(EASY, k=2, ms=10.0, encode_ms=0.0, decode_ms=6.0, last=True)

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from pycocotools import mask as coco_mask
 from recipes import recipe_for
 
 from conftest import disc, polygon_of
 from saywhere import Click, Prompt
+from saywhere.core.rle import RunLengths
 from saywhere.training.augment import crop_transform, warp, warp_box
 from saywhere.training.batch import collate
 from saywhere.training.corrections import correct
@@ -78,8 +78,8 @@ class TestCrops:
     def test_parts_are_found_by_lying_inside(self) -> None:
         whole, part, apart = np.zeros((3, 40, 40), np.uint8)
         whole[5:35, 5:35], part[10:15, 10:15], apart[36:39, 0:20] = 1, 1, 1
-        packed = [coco_mask.encode(np.asfortranarray(m)) for m in (whole, part, apart)]
-        assert lies_inside_another(packed, coco_mask.area(packed).astype(float)).tolist() == [False, True, False]
+        regions = [RunLengths.from_mask(mask) for mask in (whole, part, apart)]
+        assert lies_inside_another(regions).tolist() == [False, True, False]
 
     def test_weights_decide_what_is_drawn(self, coco: Path) -> None:
         recipe = recipe_for(coco, data=[{"path": str(coco), "weight": 3.0}, {"path": str(coco), "labels": {"dog": 0}}])

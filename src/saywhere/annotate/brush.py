@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco
 
 from saywhere.annotate.events import Stroke
+from saywhere.core.geometry import ImageSize
+from saywhere.core.rle import RunLengths
 
 Bool = NDArray[np.bool_]
 
@@ -53,18 +54,13 @@ def pack(region: Region, photo: tuple[int, int]) -> bytes:
     counts = np.diff(at, prepend=0, append=height * width).tolist()
     if counts[-1] == 0:
         counts.pop()
-    packed = coco.frPyObjects({"counts": counts, "size": [height, width]}, height, width)
-    return bytes(packed["counts"])
+    return RunLengths.from_lengths(counts, ImageSize(height, width)).counts
 
 
 def unpack(counts: bytes, photo: tuple[int, int]) -> Region:
     """The region that :func:`pack` packed, as small as it can be."""
-    packed = {"counts": counts, "size": list(photo)}
-    left, top, w, h = (int(v) for v in coco.toBbox(packed))
-    if w == 0 or h == 0:
-        return NOWHERE
-    full = coco.decode(packed)
-    return Region(left, top, full[top : top + h, left : left + w].astype(np.bool_))
+    region = RunLengths(photo[0], photo[1], counts)
+    return Region(*region.cropped()) if region.area else NOWHERE
 
 
 def brushed(region: Region, strokes: Iterable[Stroke], photo: tuple[int, int]) -> Region:

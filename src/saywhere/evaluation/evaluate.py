@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from saywhere.core import metrics, robot
 from saywhere.core.arrays import ImageArray
 from saywhere.core.images import read_image
 from saywhere.core.mask import Mask
 from saywhere.core.prompt import Click, Prompt
+from saywhere.core.rle import RunLengths
 from saywhere.data.datasets import Sample
 from saywhere.errors import PhraseError, SaywhereError
 from saywhere.runtime.timed import TimedRuntime, milliseconds
@@ -119,7 +119,7 @@ def work_through(
             ms=spent,
             encode_ms=encode_ms,
             decode_ms=decode_ms,
-            mask=pack(predicted),
+            mask=RunLengths.from_mask(predicted).text,
             last=following is None or k == most,
             phrase=phrase,
         )
@@ -146,13 +146,3 @@ def answer(segmenter: Answerer, said: Click | str | None, before: NDArray[np.boo
         return before
     assert mask is not None, "something was said"
     return mask.array
-
-
-def pack(mask: NDArray[np.bool_]) -> str:
-    """``(H, W)`` bool to COCO's compressed run lengths."""
-    return str(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"].decode("ascii"))
-
-
-def unpack(counts: str, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Run lengths of a mask of (height, width) back to ``(H, W)`` bool."""
-    return np.asarray(coco_mask.decode({"size": list(size), "counts": counts.encode("ascii")}), np.bool_)

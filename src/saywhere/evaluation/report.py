@@ -16,11 +16,13 @@ from rich.table import Table
 
 from saywhere.core import metrics
 from saywhere.core.arrays import ImageArray
+from saywhere.core.geometry import ImageSize
 from saywhere.core.images import read_image
+from saywhere.core.rle import RunLengths
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.errors import needing
 from saywhere.evaluation.benchmark import Task, journal_path
-from saywhere.evaluation.evaluate import Interaction, prompt_of, unpack
+from saywhere.evaluation.evaluate import Interaction, prompt_of
 from saywhere.evaluation.journal import read_records
 from saywhere.evaluation.summary import Records, ious_of, per_object
 from saywhere.storage.atomic import write_atomically
@@ -247,7 +249,7 @@ def picture(sample: Sample, some: Sequence[Interaction]) -> str:
     """The answer after up to three interactions, with its clicks, as a data URL."""
     photo: ImageArray = read_image(sample.photo)
     shown = some[min(len(some), 3) - 1]
-    mask = unpack(shown.mask, (photo.shape[0], photo.shape[1]))
+    mask = RunLengths.from_counts(shown.mask, ImageSize(photo.shape[0], photo.shape[1])).mask()
     drawn = draw(photo, mask, prompt_of(some[: shown.k]))
     scale = SIDE / max(drawn.shape[:2])
     small = cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from saywhere.core import metrics, robot
 from saywhere.core.metrics import MOST_INTERACTIONS
+from saywhere.core.rle import RunLengths
 from saywhere.core.settings import Settings
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.errors import SaywhereError
 from saywhere.evaluation.benchmark import Progress, cost, environment, journal_path, refuse_faults, rounded, spread
-from saywhere.evaluation.evaluate import Interaction, pack, photo_of
+from saywhere.evaluation.evaluate import Interaction, photo_of
 from saywhere.evaluation.journal import Journal, read_records
 from saywhere.evaluation.summary import THRESHOLDS, Records, times
 from saywhere.interactive.segmenter import Segmenter
@@ -197,7 +198,7 @@ def annotate(
         yield Interaction(
             object=sample.name, label=sample.label, k=k, x=click.x, y=click.y, positive=click.positive, radius=None,
             iou=iou, boundary_iou=metrics.boundary_iou(predicted, target, ignore), ms=spent, encode_ms=encode_ms,
-            decode_ms=decode_ms, mask=pack(predicted), last=following is None,
+            decode_ms=decode_ms, mask=RunLengths.from_mask(predicted).text, last=following is None,
         )  # fmt: skip
         click, spent, k = following, 0.0, k + 1
 

@@ -63,7 +63,7 @@ def as_coco(mask: Mask) -> dict[str, Any]:
 
 def region_as_coco(inside: NDArray[np.bool_], score: float) -> dict[str, Any]:
     """Area, box, score and compressed run lengths of ``(H, W)`` pixels, as COCO has them."""
-    return {**RunLengths.of(inside).as_coco(), "score": round(score, 4)}
+    return {**RunLengths.from_mask(inside).as_annotation(), "score": round(score, 4)}
 
 
 def write_image(path: Path, picture: NDArray[np.uint8]) -> None:

@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 from torch.utils.data import Dataset
 
 from saywhere.core.images import read_image
@@ -62,8 +61,8 @@ class CropDataset(Dataset[TrainingSample]):
 
     def _inside(self, index: int) -> NDArray[np.uint8]:
         """Which pixels of a target's box are its own."""
-        x, y, w, h = (int(v) for v in self.targets[index].box)
-        return np.ascontiguousarray(coco_mask.decode(self.targets[index].rle)[y : y + h, x : x + w])
+        _, _, inside = self.targets[index].region.cropped()
+        return np.ascontiguousarray(inside, np.uint8)
 
     def __getitem__(self, number: int) -> TrainingSample:
         # One thread: a loader that competes with the training threads slows both.

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
+from saywhere.core.rle import RunLengths, containment
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.text.words import label_words
 from saywhere.training.recipe import Recipe, SamplingRecipe
@@ -20,14 +20,14 @@ INSIDE = 0.8  # share of an object in another one that makes it a part
 
 @dataclass(frozen=True)
 class Target:
-    """An object to draw: its sample, packed mask, box and the other objects of its photograph.
+    """An object to draw: its sample, run lengths, box and the other objects of its photograph.
 
     ``label`` is in words; ``data`` is its data set's place in the recipe, ``factor`` what that makes of its chance,
     ``share`` its part of the photograph.
     """
 
     sample: Sample
-    rle: dict[str, object]
+    region: RunLengths
     box: tuple[float, float, float, float]
     is_part: bool
     others: tuple[int, ...]
@@ -47,22 +47,22 @@ def list_targets(recipe: Recipe) -> list[Target]:
             if sample.label not in held_out:
                 by_photo[sample.photo].append(sample)
         for samples in by_photo.values():
-            packed = [coco_mask.encode(np.asfortranarray(s.target(), dtype=np.uint8)) for s in samples]
-            areas = coco_mask.area(packed).astype(np.float64)
-            parts = lies_inside_another(packed, areas)
+            regions = [RunLengths.from_mask(sample.target()) for sample in samples]
+            areas = np.array([region.area for region in regions], np.float64)
+            parts = lies_inside_another(regions)
             present = [i for i in range(len(samples)) if areas[i] > 0]
             base = len(targets)
             for i in present:
-                sample, rle = samples[i], packed[i]
-                x, y, w, h = (float(v) for v in coco_mask.toBbox(rle))
+                sample, region = samples[i], regions[i]
+                x, y, w, h = map(float, region.box)
                 targets.append(
                     Target(
-                        sample, rle, (x, y, w, h), bool(parts[i]),
+                        sample, region, (x, y, w, h), bool(parts[i]),
                         others=tuple(base + k for k, j in enumerate(present) if j != i),
                         label=label_words(sample.label or ""),
                         factor=data.groups.get(sample.group, 1.0) * data.labels.get(sample.label or "", 1.0),
                         data=number,
-                        share=float(areas[i]) / (rle["size"][0] * rle["size"][1]),
+                        share=float(areas[i]) / (region.height * region.width),
                     )
                 )  # fmt: skip
     return targets
@@ -85,12 +85,12 @@ def sampling_weights(
     return np.asarray(weights / weights.sum())
 
 
-def lies_inside_another(packed: list[dict[str, object]], areas: NDArray[np.float64]) -> NDArray[np.bool_]:
+def lies_inside_another(regions: Sequence[RunLengths]) -> NDArray[np.bool_]:
     """Which objects of one photograph lie inside a clearly larger labelled one."""
-    if len(packed) < 2:
-        return np.zeros(len(packed), np.bool_)
-    # With crowd=1 pycocotools divides by the first's area: the share of i that lies in j.
-    share = np.asarray(coco_mask.iou(packed, packed, [1] * len(packed)))
+    if len(regions) < 2:
+        return np.zeros(len(regions), np.bool_)
+    areas = np.array([region.area for region in regions], np.float64)
+    share = containment(regions)
     larger = areas[None, :] >= 1.5 * areas[:, None]
     return np.asarray(((share >= INSIDE) & larger).any(axis=1), np.bool_)
 

@@ -21,7 +21,6 @@ from PIL import Image
 from conftest import disc
 from saywhere import SaywhereError
 from saywhere.core.metrics import iou
-from saywhere.core.rle import RunLengths
 from saywhere.data import formats
 from saywhere.data.formats import AnnotatedImage, Object, WriteOptions
 
@@ -323,13 +322,3 @@ class TestWholeOrNothing:
         formats.convert(coco, coco.with_name("out"), "voc", progress=count)
         assert len(alive) == 6
         assert max(alive) <= 3
-
-
-@given(MASKS)
-def test_run_lengths_are_checked(given_: list[np.ndarray]) -> None:
-    for mask in given_:
-        height, width = mask.shape
-        counts = RunLengths.of(mask).counts
-        assert np.array_equal(RunLengths.checked(height, width, counts).array(), mask)
-        with pytest.raises(SaywhereError, match="expected"):
-            RunLengths.checked(height, width + 1, counts)

@@ -7,10 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as coco_mask
-
 from saywhere.core.arrays import BoolArray
+from saywhere.core.geometry import ImageSize
+from saywhere.core.rle import RunLengths
 from saywhere.data.datasets.sample import Sample, nothing_ignored
 from saywhere.errors import SaywhereError
 
@@ -22,16 +21,7 @@ def decode(segmentation: Any, size: tuple[int, int]) -> BoolArray:
 
     Takes a list of polygons, run lengths as a list, or compressed run lengths.
     """
-    h, w = size
-    if not segmentation:
-        return np.zeros((h, w), np.bool_)
-    if isinstance(segmentation, list):
-        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, h, w))
-    elif isinstance(segmentation["counts"], list):
-        rle = coco_mask.frPyObjects(segmentation, h, w)
-    else:
-        rle = segmentation
-    return np.asarray(coco_mask.decode(rle), dtype=np.bool_)
+    return RunLengths.from_coco(segmentation, ImageSize(*size)).mask()
 
 
 def load_coco(path: Path) -> dict[str, Any]:

@@ -28,12 +28,12 @@ class Object:
         cls, mask: BoolArray, label: str | None = None, score: float | None = None, author: str | None = None
     ) -> Object:
         """An object from its ``(H, W)`` mask."""
-        return cls(RunLengths.of(mask), label, score, author)
+        return cls(RunLengths.from_mask(mask), label, score, author)
 
     @property
     def mask(self) -> BoolArray:
         """``(H, W)`` bool."""
-        return self.region.array()
+        return self.region.mask()
 
     @property
     def named(self) -> str:

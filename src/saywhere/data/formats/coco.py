@@ -9,10 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as coco_mask
-
 from saywhere import __version__
+from saywhere.core.geometry import ImageSize
 from saywhere.core.rle import RunLengths
 from saywhere.data.datasets.coco import file_name, load_coco
 from saywhere.data.formats.annotated_image import (
@@ -32,7 +30,6 @@ from saywhere.data.formats.polygons import along_edges
 from saywhere.errors import SaywhereError
 
 Entry = dict[str, Any]
-FARTHEST = 1e5  # pixels
 KEPT = {"id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd", "score", "author"}
 
 
@@ -85,46 +82,11 @@ def _object(entry: Entry, labels: dict[Any, str | None], size: tuple[int, int]) 
     try:
         if entry.get("category_id") not in labels:
             raise SaywhereError(f"category_id {entry.get('category_id')!r}: no such category")
-        region = region_of(entry.get("segmentation"), size)
+        region = RunLengths.from_coco(entry.get("segmentation"), ImageSize(size[1], size[0]))
         author = checked_label(entry.get("author"))
         return Object(region, labels[entry["category_id"]], checked_score(entry.get("score")), author)
     except (SaywhereError, TypeError) as error:
         raise SaywhereError(f"annotation {entry.get('id')}: {error}") from error
-
-
-def region_of(segmentation: Any, size: tuple[int, int]) -> RunLengths:
-    """A COCO segmentation (polygons, run lengths as numbers, or compressed) of an image of this (width, height)."""
-    width, height = size
-    try:
-        if isinstance(segmentation, list):
-            return _of_polygons(segmentation, height, width)
-        if list(segmentation["size"]) != [height, width]:
-            raise SaywhereError(
-                f"segmentation of size {segmentation['size']}; expected {[height, width]}, as its image"
-            )
-        counts = segmentation["counts"]
-        if isinstance(counts, list):
-            counts = coco_mask.frPyObjects(segmentation, height, width)["counts"]
-        else:
-            counts = counts.encode("ascii")
-    except SaywhereError:
-        raise
-    # What pycocotools raises depends on what is wrong: any of it means the same.
-    except Exception as error:
-        raise SaywhereError(f"segmentation: neither polygons nor run lengths ({error})") from error
-    return RunLengths.checked(height, width, counts)
-
-
-def _of_polygons(polygons: list[Any], height: int, width: int) -> RunLengths:
-    """Polygons to run lengths; ValueError when they are none, or so far outside that drawing them takes all memory."""
-    if not polygons:
-        return RunLengths.of(np.zeros((height, width), np.bool_))
-    for polygon in polygons:
-        values = np.array(polygon, np.float64)
-        if values.ndim != 1 or len(values) < 6 or len(values) % 2 or not (np.abs(values) <= FARTHEST).all():
-            raise ValueError("a polygon is x, y of three points or more, in pixels")
-    packed = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
-    return RunLengths(height, width, packed["counts"])
 
 
 def write_coco(photos: Iterable[AnnotatedImage], dest: Path, how: WriteOptions, notes: list[str]) -> None:
@@ -145,7 +107,7 @@ def write_coco(photos: Iterable[AnnotatedImage], dest: Path, how: WriteOptions, 
                     "image_id": len(images),
                     "category_id": classes.number(one.named),
                     "iscrowd": 0,
-                    **one.region.as_coco(),
+                    **one.region.as_annotation(),
                     **({"score": one.score} if one.score is not None else {}),
                     **({"author": one.author} if one.author is not None else {}),
                 }
@@ -158,10 +120,10 @@ def write_coco(photos: Iterable[AnnotatedImage], dest: Path, how: WriteOptions, 
 
 def _as_polygons(entry: Entry, region: RunLengths, what: str) -> list[str]:
     """Give an entry polygons, with the area and box that pycocotools finds for them; notes of what they alter."""
-    polygons = [ring.ravel().tolist() for ring in along_edges(region.array())]
+    polygons = [ring.ravel().tolist() for ring in along_edges(region.mask())]
     if not polygons:
         return [f"{what}: is empty, so it has no polygon; kept as run lengths"]
-    drawn = region_of(polygons, (region.width, region.height))
-    entry |= drawn.as_coco() | {"segmentation": polygons}
-    differ = int((drawn.array() ^ region.array()).sum())
+    drawn = RunLengths.from_polygons(polygons, region.size)
+    entry |= drawn.as_annotation() | {"segmentation": polygons}
+    differ = int((drawn.mask() ^ region.mask()).sum())
     return [f"{what}: its polygons differ from its mask in {differ} of {region.area:,} pixels"] if differ else []
