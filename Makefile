@@ -46,8 +46,8 @@ demo: .venv/demo  ## cut objects out of sample photographs; writes demo/demo.png
 
 test: .venv/dev .venv/chromium  ## run every test
 	@echo "== formatting, types, tests"
-	@$(BIN)/ruff check src tests examples
-	@$(BIN)/ruff format --check --quiet src tests examples
+	@$(BIN)/ruff check src tests examples tools
+	@$(BIN)/ruff format --check --quiet src tests examples tools
 	@$(BIN)/mypy
 	@$(BIN)/pytest
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torchvision.models.segmentation.deeplabv3 import ASPP
 
 from saywhere import Click, Prompt, SaywhereError
-from saywhere.models.sequential import Sequential, equation_1
+from saywhere.models.backbone import create_backbone
+from saywhere.models.sequential import RATES, Sequential, conv, equation_1
 from saywhere.training.recipe import read_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -25,11 +26,22 @@ def test_equation_1_by_hand() -> None:
         assert equation_1(weights, level, before).item() == 2.0 * 10.0 + 5.0 * 3.0
 
 
-def test_it_has_the_parameters_that_the_paper_counts(capsys: pytest.CaptureFixture[str]) -> None:
-    runpy.run_path(str(ROOT / "examples" / "sequential_parameters.py"), run_name="__main__")
-    rows = [line.split()[-2:] for line in capsys.readouterr().out.splitlines()[1:]]
-    assert len(rows) == 3
-    assert all(here == paper for here, paper in rows), rows
+def million_parameters(*parts: nn.Module) -> float:
+    return sum(parameter.numel() for part in parts for parameter in part.parameters()) / 1e6
+
+
+def deeplab_with_two_click_maps() -> list[nn.Module]:
+    """The parts of DeepLabv3+ (Chen et al. 2018) with the 5-channel input of earlier click-based networks."""
+    backbone, (low, high) = create_backbone("resnet101", (4, 16), (1, 4), in_channels=5, output_stride=16)
+    decoder = [*conv(low, 48, 1), *conv(256 + 48, 256, 3), *conv(256, 256, 3), nn.Conv2d(256, 1, 1)]
+    return [backbone, ASPP(high, RATES, 256), *decoder]
+
+
+def test_it_has_the_parameters_of_the_papers_tables_2_and_7() -> None:
+    model = Sequential()
+    assert million_parameters(*deeplab_with_two_click_maps()) == pytest.approx(59.345, abs=5e-4)
+    assert million_parameters(model) == pytest.approx(45.743, abs=5e-4)
+    assert million_parameters(model.purification) == pytest.approx(0.697, abs=5e-4)
 
 
 def test_its_levels_are_an_eighth_and_the_clicks_do_not_touch_them() -> None:

@@ -1,11 +1,10 @@
-"""What the examples that make weights out of other weights keep."""
+"""What averaging and narrowing make of weights."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import average
 import narrow
 import pytest
 import torch
@@ -14,6 +13,7 @@ from torch import nn
 from saywhere import Click, Prompt, SaywhereError
 from saywhere.models.checkpoint import load_model, save_model
 from saywhere.models.saywhere import Saywhere
+from saywhere.training.average import average_weights
 
 OURS: dict[str, Any] = {"widths": (8, 8, 16, 16), "key": 8, "feature_dct": True}
 PROMPT = [Prompt((Click(10, 12, True, 8.0), Click(50, 9, False)))]
@@ -68,11 +68,12 @@ class TestNarrow:
 
 class TestAverage:
     def test_it_is_the_mean_and_says_of_what(self, tmp_path: Path) -> None:
-        facts = {"recipe": {"validation": None}, "step": 3}
+        facts = {"recipe": {"validation": {"data": "grabcut", "limit": 3}}, "step": 3}
         models = [network(0), network(1)]
         for number, model in enumerate(models):
             save_model(tmp_path / f"{number}.safetensors", model, "saywhere", OURS, facts)
-        average.main(*(str(tmp_path / f"{n}.safetensors") for n in (0, 1, "mean")))
+        files = [tmp_path / f"{number}.safetensors" for number in (0, 1)]
+        average_weights(files, tmp_path / "mean.safetensors", lambda data, limit: lambda model: {"noc90": 2.0})
         mean = load_model(tmp_path / "mean.safetensors")
         a, b = (model.state_dict()["head.1.weight"].half().float() for model in models)
         assert torch.allclose(mean.model.state_dict()["head.1.weight"], (a + b) / 2, atol=1e-3)
@@ -81,6 +82,10 @@ class TestAverage:
     def test_different_networks_have_no_mean(self, tmp_path: Path) -> None:
         save_model(tmp_path / "a.safetensors", network(0), "saywhere", OURS, {})
         save_model(tmp_path / "b.safetensors", network(0, fine=4), "saywhere", {**OURS, "fine": 4}, {})
-        with pytest.raises(SaywhereError, match="another network"):
-            average.main(*(str(tmp_path / f"{n}.safetensors") for n in "abc"))
+        with pytest.raises(SaywhereError, match=r"b\.safetensors' holds another network"):
+            average_weights([tmp_path / f"{n}.safetensors" for n in "ab"], tmp_path / "c.safetensors")
         assert not (tmp_path / "c.safetensors").exists()
+
+    def test_one_file_has_no_mean(self, tmp_path: Path) -> None:
+        with pytest.raises(SaywhereError, match="give two or more"):
+            average_weights([tmp_path / "a.safetensors"], tmp_path / "c.safetensors")

