@@ -9,7 +9,7 @@ from skimage.segmentation import random_walker
 from conftest import disc
 from saywhere import Click, Prompt, Segmenter
 from saywhere.core import metrics
-from saywhere.core.graphcut import cut
+from saywhere.core.graphcut import boundary_weights, cut
 from saywhere.runtime.classical import CLASSICAL, SETTINGS, Seeds
 from saywhere.runtime.classical.colours import NOISE, STRANGE, colour_cost, sample
 from saywhere.runtime.classical.randomwalker import BETA, RandomWalker, reach
@@ -165,6 +165,42 @@ def test_the_cut_is_the_cheapest() -> None:
         best = min(costs, key=costs.__getitem__)
         found = cut(image, on, off, smoothness=1.0)
         assert sum(int(v) << i for i, v in enumerate(found.ravel())) == best
+
+
+def test_the_cut_is_the_cheapest_in_a_strip_of_many_pixels() -> None:
+    """Dynamic programming over a strip of 1x40 pixels gives the same division."""
+    rng = np.random.default_rng(2)
+    for _ in range(10):
+        image = rng.integers(0, 255, (1, 40, 3)).astype(np.uint8)
+        on, off = rng.uniform(0, 3, (2, 1, 40))
+        weights = boundary_weights(image, 1.5)[0][0]
+        cost, choices = np.array([off[0, 0], on[0, 0]]), []
+        for k in range(1, 40):
+            paths = cost[:, None] + weights[k - 1] * np.array([[0, 1], [1, 0]])
+            choices.append(paths.argmin(0))
+            cost = paths.min(0) + np.array([off[0, k], on[0, k]])
+        best = [int(cost.argmin())]
+        for choice in reversed(choices):
+            best.append(int(choice[best[-1]]))
+        assert cut(image, on, off, smoothness=1.5)[0].tolist() == [bool(side) for side in reversed(best)]
+
+
+def test_seeds_overrule_any_cost() -> None:
+    image = np.full((3, 3, 3), 90, np.uint8)
+    one, other = np.zeros((3, 3), bool), np.zeros((3, 3), bool)
+    one[0, 0], other[2, 2] = True, True
+    costs = np.full((3, 3), 1e9)
+    inside = cut(image, costs, np.zeros((3, 3)), one, other)
+    assert inside[0, 0]
+    assert inside.sum() == 1
+    inside = cut(image, np.zeros((3, 3)), costs, one, other)
+    assert not inside[2, 2]
+    assert inside.sum() == 8
+
+
+def test_equal_costs_give_the_smaller_object() -> None:
+    image, nothing = np.full((2, 2, 3), 90, np.uint8), np.zeros((2, 2))
+    assert not cut(image, nothing, nothing).any()
 
 
 def test_a_colour_that_was_seen_costs_less() -> None:
