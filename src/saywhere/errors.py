@@ -1,7 +1,8 @@
-"""The one error a user can cause."""
+"""The one error a user can cause, and extras that are not installed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Final
 
 
 class SaywhereError(ValueError):
@@ -20,10 +21,44 @@ class NoMapError(SaywhereError):
     """Asked of a network that understands phrases but cannot tell where one applies."""
 
 
+EXTRA_OF: Final[Mapping[str, str]] = {
+    "torch": "torch",
+    "torchvision": "torch",
+    "timm": "torch",
+    "lightning_fabric": "torch",
+    "open_clip": "torch",
+    "segmentation_models_pytorch": "torch",
+    "scipy": "bench",
+    "skimage": "bench",
+    "matplotlib": "bench",
+    "jinja2": "bench",
+    "huggingface_hub": "hub",
+    "psycopg": "postgres",
+    "ray": "ray",
+}
+
+
+def missing_extra(error: ImportError) -> str | None:
+    """One line for an import that an extra would make possible; None for any other."""
+    package = (error.name or "").partition(".")[0]
+    extra = EXTRA_OF.get(package)
+    return f"{package} is missing; pip install 'saywhere[{extra}]'" if extra else None
+
+
 @contextmanager
 def needing(extra: str, what: str) -> Iterator[None]:
-    """Around imports that only an extra brings: SaywhereError says which one ``what`` lacks and how to get it."""
+    """Around imports that only an extra brings.
+
+    Args:
+        extra: the extra of this package that brings them.
+        what: what needs them, as the user calls it.
+
+    Raises:
+        SaywhereError: which package is missing and the ``pip install`` that brings it.
+    """
     try:
         yield
     except ImportError as error:
+        if (error.name or "").startswith("saywhere"):
+            raise  # a fault of this package, which no installation mends
         raise SaywhereError(f"{what}: {error.name or error} is missing; pip install 'saywhere[{extra}]'") from error

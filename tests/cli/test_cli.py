@@ -216,7 +216,7 @@ def test_models_are_listed_without_the_extra_of_the_papers(
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
     models()
     listed = capsys.readouterr().out
-    assert "saywhere[papers]" in listed
+    assert "saywhere[torch]" in listed
     for name in shipped():
         assert f"{name} " in listed
 
@@ -224,7 +224,7 @@ def test_models_are_listed_without_the_extra_of_the_papers(
 def test_training_without_its_extra_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "saywhere.training.loop", raising=False)
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
-    with pytest.raises(SaywhereError, match=r"lightning_fabric.*saywhere\[train\]"):
+    with pytest.raises(SaywhereError, match=r"lightning_fabric.*saywhere\[torch\]"):
         train(tmp_path / "recipe.yaml")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import bootstrap
 
 from saywhere import SaywhereError
 from saywhere.core.metrics import (
@@ -127,6 +128,15 @@ def test_nothing_measured_is_an_error() -> None:
         NoC(0.9).compute()
     with pytest.raises(SaywhereError, match="no interaction"):
         NoC(0.9).update("cat", [])
+
+
+@pytest.mark.parametrize("count", [2, 7, 50])
+def test_the_interval_is_scipys(count: int) -> None:
+    values = np.random.default_rng(count).random(count)
+    rng = np.random.default_rng(0)
+    theirs = bootstrap((values,), np.mean, n_resamples=2000, method="percentile", rng=rng, batch=200)
+    expected = theirs.confidence_interval
+    assert interval(values.tolist()) == pytest.approx((expected.low, expected.high), rel=1e-12)
 
 
 def test_the_interval_holds_the_mean_and_narrows_with_objects() -> None:

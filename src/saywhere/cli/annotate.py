@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from saywhere.cli.common import errors
-from saywhere.errors import needing
 
 
 def annotate(
@@ -25,7 +24,7 @@ def annotate(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="open the page")] = True,
 ) -> None:
     """Annotate photographs in the browser; everything is kept as it is done."""
-    with needing("annotate", "annotate"):
-        from saywhere.annotate.web.server import Options, serve
+    from saywhere.annotate.web.server import Options, serve
+
     options = Options(folder, host, port, database, model, tuple(label or ()), study, threads, browser)
     serve(options, lambda line: errors.print(line, highlight=False, markup=False, soft_wrap=True))

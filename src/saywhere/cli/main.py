@@ -18,7 +18,7 @@ from saywhere.cli.models import models
 from saywhere.cli.prelabel import prelabel
 from saywhere.cli.segment import segment
 from saywhere.cli.train import train
-from saywhere.errors import SaywhereError
+from saywhere.errors import SaywhereError, missing_extra
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -33,5 +33,12 @@ def main() -> None:
     try:
         app()
     except SaywhereError as error:
-        errors.print(f"saywhere: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        sys.exit(2)
+        reason: str | None = str(error)
+    except ImportError as error:
+        reason = missing_extra(error)
+        if reason is None:
+            raise
+    else:
+        return
+    errors.print(f"saywhere: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(2)

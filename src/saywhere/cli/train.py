@@ -19,11 +19,10 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint")] = False,
 ) -> None:
     """Train a network; can be killed at any moment and resumed."""
-    from saywhere.evaluation.validate import validator
-    from saywhere.training.recipe import read_recipe
-
-    with needing("train", "train"):
+    with needing("torch", "train"):
+        from saywhere.evaluation.validate import validator
         from saywhere.training.loop import train as run
+        from saywhere.training.recipe import read_recipe
 
     checked = read_recipe(recipe)
     limit = seconds(time_limit) if time_limit else None

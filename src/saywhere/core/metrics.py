@@ -141,13 +141,24 @@ def seen_unseen(classes: Mapping[str, float], seen: set[str]) -> tuple[float | N
 
 
 def interval(values: Sequence[float], seed: int = 0, resamples: int = 2000) -> tuple[float, float]:
-    """A 95 % bootstrap interval of the mean, over objects; one object has none, so both ends are its value."""
-    from scipy.stats import bootstrap
+    """A 95 % bootstrap interval of the mean, over objects (Efron's percentile method).
 
+    Equal to ``scipy.stats.bootstrap`` with ``method="percentile"``, the same seed and 200 resamples at a time, without
+    SciPy's 140 MB.
+
+    Args:
+        values: one for each object.
+        seed: of the resampling.
+        resamples: how many.
+
+    Returns:
+        Both ends; the value itself twice where there is one object or all are equal.
+    """
     data = np.asarray(values, np.float64)
     if len(data) < 2 or (data == data[0]).all():
         return float(data[0]), float(data[0])
-    found = bootstrap(
-        (data,), np.mean, n_resamples=resamples, method="percentile", rng=np.random.default_rng(seed), batch=200
-    ).confidence_interval
-    return float(found.low), float(found.high)
+    rng = np.random.default_rng(seed)
+    batches = [min(200, resamples - start) for start in range(0, resamples, 200)]
+    means = np.concatenate([data[rng.integers(0, len(data), (batch, len(data)))].mean(axis=1) for batch in batches])
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)

@@ -113,6 +113,6 @@ class DCTNet(InteractiveModel):
 
 def pyramid(channels: int) -> nn.Module:
     """Spatial pyramid pooling as in PSPNet: ``channels`` to twice as many."""
-    with needing("papers", "DCT-Net"):
+    with needing("torch", "DCT-Net"):
         from segmentation_models_pytorch.decoders.pspnet.decoder import PSPModule
     return PSPModule(channels)

@@ -57,6 +57,6 @@ class DeepLab(InteractiveModel):
 
 
 def _decoder() -> Callable[..., nn.Module]:
-    with needing("papers", "DeepLabv3+"):
+    with needing("torch", "DeepLabv3+"):
         from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
     return DeepLabV3PlusDecoder

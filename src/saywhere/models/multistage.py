@@ -91,7 +91,7 @@ class PyramidHead(nn.Module):
 
     def __init__(self, deep: int, channels: int, late: int) -> None:
         super().__init__()
-        with needing("papers", "pyramid head"):
+        with needing("torch", "pyramid head"):
             from segmentation_models_pytorch.base.modules import Conv2dReLU
             from segmentation_models_pytorch.decoders.pspnet.decoder import PSPBlock
         self.pyramid = nn.ModuleList(PSPBlock(deep + late, deep // len(GRIDS), grid) for grid in GRIDS)

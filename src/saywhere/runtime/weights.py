@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saywhere.errors import SaywhereError
+from saywhere.errors import SaywhereError, needing
 
 if TYPE_CHECKING:
     from saywhere.runtime.torch import TorchRuntime
@@ -41,8 +41,9 @@ def find_weights(weights: str | Path | None = None) -> Path:
 
 
 def _from_hub(name: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    with needing("hub", f"weights '{name}' of the Hugging Face hub"):
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         return Path(hf_hub_download(name, HUB_FILE))

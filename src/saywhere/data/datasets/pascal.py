@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from scipy.io import loadmat
 
 from saywhere.core.arrays import BoolArray
 from saywhere.data.datasets.masks import Values, numbered, numbers
 from saywhere.data.datasets.sample import Sample
-from saywhere.errors import SaywhereError
+from saywhere.errors import SaywhereError, needing
 
 VOID = 255  # VOC's rim around objects, and what its makers would not decide
 CLASSES: Final = (
@@ -80,6 +79,8 @@ def sbd_object(path: Path, number: int) -> BoolArray:
 
 def _instances(path: Path) -> tuple[Values, list[int]]:
     """The ``(H, W)`` map of object numbers of an SBD file, and the kind (from 1) of each object."""
+    with needing("bench", f"mask '{path}'"):
+        from scipy.io import loadmat
     try:
         found = loadmat(path, variable_names=["GTinst"], squeeze_me=True, struct_as_record=False)["GTinst"]
         return np.asarray(found.Segmentation, np.uint8), np.atleast_1d(found.Categories).astype(int).tolist()

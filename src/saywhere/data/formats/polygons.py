@@ -8,12 +8,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy.spatial import cKDTree
 
 from saywhere.core.arrays import BoolArray
 
 Ring = NDArray[np.float64]
 MANY = 100  # pieces of one object
+SINGLE_TREE = 4  # FLANN's name for its exact k-d tree
+
+
+class NearestPoint:
+    """Finds the nearest of the points of a ring, with OpenCV's FLANN: exact, and without SciPy's 140 MB."""
+
+    def __init__(self, ring: Ring) -> None:
+        # OpenCV's stubs lack it.
+        self._index = cv2.flann_Index(ring.astype(np.float32), {"algorithm": SINGLE_TREE})  # type: ignore[attr-defined]
+
+    def query(self, points: Ring) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """The squared distance from each of ``(N, 2)`` points to the nearest of the ring, and that one's number."""
+        numbers, squared = self._index.knnSearch(points.astype(np.float32), 1, params={})
+        return squared[:, 0], numbers[:, 0]
 
 
 def along_centres(mask: BoolArray) -> list[Ring]:
@@ -54,7 +67,7 @@ def one_ring(pieces: Sequence[Ring]) -> Ring:
     ring, newest = first, first
     gaps = np.full(len(near), np.inf)
     while near:
-        tree = cKDTree(newest)
+        tree = NearestPoint(newest)
         gaps = np.minimum(gaps, [tree.query(piece)[0].min() for piece in near])
         chosen = int(gaps.argmin())
         newest, gaps = near.pop(chosen), np.delete(gaps, chosen)
@@ -66,7 +79,7 @@ def joined(ring: Ring, others: Sequence[Ring]) -> Ring:
     """One ring of several: each of the others is entered and left where it is nearest to the first."""
     if not others:
         return ring
-    tree = cKDTree(ring)
+    tree = NearestPoint(ring)
     entries = []
     for other in others:
         distances, nearest = tree.query(other)

@@ -138,7 +138,7 @@ def load_maskclip(name: str = "RN50", weights: str = "openai") -> MaskClip:
     file of an OpenAI CLIP belongs to the model's ``-quickgelu`` variant. Raises SaywhereError, saying what is missing
     and how to give it.
     """
-    with needing("papers", "a relevance from CLIP"):
+    with needing("torch", "a relevance from CLIP"):
         import open_clip
     if name not in open_clip.list_models():
         raise SaywhereError(f"CLIP '{name}': open_clip does not know it; see open_clip.list_models()")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.graph import MCP_Geometric
 
 from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.prompt import Prompt
+from saywhere.errors import needing
 from saywhere.runtime.classical.base import COLOURS, Seeds
 from saywhere.runtime.classical.colours import colour_costs
 
@@ -18,6 +18,10 @@ class Geodesic:
     """Distances over the change of the chance to be object by colour, from seeds on it and off it."""
 
     name, digest, phrases = "geodesic", "", False
+
+    def __init__(self) -> None:
+        with needing("bench", "geodesic"):
+            import skimage.graph  # noqa: F401
 
     def encode(self, image: ImageArray) -> ImageArray:
         return image
@@ -38,5 +42,7 @@ def distance(cost: NDArray[np.float64], seeds: NDArray[np.bool_]) -> NDArray[np.
     """The least summed cost of a path from any seed to each pixel."""
     if not seeds.any():
         return np.full(cost.shape, 1e12)
-    found, _ = MCP_Geometric(cost).find_costs(np.argwhere(seeds))
-    return np.asarray(found, np.float64)
+    from skimage.graph import MCP_Geometric
+
+    costs, _ = MCP_Geometric(cost).find_costs(np.argwhere(seeds))
+    return np.asarray(costs, np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.graphcut import cut
 from saywhere.core.prompt import Prompt
+from saywhere.errors import needing
 from saywhere.runtime.classical.base import COLOURS, Seeds, decided, held_together
 from saywhere.runtime.classical.colours import colour_costs
 
@@ -13,6 +14,10 @@ class GraphCut:
     """Minimum cut of ``sum -log P(colour | side) + SMOOTHNESS * sum exp(-contrast)`` with the seeds fixed."""
 
     name, digest, phrases = "graph-cut", "", False
+
+    def __init__(self) -> None:
+        with needing("bench", "graph-cut"):
+            import scipy.sparse.csgraph  # noqa: F401
 
     def encode(self, image: ImageArray) -> ImageArray:
         return image

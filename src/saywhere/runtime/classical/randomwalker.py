@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.linalg import cg
 
 from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.prompt import Prompt
+from saywhere.errors import needing
 from saywhere.runtime.classical.base import Seeds
 
 BETA = 130.0  # how much a walker minds contrast; scikit-image's and the paper's magnitude
@@ -36,6 +35,10 @@ class RandomWalker:
 
     name, digest, phrases = "random-walker", "", False
 
+    def __init__(self) -> None:
+        with needing("bench", "random-walker"):
+            import scipy.sparse.linalg  # noqa: F401
+
     def encode(self, image: ImageArray) -> Walk:
         return Walk(laplacian(image), (image.shape[0], image.shape[1]))
 
@@ -47,6 +50,9 @@ class RandomWalker:
 
 def reach(walk: Walk, seeds: Seeds, previous: FloatArray | None = None) -> NDArray[np.float64]:
     """Each pixel's probability ``(H, W)``; ``previous`` is a guess to start from."""
+    from scipy import sparse
+    from scipy.sparse.linalg import cg
+
     chance = seeds.on.astype(np.float64)
     free = np.flatnonzero(~(seeds.on | seeds.off))
     if len(free) and seeds.on.any() and seeds.off.any():
@@ -62,6 +68,8 @@ def reach(walk: Walk, seeds: Seeds, previous: FloatArray | None = None) -> NDArr
 
 def laplacian(image: ImageArray) -> Any:
     """Of the grid of pixels, with ``exp(-BETA * contrast)`` between neighbours, contrast as scikit-image scales it."""
+    from scipy import sparse
+
     colours = image.astype(np.float64) / 255.0
     numbers = np.arange(colours[..., 0].size).reshape(image.shape[:2])
     pairs = [(numbers[:, :-1], numbers[:, 1:]), (numbers[:-1], numbers[1:])]
