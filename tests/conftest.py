@@ -15,6 +15,7 @@ from PIL import Image
 
 from saywhere.core import guidance
 from saywhere.core.prompt import Prompt
+from saywhere.runtime.base import Runtime
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
@@ -32,10 +33,10 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
-class ColourRuntime:
+class ColourRuntime(Runtime):
     """Finds all pixels of the first click's colour, less a square around each negative click. Counts its work."""
 
-    name, digest, phrases = "colour", "0", False
+    name, digest = "colour", "0"
 
     def __init__(self) -> None:
         self.encoded: list[tuple[int, int]] = []

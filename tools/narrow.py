@@ -74,9 +74,9 @@ def narrowed(model: nn.Module, options: dict[str, Any], width: int, loud: dict[s
 
 def main(weights: str, fine: str, out: str, recipe: str = "recipes/saywhere-narrow.yaml") -> None:
     loaded = load_model(Path(weights))
-    options = {k: v for k, v in loaded.facts["options"].items() if k != "fine"}
+    options = {k: v for k, v in loaded.metadata["options"].items() if k != "fine"}
     narrow = narrowed(loaded.model, options, int(fine), loudness(loaded.model, recipe))
-    facts = {k: v for k, v in loaded.facts.items() if k != "figures"}
+    facts = {k: v for k, v in loaded.metadata.items() if k != "figures"}
     save_model(Path(out), narrow, loaded.name, options | {"fine": int(fine)}, facts | {"narrowed": loaded.digest})
     print(f"{sum(p.numel() for p in narrow.parameters()):,} parameters, {Path(out).stat().st_size:,} bytes")
 

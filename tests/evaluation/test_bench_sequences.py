@@ -108,13 +108,12 @@ class TestFigures:
 
     def test_time_of_adapted_runners_is_counted_together(self) -> None:
         timed = TimedRuntime(tiny())
-        shipped = {name: value.numpy() for name, value in timed.model.purification.state_dict().items()}
-        adapted = timed.adapted(shipped)
+        adapted = timed.with_purification(timed.purification_parameters())
         adapted.encode(np.zeros((40, 40, 3), np.uint8))
         encode_ms, decode_ms = timed.take()
         assert encode_ms > 0.0
         assert decode_ms == 0.0
-        assert adapted.strides == (4, 8, 16, 32)
+        assert adapted.capabilities.purification_strides == (4, 8, 16, 32)
 
 
 class TestRuns:

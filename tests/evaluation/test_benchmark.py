@@ -184,7 +184,7 @@ class TestRun:
     def test_labels_that_were_trained_on_come_from_the_weights_or_a_list(
         self, coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("conftest.DiscRuntime.facts", {"labels": ["card"]}, raising=False)
+        monkeypatch.setattr("conftest.DiscRuntime.metadata", {"labels": ["card"]}, raising=False)
         by_weights = bench(task_on(coco), tmp_path / "out.json")["classes"]
         assert by_weights["objects"] == {"card": 6}
         assert (by_weights["noc90_seen"], by_weights["noc90_unseen"]) == (by_weights["noc90"]["card"], None)

@@ -25,6 +25,7 @@ from saywhere.models.layers.phrase import AttributeAttention, EncodedPhrases, Ph
 from saywhere.models.layers.relevance import LearnedRelevance
 from saywhere.models.saywhere import Saywhere
 from saywhere.models.targets import PhraseSupervision
+from saywhere.runtime.base import Capabilities
 from saywhere.runtime.timed import TimedRuntime
 from saywhere.runtime.torch import TorchRuntime
 from saywhere.text.words import Words
@@ -266,7 +267,8 @@ COLOURS = {"red": (220, 30, 20), "blue": (20, 40, 160)}
 class SpeakingRuntime(ColourRuntime):
     """Finds what the phrase names by colour, and by the first click if nothing was said."""
 
-    name, phrases, calibrated_relevance = "speaking", True, True
+    name = "speaking"
+    capabilities = Capabilities(phrases=True, relevance=True, calibrated_relevance=True)
 
     def decode(self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None) -> np.ndarray:
         if prompt.phrase is None:
@@ -321,7 +323,7 @@ class TestSegmenter:
 
     def test_a_map_that_only_compares_places_takes_every_phrase_at_its_word(self, photo: np.ndarray) -> None:
         runtime = SpeakingRuntime()
-        runtime.calibrated_relevance = False
+        runtime.capabilities = replace(runtime.capabilities, calibrated_relevance=False)
         segmenter = Segmenter(runtime).set_image(photo)
         segmenter.click(300, 200)
         answer = segmenter.say("blue")
@@ -398,7 +400,7 @@ class TestSegmenter:
 class VagueRunner(DiscRuntime):
     """Understands phrases and makes nothing of them."""
 
-    phrases = True
+    capabilities = Capabilities(phrases=True)
 
     def relevance(self, features: np.ndarray, phrase: str) -> np.ndarray:
         return np.zeros(features.shape[:2], np.float32)

@@ -184,7 +184,7 @@ class TestLearning:
             annotate(seq, 30, 30)
             learned = seq.learned.parameters
             assert set(learned) == set(network.model.purification.state_dict())  # type: ignore[union-attr]
-            moved = [key for key, value in learned.items() if not np.array_equal(value, seq._learner.shipped[key])]
+            moved = [key for key, value in learned.items() if not np.array_equal(value, seq._learner.initial[key])]
             assert any("weight" in key for key in moved)
             seq.propose(photo_with((60, 60)))
             adapted = seq.segmenter.runtime.model  # type: ignore[attr-defined]
@@ -196,24 +196,32 @@ class TestLearning:
     def test_lessons_lower_their_own_loss(self) -> None:
         network, places = load_runtime(device="cpu"), (40, 50)
         examples = [store_example(x, False, photo_with((x, 50)), disc(96, 128, x, 50, 20), 64) for x in places]
-        learner = PurificationLearner(network.model, replace(QUICK, steps=10, batch=4, rate=0.5))  # type: ignore[arg-type]
+        learner = PurificationLearner(network, replace(QUICK, steps=10, batch=4, rate=0.5))
         learned = learner.rebuild(examples)
         losses = []
-        for parameters in (learner.shipped, learned.parameters):
-            learner._load(parameters)
-            shown = [learner._picture(*packed) for one in examples for packed in one.pictures]
-            pictures = [picture for picture in shown if picture is not None]
-            with torch.no_grad():
-                logits = learner._answer([(picture, Prompt((Click(30, 30),))) for picture in pictures])
-            target = torch.from_numpy(np.stack([picture.target for picture in pictures]))[:, None].float()
-            losses.append(float(torch.nn.functional.binary_cross_entropy_with_logits(logits, target)))
+        for parameters in (learner.initial, learned.parameters):
+            runtime = network.with_purification(parameters)
+            encoded = [learner._example(*packed) for one in examples for packed in one.pictures]
+            losses.append(
+                np.mean(
+                    [
+                        runtime.purification_gradient(
+                            [level.astype(np.float32) for level in example.raw],
+                            Prompt((Click(30, 30),)),
+                            example.target,
+                            np.ones_like(example.target),
+                        )[0]
+                        for example in encoded
+                        if example is not None
+                    ]
+                )
+            )
         assert losses[1] < 0.9 * losses[0], losses
 
     def test_it_depends_on_the_seed_and_the_lessons_alone(self, network: TorchRuntime) -> None:
         examples = [store_example(i, False, photo_with((40, 50)), disc(96, 128, 40, 50, 20), 64) for i in range(2)]
         first, second, third = (
-            PurificationLearner(network.model, replace(QUICK, seed=seed)).rebuild(examples)  # type: ignore[arg-type]
-            for seed in (0, 0, 1)
+            PurificationLearner(network, replace(QUICK, seed=seed)).rebuild(examples) for seed in (0, 0, 1)
         )
         assert same(first, second)
         assert not same(first, third)
@@ -241,7 +249,7 @@ class TestLearning:
         with Sequence(Segmenter(network, SMALL), "disc", None, wild) as seq:
             annotate(seq, 30, 40)
             assert not same(seq.learned, seq._learner.start())
-            seq._learner.score = lambda parameters, examples: float(parameters is seq._learner.shipped)  # type: ignore[method-assign]
+            seq._learner.score = lambda parameters, examples: float(parameters is seq._learner.initial)  # type: ignore[method-assign]
             annotate(seq, 60, 40)
             assert same(seq.learned, seq._learner.start())
             assert seq.learned.back == 1

@@ -33,7 +33,7 @@ def have(name: str) -> bool:
 def test_the_file_is_small_and_says_what_it_is() -> None:
     path = find_weights()
     assert path.stat().st_size <= 16e6
-    facts = load_model(path).facts
+    facts = load_model(path).metadata
     assert facts["model"] == "saywhere"
     assert facts["data"] == ["photos-7k/train.json"]
     assert facts["step"] > 0

@@ -115,7 +115,7 @@ class TestEveryModel:
         assert torch.allclose(first, whole, atol=0.1)  # matrices are stored in float16
         kept, copied = read_tensors(path)[0], read_tensors(again)[0]
         assert all(torch.equal(kept[k], copied[k]) for k in kept.keys() | copied.keys())
-        assert loaded.facts["step"] == 3
+        assert loaded.metadata["step"] == 3
 
     def test_folded_it_answers_the_same(self, named: tuple[str, InteractiveModel]) -> None:
         model = copy.deepcopy(named[1]).eval()

@@ -21,6 +21,7 @@ from saywhere.core.prompt import Prompt
 from saywhere.data.datasets import load_dataset
 from saywhere.prelabel import prelabel, read_request, run
 from saywhere.prelabel.ask import box_prompt
+from saywhere.runtime.base import Capabilities
 
 COLOUR, DISC = "conftest:ColourRuntime", "conftest:DiscRuntime"
 
@@ -28,7 +29,8 @@ COLOUR, DISC = "conftest:ColourRuntime", "conftest:DiscRuntime"
 class SpeakingRunner(ColourRuntime):
     """Finds what is bright when something is said."""
 
-    name, phrases = "speaking", True
+    name = "speaking"
+    capabilities = Capabilities(phrases=True)
 
     def decode(self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None) -> np.ndarray:
         assert prompt.phrase == "card"

@@ -41,7 +41,7 @@ def plain(runtime: TorchRuntime) -> TorchRuntime:
 
 
 def test_the_shipped_weights_are_run_by_onnx_runtime_and_others_by_torch(runtime: TorchRuntime) -> None:
-    assert runtime.backend == "onnxruntime"
+    assert runtime.capabilities.backend == "torch"
     assert Graphs.of(runtime.model, {**described()["options"], "fine": 48}) is None
     assert Graphs.of(runtime.model, {**described()["options"], "words": "mine.txt"}) is not None
 
@@ -77,7 +77,8 @@ def test_a_changed_purification_layer_changes_its_answers_alone(
     changed = {name: value.numpy() * 0.9 for name, value in runtime.model.purification.state_dict().items()}
     before = runtime.decode(runtime.encode(photo), MANY, None)
     found, expected = (
-        other.decode(other.encode(photo), MANY, None) for other in (runtime.adapted(changed), plain.adapted(changed))
+        other.decode(other.encode(photo), MANY, None)
+        for other in (runtime.with_purification(changed), plain.with_purification(changed))
     )
     assert np.abs(found - expected).max() < ALIKE
     assert np.abs(found - before).max() > 0.1

@@ -26,6 +26,7 @@ from saywhere.annotate.photos import Folder
 from saywhere.annotate.service import Annotator
 from saywhere.annotate.web.routes import make_app
 from saywhere.core.prompt import Prompt
+from saywhere.runtime.base import Capabilities
 
 SUPPORT = Path(__file__).parent
 
@@ -33,7 +34,8 @@ SUPPORT = Path(__file__).parent
 class RedRuntime(ColourRuntime):
     """Finds the piece of the clicked colour; a phrase means what is red. Where nothing is clicked, it finds nothing."""
 
-    name, digest, phrases = "red", "00red", True
+    name, digest = "red", "00red"
+    capabilities = Capabilities(phrases=True)
 
     def decode(self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None) -> np.ndarray:
         if not prompt.clicks:

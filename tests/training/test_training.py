@@ -267,7 +267,7 @@ class TestLoop:
         assert ("head.0.1.running_var" in moved) is not freeze_batch_norm
 
     def test_weights_say_where_they_come_from(self, coco: Path, tmp_path: Path) -> None:
-        facts = load_model(train(recipe_for(coco), tmp_path / "run")).facts
+        facts = load_model(train(recipe_for(coco), tmp_path / "run")).metadata
         assert facts["step"] == 4
         assert facts["data"] == [str(coco)]
         assert facts["recipe"]["batch"] == 2
@@ -286,7 +286,7 @@ class TestLoop:
         command = [sys.executable, "-m", "saywhere.cli", "train", str(file), "--out", str(tmp_path / "run")]
         told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
         assert told.count("training on 2 x cpu") == told.count("weights →") == 1
-        assert load_model(tmp_path / "run" / WEIGHTS).facts["step"] == 3
+        assert load_model(tmp_path / "run" / WEIGHTS).metadata["step"] == 3
         script = tmp_path / "both.py"
         script.write_text(TWO)
         subprocess.run([sys.executable, str(script), str(file)], check=True, timeout=300)
@@ -295,7 +295,7 @@ class TestLoop:
         started = time.monotonic()
         written = train(recipe_for(coco, steps=100_000), tmp_path / "run", time_limit=3.0)
         assert time.monotonic() - started < 20
-        assert 0 < load_model(written).facts["step"] < 100_000
+        assert 0 < load_model(written).metadata["step"] < 100_000
 
     def test_killed_and_resumed_it_gives_the_same_weights(self, coco: Path, tmp_path: Path) -> None:
         """A real process, killed with SIGKILL in the middle, goes on to the very weights of one that was not."""

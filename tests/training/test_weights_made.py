@@ -77,7 +77,7 @@ class TestAverage:
         mean = load_model(tmp_path / "mean.safetensors")
         a, b = (model.state_dict()["head.1.weight"].half().float() for model in models)
         assert torch.allclose(mean.model.state_dict()["head.1.weight"], (a + b) / 2, atol=1e-3)
-        assert mean.facts["averaged"] == [load_model(tmp_path / f"{n}.safetensors").digest for n in (0, 1)]
+        assert mean.metadata["averaged"] == [load_model(tmp_path / f"{n}.safetensors").digest for n in (0, 1)]
 
     def test_different_networks_have_no_mean(self, tmp_path: Path) -> None:
         save_model(tmp_path / "a.safetensors", network(0), "saywhere", OURS, {})

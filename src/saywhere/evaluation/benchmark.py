@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from saywhere import __version__
+from saywhere.core.geometry import ImageSize
 from saywhere.core.metrics import MOST_INTERACTIONS
 from saywhere.core.settings import Settings
 from saywhere.data.datasets import Sample, load_dataset
@@ -82,7 +83,7 @@ def bench(
     refuse_faults(task.data, samples)
     runtime, settings = find_method(task.method, task.settings)
     if task.phrase is not None:
-        if not runtime.phrases:
+        if not runtime.capabilities.phrases:
             raise SaywhereError(f"--phrase {task.phrase}: model '{runtime.name}' understands no phrases")
         samples = with_phrases(samples, task.phrase)
     traits = run_metadata(runtime, settings, task.threads)
@@ -104,7 +105,7 @@ def bench(
     records = read_records(journal.path)
     result = told | rounded(figures(records, task.most)) | cost(runtime, settings)
     result |= environment(command, engine, jobs)
-    trained_on = getattr(runtime, "facts", {}).get("labels") if seen is None else seen
+    trained_on = runtime.metadata.get("labels") if seen is None else seen
     result["classes"] = rounded(classes(records, task.most, None if trained_on is None else set(trained_on)))
     result["ious"] = {name: [round(v, 6) for v in ious] for name, ious in ious_of(records).items()}
     write_atomically(out, json.dumps(result, indent=1).encode())
@@ -147,30 +148,9 @@ def measure(task: Task, timed: TimedRuntime, settings: Settings, todo: Todo) -> 
     yield from work_through(Segmenter(timed, settings), timed, sample, task.most, task.drag, before, phrase_at)
 
 
-def cost(runtime: Runtime, settings: Settings) -> dict[str, Any]:
-    """Parameters, and multiply-adds of looking and of answering at 4:3, where the runtime is a network."""
-    model = getattr(runtime, "model", None)
-    if model is None:
-        return {}
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from saywhere.core.prompt import Click, Prompt
-
-    image = torch.zeros(1, 3, settings.size * 3 // 4, settings.size, device=next(model.parameters()).device)
-    counted = []
-    with torch.enable_grad():  # torch itself computes then, whose operations can be counted
-        with FlopCounterMode(display=False) as counter:
-            features = model.encode(image)
-        counted.append(counter.get_total_flops() // 2)
-        with FlopCounterMode(display=False) as counter:
-            model.decode(features, [Prompt((Click(9, 9),))], image[:, :1])
-        counted.append(counter.get_total_flops() // 2)
-    return {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "encode_multiply_adds": counted[0],
-        "decode_multiply_adds": counted[1],
-    }
+def cost(runtime: Runtime, settings: Settings) -> dict[str, int]:
+    """Parameters, and multiply-adds of encoding and of decoding an image of 4:3, where they are known."""
+    return runtime.cost(ImageSize(settings.size * 3 // 4, settings.size))
 
 
 def environment(command: str, engine: Engine, jobs: int) -> dict[str, Any]:

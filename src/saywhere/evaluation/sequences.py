@@ -110,7 +110,7 @@ def bench_sequences(
     runs = runs_of(task, samples)
     refuse_faults(task.data, [sample for run in runs if run.seed == task.options.seed for sample in run.samples])
     runtime, settings = find_method(task.method, task.settings)
-    if not getattr(runtime, "strides", ()):
+    if not runtime.capabilities.purification_strides:
         raise SaywhereError(f"--sequence: model '{runtime.name}' has no purification layer; use saywhere or sequential")
     traits = run_metadata(runtime, settings, task.threads)
     told = conditions(task, traits) | {"sequences": len(runs)}

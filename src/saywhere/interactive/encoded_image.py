@@ -12,7 +12,6 @@ import numpy as np
 
 from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.crop import Crop
-from saywhere.errors import NoMapError
 from saywhere.runtime.base import PurifyingRuntime, Runtime
 
 
@@ -24,14 +23,14 @@ class EncodedImage:
         self.size = photo.shape[0], photo.shape[1]
         self.full_crop = Crop.from_box((0, 0, self.size[1], self.size[0]), self.size, longest)
         self._features: OrderedDict[Crop, Any] = OrderedDict()
-        self._chances: dict[str, FloatArray] = {}
+        self._relevance: dict[str, FloatArray] = {}
         self._keep = keep
         self._encode: Callable[[Crop], Any] = lambda crop: runtime.encode(crop.crop(photo))
 
     def purified(self, runtime: PurifyingRuntime) -> Self:
         """The same photograph for a network that differs in its purification layer alone: not encoded again."""
         other = copy.copy(self)
-        other.runtime, other._features, other._chances = runtime, OrderedDict(), {}
+        other.runtime, other._features, other._relevance = runtime, OrderedDict(), {}
         other._encode = lambda crop: runtime.purify(self.features(crop))
         other.__dict__.pop("mirror", None)
         return other
@@ -53,14 +52,11 @@ class EncodedImage:
         photo = np.ascontiguousarray(self.photo[:, ::-1])
         return EncodedImage(self.runtime, photo, max(self.full_crop.width, self.full_crop.height), self._keep)
 
-    def chance(self, phrase: str) -> FloatArray:
+    def relevance(self, phrase: str) -> FloatArray:
         """The probability that a phrase applies, in the whole photograph's crop; found once for the last phrase.
 
         Raises NoMapError when the network cannot tell.
         """
-        if phrase not in self._chances:
-            relevance = getattr(self.runtime, "relevance", None)
-            if relevance is None:
-                raise NoMapError(f"phrase {phrase!r}: '{self.runtime.name}' has no map of where a phrase applies")
-            self._chances = {phrase: relevance(self.features(self.full_crop), phrase)}
-        return self._chances[phrase]
+        if phrase not in self._relevance:
+            self._relevance = {phrase: self.runtime.relevance(self.features(self.full_crop), phrase)}
+        return self._relevance[phrase]

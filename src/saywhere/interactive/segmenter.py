@@ -25,7 +25,7 @@ from saywhere.interactive.encoded_image import EncodedImage
 from saywhere.interactive.refine import REFINEMENTS
 from saywhere.interactive.sam import LOW, _points
 from saywhere.runtime.base import PurifyingRuntime, Runtime
-from saywhere.text.words import Words, shipped
+from saywhere.text.words import shipped
 
 AnyMask = TypeVar("AnyMask", "Mask", "Mask | None")
 
@@ -130,7 +130,7 @@ class Segmenter:
     def relevance_in_crop(self, phrase: str) -> FloatArray:
         """The same at the size at which the whole photograph was looked at: small, however large the photograph is."""
         said = self._checked_phrase(phrase)
-        return self.encoded.chance(said)
+        return self.encoded.relevance(said)
 
     def fits(self, phrase: str) -> bool:
         """Whether a phrase seems to be about what was clicked; one that does not is not heeded, and costs nothing.
@@ -156,9 +156,9 @@ class Segmenter:
     def _drop_conflicting_phrase(self, prompt: Prompt) -> Prompt:
         """A prompt without its phrase, if that does not fit what was clicked: clicks outweigh words."""
         least, clicked = self.settings.phrase_relevance_threshold, [c for c in prompt.clicks if c.positive]
-        if prompt.phrase is None or not clicked or not (least and getattr(self.runtime, "calibrated_relevance", False)):
+        if prompt.phrase is None or not clicked or not (least and self.runtime.capabilities.calibrated_relevance):
             return prompt
-        chance = self.encoded.chance(prompt.phrase)
+        chance = self.encoded.relevance(prompt.phrase)
         at = self.encoded.full_crop.to_crop(Prompt(tuple(clicked))).clicks
         return prompt if max(mean_relevance_at(chance, click) for click in at) >= least else prompt.with_phrase(None)
 
@@ -204,12 +204,11 @@ class Segmenter:
         return mask
 
     def _checked_phrase(self, phrase: str) -> str:
-        if not self.runtime.phrases:
+        if not self.runtime.capabilities.phrases:
             raise PhraseError(
                 f"phrase {phrase[:60]!r}: weights '{self.runtime.name}' understand no phrases; use clicks"
             )
-        known: Words | None = getattr(self.runtime, "words", None)
-        return (known or shipped()).checked(phrase)
+        return (self.runtime.capabilities.words or shipped()).checked(phrase)
 
     def _checked(self, click: Click) -> Click:
         h, w = self.encoded.size

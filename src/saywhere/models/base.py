@@ -42,6 +42,7 @@ class InteractiveModel(nn.Module, ABC):
     renamed_parameters: ClassVar[Mapping[str, str]] = {}
     """Prefixes of parameters in weights files of earlier releases, and what they are called now."""
     phrases: bool = False
+    relevance_maps: bool = False
     single_click: bool = False
     calibrated_relevance: bool = False
     words: Words | None = None

@@ -28,7 +28,7 @@ class Loaded:
     model: InteractiveModel
     name: str
     digest: str
-    facts: Mapping[str, Any] = field(repr=False)
+    metadata: Mapping[str, Any] = field(repr=False)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:

@@ -120,7 +120,8 @@ class Saywhere(PurifyingModel):
         super().__init__()
         if unknown := set(relevance) - set(RELEVANCE_SOURCES):
             raise SaywhereError(f"relevance {sorted(unknown)}: choose from {', '.join(RELEVANCE_SOURCES)}")
-        self.phrases, self.calibrated_relevance = bool(relevance) or attention, bool(relevance)
+        self.phrases = bool(relevance) or attention
+        self.relevance_maps = self.calibrated_relevance = bool(relevance)
         try:
             self.encoder: nn.Module = timm.create_model(backbone, features_only=True, out_indices=(0, 1, 2, 3, 4))
         except RuntimeError as error:

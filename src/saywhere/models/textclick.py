@@ -67,7 +67,7 @@ class TextClick(DeepLab):
         found = chosen(relevance)
         super().__init__(backbone, 1 if found is None else 2, channels, stride)
         self.source = found
-        self.phrases = found is not None
+        self.phrases = self.relevance_maps = found is not None
 
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
         (image,) = features.levels["image"]

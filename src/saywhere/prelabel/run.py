@@ -115,11 +115,11 @@ def _left(photo: ImagePrompts, found: Mapping[str, Line]) -> ImagePrompts:
 def refuse_phrases(runtime: Runtime, phrases: Iterable[str]) -> None:
     """SaywhereError when phrases mean nothing to these weights, or no word of one is known."""
     for phrase in sorted(set(phrases)):
-        if not runtime.phrases:
+        if not runtime.capabilities.phrases:
             raise SaywhereError(
                 f"phrase {phrase[:60]!r}: weights '{runtime.name}' understand none; give boxes or points"
             )
-        (getattr(runtime, "words", None) or words.shipped()).checked(phrase)
+        (runtime.capabilities.words or words.shipped()).checked(phrase)
 
 
 def worker(runtime: Runtime, settings: Settings, threads: int) -> Callable[[ImagePrompts], Iterator[Line]]:

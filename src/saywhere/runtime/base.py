@@ -1,46 +1,187 @@
-"""The protocol between a Segmenter and whatever computes its masks."""
+"""The protocol between a Segmenter and whatever computes its masks. Everything that passes is numpy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Protocol, Self
 
-from saywhere.core.arrays import FloatArray, ImageArray
+from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
+from saywhere.core.geometry import ImageSize
 from saywhere.core.prompt import Prompt
+from saywhere.errors import NoMapError
+from saywhere.text.words import Words
+
+Parameters = Mapping[str, FloatArray]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a runtime can do. Whoever uses one reads these fields and nothing else.
+
+    Attributes:
+        phrases: whether :meth:`Runtime.decode` uses a prompt's phrase.
+        words: the words that it knows; None for those that ship with the package.
+        relevance: whether :meth:`Runtime.relevance` returns a relevance map.
+        calibrated_relevance: whether that map is low everywhere for an object that is not in the image, and not only
+            lower where it fits less.
+        boxes: whether a box is a prompt.
+        candidates: how many masks one prompt gives.
+        single_click: whether one positive click is all that a prompt may hold.
+        purification_strides: image pixels to a cell of each level of the purification layer, finest first; empty
+            without such a layer.
+        device: where it computes, for example "cpu" or "cuda:0".
+        backend: the library that computes: "onnxruntime", "torch" or "numpy".
+    """
+
+    phrases: bool = False
+    words: Words | None = None
+    relevance: bool = False
+    calibrated_relevance: bool = False
+    boxes: bool = False
+    candidates: int = 1
+    single_click: bool = False
+    purification_strides: tuple[int, ...] = ()
+    device: str = "cpu"
+    backend: str = "numpy"
 
 
 class Runtime(Protocol):
-    """A network behind numpy. ``digest`` names its weights; ``phrases`` says whether it understands any.
+    """Computes features of an image once and logits for every prompt.
 
-    One that does may have ``words`` of its own (:class:`saywhere.text.words.Words`), and
-    ``relevance(features, phrase)``: the probability ``(H, W)`` that a phrase applies to each pixel;
-    ``calibrated_relevance`` is true where that is low everywhere for a thing that is not there.
+    A method of one's own subclasses it, sets ``name`` and implements :meth:`encode` and :meth:`decode`.
+
+    Attributes:
+        name: what tables and messages call it.
+        digest: names its weights: equal digests give equal answers.
+        capabilities: what it can do.
+        metadata: what the weights file says of itself.
+
+    Example:
+        >>> import numpy as np
+        >>> class Threshold(Runtime):
+        ...     name = "threshold"
+        ...     def encode(self, image):
+        ...         return image.mean(axis=2)
+        ...     def decode(self, features, prompt, previous):
+        ...         click = prompt.clicks[0]
+        ...         return 20.0 - abs(features - features[round(click.y), round(click.x)])
+        >>> Threshold().capabilities.phrases
+        False
     """
 
     name: str
-    digest: str
-    phrases: bool
+    digest: str = ""
+    capabilities: Capabilities = Capabilities()
+    metadata: Mapping[str, Any] = MappingProxyType({})
 
     def encode(self, image: ImageArray) -> Any:
-        """``(H, W, 3)`` uint8 RGB to features."""
+        """Compute what decoding needs of an image.
+
+        Args:
+            image: ``(H, W, 3)`` uint8 RGB, any height and width.
+
+        Returns:
+            Features, which only :meth:`decode` and :meth:`relevance` of the same runtime read.
+        """
+        ...
 
     def decode(self, features: Any, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
-        """A prompt in the image's pixels and the last probability ``(H, W)`` to logits ``(H, W)``."""
+        """Compute logits for a prompt.
+
+        Args:
+            features: what :meth:`encode` returned.
+            prompt: clicks in pixels of the encoded image, and a phrase.
+            previous: ``(H, W)`` probability of the previous mask; None without one.
+
+        Returns:
+            ``(H, W)`` logits; above 0 means on the object.
+        """
+        ...
+
+    def relevance(self, features: Any, phrase: str) -> FloatArray:
+        """Compute the relevance map of a phrase.
+
+        Args:
+            features: what :meth:`encode` returned.
+            phrase: what to look for.
+
+        Returns:
+            ``(H, W)`` probability that the phrase applies to each pixel.
+
+        Raises:
+            NoMapError: this runtime has no relevance map.
+        """
+        raise NoMapError(f"phrase {phrase!r}: '{self.name}' has no map of where a phrase applies")
+
+    def cost(self, size: ImageSize) -> dict[str, int]:
+        """Count parameters and multiply-adds.
+
+        Args:
+            size: of the encoded image.
+
+        Returns:
+            ``parameters``, ``encode_multiply_adds`` and ``decode_multiply_adds``; empty where they are not known.
+        """
+        return {}
 
 
 class PurifyingRuntime(Runtime, Protocol):
-    """One whose network has a purification layer: :class:`saywhere.runtime.torch.TorchRuntime` says what each does.
+    """A runtime whose network has a purification layer, which a sequence teaches.
 
-    ``model`` is what a sequence teaches.
+    The layer is a 1x1 convolution with a ReLU for each feature level (Sequential Interactive Image Segmentation,
+    sections 3.1 and 3.3). Parameters map names to arrays; the names are the runtime's own.
     """
 
-    model: Any
-    strides: tuple[int, ...]
+    def purification_parameters(self) -> Parameters:
+        """The parameters of the purification layer."""
+        ...
 
-    def levels(self, features: Any, kind: str) -> list[FloatArray]: ...
+    def with_purification(self, parameters: Parameters) -> Self:
+        """The same network with other parameters of the purification layer; all else is shared."""
+        ...
 
-    def purified(self, level: int, vectors: FloatArray) -> FloatArray: ...
+    def levels(self, features: Any, kind: str) -> list[FloatArray]:
+        """Feature levels of one image.
 
-    def purify(self, features: Any) -> Any: ...
+        Args:
+            features: what :meth:`encode` returned.
+            kind: "raw" before or "pure" after the purification layer.
 
-    def adapted(self, parameters: Mapping[str, FloatArray]) -> PurifyingRuntime: ...
+        Returns:
+            ``(C, h, w)`` for each level, finest first.
+        """
+        ...
+
+    def purified(self, level: int, vectors: FloatArray) -> FloatArray:
+        """Apply the purification layer to single cells.
+
+        Args:
+            level: 0 for the finest.
+            vectors: ``(N, C)`` raw feature vectors.
+
+        Returns:
+            ``(N, D)`` purified vectors.
+        """
+        ...
+
+    def purify(self, features: Any) -> Any:
+        """Features of another runtime, which differs in its purification layer alone, for this one."""
+        ...
+
+    def purification_gradient(
+        self, raw: Sequence[FloatArray], prompt: Prompt, target: BoolArray, counted: BoolArray
+    ) -> tuple[float, Parameters]:
+        """The loss of one example and its gradient (section 3.3: only the purification layer learns).
+
+        Args:
+            raw: the raw levels of an image, each ``(C, h, w)``.
+            prompt: clicks in pixels of that image, and a phrase.
+            target: ``(H, W)`` the true mask.
+            counted: ``(H, W)`` which pixels count.
+
+        Returns:
+            The mean binary cross-entropy, and its gradient for each parameter.
+        """
+        ...

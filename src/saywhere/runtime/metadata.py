@@ -16,8 +16,8 @@ def run_metadata(runtime: Runtime, settings: Settings, threads: int) -> dict[str
         "weights": runtime.digest,
         **asdict(settings),
         "threads": threads,
-        "device": str(getattr(runtime, "device", "cpu")),
-        "runtime": getattr(runtime, "backend", None),
+        "device": runtime.capabilities.device,
+        "runtime": runtime.capabilities.backend,
     }
 
 

@@ -67,7 +67,7 @@ def own_method(name: str) -> Runtime:
         raise SaywhereError(
             f"method '{name}': {error}; give module:factory of something that can be imported"
         ) from error
-    lacking = [part for part in ("name", "digest", "phrases", "encode", "decode") if not hasattr(made, part)]
+    lacking = [part for part in ("name", "digest", "capabilities", "encode", "decode") if not hasattr(made, part)]
     if lacking:
         raise SaywhereError(
             f"method '{name}': what it makes lacks {', '.join(lacking)}; see saywhere.runtime.base.Runtime"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self, cast
 
-from saywhere.core.arrays import ImageArray
+from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
+from saywhere.core.geometry import ImageSize
 from saywhere.core.prompt import Prompt
-from saywhere.errors import NoMapError
-from saywhere.runtime.base import Runtime
+from saywhere.runtime.base import Parameters, PurifyingRuntime, Runtime
 
 
 @dataclass
@@ -21,51 +21,74 @@ class Timings:
     decode: float = 0.0
 
 
-class TimedRuntime:
-    """A runtime that sums the milliseconds of its encodings and decodings; all else is the runtime's own, not timed."""
+class TimedRuntime(PurifyingRuntime):
+    """Passes everything to another runtime, and sums the milliseconds of its encodings and decodings.
 
-    def __init__(self, runtime: Runtime, spent: Timings | None = None) -> None:
-        self.runtime, self.spent = runtime, spent or Timings()
-        self.name, self.digest, self.phrases = runtime.name, runtime.digest, runtime.phrases
+    A relevance map counts as decoding, because the answer to a phrase needs it. What a sequence learns is not timed.
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "runtime":  # not there yet while a copy is made
-            raise AttributeError(name)
-        return getattr(self.runtime, name)
+    Args:
+        runtime: the runtime to measure; where it has no purification layer, its methods must not be called.
+        timings: where to sum; shared by runtimes that differ in their purification layer alone.
+    """
 
-    def adapted(self, parameters: Mapping[str, Any]) -> TimedRuntime:
-        """The adapted runtime, whose time is counted with this one's."""
-        runtime: Any = self.runtime
-        return TimedRuntime(runtime.adapted(parameters), self.spent)
+    def __init__(self, runtime: Runtime, timings: Timings | None = None) -> None:
+        self.runtime, self.timings = runtime, timings or Timings()
+        self.name, self.digest = runtime.name, runtime.digest
+        self.capabilities = runtime.capabilities
+        self.metadata = runtime.metadata
 
     def encode(self, image: ImageArray) -> Any:
         started = time.perf_counter()
         features = self.runtime.encode(image)
-        self.spent.encode += milliseconds(started)
+        self.timings.encode += milliseconds(started)
         return features
 
-    def decode(self, features: Any, prompt: Prompt, previous: Any) -> Any:
+    def decode(self, features: Any, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
         started = time.perf_counter()
         logits = self.runtime.decode(features, prompt, previous)
-        self.spent.decode += milliseconds(started)
+        self.timings.decode += milliseconds(started)
         return logits
 
-    def relevance(self, features: Any, phrase: str) -> Any:
-        """A part of the answer: it says where to look, and whether a phrase fits."""
-        relevance = getattr(self.runtime, "relevance", None)
-        if relevance is None:
-            raise NoMapError(f"phrase {phrase!r}: '{self.name}' has no map of where a phrase applies")
+    def relevance(self, features: Any, phrase: str) -> FloatArray:
         started = time.perf_counter()
-        found = relevance(features, phrase)
-        self.spent.decode += milliseconds(started)
-        return found
+        relevance = self.runtime.relevance(features, phrase)
+        self.timings.decode += milliseconds(started)
+        return relevance
+
+    def cost(self, size: ImageSize) -> dict[str, int]:
+        return self.runtime.cost(size)
 
     def take(self) -> tuple[float, float]:
         """Milliseconds of encoding and of decoding since the last call."""
-        taken = self.spent.encode, self.spent.decode
-        self.spent.encode = self.spent.decode = 0.0
+        taken = self.timings.encode, self.timings.decode
+        self.timings.encode = self.timings.decode = 0.0
         return taken
+
+    @property
+    def _purifying(self) -> PurifyingRuntime:
+        return cast(PurifyingRuntime, self.runtime)
+
+    def purification_parameters(self) -> Parameters:
+        return self._purifying.purification_parameters()
+
+    def with_purification(self, parameters: Parameters) -> Self:
+        return type(self)(self._purifying.with_purification(parameters), self.timings)
+
+    def levels(self, features: Any, kind: str) -> list[FloatArray]:
+        return self._purifying.levels(features, kind)
+
+    def purified(self, level: int, vectors: FloatArray) -> FloatArray:
+        return self._purifying.purified(level, vectors)
+
+    def purify(self, features: Any) -> Any:
+        return self._purifying.purify(features)
+
+    def purification_gradient(
+        self, raw: Sequence[FloatArray], prompt: Prompt, target: BoolArray, counted: BoolArray
+    ) -> tuple[float, Parameters]:
+        return self._purifying.purification_gradient(raw, prompt, target, counted)
 
 
 def milliseconds(started: float) -> float:
+    """Milliseconds since a reading of :func:`time.perf_counter`."""
     return 1000.0 * (time.perf_counter() - started)

@@ -1,18 +1,20 @@
-"""A torch network behind numpy: the only way a Segmenter speaks to it."""
+"""Networks run by torch."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from saywhere.core.arrays import ImageArray
-from saywhere.core.prompt import Prompt
+from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
+from saywhere.core.geometry import ImageSize
+from saywhere.core.prompt import Click, Prompt
 from saywhere.models.base import Features, InteractiveModel, PurifyingModel
+from saywhere.models.losses import bce
+from saywhere.runtime.base import Capabilities, Parameters, PurifyingRuntime
 
 
 def bfloat16_pays(device: torch.device) -> bool:
@@ -22,8 +24,16 @@ def bfloat16_pays(device: torch.device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
-class TorchRuntime:
-    """Runs a network on ``device`` (the GPU if there is one), one image at a time."""
+class TorchRuntime(PurifyingRuntime):
+    """Runs a registered network with torch, one image at a time.
+
+    Args:
+        model: the network; it is put into evaluation mode.
+        name: what tables and messages call it.
+        digest: names its weights.
+        device: a torch device; the GPU if there is one when None.
+        metadata: what the weights file says of itself.
+    """
 
     def __init__(
         self,
@@ -31,68 +41,98 @@ class TorchRuntime:
         name: str,
         digest: str = "",
         device: str | None = None,
-        facts: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """``facts`` is what the weights file says of itself."""
-        self.name, self.digest, self.facts = name, digest, facts or {}
+        self.name, self.digest, self.metadata = name, digest, metadata or {}
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.phrases, self.words, self.calibrated_relevance = model.phrases, model.words, model.calibrated_relevance
-
-    @property
-    def backend(self) -> str:
-        """What most is computed with: "torch" or "onnxruntime"."""
-        return "torch" if getattr(self.model, "graphs", None) is None else "onnxruntime"
+        self.capabilities = Capabilities(
+            phrases=model.phrases,
+            words=model.words,
+            relevance=model.relevance_maps,
+            calibrated_relevance=model.calibrated_relevance,
+            single_click=model.single_click,
+            purification_strides=model.strides if isinstance(model, PurifyingModel) else (),
+            device=str(self.device),
+            backend="torch",
+        )
 
     def encode(self, image: ImageArray) -> Features:
-        """``(H, W, 3)`` uint8 RGB to features."""
         with torch.inference_mode():
             pixels = torch.from_numpy(image).to(self.device).permute(2, 0, 1)[None].float().div_(255.0)
             return self.model.encode(pixels)
 
-    def decode(self, features: Features, prompt: Prompt, previous: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        """A prompt in the image's pixels and the last probability ``(H, W)`` to logits ``(H, W)``."""
+    def decode(self, features: Features, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
         with torch.inference_mode():
             past = None if previous is None else torch.from_numpy(previous).to(self.device)[None, None]
             logits = self.model.decode(features, [prompt], past)
             return np.asarray(logits[0, 0].cpu().numpy(), np.float32)
 
-    def relevance(self, features: Features, phrase: str) -> NDArray[np.float32]:
-        """The probability ``(H, W)`` that a phrase applies to each pixel; SaywhereError where it cannot be told."""
+    def relevance(self, features: Features, phrase: str) -> FloatArray:
         with torch.inference_mode():
             return np.asarray(self.model.relevance(features, phrase)[0, 0].cpu().numpy(), np.float32)
 
-    # What a sequence needs besides, of networks with a purification layer
+    def cost(self, size: ImageSize) -> dict[str, int]:
+        from torch.utils.flop_counter import FlopCounterMode
+
+        image = torch.zeros(1, 3, *size, device=self.device)
+        with torch.no_grad():
+            with FlopCounterMode(display=False) as encoding:
+                features = self.model.encode(image)
+            with FlopCounterMode(display=False) as decoding:
+                self.model.decode(features, [Prompt((Click(9, 9),))], image[:, :1])
+        return {
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "encode_multiply_adds": encoding.get_total_flops() // 2,
+            "decode_multiply_adds": decoding.get_total_flops() // 2,
+        }
 
     @property
-    def strides(self) -> tuple[int, ...]:
-        """Image pixels to a cell of each purified level, finest first; none without a purification layer."""
-        return self.model.strides if isinstance(self.model, PurifyingModel) else ()
+    def _purifying(self) -> PurifyingModel:
+        assert isinstance(self.model, PurifyingModel), "capabilities.purification_strides is empty"
+        return self.model
 
-    def levels(self, features: Features, kind: str) -> list[NDArray[np.float32]]:
-        """The "raw" or the "pure" levels of one photograph, each ``(C, h, w)``."""
+    def purification_parameters(self) -> Parameters:
+        state = self._purifying.purification.state_dict()
+        return {name: value.detach().cpu().numpy().copy() for name, value in state.items()}
+
+    def with_purification(self, parameters: Parameters) -> Self:
+        other = copy.copy(self)
+        other.model = with_own_purification(self._purifying)
+        state = {name: torch.from_numpy(np.asarray(value)) for name, value in parameters.items()}
+        other._purifying.purification.load_state_dict(state)
+        return other
+
+    def levels(self, features: Features, kind: str) -> list[FloatArray]:
         return [np.asarray(level[0].float().cpu().numpy(), np.float32) for level in features.levels[kind]]
 
-    def purified(self, level: int, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Raw vectors ``(N, C)`` of single cells to pure ones ``(N, D)``."""
-        assert isinstance(self.model, PurifyingModel)
+    def purified(self, level: int, vectors: FloatArray) -> FloatArray:
         with torch.inference_mode():
             cells = torch.from_numpy(vectors).to(self.device)[:, :, None, None]
-            return np.asarray(self.model.purification[level](cells)[:, :, 0, 0].cpu().numpy(), np.float32)
+            return np.asarray(self._purifying.purification[level](cells)[:, :, 0, 0].cpu().numpy(), np.float32)
 
     def purify(self, features: Features) -> Features:
-        """What this runtime makes of the features of another, from which it differs in its purification layer alone."""
-        assert isinstance(self.model, PurifyingModel)
         with torch.inference_mode():
-            return self.model.purify(Features(features.size, {"raw": features.levels["raw"]}))
+            return self._purifying.purify(Features(features.size, {"raw": features.levels["raw"]}))
 
-    def adapted(self, parameters: Mapping[str, NDArray[np.float32]]) -> TorchRuntime:
-        """The same network with other parameters of its purification layer; all else is shared with this one."""
-        assert isinstance(self.model, PurifyingModel)
-        other = copy.copy(self)
-        other.model = with_own_purification(self.model)
-        other.model.purification.load_state_dict({k: torch.from_numpy(v) for k, v in parameters.items()})
-        return other
+    def purification_gradient(
+        self, raw: Sequence[FloatArray], prompt: Prompt, target: BoolArray, counted: BoolArray
+    ) -> tuple[float, Parameters]:
+        layer = self._purifying.purification.requires_grad_(True)
+        parameters = dict(layer.named_parameters())
+        levels = tuple(torch.from_numpy(level)[None].to(self.device).float() for level in raw)
+        levels = tuple(level.contiguous(memory_format=torch.channels_last) for level in levels)
+        expected, weight = (torch.from_numpy(mask)[None, None].to(self.device).float() for mask in (target, counted))
+        with torch.enable_grad(), torch.autocast(self.device.type, torch.bfloat16, bfloat16_pays(self.device)):
+            features = self._purifying.purify(Features((target.shape[0], target.shape[1]), {"raw": levels}))
+            logits = self._purifying.decode(features, [prompt], None).float()
+        loss = bce(logits, expected, weight).mean()
+        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        named = zip(parameters.items(), gradients, strict=True)
+        return float(loss.detach()), {
+            name: (torch.zeros_like(value) if gradient is None else gradient).cpu().numpy()
+            for (name, value), gradient in named
+        }
 
 
 def with_own_purification(model: PurifyingModel) -> PurifyingModel:

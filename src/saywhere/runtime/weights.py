@@ -64,7 +64,7 @@ def load_runtime(weights: str | Path | None = None, device: str | None = None) -
 
     path = find_weights(weights)
     loaded = load_model(path)
-    runtime = TorchRuntime(fuse_batch_norms(loaded.model), path.stem, loaded.digest, device, loaded.facts)
+    runtime = TorchRuntime(fuse_batch_norms(loaded.model), path.stem, loaded.digest, device, loaded.metadata)
     if runtime.device.type == "cpu" and isinstance(runtime.model, Saywhere):
-        runtime.model.graphs = Graphs.of(runtime.model, loaded.facts["options"])
+        runtime.model.graphs = Graphs.of(runtime.model, loaded.metadata["options"])
     return runtime

@@ -29,7 +29,7 @@ class BySequence:
     """
 
     def __init__(self, runtime: Runtime, settings: Settings, folder: Path) -> None:
-        """The runtime's network must have a purification layer (``runtime.strides``)."""
+        """The runtime's network must have a purification layer (``capabilities.purification_strides``)."""
         self._runner, self._settings, self._folder = runtime, settings, folder
         self._sequences: dict[str, Sequence] = {}
         self._open: dict[str, ImageArray] = {}

@@ -173,7 +173,7 @@ def _add_project(app: FastAPI, annotator: Annotator) -> None:
         counts, runtime = store.counts(), annotator.segmenters.runtime
         return ProjectOut(
             name=annotator.folder.root.name, images=sum(counts.values()), counts=counts, model=runtime.name,
-            weights=runtime.digest, phrases=runtime.phrases, study=annotator.study,
+            weights=runtime.digest, phrases=runtime.capabilities.phrases, study=annotator.study,
             labels=[LabelOut.of(row) for row in store.labels()],
         )  # fmt: skip
 

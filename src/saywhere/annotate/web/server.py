@@ -62,7 +62,7 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
     runtime, settings = find_method(options.model, Settings())
     _limit(options.threads)
     proposer: Proposer = ByName()
-    if getattr(runtime, "strides", ()):
+    if runtime.capabilities.purification_strides:
         proposer = BySequence(runtime, settings, folder.root / HIDDEN / "sequences")
     annotator = Annotator(
         store,

@@ -5,19 +5,18 @@ No torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from saywhere.core.arrays import BoolArray, ImageArray
 from saywhere.core.crop import Crop
 from saywhere.interactive.sequence.options import SequenceOptions
 from saywhere.interactive.sequence.proposal import BankedClick, ProposalOutcome
+from saywhere.runtime.base import Parameters
 
-Parameters = Mapping[str, NDArray[np.float32]]
 MARGIN = 1.7  # of the close picture, as a Segmenter's closer look
 QUALITY = 80  # of the WebP in which pictures are kept
 

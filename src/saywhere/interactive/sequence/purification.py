@@ -1,36 +1,42 @@
-"""Online purification optimisation: finished masks teach the purification layer, and nothing else, what is meant.
+"""Online purification optimisation: finished masks teach the purification layer, and nothing else.
 
-Sequential Interactive Image Segmentation, section 3.3. Needs torch.
+Sequential Interactive Image Segmentation, section 3.3. Works with any runtime that has a purification layer.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from saywhere.core import robot
-from saywhere.core.arrays import BoolArray
+from saywhere.core.arrays import BoolArray, FloatArray
 from saywhere.core.metrics import iou
 from saywhere.core.prompt import Click, Prompt
-from saywhere.interactive.sequence.memory import LearnedState, Parameters, StoredExample, unpacked
+from saywhere.interactive.sequence.memory import LearnedState, StoredExample, unpacked
 from saywhere.interactive.sequence.options import SequenceOptions
-from saywhere.models.base import Features, PurifyingModel
-from saywhere.models.losses import bce
-from saywhere.runtime.torch import bfloat16_pays, with_own_purification
+from saywhere.runtime.base import Parameters, PurifyingRuntime
 
-KEPT = 24  # pictures whose features stay in memory, 2 MB each
-HARM = 0.01  # mean IoU of the is_validation-out masks that a step may cost before it is taken back
+CACHED_IMAGES = 24  # images whose features stay in memory, 2 MB each
+MAX_HARM = 0.01  # mean IoU on the validation examples that a round may cost before it is undone
 
 
 @dataclass(frozen=True)
 class EncodedExample:
-    """What is learned from: a picture's ``raw`` levels, which learning does not change, its mask and what counts."""
+    """An example as the network's encoder sees it.
 
-    raw: tuple[torch.Tensor, ...]
+    Attributes:
+        features: of the runtime; learning does not change their raw levels.
+        raw: the raw levels in half precision, each ``(C, h, w)``.
+        target: ``(side, side)`` the mask.
+        counted: ``(side, side)`` which pixels count.
+    """
+
+    features: object
+    raw: tuple[NDArray[np.float16], ...]
     target: BoolArray
     counted: BoolArray
 
@@ -39,142 +45,119 @@ PromptedExample = tuple[EncodedExample, Prompt]
 
 
 class PurificationLearner:
-    """Learns from examples. It has a purification layer of its own and shares the rest of the network, which others may
-    use at the same time. What it learns depends on the examples, their order and ``options.seed`` alone.
+    """Learns the parameters of the purification layer from stored examples.
 
-    ``phrase`` is said with every example, where the sequence says one.
+    What it learns depends on the examples, their order and ``options.seed`` alone.
+
+    Args:
+        runtime: the network; it is not changed.
+        options: learning rate, batch and the like.
+        phrase: goes with every example, where the sequence has one.
     """
 
-    def __init__(self, model: PurifyingModel, options: SequenceOptions, phrase: str | None = None) -> None:
-        self.model, self.options, self.phrase = with_own_purification(model), options, phrase
-        self.model.purification.requires_grad_(True)
-        self.device = next(model.parameters()).device
-        self.shipped = self._parameters()
-        self._bf16 = bfloat16_pays(self.device)
-        self._pictures: OrderedDict[tuple[bytes, bytes], EncodedExample] = OrderedDict()
+    def __init__(self, runtime: PurifyingRuntime, options: SequenceOptions, phrase: str | None = None) -> None:
+        self.runtime, self.options, self.phrase = runtime, options, phrase
+        self.initial = runtime.purification_parameters()
+        self._encoded: OrderedDict[tuple[bytes, bytes], EncodedExample] = OrderedDict()
 
     def start(self) -> LearnedState:
-        """As the network ships."""
-        return LearnedState(self.shipped, self.shipped)
+        """The parameters that the weights file holds."""
+        return LearnedState(self.initial, self.initial)
 
     def rebuild(self, examples: Sequence[StoredExample]) -> LearnedState:
-        """What the examples, in their order, teach from the start: nothing of any other is left."""
+        """Learn from the examples, in their order, from the start: nothing of any other example is left."""
         learned = self.start()
         for count in range(1, len(examples) + 1):
             learned = self.round(learned, examples[:count])
         return learned
 
     def round(self, learned: LearnedState, examples: Sequence[StoredExample]) -> LearnedState:
-        """Some steps on the examples that are not is_validation out, the last of which is new; checked when a new one
-        is."""
+        """Take some steps on the training examples, the last of which is new.
+
+        Where the new one is for validation, the result is checked on all validation examples.
+        """
         used = [one for one in examples if not one.is_validation]
         if not used:
             return replace(learned, rounds=learned.rounds + 1)
-        self._load(learned.parameters)
-        layer = self.model.purification
-        optimiser = torch.optim.SGD(layer.parameters(), self.options.rate, self.options.momentum)
         rng = np.random.default_rng((self.options.seed, learned.rounds))
+        parameters = dict(learned.parameters)
+        velocity: dict[str, FloatArray] = {}
         for _ in range(self.options.steps):
-            self._step(optimiser, self._draw(used, rng))
-        learned = replace(learned, parameters=self._parameters(), rounds=learned.rounds + 1)
-        return (
-            self._guarded(learned, [one for one in examples if one.is_validation])
-            if examples[-1].is_validation
-            else learned
-        )
+            self._step(parameters, velocity, self._draw(used, rng))
+        learned = replace(learned, parameters=parameters, rounds=learned.rounds + 1)
+        if not examples[-1].is_validation:
+            return learned
+        return self._guarded(learned, [one for one in examples if one.is_validation])
 
     def _guarded(self, learned: LearnedState, validation: Sequence[StoredExample]) -> LearnedState:
-        """What was learned, if it serves the is_validation-out masks; else the better of what last did and the
-        shipped layer."""
+        """What was learned if it serves the validation examples, else the better of the last good and the initial."""
         now = self.score(learned.parameters, validation)
-        past = [(self.score(p, validation), p) for p in {id(p): p for p in (learned.good, self.shipped)}.values()]
+        past = [(self.score(p, validation), p) for p in {id(p): p for p in (learned.good, self.initial)}.values()]
         best, better = max(past, key=lambda one: one[0])
-        if now >= best - HARM:
+        if now >= best - MAX_HARM:
             return replace(learned, good=learned.parameters)
         return replace(learned, parameters=better, good=better, back=learned.back + 1)
 
     def score(self, parameters: Parameters, examples: Sequence[StoredExample]) -> float:
         """Mean IoU of the masks after one click, at the centre of each."""
-        self._load(parameters)
+        runtime = self.runtime.with_purification(parameters)
         scores = []
         for packed in (packed for one in examples for packed in one.pictures):
-            picture = self._picture(*packed)
-            if picture is not None:
-                prompt = Prompt((robot.first_click(picture.target),), self.phrase)
-                with torch.no_grad():
-                    found = self._answer([(picture, prompt)])[0, 0].cpu().numpy() > 0.0
-                scores.append(iou(found, picture.target, ~picture.counted))
+            example = self._example(*packed)
+            if example is not None:
+                prompt = Prompt((robot.first_click(example.target),), self.phrase)
+                mask = runtime.decode(runtime.purify(example.features), prompt, None) > 0.0
+                scores.append(iou(mask, example.target, ~example.counted))
         return float(np.mean(scores)) if scores else 0.0
 
     def _draw(self, examples: Sequence[StoredExample], rng: np.random.Generator) -> list[PromptedExample]:
         """The newest example and some others, each seen whole or close, with clicks as a person might give them."""
         picks = [len(examples) - 1, *rng.integers(len(examples), size=self.options.batch - 1)]
         drawn = []
-        for shown in (examples[int(pick)].pictures for pick in picks):
-            seen = (self._picture(*shown[int(i)]) for i in rng.permutation(len(shown)))
-            picture = next((picture for picture in seen if picture is not None), None)
-            if picture is not None:
-                drawn.append((picture, Prompt(tuple(self._clicks(picture, rng)), self.phrase)))
+        for pictures in (examples[int(pick)].pictures for pick in picks):
+            encoded = (self._example(*pictures[int(i)]) for i in rng.permutation(len(pictures)))
+            example = next((example for example in encoded if example is not None), None)
+            if example is not None:
+                drawn.append((example, Prompt(tuple(self._clicks(example, rng)), self.phrase)))
         return drawn
 
-    def _picture(self, photo: bytes, mask: bytes) -> EncodedExample | None:
-        """A example's picture as the network's encoder sees it; None where nothing of the object is left in it."""
-        key = photo, mask
-        if key not in self._pictures:
-            pixels, target, counted = unpacked(photo, mask, self.options.side)
+    def _example(self, image: bytes, mask: bytes) -> EncodedExample | None:
+        """An example encoded; None where nothing of the object is left in it."""
+        key = image, mask
+        if key not in self._encoded:
+            pixels, target, counted = unpacked(image, mask, self.options.side)
             if not target.any():
                 return None
-            with torch.no_grad(), self._fast():
-                image = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None]
-                raw = self.model.encode(image.float().div_(255.0)).levels["raw"]
-            # Half the memory, and far finer than what learning changes.
-            self._pictures[key] = EncodedExample(tuple(level.half() for level in raw), target, counted)
-            if len(self._pictures) > KEPT:
-                self._pictures.popitem(last=False)
-        self._pictures.move_to_end(key)
-        return self._pictures[key]
+            features = self.runtime.encode(pixels)
+            # Half precision takes half the memory, and is far finer than what learning changes.
+            raw = tuple(level.astype(np.float16) for level in self.runtime.levels(features, "raw"))
+            self._encoded[key] = EncodedExample(features, raw, target, counted)
+            if len(self._encoded) > CACHED_IMAGES:
+                self._encoded.popitem(last=False)
+        self._encoded.move_to_end(key)
+        return self._encoded[key]
 
-    def _fast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
-
-    def _clicks(self, picture: EncodedExample, rng: np.random.Generator) -> list[Click]:
-        """1 to 5 on the object and 0 to 5 off it: fewer than in training, to reduce their impact (section 3.3)."""
-        target = picture.target
+    def _clicks(self, example: EncodedExample, rng: np.random.Generator) -> list[Click]:
+        """1 to 5 positive and 0 to 5 negative clicks: fewer than in training, to reduce their impact (section 3.3)."""
+        target = example.target
         positive = robot.positive_clicks(target, int(rng.integers(1, self.options.most_positive + 1)), rng)
         strategy = ("rim", "anywhere")[int(rng.integers(2))]
         count = int(rng.integers(0, self.options.most_negative + 1))
         negative = robot.negative_clicks(target, count, rng, strategy)
-        return positive + [click for click in negative if picture.counted[int(click.y), int(click.x)]]
+        return positive + [click for click in negative if example.counted[int(click.y), int(click.x)]]
 
-    def _step(self, optimiser: torch.optim.Optimizer, examples: Sequence[PromptedExample]) -> None:
-        """One step down the binary cross-entropy, with gradients for the purification layer alone."""
-        if not examples:
+    def _step(
+        self, parameters: dict[str, FloatArray], velocity: dict[str, FloatArray], batch: Sequence[PromptedExample]
+    ) -> None:
+        """One step of stochastic gradient descent with momentum on the mean binary cross-entropy of a batch."""
+        if not batch:
             return
-        parameters = list(self.model.purification.parameters())
-        logits = self._answer(examples)
-        target = _stack([picture.target for picture, _ in examples]).to(logits)
-        counted = _stack([picture.counted for picture, _ in examples]).to(logits)
-        gradients = torch.autograd.grad(bce(logits, target, counted).mean(), parameters, allow_unused=True)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        optimiser.step()
-
-    def _answer(self, examples: Sequence[PromptedExample]) -> torch.Tensor:
-        """Logits ``(B, 1, S, S)``; only the purification layer and what follows it are differentiated."""
-        levels = zip(*(picture.raw for picture, _ in examples), strict=True)
-        together = (torch.cat([level.float() for level in some]) for some in levels)
-        raw = tuple(level.contiguous(memory_format=torch.channels_last) for level in together)
-        with self._fast():
-            features = self.model.purify(Features((self.options.side, self.options.side), {"raw": raw}))
-            return self.model.decode(features, [prompt for _, prompt in examples], None).float()
-
-    def _parameters(self) -> Parameters:
-        state = self.model.purification.state_dict()
-        return {name: value.detach().cpu().numpy().copy() for name, value in state.items()}
-
-    def _load(self, parameters: Parameters) -> None:
-        self.model.purification.load_state_dict({name: torch.from_numpy(v) for name, v in parameters.items()})
-
-
-def _stack(masks: Sequence[BoolArray]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(masks))[:, None]
+        runtime = self.runtime.with_purification(parameters)
+        gradients: list[Mapping[str, FloatArray]] = []
+        for example, prompt in batch:
+            raw = [level.astype(np.float32) for level in example.raw]
+            gradients.append(runtime.purification_gradient(raw, prompt, example.target, example.counted)[1])
+        for name in gradients[0]:  # statistics have no gradient
+            gradient = sum(one[name] for one in gradients) / np.float32(len(gradients))
+            velocity[name] = np.asarray(self.options.momentum * velocity.get(name, 0.0) + gradient, np.float32)
+            parameters[name] = np.asarray(parameters[name] - self.options.rate * velocity[name], np.float32)

@@ -32,6 +32,7 @@ from saywhere.interactive.sequence.memory import (
 )
 from saywhere.interactive.sequence.options import SequenceOptions
 from saywhere.interactive.sequence.proposal import BankedClick, ProposalOutcome
+from saywhere.interactive.sequence.purification import PurificationLearner
 from saywhere.interactive.sequence.state import claim, load_state, previous_path, save_state, state_path
 from saywhere.interactive.sequence.worker import Worker
 from saywhere.runtime.base import PurifyingRuntime
@@ -69,17 +70,15 @@ class Sequence:
     ) -> None:
         self.segmenter, self.label, self.phrase = segmenter, label, phrase
         self.options = options or SequenceOptions()
-        if not getattr(segmenter.runtime, "strides", ()):
+        if not segmenter.runtime.capabilities.purification_strides:
             raise SaywhereError(
                 f"weights '{segmenter.runtime.name}': it has no purification layer, which a sequence learns with; "
                 "use saywhere or sequential"
             )
-        from saywhere.interactive.sequence.purification import PurificationLearner
-
         self.runtime = cast(PurifyingRuntime, segmenter.runtime)
         self.error: str | None = None
         self.memory = Memory()
-        self._learner = PurificationLearner(self.runtime.model, self.options, phrase)
+        self._learner = PurificationLearner(self.runtime, self.options, phrase)
         self._learned = self._learner.start()
         self._facts = {"weights": self.runtime.digest, "label": label}
         self._path = None if folder is None else state_path(Path(folder).expanduser(), label)
@@ -218,7 +217,7 @@ class Sequence:
         """The network with what the next photograph will be seen with: what is learned, as far as ``interval`` lets."""
         learned = self._learned if self.options.interval is None else self._finished[0]
         if self._adapted is None or self._adapted[0] is not learned:
-            self._adapted = learned, self.runtime.adapted(learned.parameters)
+            self._adapted = learned, self.runtime.with_purification(learned.parameters)
         return self._adapted[1]
 
     def wait(self) -> None:
@@ -320,7 +319,7 @@ class Sequence:
         encoded = self.segmenter.encoded
         (seen,) = encoded.full_crop.to_crop(Prompt((click,))).clicks
         found = []
-        for level, stride in zip(self._levels("raw"), self.runtime.strides, strict=True):
+        for level, stride in zip(self._levels("raw"), self.runtime.capabilities.purification_strides, strict=True):
             row, column = proposal.cell(seen, stride, (level.shape[1], level.shape[2]))
             found.append(level[:, row, column].astype(np.float16))
         return tuple(found)
@@ -332,7 +331,7 @@ class Sequence:
         for level in self.options.levels:
             raw = np.stack([click.vectors[level] for click in self.memory.clicks]).astype(np.float32)
             banks.append(runtime.purified(level, raw))
-        strides = [self.runtime.strides[level] for level in self.options.levels]
+        strides = [self.runtime.capabilities.purification_strides[level] for level in self.options.levels]
         size = encoded.full_crop.height, encoded.full_crop.width
         found = proposal.confidence_map([pure[level] for level in self.options.levels], banks, strides, size)
         return encoded.full_crop.to_image(found, encoded.size, 0.0)

@@ -8,16 +8,17 @@ from numpy.typing import NDArray
 from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.prompt import Prompt
 from saywhere.errors import needing
+from saywhere.runtime.base import Runtime
 from saywhere.runtime.classical.base import COLOURS, Seeds
 from saywhere.runtime.classical.colours import colour_costs
 
 STEP = 1e-3  # cost of a step where nothing changes, so that nearer wins among equals
 
 
-class Geodesic:
+class Geodesic(Runtime):
     """Distances over the change of the chance to be object by colour, from seeds on it and off it."""
 
-    name, digest, phrases = "geodesic", "", False
+    name = "geodesic"
 
     def __init__(self) -> None:
         with needing("bench", "geodesic"):

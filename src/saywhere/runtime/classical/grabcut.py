@@ -7,20 +7,21 @@ import numpy as np
 
 from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.prompt import Prompt
+from saywhere.runtime.base import Runtime
 from saywhere.runtime.classical.base import Seeds, away, decided, held_together
 
 ROUNDS = 1
 AROUND = 0.125  # of the shorter side: what a positive click may mean, as a first guess
 
 
-class GrabCut:
+class GrabCut(Runtime):
     """Looks anew at every click, with the surroundings of the positive ones as its first guess.
 
     It never goes on from its previous answer: mixtures that were fitted to hardly more than the seeds find no more
     than the seeds again, whatever else is clicked.
     """
 
-    name, digest, phrases = "grabcut", "", False
+    name = "grabcut"
 
     def encode(self, image: ImageArray) -> ImageArray:
         return np.ascontiguousarray(image[..., ::-1])

@@ -6,14 +6,15 @@ from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.graphcut import cut
 from saywhere.core.prompt import Prompt
 from saywhere.errors import needing
+from saywhere.runtime.base import Runtime
 from saywhere.runtime.classical.base import COLOURS, Seeds, decided, held_together
 from saywhere.runtime.classical.colours import colour_costs
 
 
-class GraphCut:
+class GraphCut(Runtime):
     """Minimum cut of ``sum -log P(colour | side) + SMOOTHNESS * sum exp(-contrast)`` with the seeds fixed."""
 
-    name, digest, phrases = "graph-cut", "", False
+    name = "graph-cut"
 
     def __init__(self) -> None:
         with needing("bench", "graph-cut"):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.prompt import Prompt
 from saywhere.errors import needing
+from saywhere.runtime.base import Runtime
 from saywhere.runtime.classical.base import Seeds
 
 BETA = 130.0  # how much a walker minds contrast; scikit-image's and the paper's magnitude
@@ -30,10 +31,10 @@ class Walk:
     shape: tuple[int, int]
 
 
-class RandomWalker:
+class RandomWalker(Runtime):
     """The probability of reaching a seed on the object before one off it, the photograph's border among them."""
 
-    name, digest, phrases = "random-walker", "", False
+    name = "random-walker"
 
     def __init__(self) -> None:
         with needing("bench", "random-walker"):
