@@ -76,7 +76,7 @@ class TorchRuntime(PurifyingRuntime):
         from torch.utils.flop_counter import FlopCounterMode
 
         image = torch.zeros(1, 3, *size, device=self.device)
-        with torch.no_grad():
+        with torch.enable_grad():
             with FlopCounterMode(display=False) as encoding:
                 features = self.model.encode(image)
             with FlopCounterMode(display=False) as decoding:
