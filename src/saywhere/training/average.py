@@ -48,7 +48,7 @@ def average_weights(
         raise SaywhereError(f"average: {len(files)} file given; give two or more")
     loaded = [load_model(path) for path in files]
     first = loaded[0]
-    recipe = first.facts.get("recipe", {})
+    recipe = first.metadata.get("recipe", {})
     states = [weights.model.state_dict() for weights in loaded]
     new = tuple(recipe.get("model", {}).get("new", ()))
     shapes = {name: tensor.shape for name, tensor in states[0].items()}
@@ -57,9 +57,9 @@ def average_weights(
         if {**optional, **{name: tensor.shape for name, tensor in state.items()}} != shapes:
             raise SaywhereError(f"average: '{path}' holds another network than '{files[0]}'; give weights of one")
     first.model.load_state_dict(mean_state(states))
-    metadata = {key: value for key, value in first.facts.items() if key != "figures"}
+    metadata = {key: value for key, value in first.metadata.items() if key != "figures"}
     metadata["averaged"] = [weights.digest for weights in loaded]
     validation = recipe.get("validation")
     if validator is not None and validation is not None:
         metadata["figures"] = validator(validation["data"], validation["limit"])(first.model)
-    save_model(out, first.model, first.name, first.facts["options"], {**metadata, **(changes or {})})
+    save_model(out, first.model, first.name, first.metadata["options"], {**metadata, **(changes or {})})
