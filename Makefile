@@ -5,34 +5,29 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Data sets are found under the folder that SAYWHERE_DATA names.
 export SAYWHERE_DATA ?= $(abspath $(wildcard ../shared/data))
 
-.PHONY: help annotate demo test pictures clean
+.PHONY: help annotate demo test test-all check pictures clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/ -/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
 
-.venv/annotate: pyproject.toml
-	@echo "== installing into .venv (a minute or two, mostly torch)"
+# Bytecode is written for what is used, not for all that is installed: quicker, and 40 MB less.
+.venv/base: pyproject.toml
+	@echo "== installing into .venv (400 MB, half a minute)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --editable '.[annotate,demo]'
-	@touch $@
-
-.venv/demo: pyproject.toml
-	@echo "== installing into .venv (a minute or two, mostly torch)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	@$(BIN)/python -m pip install --quiet --no-compile --editable .
 	@touch $@
 
 .venv/dev: pyproject.toml
-	@echo "== installing into .venv with the tools for tests (a minute or two, mostly torch)"
+	@echo "== installing into .venv with the tools for tests (7 GB, a minute or two, mostly torch)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	@touch $@ .venv/demo .venv/annotate
+	@touch $@ .venv/base
 
-annotate: .venv/annotate  ## annotate sample photographs in the browser
-	@$(BIN)/python examples/annotate_samples.py demo/photographs
+annotate: .venv/base  ## annotate sample photographs in the browser
+	@mkdir -p demo/photographs && cp -n examples/images/*.png examples/images/*.jpg demo/photographs/
 	@$(BIN)/saywhere annotate demo/photographs --label person --label cat --label cup --label rocket
 
-demo: .venv/demo  ## cut objects out of sample photographs; writes demo/demo.png
+demo: .venv/base  ## cut objects out of sample photographs; writes demo/demo.png
 	@echo "== segmenting sample photographs from the clicks that the README names"
 	@$(BIN)/python examples/demo.py
 
@@ -44,12 +39,20 @@ demo: .venv/demo  ## cut objects out of sample photographs; writes demo/demo.png
 	  echo "== no chromium, and it cannot be installed from here: the tests of the page will be skipped"
 	@touch $@
 
-test: .venv/dev .venv/chromium  ## run every test
-	@echo "== formatting, types, tests"
-	@$(BIN)/ruff check src tests examples tools
-	@$(BIN)/ruff format --check --quiet src tests examples tools
+check: .venv/dev  ## formatting and types
+	@echo "== formatting, types"
+	@$(BIN)/ruff check --quiet src tests examples benchmarks tools
+	@$(BIN)/ruff format --check --quiet src tests examples benchmarks tools
 	@$(BIN)/mypy
-	@$(BIN)/pytest
+
+# One test process for each core; torch and ONNX Runtime compute on one thread in each.
+test: check .venv/chromium  ## formatting, types, import contract and all tests but the slow ones
+	@echo "== tests"
+	@$(BIN)/pytest -n auto --dist worksteal -m "not slow"
+
+test-all: check .venv/chromium  ## the same with the slow tests: the built wheel, whole trainings
+	@echo "== tests, slow ones too"
+	@$(BIN)/pytest -n auto --dist worksteal
 
 pictures: .venv/dev .venv/chromium  ## make the documents' pictures of the annotator anew
 	@SAYWHERE_PICTURES=docs/images $(BIN)/pytest tests/annotate/test_annotate_page.py -k pictures

@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from skimage import data
 
 import saywhere
+from saywhere.core.images import read_image
 from saywhere.data.datasets import locate
 from saywhere.models.checkpoint import load_model
 from saywhere.runtime.weights import find_weights
 
 ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "examples" / "images"
 
 
 def have(name: str) -> bool:
@@ -42,7 +43,7 @@ def test_the_file_is_small_and_says_what_it_is() -> None:
 
 
 def test_one_click_cuts_out_the_cat() -> None:
-    segmenter = saywhere.load(device="cpu").set_image(data.chelsea())
+    segmenter = saywhere.load(device="cpu").set_image(read_image(IMAGES / "chelsea.png"))
     mask = segmenter.click(230, 140)
     assert mask.array[140, 230]
     assert mask.array[60, 150]  # an ear
@@ -51,7 +52,7 @@ def test_one_click_cuts_out_the_cat() -> None:
 
 
 def test_a_negative_click_takes_away() -> None:
-    segmenter = saywhere.load(device="cpu").set_image(data.astronaut())
+    segmenter = saywhere.load(device="cpu").set_image(read_image(IMAGES / "astronaut.png"))
     before = segmenter.click(220, 330)
     ys, xs = np.nonzero(before.array)
     # Somewhere in the mask, far from the first click.
@@ -61,7 +62,7 @@ def test_a_negative_click_takes_away() -> None:
 
 
 def test_a_phrase_tells_a_part_from_the_whole() -> None:
-    segmenter = saywhere.load(device="cpu").set_image(data.astronaut())
+    segmenter = saywhere.load(device="cpu").set_image(read_image(IMAGES / "astronaut.png"))
     hair = (225, 60)
     alone = segmenter.click(*hair).array.sum()
     said = segmenter.say("hair").array
@@ -71,7 +72,7 @@ def test_a_phrase_tells_a_part_from_the_whole() -> None:
 
 
 def test_a_phrase_finds_what_is_there_and_says_what_is_not() -> None:
-    segmenter = saywhere.load(device="cpu").set_image(data.chelsea())
+    segmenter = saywhere.load(device="cpu").set_image(read_image(IMAGES / "chelsea.png"))
     cat = segmenter.propose("cat")
     assert cat.found
     assert cat.mask.array[140, 230]
@@ -79,7 +80,7 @@ def test_a_phrase_finds_what_is_there_and_says_what_is_not() -> None:
 
 
 def test_words_that_are_not_understood_leave_the_click_its_answer(tmp_path: Path) -> None:
-    Image.fromarray(data.chelsea()).save(tmp_path / "cat.png")
+    Image.fromarray(read_image(IMAGES / "chelsea.png")).save(tmp_path / "cat.png")
     command = [sys.executable, "-m", "saywhere.cli", "segment", str(tmp_path / "cat.png"), "--say", "zxqv"]
     out = ["--out", str(tmp_path / "mask.png")]
     refused = subprocess.run([*command, *out], capture_output=True, text=True)
@@ -108,7 +109,9 @@ def test_memory_is_bounded(tmp_path: Path, size: tuple[int, int], most: float) -
 
     A small process starts it and asks: a child of this one would count the memory of the tests as its own.
     """
-    Image.fromarray(data.astronaut()).resize(size, Image.Resampling.NEAREST).save(tmp_path / "photo.jpg")
+    Image.fromarray(read_image(IMAGES / "astronaut.png")).resize(size, Image.Resampling.NEAREST).save(
+        tmp_path / "photo.jpg"
+    )
     command = [sys.executable, "-m", "saywhere.cli", "segment", str(tmp_path / "photo.jpg"), "--click", "300,300",
                "--out", str(tmp_path / "mask.png")]  # fmt: skip
     ask = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=2)"

@@ -1,4 +1,4 @@
-"""What is installed, what is used, what was found: the first thing to look at when something is wrong."""
+"""``saywhere doctor``: what is installed, what computes, where weights and data are."""
 
 from __future__ import annotations
 
@@ -7,34 +7,56 @@ import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
+from rich.text import Text
+
 from saywhere.cli.common import console
 from saywhere.data.datasets import DATASETS, data_root, locate
 from saywhere.errors import SaywhereError
 from saywhere.runtime.weights import shipped
 
-PACKAGES = (
-    "saywhere",
-    "torch",
-    "torchvision",
-    "onnxruntime",
-    "timm",
-    "numpy",
-    "opencv-python-headless",
-    "lightning-fabric",
-)
+PACKAGES = ("saywhere", "onnxruntime", "numpy", "opencv-python-headless", "fastapi", "sqlalchemy")
+# What each extra is for, and its packages.
+EXTRAS = {
+    "torch": ("published networks and training", ("torch", "torchvision", "timm", "lightning-fabric")),
+    "bench": ("classical methods and reports", ("scipy", "scikit-image", "matplotlib", "jinja2")),
+    "hub": ("weights by hub id", ("huggingface-hub",)),
+    "postgres": ("annotating on PostgreSQL", ("psycopg",)),
+    "ray": ("work on a cluster", ("ray",)),
+}
 
 
-def findings() -> Iterator[tuple[str, str]]:
-    """Pairs of a name and what was found."""
-    yield "python", f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} processors"
+def installed(package: str) -> str | None:
+    """The version of a package; None when it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def packages() -> Iterator[tuple[str, str]]:
+    """Packages with their versions, then each extra."""
     for package in PACKAGES:
-        try:
-            yield package, version(package)
-        except PackageNotFoundError:
-            needed = "to train: the extra saywhere[train]" if package == "lightning-fabric" else "by saywhere"
-            yield package, f"not installed; needed {needed}"
-    import torch
+        yield package, installed(package) or "not installed, though saywhere needs it; pip install saywhere"
+    for extra, (purpose, needed) in EXTRAS.items():
+        versions = {package: installed(package) for package in needed}
+        missing = [package for package, number in versions.items() if number is None]
+        if missing:
+            yield extra, f"for {purpose}: {', '.join(missing)} not installed; pip install 'saywhere[{extra}]'"
+        else:
+            yield extra, f"for {purpose}: " + ", ".join(f"{package} {number}" for package, number in versions.items())
 
+
+def devices() -> Iterator[tuple[str, str]]:
+    """What computes the shipped network, and on which device torch computes and why."""
+    import onnxruntime
+
+    providers = ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
+    yield "shipped network", f"on the processor, by ONNX Runtime (which offers {providers})"
+    try:
+        import torch
+    except ImportError:
+        yield "device", "cpu, because torch is not installed: no other network, no training"
+        return
     if torch.cuda.is_available():
         yield "device", f"cuda, because torch sees {torch.cuda.get_device_name()}"
     else:
@@ -42,6 +64,10 @@ def findings() -> Iterator[tuple[str, str]]:
         yield "device", f"cpu, because torch is {built}; {torch.get_num_threads()} threads"
     bf16 = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.cpu._is_avx512_bf16_supported()
     yield "training", "in bfloat16, which the device computes in" if bf16 else "in float32"
+
+
+def files() -> Iterator[tuple[str, str]]:
+    """Weights and data sets on this machine."""
     for name, path in shipped().items():
         yield "weights", f"{name}: {path} ({path.stat().st_size / 1e6:.1f} MB)"
     root = data_root()
@@ -57,5 +83,6 @@ def findings() -> Iterator[tuple[str, str]]:
 
 def doctor() -> None:
     """What is installed, which device is used and why, where weights and data were found."""
-    for name, finding in findings():
-        console.print(f"[bold]{name:14}[/bold] {finding}", highlight=False)
+    system = f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} processors"
+    for name, finding in (("python", system), *packages(), *devices(), *files()):
+        console.print(Text.assemble((f"{name:22} ", "bold"), finding), soft_wrap=True)

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from saywhere.cli.common import console, errors
-from saywhere.core.mask import Mask
-from saywhere.core.prompt import Click
 from saywhere.errors import PhraseError, SaywhereError
-from saywhere.interactive.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from saywhere.core.mask import Mask
+    from saywhere.interactive.segmenter import Segmenter
 
 EXAMPLE = {2: "120,80", 3: "120,80,40"}
 
 
 def segment(
-    photo: Annotated[Path, typer.Argument(help="the photograph")],
+    image: Annotated[Path, typer.Argument(help="the image")],
     click: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="a point on the object")] = None,
     drag: Annotated[list[str] | None, typer.Option(metavar="X,Y,RADIUS", help="a point and how far it reaches")] = None,
     not_: Annotated[list[str] | None, typer.Option("--not", metavar="X,Y", help="a point off the object")] = None,
     say: Annotated[str | None, typer.Option(metavar="TEXT", help="what the object is; no click is needed then")] = None,
     out: Annotated[Path | None, typer.Option(help="the mask as PNG, 255 on the object")] = None,
-    overlay: Annotated[Path | None, typer.Option(help="the photograph with mask and clicks drawn")] = None,
-    relevance: Annotated[Path | None, typer.Option(help="the photograph with where the phrase applies")] = None,
+    overlay: Annotated[Path | None, typer.Option(help="the image with mask and clicks drawn")] = None,
+    relevance: Annotated[Path | None, typer.Option(help="the image with the relevance map of the phrase")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the mask as COCO run lengths, with its score")] = False,
     weights: Annotated[str | None, typer.Option(help="file, hub id or shipped name")] = None,
 ) -> None:
-    """Cut one object out of a photograph: clicks, then drags, then points that are off it, then the phrase."""
+    """Cut one object out of an image: clicks, then drags, then points that are off it, then the phrase."""
     from saywhere.core.images import read_image
+    from saywhere.core.prompt import Click
     from saywhere.interactive.load import load
     from saywhere.storage import render
 
@@ -41,31 +43,31 @@ def segment(
         raise SaywhereError("no prompt: say where or what the object is, for example --click 120,80 or --say dog")
     if relevance and say is None:
         raise SaywhereError(f"--relevance '{relevance}': shows where a phrase applies; add --say")
-    pixels = read_image(photo)
+    pixels = read_image(image)
     segmenter = load(weights).set_image(pixels)
     mask = None
-    for one in clicks:
-        mask = segmenter.add(one)
+    for each in clicks:
+        mask = segmenter.add(each)
     if say is not None:
-        mask = say_or_warn(segmenter, say, mask)
+        mask = mask_with_phrase(segmenter, say, mask)
         if relevance and segmenter.prompt.phrase:
             render.write_image(relevance, render.relevance_overlay(pixels, segmenter.relevance_map(say)))
     assert mask is not None, "there is a click or a phrase"
     if not (out or overlay or as_json):
-        out = Path(f"{photo.stem}-mask.png")
+        out = Path(f"{image.stem}-mask.png")
     if out:
         render.write_image(out, render.mask_image(mask))
     if overlay:
         render.write_image(overlay, render.overlay(pixels, mask, segmenter.prompt))
     if as_json:
-        print(json.dumps({"photo": str(photo), **render.as_coco(mask), "weights": segmenter.runtime.digest}))
+        print(json.dumps({"photo": str(image), **render.as_coco(mask), "weights": segmenter.runtime.digest}))
     else:
-        named = ", ".join(str(path) for path in (out, overlay) if path)
-        console.print(f"{int(mask.array.sum()):,} pixels, expected IoU {mask.score:.2f} → {named}", highlight=False)
+        written = ", ".join(str(path) for path in (out, overlay, relevance) if path)
+        console.print(f"{int(mask.array.sum()):,} pixels, expected IoU {mask.score:.2f} → {written}", highlight=False)
 
 
 def numbers(text: str, count: int, option: str) -> list[float]:
-    """``"12,34"`` to two numbers; SaywhereError says what the option wants."""
+    """``"12,34"`` as two numbers; SaywhereError names the form that the option expects."""
     form = ",".join(("X", "Y", "RADIUS")[:count])
     try:
         values = [float(part) for part in text.split(",")]
@@ -76,16 +78,16 @@ def numbers(text: str, count: int, option: str) -> list[float]:
     return values
 
 
-def say_or_warn(segmenter: Segmenter, phrase: str, mask: Mask | None) -> Mask | None:
-    """The answer with a phrase; a phrase that is of no use does not cost the answer that the clicks have."""
+def mask_with_phrase(segmenter: Segmenter, phrase: str, mask: Mask | None) -> Mask | None:
+    """The mask after a phrase; a phrase that cannot be used leaves the mask of the clicks, with a warning."""
     try:
-        answer = segmenter.say(phrase)
+        refined = segmenter.say(phrase)
     except PhraseError as error:
         if mask is None:
             raise
         errors.print(f"saywhere: {error}; answered by the clicks alone", style="yellow", highlight=False, markup=False)
         return mask
     if not segmenter.fits(phrase):
-        told = "be there; click on it if it is" if mask is None else "fit the clicks; answered by the clicks alone"
-        errors.print(f"saywhere: {phrase!r} does not seem to {told}", style="yellow", markup=False)
-    return answer
+        problem = "be there; click on it if it is" if mask is None else "fit the clicks; answered by the clicks alone"
+        errors.print(f"saywhere: {phrase!r} does not seem to {problem}", style="yellow", markup=False)
+    return refined
