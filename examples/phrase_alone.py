@@ -44,7 +44,7 @@ def main(data: str, limit: str, weights: str | None = None) -> None:
             mistaken.append(segmenter.propose(wrong[i].phrase or "").found)
         except PhraseError:
             mistaken.append(False)
-    low, high = metrics.interval(ious)
+    low, high = metrics.bootstrap_interval(ious)
     print(f"{len(ious)} objects, {unknown} more with unknown labels")
     print(f"best click on the object: {np.mean(hits):.3f}")
     print(f"mIoU of the phrase alone: {np.mean(ious):.3f} ({low:.3f} to {high:.3f})")

@@ -14,9 +14,9 @@ from saywhere.core.metrics import (
     NoF,
     PerObject,
     area,
+    bootstrap_interval,
     boundary_iou,
     by_class,
-    interval,
     iou,
     seen_unseen,
 )
@@ -136,16 +136,16 @@ def test_the_interval_is_scipys(count: int) -> None:
     rng = np.random.default_rng(0)
     theirs = bootstrap((values,), np.mean, n_resamples=2000, method="percentile", rng=rng, batch=200)
     expected = theirs.confidence_interval
-    assert interval(values.tolist()) == pytest.approx((expected.low, expected.high), rel=1e-12)
+    assert bootstrap_interval(values.tolist()) == pytest.approx((expected.low, expected.high), rel=1e-12)
 
 
 def test_the_interval_holds_the_mean_and_narrows_with_objects() -> None:
     rng = np.random.default_rng(0)
     few, many = rng.normal(5, 2, 30), rng.normal(5, 2, 3000)
-    low, high = interval(few.tolist())
+    low, high = bootstrap_interval(few.tolist())
     assert low < few.mean() < high
     # Of a mean of n values with deviation s, 95 % lie within 1.96 s / sqrt(n).
     assert high - low == pytest.approx(2 * 1.96 * few.std() / math.sqrt(30), rel=0.15)
-    narrow = interval(many.tolist())
+    narrow = bootstrap_interval(many.tolist())
     assert narrow[1] - narrow[0] < 0.2 * (high - low)
-    assert interval([3.0]) == interval([3.0, 3.0]) == (3.0, 3.0)
+    assert bootstrap_interval([3.0]) == bootstrap_interval([3.0, 3.0]) == (3.0, 3.0)

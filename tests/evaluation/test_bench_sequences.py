@@ -19,12 +19,12 @@ from saywhere.cli.main import app
 from saywhere.core.settings import Settings
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.evaluation import report as pages
-from saywhere.evaluation.benchmark import journal_path
 from saywhere.evaluation.evaluate import Interaction
 from saywhere.evaluation.journal import read_records
 from saywhere.evaluation.sequences import Run, SequenceTask, annotated_before, bench_sequences, curve, effort, figures
 from saywhere.interactive.sequence import SequenceOptions
 from saywhere.models.saywhere import Saywhere
+from saywhere.parallel.resumable import Execution, journal_path
 from saywhere.runtime.timed import TimedRuntime
 from saywhere.runtime.torch import TorchRuntime
 
@@ -40,7 +40,9 @@ def tiny() -> TorchRuntime:
 
 def task_on(data: Path, **changes: object) -> SequenceTask:
     settings = Settings(size=96, zoom=False)
-    return replace(SequenceTask(OWN, str(data), settings, QUICK, seeds=2, until=0.5, most=3, threads=1), **changes)
+    return replace(
+        SequenceTask(OWN, str(data), settings, QUICK, seeds=2, target_iou=0.5, max_interactions=3, threads=1), **changes
+    )
 
 
 @pytest.fixture
@@ -149,7 +151,7 @@ class TestRuns:
         lines = journal_path(whole).read_bytes().splitlines(keepends=True)
         journal_path(parts).write_bytes(b"".join(lines[:5]) + lines[5][:30])
         second = bench_sequences(task_on(discs), parts)
-        third = bench_sequences(task_on(discs), shared, jobs=2)
+        third = bench_sequences(task_on(discs), shared, Execution(jobs=2))
         assert as_measured(parts) == as_measured(shared) == as_measured(whole)
         assert first["ious"] == second["ious"] == third["ious"]
 
@@ -177,11 +179,16 @@ class TestRuns:
         out = tmp_path / "out.json"
         command = ["bench", "--data", str(discs), "--model", OWN, "--json", str(out)]
         sequence = ["--sequence", "--label", "brick", "--size", "96", "--no-zoom", "--clicks", "2", "--threads", "1"]
-        told = CliRunner().invoke(app, [*command, *sequence, "--no-opo", "--published", "--until", "85"])
+        told = CliRunner().invoke(app, [*command, *sequence, "--no-opo", "--published", "--target-iou", "85"])
         assert told.exit_code == 0, told.output
         assert "object 1 to 1" in told.output
         figures = json.loads(out.read_text())
-        assert (figures["objects"], figures["learn"], figures["propose"], figures["until"]) == (1, False, True, 0.85)
+        assert (figures["objects"], figures["learn"], figures["propose"], figures["target_iou"]) == (
+            1,
+            False,
+            True,
+            0.85,
+        )
         assert (figures["rate"], figures["batch"], figures["levels"]) == (5e-3, 8, [3])
         assert "noc85" in figures
         assert "noc90" not in figures

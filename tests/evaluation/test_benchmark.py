@@ -20,11 +20,12 @@ from saywhere.core.rle import RunLengths
 from saywhere.core.settings import Settings
 from saywhere.data.datasets import load_dataset
 from saywhere.evaluation import report as pages
-from saywhere.evaluation.benchmark import Task, bench, journal_path, spread
+from saywhere.evaluation.benchmark import Task, bench, measure, spread
 from saywhere.evaluation.compare import compare, read_figures
-from saywhere.evaluation.evaluate import Interaction, work_through
+from saywhere.evaluation.evaluate import Interaction, RobotUser, segment_object
 from saywhere.evaluation.journal import Journal, read_records
 from saywhere.evaluation.summary import classes, figures, times
+from saywhere.parallel.resumable import journal_path
 from saywhere.runtime.metadata import run_metadata
 from saywhere.runtime.registry import find_method, verify_method
 from saywhere.runtime.timed import TimedRuntime
@@ -34,7 +35,7 @@ EASY = Interaction("1", "card", 1, 3.0, 4.0, True, None, 0.7, 0.4, 30.0, 20.0, 8
 
 
 def task_on(coco: Path, **changes: object) -> Task:
-    return replace(Task(OWN, str(coco), most=4), **changes)
+    return replace(Task(OWN, str(coco), max_interactions=4), **changes)
 
 
 def as_measured(out: Path) -> dict[str, list[tuple[object, ...]]]:
@@ -49,7 +50,7 @@ class TestWork:
     def test_an_object_is_worked_through_until_nothing_is_wrong(self, coco: Path) -> None:
         timed = TimedRuntime(ColourRuntime())
         (sample, *_) = load_dataset(str(coco))
-        some = list(work_through(Segmenter(timed), timed, sample, 20))
+        some = list(segment_object(RobotUser(), Segmenter(timed), timed, sample))
         assert [i.k for i in some] == list(range(1, len(some) + 1))
         assert some[-1].last
         assert not any(i.last for i in some[:-1])
@@ -222,18 +223,19 @@ class TestCompare:
 def test_the_report_is_one_file_with_everything(coco: Path, tmp_path: Path) -> None:
     tasks = [task_on(coco), task_on(coco, drag=True)]
     outs = [tmp_path / "a.json", tmp_path / "b.json"]
-    results = [bench(task, out, command="saywhere bench --data x") for task, out in zip(tasks, outs, strict=True)]
-    written = pages.report_of(tmp_path / "report", tasks, outs, results)
-    page = written.read_text()
+    measurements = [
+        measure(task, out, command="saywhere bench --data x") for task, out in zip(tasks, outs, strict=True)
+    ]
+    page = pages.write_report(tmp_path / "report", measurements).read_text()
     assert page.count("<svg") == 2
     assert page.count("data:image/jpeg;base64,") == 2 * 2 * 6  # two runs, worst and median, six objects
     assert "saywhere bench --data x" in page
-    assert f"{results[0]['noc90']:.2f}" in page
+    assert f"{measurements[0].figures['noc90']:.2f}" in page
     assert not re.search(r'(?:src|href)="(?!data:|#)', page)
     assert "zoom_margin 1.7" in page
     assert page.count("<details>") == 2
     assert "<td>card</td>" in page
-    assert json.loads(outs[0].read_text())["noc90"] == results[0]["noc90"]
+    assert json.loads(outs[0].read_text())["noc90"] == measurements[0].figures["noc90"]
 
 
 def test_killed_and_run_again_nothing_is_lost_and_nothing_counted_twice(coco: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from saywhere.core.prompt import mirrored
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.evaluation import phrases as robots
 from saywhere.evaluation.benchmark import Task, bench
-from saywhere.evaluation.evaluate import prompt_of, work_through
+from saywhere.evaluation.evaluate import RobotUser, prompt_of, segment_object
 from saywhere.evaluation.journal import read_records
 from saywhere.evaluation.phrases import PhraseMode, with_phrases
 from saywhere.models.layers.phrase import AttributeAttention, EncodedPhrases, PhraseEncoder, attribute_loss
@@ -411,13 +411,13 @@ class TestBench:
         samples = with_phrases(load_dataset(str(coco)), PhraseMode.OWN)
         assert {s.phrase for s in samples} == {"card"}
         timed = TimedRuntime(VagueRunner())
-        some = list(work_through(Segmenter(timed), timed, samples[0], 4, phrase_at=PhraseMode.OWN.at))
+        some = list(segment_object(RobotUser(4, phrase_at=PhraseMode.OWN.at), Segmenter(timed), timed, samples[0]))
         assert [i.phrase for i in some][:2] == [None, "card"]
         assert some[1].click is None
         assert all(i.phrase is None for i in some[2:])
         assert prompt_of(some).phrase == "card"
         timed = TimedRuntime(VagueRunner())
-        again = list(work_through(Segmenter(timed), timed, samples[0], 4, before=some[:2], phrase_at=1))
+        again = list(segment_object(RobotUser(4, phrase_at=1), Segmenter(timed), timed, samples[0], some[:2]))
         assert [replace(i, ms=0, encode_ms=0, decode_ms=0) for i in again] == [
             replace(i, ms=0, encode_ms=0, decode_ms=0) for i in some[2:]
         ]
@@ -432,12 +432,12 @@ class TestBench:
             assert phrase != own.phrase
         trained = {*QUALITIES, *SURROUNDINGS}
         assert not trained & set(robots.QUALITIES)
-        assert not trained & {phrase.split()[-1] for phrase in robots.ELSEWHERE}
+        assert not trained & {phrase.split()[-1] for phrase in robots.CONTEXTS}
 
     def test_phrase_first(self, coco: Path) -> None:
         samples = with_phrases(load_dataset(str(coco)), PhraseMode.FIRST)
         timed = TimedRuntime(VagueRunner())
-        some = list(work_through(Segmenter(timed), timed, samples[0], 3, phrase_at=PhraseMode.FIRST.at))
+        some = list(segment_object(RobotUser(3, phrase_at=PhraseMode.FIRST.at), Segmenter(timed), timed, samples[0]))
         assert some[0].phrase == "card"
         assert some[1].click is not None
 
@@ -456,12 +456,12 @@ class TestBench:
     def test_an_unknown_phrase_costs_an_interaction_and_no_more(self, coco: Path) -> None:
         (sample, *_) = load_dataset(str(coco))
         timed = TimedRuntime(VagueRunner())
-        some = list(work_through(Segmenter(timed), timed, replace(sample, phrase="zxqv"), 3, phrase_at=1))
+        some = list(segment_object(RobotUser(3, phrase_at=1), Segmenter(timed), timed, replace(sample, phrase="zxqv")))
         assert [i.phrase for i in some] == [None, "zxqv", None]
         assert some[1].mask == some[0].mask
 
     def test_a_run_says_what_was_said(self, coco: Path, tmp_path: Path) -> None:
-        task = Task("test_phrases:VagueRunner", str(coco), most=3, phrase=PhraseMode.OWN)
+        task = Task("test_phrases:VagueRunner", str(coco), max_interactions=3, phrase=PhraseMode.OWN)
         told = bench(task, tmp_path / "own.json")
         assert told["phrase"] == "own"
         for some in read_records(tmp_path / "own.jsonl").values():

@@ -124,8 +124,8 @@ def test_prelabel_with_a_worker_killed_half_way(cluster: Any, coco: Path, tmp_pa
     kill_one_worker_when(cluster, running, lambda: journal.exists() and journal.read_bytes().count(b"\n") > 5)
     assert running.wait(600) == 0
     assert (tmp_path / "ray.json").read_bytes() == (tmp_path / "one.json").read_bytes()
-    asked = [line["asked"] for line in lines_of(journal)[1:]]
-    assert len(asked) == len(set(asked)) == 120
+    keys = [line["key"] for line in lines_of(journal)[1:]]
+    assert len(keys) == len(set(keys)) == 120
     assert len(read_coco(tmp_path / "ray.json")) == 120
 
 

@@ -17,10 +17,11 @@ from conftest import ColourRuntime
 from saywhere import Click, SaywhereError, Segmenter
 from saywhere.cli.main import app
 from saywhere.core import metrics
+from saywhere.core.geometry import ImageSize
 from saywhere.core.prompt import Prompt
 from saywhere.data.datasets import load_dataset
 from saywhere.prelabel import prelabel, read_request, run
-from saywhere.prelabel.ask import box_prompt
+from saywhere.prelabel.request import box_prompt
 from saywhere.runtime.base import Capabilities
 
 COLOUR, DISC = "conftest:ColourRuntime", "conftest:DiscRuntime"
@@ -59,7 +60,7 @@ def change(path: Path, number: int, **fields: Any) -> None:
 
 class TestBox:
     def test_a_click_within_and_four_outside(self) -> None:
-        prompt = box_prompt((20.0, 10.0, 120.0, 50.0), (200, 100))
+        prompt = box_prompt((20.0, 10.0, 120.0, 50.0), ImageSize(100, 200))
         assert prompt.clicks == (
             Click(69.5, 29.5),
             Click(18.0, 29.5, False),
@@ -69,7 +70,7 @@ class TestBox:
         )
 
     def test_sides_at_the_photographs_edge_are_left_out(self) -> None:
-        assert box_prompt((0.0, 0.0, 200.0, 100.0), (200, 100)).clicks == (Click(99.5, 49.5),)
+        assert box_prompt((0.0, 0.0, 200.0, 100.0), ImageSize(100, 200)).clicks == (Click(99.5, 49.5),)
 
 
 class TestFound:
@@ -116,8 +117,8 @@ class TestFound:
             "1.png,40,30,1,12.5,a,card\n1.png,2,2,0,,a,card\n1.png,2,2,,,b,table\n3.png,50,40,1,,,card\n"
         )
         request = read_request(folder, points)
-        assert (request.objects, request.unasked, request.faults) == (3, 4, [])
-        assert request.photos[0].asks[0].prompt.clicks == (Click(40, 30, True, 12.5), Click(2, 2, False))
+        assert (request.objects, request.unprompted, request.faults) == (3, 4, [])
+        assert request.prompts[0].objects[0].prompt.clicks == (Click(40, 30, True, 12.5), Click(2, 2, False))
         out = folder / "labels.json"
         prelabel(request, out, COLOUR)
         content = json.loads(out.read_text())
@@ -169,7 +170,7 @@ class TestRefused:
             "annotation 3: bbox",
             "annotation 4: bbox",
             "annotation 5: point",
-            "annotation 6: asks",
+            "annotation 6: has no prompt",
         )
         for word in words:
             assert word in result.output
@@ -224,7 +225,7 @@ class TestRefused:
         with pytest.raises(SaywhereError, match="xyzzyq"):
             prelabel(read_request(boxes, phrase="xyzzyq"), boxes.with_name("out.json"), "test_prelabel:SpeakingRunner")
         request = read_request(boxes.parent / "set", phrase="card")
-        assert [ask.prompt for photo in request.photos for ask in photo.asks] == [Prompt((), "card")] * 6
+        assert [prompt.prompt for image in request.prompts for prompt in image.objects] == [Prompt((), "card")] * 6
         assert not list(boxes.parent.glob("out.*"))
 
 
@@ -261,7 +262,7 @@ class TestGoingOn:
         boxes.write_text(json.dumps(content))
         request = read_request(boxes)
         runtime = ColourRuntime()
-        lines = list(run.find(runtime, run.Settings(zoom=False), request.photos[0]))
+        lines = list(run.segment_image(runtime, run.Settings(zoom=False), request.prompts[0]))
         assert len(lines) == 6
         assert len(runtime.encoded) == 1
 
@@ -296,4 +297,4 @@ class TestGoingOn:
         assert journal.read_bytes().startswith(before)
         lines = [json.loads(line) for line in journal.read_bytes().splitlines() if line]
         assert len(lines) == 1 + 6
-        assert np.unique([line["asked"] for line in lines[1:]]).size == 6
+        assert np.unique([line["key"] for line in lines[1:]]).size == 6

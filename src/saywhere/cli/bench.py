@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.progress import Progress
@@ -17,10 +18,19 @@ from saywhere.core.settings import Settings
 from saywhere.errors import SaywhereError
 from saywhere.evaluation.phrases import PhraseMode
 from saywhere.parallel.local import Engine
+from saywhere.parallel.resumable import Execution
+from saywhere.parallel.resumable import Progress as Advance
+
+if TYPE_CHECKING:
+    from saywhere.evaluation.benchmark import Task
+    from saywhere.evaluation.sequences import SequenceTask
+
+AnyTask = TypeVar("AnyTask", "Task", "SequenceTask")
+Measured = TypeVar("Measured")
 
 
 def bench(
-    data: Annotated[list[str], typer.Option(help="a known data set, or a COCO JSON file beside its photographs")],
+    data: Annotated[list[str], typer.Option(help="a known data set, or a COCO JSON file beside its images")],
     json_out: Annotated[
         Path, typer.Option("--json", help="where the figures go; interactions go beside it, as .jsonl")
     ],
@@ -28,20 +38,21 @@ def bench(
         list[str] | None,
         typer.Option(help="weights (file, hub id or shipped name), a classical method, module:factory"),
     ] = None,
-    clicks: Annotated[int, typer.Option(min=1, help="interactions at most")] = 20,
+    clicks: Annotated[int, typer.Option(min=1, help="maximum number of interactions")] = 20,
     drag: Annotated[bool, typer.Option("--drag", help="the robot drags each click to the region's boundary")] = False,
     phrase: Annotated[
-        PhraseMode | None, typer.Option(help="the robot says the object's own phrase after its first click; or so")
+        PhraseMode | None,
+        typer.Option(help="own: the object's phrase after the first click; first: before it; wrong; described"),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="only this many objects, spread evenly")] = None,
-    size: Annotated[int, typer.Option(min=32, help="longer side of the first look")] = Settings.size,
-    zoom_size: Annotated[int, typer.Option(min=32, help="longer side of the closer look")] = Settings.zoom_size,
-    zoom: Annotated[bool, typer.Option("--zoom/--no-zoom", help="look closer at the object")] = True,
-    refine: Annotated[str | None, typer.Option(help="graph-cut: smooth every mask with it, for people's eyes")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="only this many objects, evenly spread")] = None,
+    size: Annotated[int, typer.Option(min=32, help="longer side of the first crop, the whole image")] = Settings.size,
+    zoom_size: Annotated[int, typer.Option(min=32, help="longer side of a zoom-in crop")] = Settings.zoom_size,
+    zoom: Annotated[bool, typer.Option("--zoom/--no-zoom", help="zoom in on the object")] = True,
+    refine: Annotated[str | None, typer.Option(help="graph-cut: refine every mask with it")] = None,
     unclicked_components: Annotated[
-        float, typer.Option(min=0, help="0: keep pieces of a mask that no click is on")
+        float, typer.Option(min=0, help="0: keep components of a mask that have no click")
     ] = Settings.unclicked_components,
-    flip: Annotated[bool, typer.Option("--flip", help="ask about the mirrored photograph too: twice the time")] = False,
+    flip: Annotated[bool, typer.Option("--flip", help="average with the mirrored image: twice the time")] = False,
     threads: Annotated[int, typer.Option(min=1, help="processor threads of the network")] = 2,
     jobs: Annotated[int, typer.Option(min=1, help="processes of the local engine")] = 1,
     engine: Annotated[Engine, typer.Option(help="this machine, or a Ray cluster (see RAY_ADDRESS)")] = Engine.LOCAL,
@@ -52,20 +63,20 @@ def bench(
     ] = False,
     one_label: Annotated[bool, typer.Option("--one-label", help="sequence: one for all labels together")] = False,
     label: Annotated[list[str] | None, typer.Option(help="sequence: only these labels")] = None,
-    icp: Annotated[bool, typer.Option(help="sequence: propose first clicks")] = True,
-    opo: Annotated[bool, typer.Option(help="sequence: learn from accepted masks")] = True,
+    icp: Annotated[bool, typer.Option(help="sequence: propose first clicks (initial click proposal)")] = True,
+    opo: Annotated[bool, typer.Option(help="sequence: learn from accepted masks (online purification)")] = True,
     published: Annotated[bool, typer.Option("--published", help="sequence: the paper's rate, batch and level")] = False,
-    interval: Annotated[int, typer.Option(min=1, help="sequence: object n sees what n - INTERVAL taught")] = 2,
+    interval: Annotated[int, typer.Option(min=1, help="sequence: object n uses what was learned to n - INTERVAL")] = 2,
     seeds: Annotated[int, typer.Option(min=1, help="sequence: how often, each with a seed of its own")] = 1,
-    until: Annotated[int, typer.Option(min=1, max=99, help="sequence: the IoU in percent that is accepted")] = 90,
+    target_iou: Annotated[int, typer.Option(min=1, max=99, help="sequence: accept masks of this IoU, in percent")] = 90,
 ) -> None:
     """Measure methods on data sets with the robot user; writes every figure and what could change it.
 
     Several --model or --data make one run each; their files are numbered.
     """
-    from saywhere.evaluation import benchmark as run
     from saywhere.evaluation import report as pages
-    from saywhere.evaluation.sequences import SequenceTask, bench_sequences
+    from saywhere.evaluation.benchmark import Task
+    from saywhere.evaluation.sequences import SequenceTask
     from saywhere.interactive.sequence import PUBLISHED, SequenceOptions
 
     if not sequence and (one_label or label):
@@ -77,37 +88,68 @@ def bench(
     settings = Settings(
         size=size, zoom_size=zoom_size, zoom=zoom, refine=refine, unclicked_components=unclicked_components, flip=flip
     )
-    methods: list[str | None] = [*model] if model else [None]
-    options = replace(PUBLISHED if published else SequenceOptions(), propose=icp, learn=opo, interval=interval)
-    tasks: list[run.Task | SequenceTask] = [
-        SequenceTask(
-            name, place, settings, options, one_label, seeds, until / 100, clicks, limit,
-            threads, phrase is not None, tuple(label or ()),
-        )
-        if sequence
-        else run.Task(name, place, settings, clicks, drag, limit, threads, phrase)
-        for place in data
-        for name in methods
-    ]  # fmt: skip
-    outs = [
-        json_out if len(tasks) == 1 else json_out.with_stem(f"{json_out.stem}-{i}") for i in range(1, len(tasks) + 1)
-    ]
-    command = shlex.join(["saywhere", *sys.argv[1:]])
-    labels = read_text(seen, "--seen").splitlines() if seen else None
-    results = []
-    with Progress(console=errors, disable=not errors.is_terminal) as progress:
-        for task, out in zip(tasks, outs, strict=True):
-            bar = progress.add_task(f"{task.method or 'saywhere'} on {task.data}", total=None)
-            advance = partial(advance_bar, progress, bar)
-            if isinstance(task, SequenceTask):
-                results.append(bench_sequences(task, out, jobs, advance, command, engine))
-            else:
-                results.append(run.bench(task, out, jobs, advance, command, engine, labels))
-    console.print(pages.sequence_table(results) if sequence else pages.table(results))
-    if report and sequence:
-        console.print(f"report → {pages.write_curves(report, results)}", highlight=False)
-        return
+    execution = Execution(engine, jobs)
+    methods: Sequence[str | None] = model or [None]
+    runs = [(method, dataset) for dataset in data for method in methods]
+    if sequence:
+        options = replace(PUBLISHED if published else SequenceOptions(), propose=icp, learn=opo, interval=interval)
+        _bench_sequences(
+            [
+                SequenceTask(
+                    method, dataset, settings, options, one_label, seeds, target_iou / 100, clicks, limit,
+                    threads, phrase is not None, tuple(label or ()),
+                )
+                for method, dataset in runs
+            ],
+            json_out, execution, report,
+        )  # fmt: skip
+    else:
+        labels = read_text(seen, "--seen").splitlines() if seen else None
+        tasks = [Task(method, dataset, settings, clicks, drag, limit, threads, phrase) for method, dataset in runs]
+        _bench_objects(tasks, json_out, execution, report, labels)
+
+
+def _bench_objects(
+    tasks: Sequence[Task], json_out: Path, execution: Execution, report: Path | None, seen: list[str] | None
+) -> None:
+    """Measure single objects, and show the figures."""
+    from saywhere.evaluation import report as pages
+    from saywhere.evaluation.benchmark import measure
+
+    measurements = _measure_all(
+        tasks, json_out, lambda task, out, advance: measure(task, out, execution, advance, command_line(), seen)
+    )
+    console.print(pages.table([measurement.figures for measurement in measurements]))
     if report:
-        plain = [task for task in tasks if isinstance(task, run.Task)]
-        written = pages.report_of(report, plain, outs, results)
-        console.print(f"report → {written}", highlight=False)
+        console.print(f"report → {pages.write_report(report, measurements)}", highlight=False)
+
+
+def _bench_sequences(tasks: Sequence[SequenceTask], json_out: Path, execution: Execution, report: Path | None) -> None:
+    """Measure sequences, and show the figures."""
+    from saywhere.evaluation import report as pages
+    from saywhere.evaluation.sequences import bench_sequences
+
+    results: list[dict[str, Any]] = _measure_all(
+        tasks, json_out, lambda task, out, advance: bench_sequences(task, out, execution, advance, command_line())
+    )
+    console.print(pages.sequence_table(results))
+    if report:
+        console.print(f"report → {pages.write_curves(report, results)}", highlight=False)
+
+
+def _measure_all(
+    tasks: Sequence[AnyTask], json_out: Path, measure: Callable[[AnyTask, Path, Advance], Measured]
+) -> list[Measured]:
+    """Measure tasks one after another, with a progress bar for each; files of several tasks are numbered."""
+    measured = []
+    with Progress(console=errors, disable=not errors.is_terminal) as progress:
+        for number, task in enumerate(tasks, 1):
+            out = json_out if len(tasks) == 1 else json_out.with_stem(f"{json_out.stem}-{number}")
+            bar = progress.add_task(f"{task.method or 'saywhere'} on {task.data}", total=None)
+            measured.append(measure(task, out, partial(advance_bar, progress, bar)))
+    return measured
+
+
+def command_line() -> str:
+    """The command as it was given, to be kept with the figures."""
+    return shlex.join(["saywhere", *sys.argv[1:]])

@@ -10,13 +10,15 @@ from rich.progress import Progress, TaskID
 from saywhere.errors import SaywhereError
 
 console = Console(emoji=False)
-
-
 errors = Console(stderr=True, emoji=False)
 
 
 def read_text(path: Path, option: str) -> str:
-    """A text file that an option names; SaywhereError when it cannot be read."""
+    """Read a text file that an option names.
+
+    Raises:
+        SaywhereError: it cannot be read.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
@@ -30,4 +32,5 @@ def list_faults(faults: list[str]) -> None:
 
 
 def advance_bar(progress: Progress, bar: TaskID, done: int, total: int) -> None:
+    """Move a progress bar."""
     progress.update(bar, completed=done, total=total)

@@ -15,38 +15,38 @@ from saywhere.parallel.local import Engine
 
 
 def prelabel(
-    source: Annotated[Path, typer.Argument(help="a COCO JSON file, or a folder of photographs")],
-    out: Annotated[Path, typer.Option(help="COCO JSON of what was found; answers go beside it, as .jsonl")],
+    source: Annotated[Path, typer.Argument(help="a COCO JSON file, or a folder of images")],
+    out: Annotated[Path, typer.Option(help="the COCO JSON file to write; masks go beside it as they come, as .jsonl")],
     points: Annotated[
         Path | None, typer.Option(help="for a folder: CSV with file,x,y[,label,radius,object,category]")
     ] = None,
-    say: Annotated[str | None, typer.Option(metavar="TEXT", help="a phrase for every object or photograph")] = None,
-    photos: Annotated[Path | None, typer.Option(help="where a COCO file's photographs lie, when not beside it")] = None,
+    say: Annotated[str | None, typer.Option(metavar="TEXT", help="a phrase for every object or image")] = None,
+    images: Annotated[Path | None, typer.Option(help="folder of a COCO file's images, when not beside it")] = None,
     model: Annotated[str | None, typer.Option(help="as for bench")] = None,
     threads: Annotated[int, typer.Option(min=1, help="processor threads of the network")] = 2,
     jobs: Annotated[int, typer.Option(min=1, help="processes of the local engine")] = 1,
     engine: Annotated[Engine, typer.Option(help="this machine, or a Ray cluster (see RAY_ADDRESS)")] = Engine.LOCAL,
 ) -> None:
-    """Segment a whole folder of photographs, or a COCO file, from boxes, points or a phrase.
+    """Segment a whole folder of images, or a COCO file, from boxes, points or a phrase.
 
     The same command given again goes on where a killed one stopped.
     """
-    from saywhere.prelabel import prelabel as find_all
+    from saywhere.prelabel import prelabel as run_prelabel
     from saywhere.prelabel import read_request
 
     if out.resolve() == source.resolve():
         raise SaywhereError(f"--out '{out}': is the source itself; write elsewhere")
-    request = read_request(source, points, say, photos)
+    request = read_request(source, points, say, images)
     if request.faults:
         list_faults(request.faults)
         raise SaywhereError(f"source '{source}': {len(request.faults):,} faults, listed above; mend them first")
     with Progress(console=errors, disable=not errors.is_terminal) as progress:
         advance = partial(advance_bar, progress, progress.add_task("objects", total=None))
-        outcome = find_all(request, out, model, None, engine, jobs, threads, advance)
-    of = f" of {request.objects:,}" if outcome.faults else ""
-    found = f"{outcome.objects:,}{of} objects in {len(request.photos):,} photographs → {out}"
-    nothing = f"; {request.unasked:,} photographs of which nothing was asked" if request.unasked else ""
-    console.print(found + nothing, highlight=False)
-    if outcome.faults:
-        list_faults(outcome.faults)
-        raise SaywhereError(f"{len(outcome.faults):,} photographs not done, listed above; mend them and run again")
+        result = run_prelabel(request, out, model, None, engine, jobs, threads, advance)
+    of = f" of {request.objects:,}" if result.faults else ""
+    counts = f"{result.objects:,}{of} objects in {len(request.prompts):,} images → {out}"
+    rest = f"; {request.unprompted:,} images without a prompt" if request.unprompted else ""
+    console.print(counts + rest, highlight=False)
+    if result.faults:
+        list_faults(result.faults)
+        raise SaywhereError(f"{len(result.faults):,} images not done, listed above; mend them and run again")

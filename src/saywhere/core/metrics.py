@@ -1,6 +1,6 @@
-"""How good masks are and how much work they took, as objects to update, merge and compute.
+"""The quality of masks and the effort that they took, as metrics to update, merge and compute.
 
-Each holds one value per object, by the object's name. Merging is a union, and means are exactly rounded sums
+Each metric holds one value per object, by the object's name. Merging is a union, and means are exactly rounded sums
 (``math.fsum``), so that the same objects give the same figure to the last digit, in whatever order and in however
 many processes they were measured.
 """
@@ -19,46 +19,75 @@ import numpy as np
 from saywhere.core.arrays import BoolArray
 from saywhere.errors import SaywhereError
 
-MOST_INTERACTIONS = 20
-BOUNDARY = 0.02  # of the photograph's diagonal: the width of a boundary in boundary IoU
+MAX_INTERACTIONS = 20
+BOUNDARY_WIDTH = 0.02  # in boundary IoU, as a share of the image's diagonal
 
 
 def iou(predicted: BoolArray, target: BoolArray, ignore: BoolArray | None = None) -> float:
-    """Intersection over union of two ``(H, W)`` masks over the counted pixels.
+    """Intersection over union of two masks over the counted pixels.
 
-    Raises SaywhereError when the union is empty: then there was no object to find.
+    Args:
+        predicted: ``(H, W)``.
+        target: ``(H, W)``.
+        ignore: ``(H, W)``, the pixels that do not count; None: all count.
+
+    Raises:
+        SaywhereError: the union is empty: then there was no object to segment.
+
+    Example:
+        >>> import numpy as np
+        >>> iou(np.array([[True, True, False]]), np.array([[False, True, True]]))
+        0.3333333333333333
     """
-    both, either = predicted & target, predicted | target
+    intersection, union = predicted & target, predicted | target
     if ignore is not None:
-        both, either = both & ~ignore, either & ~ignore
-    union = int(np.count_nonzero(either))
-    if union == 0:
+        intersection, union = intersection & ~ignore, union & ~ignore
+    area = int(np.count_nonzero(union))
+    if area == 0:
         raise SaywhereError("empty union: neither the target nor the answer has a counted pixel; check the mask")
-    return int(np.count_nonzero(both)) / union
+    return int(np.count_nonzero(intersection)) / area
 
 
 def boundary_iou(predicted: BoolArray, target: BoolArray, ignore: BoolArray | None = None) -> float:
-    """IoU of the two masks' inner rims, 2 % of the diagonal wide (Cheng et al. 2021): blind to easy interiors."""
-    width = max(round(BOUNDARY * math.hypot(*target.shape)), 1)
-    return iou(inner_rim(predicted, width), inner_rim(target, width), ignore)
+    """IoU of the two masks' inner boundaries, 2 % of the diagonal wide: insensitive to easy interiors.
+
+    Cheng et al., Boundary IoU, 2021. Arguments and errors are those of :func:`iou`.
+    """
+    width = max(round(BOUNDARY_WIDTH * math.hypot(*target.shape)), 1)
+    return iou(inner_boundary(predicted, width), inner_boundary(target, width), ignore)
 
 
-def inner_rim(mask: BoolArray, width: int) -> BoolArray:
-    """The pixels of a mask at most ``width`` steps from its outside; the photograph's border is outside."""
+def inner_boundary(mask: BoolArray, width: int) -> BoolArray:
+    """The pixels of a mask at most ``width`` steps from its outside; the image's border is outside."""
     padded = np.pad(mask.astype(np.uint8), 1)
     inner = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=width)[1:-1, 1:-1]
     return mask & (inner == 0)
 
 
 class PerObject:
-    """A mean over objects. Subclasses say how an object's IoUs after each interaction become its value."""
+    """A mean over objects.
+
+    Args:
+        value: an object's value, from its IoU after each interaction, in order.
+
+    Attributes:
+        values: the value of each object, by name.
+    """
 
     def __init__(self, value: Callable[[Sequence[float]], float]) -> None:
         self.value = value
         self.values: dict[str, float] = {}
 
     def update(self, name: str, ious: Sequence[float]) -> None:
-        """Take the IoU after each interaction of one object, in order."""
+        """Add an object.
+
+        Args:
+            name: the object's name.
+            ious: the IoU after each interaction, in order.
+
+        Raises:
+            SaywhereError: there was no interaction.
+        """
         if not ious:
             raise SaywhereError(f"object '{name}': no interaction was made, so there is nothing to measure")
         self.values[name] = self.value(ious)
@@ -69,33 +98,46 @@ class PerObject:
         return self
 
     def compute(self) -> float:
+        """The mean.
+
+        Raises:
+            SaywhereError: there are no objects.
+        """
         if not self.values:
             raise SaywhereError("no objects were measured; is the data set empty?")
         return math.fsum(self.values.values()) / len(self.values)
 
 
 class NoC(PerObject):
-    """Mean number of interactions to reach an IoU; ``limit`` where it is never reached.
+    """NoC@threshold: mean number of interactions to reach an IoU; ``limit`` where it is never reached.
 
     The first time counts, and one that is reached at the last interaction counts as reached.
+
+    Example:
+        >>> noc = NoC(0.85)
+        >>> noc.update("cup", [0.7, 0.9])
+        >>> noc.update("dog", [0.9])
+        >>> noc.compute()
+        1.5
     """
 
-    def __init__(self, threshold: float, limit: int = MOST_INTERACTIONS) -> None:
-        super().__init__(lambda ious: float(reached_at(ious, threshold, limit) or limit))
+    def __init__(self, threshold: float, limit: int = MAX_INTERACTIONS) -> None:
+        super().__init__(lambda ious: float(first_reaching(ious, threshold, limit) or limit))
 
 
 class NoF(PerObject):
-    """Number of objects that never reach an IoU."""
+    """NoF@threshold: number of objects that never reach an IoU."""
 
-    def __init__(self, threshold: float, limit: int = MOST_INTERACTIONS) -> None:
-        super().__init__(lambda ious: float(reached_at(ious, threshold, limit) is None))
+    def __init__(self, threshold: float, limit: int = MAX_INTERACTIONS) -> None:
+        super().__init__(lambda ious: float(first_reaching(ious, threshold, limit) is None))
 
     def compute(self) -> float:
+        """The number of objects."""
         return math.fsum(self.values.values())
 
 
 class MeanIoU(PerObject):
-    """Mean IoU after ``k`` interactions; an object finished earlier keeps its last."""
+    """mIoU@k: mean IoU after ``k`` interactions; an object finished earlier keeps its last."""
 
     def __init__(self, k: int) -> None:
         super().__init__(lambda ious: ious[min(k, len(ious)) - 1])
@@ -104,11 +146,12 @@ class MeanIoU(PerObject):
 class AuC(PerObject):
     """Area under IoU against interactions, from the first to ``limit``, over its width: 1 is a perfect first answer."""
 
-    def __init__(self, limit: int = MOST_INTERACTIONS) -> None:
+    def __init__(self, limit: int = MAX_INTERACTIONS) -> None:
         super().__init__(lambda ious: area(ious, limit))
 
 
-def reached_at(ious: Sequence[float], threshold: float, limit: int) -> int | None:
+def first_reaching(ious: Sequence[float], threshold: float, limit: int) -> int | None:
+    """The number, from 1, of the first interaction after which the IoU reaches a threshold; None if none does."""
     return next((k for k, value in enumerate(ious[:limit], 1) if value >= threshold), None)
 
 
@@ -127,20 +170,19 @@ def by_class(values: Mapping[str, float], labels: Mapping[str, str | None]) -> d
         label = labels.get(name)
         if label is not None:
             grouped[label].append(value)
-    return {label: math.fsum(found) / len(found) for label, found in sorted(grouped.items())}
+    return {label: math.fsum(members) / len(members) for label, members in sorted(grouped.items())}
 
 
 def seen_unseen(classes: Mapping[str, float], seen: set[str]) -> tuple[float | None, float | None]:
     """The mean over the classes that were trained on, and over those that were not; None where there are none."""
-    known = [v for label, v in classes.items() if label in seen]
-    new = [v for label, v in classes.items() if label not in seen]
-    return (
-        math.fsum(known) / len(known) if known else None,
-        math.fsum(new) / len(new) if new else None,
-    )
+    means = []
+    for is_seen in (True, False):
+        values = [value for label, value in classes.items() if (label in seen) == is_seen]
+        means.append(math.fsum(values) / len(values) if values else None)
+    return means[0], means[1]
 
 
-def interval(values: Sequence[float], seed: int = 0, resamples: int = 2000) -> tuple[float, float]:
+def bootstrap_interval(values: Sequence[float], seed: int = 0, resamples: int = 2000) -> tuple[float, float]:
     """A 95 % bootstrap interval of the mean, over objects (Efron's percentile method).
 
     Equal to ``scipy.stats.bootstrap`` with ``method="percentile"``, the same seed and 200 resamples at a time, without

@@ -1,4 +1,4 @@
-"""One method on one data set: resumable, on any engine, every interaction kept."""
+"""One method on one data set, measured with the robot user: resumable, on any engine, every interaction kept."""
 
 from __future__ import annotations
 
@@ -10,46 +10,69 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from saywhere import __version__
 from saywhere.core.geometry import ImageSize
-from saywhere.core.metrics import MOST_INTERACTIONS
+from saywhere.core.metrics import MAX_INTERACTIONS
 from saywhere.core.settings import Settings
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.data.datasets.check import check
 from saywhere.errors import SaywhereError
-from saywhere.evaluation.evaluate import Interaction, work_through
-from saywhere.evaluation.journal import Journal, read_records
+from saywhere.evaluation.evaluate import Interaction, RobotUser, segment_object
+from saywhere.evaluation.journal import Journal
 from saywhere.evaluation.phrases import PhraseMode, with_phrases
-from saywhere.evaluation.summary import classes, figures, ious_of
+from saywhere.evaluation.summary import Records, classes, figures, ious_of
 from saywhere.interactive.segmenter import Segmenter
-from saywhere.parallel import local as engines
-from saywhere.parallel.local import Engine
+from saywhere.parallel.resumable import Execution, LoadedMethod, Progress, journal_path, no_progress, run_job
 from saywhere.runtime.base import Runtime
-from saywhere.runtime.metadata import run_metadata, set_threads
-from saywhere.runtime.registry import find_method, verify_method
 from saywhere.runtime.timed import TimedRuntime
 from saywhere.storage.atomic import write_atomically
 
-Progress = Callable[[int, int], None]
-Todo = tuple[Sample, tuple[Interaction, ...]]  # an object, and what an interrupted run has of it
+Remaining = tuple[Sample, tuple[Interaction, ...]]  # an object, and the interactions that an interrupted run has
 SHOWN_FAULTS = 5
+PACKAGES = ("saywhere", "torch", "onnxruntime")
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is measured: a method, a data set, and everything that a person may choose."""
+    """What is measured.
+
+    Attributes:
+        method: weights, a classical method or ``module:factory``; None: the weights that ship.
+        data: a known data set, or a COCO JSON file.
+        settings: settings of the Segmenter.
+        max_interactions: when the robot user gives up.
+        drag: whether the robot drags its clicks.
+        limit: measure only this many objects, evenly spread.
+        threads: processor threads.
+        phrase: whether and when the robot gives a phrase.
+    """
 
     method: str | None
     data: str
     settings: Settings = field(default_factory=Settings)
-    most: int = MOST_INTERACTIONS
+    max_interactions: int = MAX_INTERACTIONS
     drag: bool = False
     limit: int | None = None
     threads: int = 2
     phrase: PhraseMode | None = None
+
+    @property
+    def user(self) -> RobotUser:
+        """The robot user of this task."""
+        phrase_at = None if self.phrase is None else self.phrase.at
+        return RobotUser(self.max_interactions, self.drag, phrase_at=phrase_at)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A finished run: its figures, its interactions by object, and its objects."""
+
+    figures: dict[str, Any]
+    records: Records
+    samples: Sequence[Sample]
 
 
 def spread(count: int, limit: int | None) -> list[int]:
@@ -59,60 +82,79 @@ def spread(count: int, limit: int | None) -> list[int]:
     return [i * count // limit for i in range(limit)]
 
 
-def journal_path(out: Path) -> Path:
-    return out.with_suffix(".jsonl")
-
-
 def bench(
     task: Task,
     out: Path,
     jobs: int = 1,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
     command: str = "",
-    engine: Engine = Engine.LOCAL,
     seen: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """Measure a task and write its figures to ``out``, its interactions beside it as JSON lines.
+    """The figures of a task, measured on this machine; see :func:`measure`."""
+    return measure(task, out, Execution(jobs=jobs), progress, command, seen).figures
 
-    An interrupted run of the same task goes on where it stopped, with any engine. ``seen`` are the labels that count
-    as trained on; those that the weights name if None. Raises SaywhereError, before anything is measured, when the
-    data set has faults, or when ``out`` belongs to another task.
+
+def measure(
+    task: Task,
+    out: Path,
+    execution: Execution = Execution(),  # noqa: B008  (it is frozen)
+    progress: Progress = no_progress,
+    command: str = "",
+    seen: Collection[str] | None = None,
+) -> Measurement:
+    """Measure a task; an interrupted run of the same task goes on where it stopped, with any engine.
+
+    Args:
+        task: what is measured.
+        out: where the figures go, as JSON; the interactions go beside it, as JSON lines.
+        execution: where it runs.
+        progress: called with the number of finished objects, and of all.
+        command: the command line, to be kept with the figures.
+        seen: the labels that count as trained on; None: those that the weights name.
+
+    Returns:
+        The figures, with everything that could change them, and the interactions.
+
+    Raises:
+        SaywhereError: before anything is measured, when the data set has faults, the method understands no phrases but
+            the robot is to give them, or ``out`` belongs to another task.
     """
-    samples = load_dataset(task.data)
-    samples = [samples[i] for i in spread(len(samples), task.limit)]
+    samples = load_samples(task.data, task.limit)
     refuse_faults(task.data, samples)
-    runtime, settings = find_method(task.method, task.settings)
+    method = LoadedMethod.load(task.method, task.settings, task.threads)
     if task.phrase is not None:
-        if not runtime.capabilities.phrases:
-            raise SaywhereError(f"--phrase {task.phrase}: model '{runtime.name}' understands no phrases")
+        if not method.runtime.capabilities.phrases:
+            raise SaywhereError(f"--phrase {task.phrase}: model '{method.runtime.name}' understands no phrases")
         samples = with_phrases(samples, task.phrase)
-    traits = run_metadata(runtime, settings, task.threads)
-    told = conditions(task, traits) | {"objects": len(samples)}
-    journal = Journal(journal_path(out), told)
-    try:
-        todo = [(s, tuple(journal.records.get(s.name, ()))) for s in samples if not journal.finished(s.name)]
-        done = len(samples) - len(todo)
-        progress(done, len(samples))
-        alone = engine is Engine.LOCAL and jobs == 1
-        prepare = partial(worker, task, runtime, settings) if alone else partial(remote_worker, task, traits)
-        gpu = traits["device"].startswith("cuda")
-        for interaction in engines.run(prepare, todo, engine, jobs, task.threads, gpu):
-            if journal.append(interaction) and interaction.last:
-                done += 1
-                progress(done, len(samples))
-    finally:
-        journal.close()
-    records = read_records(journal.path)
-    result = told | rounded(figures(records, task.most)) | cost(runtime, settings)
-    result |= environment(command, engine, jobs)
-    trained_on = runtime.metadata.get("labels") if seen is None else seen
-    result["classes"] = rounded(classes(records, task.most, None if trained_on is None else set(trained_on)))
+    known = conditions(task, method.metadata) | {"objects": len(samples)}
+    with Journal(journal_path(out), known) as journal:
+        remaining = [(s, tuple(journal.records.get(s.name, ()))) for s in samples if not journal.finished(s.name)]
+        completed = len(samples) - len(remaining)
+        run_job(method, partial(make_work, task), remaining, journal, completed, len(samples), execution, progress)
+    records = journal.records
+    result = known | rounded(figures(records, task.max_interactions)) | cost(method.runtime, method.settings)
+    result |= environment(command, execution)
+    trained_on = method.runtime.metadata.get("labels") if seen is None else seen
+    result["classes"] = rounded(
+        classes(records, task.max_interactions, None if trained_on is None else set(trained_on))
+    )
     result["ious"] = {name: [round(v, 6) for v in ious] for name, ious in ious_of(records).items()}
     write_atomically(out, json.dumps(result, indent=1).encode())
-    return result
+    return Measurement(result, records, samples)
+
+
+def load_samples(data: str, limit: int | None) -> list[Sample]:
+    """The objects of a data set, or ``limit`` of them, evenly spread."""
+    samples = load_dataset(data)
+    return [samples[i] for i in spread(len(samples), limit)]
 
 
 def refuse_faults(name: str, samples: Sequence[Sample]) -> None:
+    """Check the files of a data set.
+
+    Raises:
+        SaywhereError: some are missing, unreadable or of the wrong size.
+    """
     faults = check(samples)
     if faults:
         shown = "; ".join(faults[:SHOWN_FAULTS])
@@ -120,32 +162,25 @@ def refuse_faults(name: str, samples: Sequence[Sample]) -> None:
         raise SaywhereError(f"data '{name}': {shown}{more}; see all with: saywhere data {name}")
 
 
-def conditions(task: Task, traits: Mapping[str, Any]) -> dict[str, Any]:
-    """All that could change the figures; the robot is deterministic, so there is no seed to tell."""
+def conditions(task: Task, run_metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that could change the figures; the robot user is deterministic, so there is no seed."""
     return {
-        **traits,
+        **run_metadata,
         "data": task.data,
         "interaction": "drag" if task.drag else "click",
         "phrase": None if task.phrase is None else str(task.phrase),
-        "most_interactions": task.most,
+        "most_interactions": task.max_interactions,
     }
 
 
-def remote_worker(task: Task, traits: Mapping[str, Any]) -> Callable[[Todo], Iterator[Interaction]]:
-    """What works through one object in another process, with the method that is known by its ``traits``."""
-    return worker(task, *verify_method(task.method, task.settings, task.threads, traits))
+def make_work(task: Task, runtime: Runtime, settings: Settings) -> Callable[[Remaining], Iterator[Interaction]]:
+    """The function that segments one object, from where the journal has it."""
+    return partial(_segment, task.user, TimedRuntime(runtime), settings)
 
 
-def worker(task: Task, runtime: Runtime, settings: Settings) -> Callable[[Todo], Iterator[Interaction]]:
-    """What works through one object in this process, from where the journal has it."""
-    set_threads(task.threads)
-    return partial(measure, task, TimedRuntime(runtime), settings)
-
-
-def measure(task: Task, timed: TimedRuntime, settings: Settings, todo: Todo) -> Iterator[Interaction]:
-    sample, before = todo
-    phrase_at = None if task.phrase is None else task.phrase.at
-    yield from work_through(Segmenter(timed, settings), timed, sample, task.most, task.drag, before, phrase_at)
+def _segment(user: RobotUser, timed: TimedRuntime, settings: Settings, remaining: Remaining) -> Iterator[Interaction]:
+    sample, previous = remaining
+    yield from segment_object(user, Segmenter(timed, settings), timed, sample, previous)
 
 
 def cost(runtime: Runtime, settings: Settings) -> dict[str, int]:
@@ -153,30 +188,30 @@ def cost(runtime: Runtime, settings: Settings) -> dict[str, int]:
     return runtime.cost(ImageSize(settings.size * 3 // 4, settings.size))
 
 
-def environment(command: str, engine: Engine, jobs: int) -> dict[str, Any]:
-    """Where and how it was measured: what changes times, but not figures. Ray's workers are not looked into."""
-    import onnxruntime
-    import torch
-
-    local = engine is Engine.LOCAL
-    peak = resource.getrusage(resource.RUSAGE_SELF if jobs == 1 else resource.RUSAGE_CHILDREN).ru_maxrss
+def environment(command: str, execution: Execution) -> dict[str, Any]:
+    """Where and how a run was measured: what changes times, but not figures. Ray's workers are not inspected."""
+    measured_here = execution.engine == "local"
+    peak = resource.getrusage(resource.RUSAGE_SELF if execution.jobs == 1 else resource.RUSAGE_CHILDREN).ru_maxrss
     return {
-        "engine": str(engine),
-        "jobs": jobs if local else None,
-        "peak_memory_mb": round(peak * (1024 if sys.platform == "linux" else 1) / 1e6) if local else None,
+        "engine": str(execution.engine),
+        "jobs": execution.jobs if measured_here else None,
+        "peak_memory_mb": round(peak * (1024 if sys.platform == "linux" else 1) / 1e6) if measured_here else None,
         "machine": f"{platform.machine()}, {os.cpu_count()} processors",
-        "versions": {
-            "saywhere": __version__,
-            "torch": torch.__version__,
-            "onnxruntime": onnxruntime.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": {name: package_version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "command": command,
     }
 
 
+def package_version(name: str) -> str | None:
+    """The version of an installed package; None when it is not installed. The package is not imported."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Six digits of every number, however deep."""
+    """The same values with six digits of every number, however deep."""
     return {key: _rounded(value) for key, value in values.items()}
 
 

@@ -64,7 +64,7 @@ def compare(a: dict[str, Any], b: dict[str, Any]) -> list[Difference]:
                 metric.update(name, run["ious"][name])
             values.append([metric.values[name] for name in names])
         paired = [y - x for x, y in zip(*values, strict=True)]
-        low, high = metrics.interval(paired)
+        low, high = metrics.bootstrap_interval(paired)
         means = [sum(v) / len(v) for v in values]
         answer.append(Difference(figure, means[0], means[1], sum(paired) / len(paired), low, high))
     return answer

@@ -1,4 +1,4 @@
-"""Every interaction of a run as a line of JSON: what figures are made from, and where a run goes on."""
+"""The journal of a measurement: every interaction as a line of JSON."""
 
 from __future__ import annotations
 
@@ -9,64 +9,69 @@ from typing import Any
 
 from saywhere.errors import SaywhereError
 from saywhere.evaluation.evaluate import Interaction
-from saywhere.storage.jsonl import JsonlLog, read_lines
+from saywhere.parallel import resumable
+from saywhere.storage.jsonl import read_lines
 
-NAMES = {field.name for field in fields(Interaction)}
+FIELDS = {field.name for field in fields(Interaction)}
 
 
-class Journal:
-    """The interactions of a run, kept as they come; each counts once, however often it is handed in."""
+class Journal(resumable.Journal[Interaction]):
+    """The interactions of a run; see :class:`saywhere.parallel.resumable.Journal`.
+
+    Attributes:
+        records: the interactions so far by object, in the order in which objects were begun.
+    """
 
     def __init__(self, path: Path, conditions: Mapping[str, Any]) -> None:
-        """Open a journal, or go on with the one that is there.
+        self.records: dict[str, list[Interaction]] = {}
+        super().__init__(path, conditions)
 
-        Raises SaywhereError when it was made under other conditions or cannot be written.
-        """
-        self.path = path
-        self._lines = JsonlLog(path, conditions)
-        self.records = _records(self._lines.found)
+    def from_entry(self, entry: Mapping[str, Any]) -> Interaction | None:
+        return interaction_from(entry)
 
-    def append(self, interaction: Interaction) -> bool:
-        """Keep an interaction, and say whether it was new: on return it outlives this process.
+    def to_entry(self, result: Interaction) -> Mapping[str, Any]:
+        return asdict(result)
 
-        Raises SaywhereError when the disk refuses; what was kept before stays.
-        """
-        if not _follows(self.records, interaction):
-            return False
-        self._lines.append(asdict(interaction))
-        _remember(self.records, interaction)
-        return True
+    def is_new(self, result: Interaction) -> bool:
+        return follows(self.records, result)
+
+    def remember(self, result: Interaction) -> None:
+        self.records.setdefault(result.object, []).append(result)
+
+    def completes(self, result: Interaction) -> bool:
+        return result.last
 
     def finished(self, name: str) -> bool:
+        """Whether the robot user is done with an object."""
         return name in self.records and self.records[name][-1].last
-
-    def close(self) -> None:
-        self._lines.close()
 
 
 def read_records(path: Path) -> dict[str, list[Interaction]]:
-    """The interactions of a journal, by object and in order; SaywhereError when there is no journal."""
-    known = read_lines(path)
-    if not known:
+    """The interactions of a journal, by object and in order.
+
+    Raises:
+        SaywhereError: there is no journal.
+    """
+    lines = read_lines(path)
+    if not lines:
         raise SaywhereError(f"'{path}': no interactions there; it is what saywhere bench writes beside its --json")
-    return _records(known)
-
-
-def _records(lines: list[dict[str, Any]]) -> dict[str, list[Interaction]]:
     records: dict[str, list[Interaction]] = {}
     for line in lines:
-        if line.keys() == NAMES:
-            interaction = Interaction(**line)
-            # One that was in flight when a run was killed may come twice, or after a line that was torn.
-            if _follows(records, interaction):
-                _remember(records, interaction)
+        interaction = interaction_from(line)
+        if interaction is not None and follows(records, interaction):
+            records.setdefault(interaction.object, []).append(interaction)
     return records
 
 
-def _follows(records: Mapping[str, list[Interaction]], interaction: Interaction) -> bool:
+def interaction_from(entry: Mapping[str, Any]) -> Interaction | None:
+    """The interaction that a line holds; None for conditions, and for a line of another version."""
+    return Interaction(**entry) if entry.keys() == FIELDS else None
+
+
+def follows(records: Mapping[str, list[Interaction]], interaction: Interaction) -> bool:
+    """Whether an interaction is the next of its object.
+
+    One that was in flight when a run was killed may come twice, or after a line that was torn.
+    """
     past = records.get(interaction.object)
     return interaction.k == past[-1].k + 1 if past else interaction.k in (0, 1)
-
-
-def _remember(records: dict[str, list[Interaction]], interaction: Interaction) -> None:
-    records.setdefault(interaction.object, []).append(interaction)

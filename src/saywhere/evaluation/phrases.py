@@ -1,4 +1,4 @@
-"""What the robot says of an object, and when."""
+"""The phrases that the robot user gives, and when."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from saywhere.data.datasets import Sample
 from saywhere.errors import SaywhereError
 from saywhere.text.words import label_words
 
-# What a person may add to a name. Training (training/phrases.py) draws other qualities and other things.
+# What a person may add to a name. Training (training/phrases.py) draws other qualities and other surroundings.
 QUALITIES = (
     "golden",
     "purple",
@@ -27,7 +27,7 @@ QUALITIES = (
     "broken",
     "pretty",
 )
-ELSEWHERE = (
+CONTEXTS = (
     "over the carpet", "inside a kitchen", "close to the lamp", "carrying a stick", "facing the mountain",
     "below a bridge", "beyond the curtain", "covered by a blanket", "from the market", "opposite the door", "at night",
     "next to a big bell", "near the kettle",
@@ -35,9 +35,13 @@ ELSEWHERE = (
 
 
 class PhraseMode(StrEnum):
-    """``own``: the object's phrase right after the first click (the protocol). ``first``: before any click. ``wrong``:
-    the label of something that the photograph is not known to show, right after the first click. ``described``: the
-    object's phrase among words that tell nothing, as in "golden dog near the kettle", right after the first click."""
+    """Which phrase the robot user gives, and when.
+
+    ``own``: the object's phrase right after the first click (the protocol). ``first``: the same before any click.
+    ``wrong``: the label of something that the image is not known to show, right after the first click. ``described``:
+    the object's phrase with words that carry no information, as in "golden dog near the kettle", right after the first
+    click.
+    """
 
     OWN = "own"
     FIRST = "first"
@@ -50,18 +54,31 @@ class PhraseMode(StrEnum):
         return 0 if self is PhraseMode.FIRST else 1
 
 
-def with_phrases(samples: Sequence[Sample], saying: PhraseMode) -> list[Sample]:
-    """The samples with what the robot will say: a data set's own phrase, else its label in words.
+def with_phrases(samples: Sequence[Sample], mode: PhraseMode) -> list[Sample]:
+    """The samples with the phrases that the robot user will give.
 
-    Raises SaywhereError, naming the object, when it has neither.
+    Args:
+        samples: the objects.
+        mode: which phrase.
+
+    Returns:
+        The same objects; the phrase is the data set's own, or else the label in words, changed as ``mode`` says.
+
+    Raises:
+        SaywhereError: an object has neither phrase nor label, or there is no wrong label to choose from.
     """
-    told = [replace(sample, phrase=own_phrase(sample)) for sample in samples]
-    if saying is PhraseMode.WRONG:
-        return wrongly(told)
-    return [replace(s, phrase=described(s)) for s in told] if saying is PhraseMode.DESCRIBED else told
+    phrased = [replace(sample, phrase=own_phrase(sample)) for sample in samples]
+    if mode is PhraseMode.WRONG:
+        return with_wrong_phrases(phrased)
+    return [replace(s, phrase=described(s)) for s in phrased] if mode is PhraseMode.DESCRIBED else phrased
 
 
 def own_phrase(sample: Sample) -> str:
+    """The phrase that a data set has for an object, or else its label in words.
+
+    Raises:
+        SaywhereError: it has neither.
+    """
     phrase = sample.phrase or label_words(sample.label or "")
     if not phrase:
         raise SaywhereError(f"object '{sample.name}': the data set has no phrase or label for it; leave --phrase out")
@@ -69,24 +86,29 @@ def own_phrase(sample: Sample) -> str:
 
 
 def described(sample: Sample) -> str:
-    """An object's phrase with a quality before it, something else after it, or both; the same for the same object."""
+    """An object's phrase with a quality before it, a context after it, or both; the same for the same object."""
     draw = zlib.crc32(f"{sample.photo.name} {sample.name}".encode())
-    quality, thing = QUALITIES[draw % len(QUALITIES)], ELSEWHERE[draw // 7 % len(ELSEWHERE)]
-    return (f"{quality} {sample.phrase}", f"{sample.phrase} {thing}", f"{quality} {sample.phrase} {thing}")[draw % 3]
+    quality, context = QUALITIES[draw % len(QUALITIES)], CONTEXTS[draw // 7 % len(CONTEXTS)]
+    before, after = f"{quality} {sample.phrase}", f"{sample.phrase} {context}"
+    return (before, after, f"{before} {context}")[draw % 3]
 
 
-def wrongly(samples: Sequence[Sample]) -> list[Sample]:
-    """Each sample with the phrase of a later one whose label its photograph is not known to show."""
+def with_wrong_phrases(samples: Sequence[Sample]) -> list[Sample]:
+    """Each sample with the phrase of a later one whose label its image is not known to show.
+
+    Raises:
+        SaywhereError: all objects have the same label.
+    """
     shown: dict[Path, set[str | None]] = defaultdict(set)
     for sample in samples:
         shown[sample.photo].add(sample.label or sample.phrase)
     count = len(samples)
-    answer = []
+    phrased = []
     for i, sample in enumerate(samples):
         # Neighbours in a data set are often alike, so the search starts halfway through it.
         others = (samples[(i + count // 2 + step) % count] for step in range(count))
         other = next((o for o in others if (o.label or o.phrase) not in shown[sample.photo]), None)
         if other is None:
-            raise SaywhereError(f"object '{sample.name}': no other label to say wrongly; the data set has only one")
-        answer.append(replace(sample, phrase=other.phrase))
-    return answer
+            raise SaywhereError(f"object '{sample.name}': no other label for a wrong phrase; the data set has only one")
+        phrased.append(replace(sample, phrase=other.phrase))
+    return phrased

@@ -1,4 +1,7 @@
-"""One page that shows runs side by side: table, curves, bars, gallery, commands. No file but itself is needed."""
+"""Runs side by side: tables for the terminal, and a page with table, curves, bars, gallery and commands.
+
+The page is one file that needs no other.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,15 @@ from saywhere.core.arrays import ImageArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import read_image
 from saywhere.core.rle import RunLengths
-from saywhere.data.datasets import Sample, load_dataset
+from saywhere.data.datasets import Sample
 from saywhere.errors import needing
-from saywhere.evaluation.benchmark import Task, journal_path
+from saywhere.evaluation.benchmark import Measurement
 from saywhere.evaluation.evaluate import Interaction, prompt_of
-from saywhere.evaluation.journal import read_records
-from saywhere.evaluation.summary import Records, ious_of, per_object
+from saywhere.evaluation.summary import Records, ious_of, values_of
 from saywhere.storage.atomic import write_atomically
 from saywhere.storage.render import draw
 
+ENVIRONMENT = ("machine", "versions", "engine", "jobs", "peak_memory_mb")
 SHOWN = 6  # objects in each row of the gallery
 SIDE = 320  # pixels of a gallery picture's longer side
 COLUMNS = {
@@ -48,8 +51,8 @@ CONDITIONS = (
 
 
 def table(runs: Sequence[dict[str, Any]]) -> Table:
-    """The figures a person looks at first, for the terminal: a column for each run."""
-    shown = Table("figure", *(f"{run['model']}, {run['data']}, by {how(run)}" for run in runs))
+    """The most important figures for the terminal: a column for each run."""
+    shown = Table("figure", *(f"{run['model']}, {run['data']}, by {prompts_of(run)}" for run in runs))
     for name, *values in zip(COLUMNS, *(cells(run) for run in runs), strict=True):
         if name not in ("model", "data", "interaction"):
             shown.add_row(name, *values)
@@ -57,7 +60,7 @@ def table(runs: Sequence[dict[str, Any]]) -> Table:
 
 
 def sequence_table(runs: Sequence[dict[str, Any]]) -> Table:
-    """What runs of sequences came to: a column for each, with its NoC@90 against the number annotated before."""
+    """The figures of sequences for the terminal: a column for each run, and NoC against the number annotated before."""
     shown = Table("figure", *(sequence_name(run) for run in runs))
     for name, form in SEQUENCE_ROWS.items():
         if all(name in run for run in runs):
@@ -70,19 +73,23 @@ def sequence_table(runs: Sequence[dict[str, Any]]) -> Table:
 
 
 def sequence_name(run: dict[str, Any]) -> str:
-    """What tells a run of sequences from another."""
+    """The name of a run of sequences, in tables and plots."""
     parts = [word for word, on in (("proposals", run["propose"]), ("learning", run["learn"])) if on]
     return f"{run['model']}, {run['data']}, {' and '.join(parts) or 'neither'}"
 
 
 def curve_key(runs: Sequence[dict[str, Any]]) -> str:
-    """The hardest NoC that all runs measured."""
+    """The key of the curve of the NoC with the highest IoU that all runs measured."""
     shared = set.intersection(*({name for name in run if name.startswith("noc")} for run in runs))
     return max(name for name in shared if name.endswith("_curve") and len(name) == len("noc90_curve"))
 
 
 def check_installed() -> None:
-    """SaywhereError, before anything is measured, where a page could not be drawn."""
+    """Check, before anything is measured, that a page can be drawn.
+
+    Raises:
+        SaywhereError: a library is missing.
+    """
     with needing("bench", "--report"):
         import jinja2  # noqa: F401
         import matplotlib  # noqa: F401
@@ -96,8 +103,8 @@ def write_curves(folder: Path, runs: Sequence[dict[str, Any]]) -> Path:
     key = curve_key(runs)
     figure, axis = plt.subplots(figsize=(7, 4))
     for run in runs:
-        places = [np.sqrt((low + 1) * high) for low, high, *_ in run[key]]
-        axis.plot(places, [value for _, _, value, _ in run[key]], marker=".", label=sequence_name(run))
+        positions = [np.sqrt((low + 1) * high) for low, high, *_ in run[key]]
+        axis.plot(positions, [value for _, _, value, _ in run[key]], marker=".", label=sequence_name(run))
     axis.set(xscale="log", xlabel="object of the sequence", ylabel=key.removesuffix("_curve"), ylim=(0, None))
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
@@ -112,20 +119,30 @@ def write_curves(folder: Path, runs: Sequence[dict[str, Any]]) -> Path:
 
 
 def cells(run: dict[str, Any]) -> list[str]:
-    shown = run | {"interaction": how(run)}
+    """The figures of a run as text, one for each of COLUMNS."""
+    shown = run | {"interaction": prompts_of(run)}
     return [form.format(shown[name]) for name, form in COLUMNS.items()]
 
 
-def how(run: dict[str, Any]) -> str:
-    """What the robot did: click or drag, and the phrase that it said."""
+def prompts_of(run: dict[str, Any]) -> str:
+    """The prompts of the robot user: clicks or drags, and which phrase."""
     return run["interaction"] + (f", phrase {run['phrase']}" if run.get("phrase") else "")
 
 
-def write_report(
-    folder: Path, runs: Sequence[dict[str, Any]], records: Sequence[Records], samples: Sequence[Sequence[Sample]]
-) -> Path:
-    """``folder/index.html`` for runs, their interactions and their objects, in the same order."""
+def write_report(folder: Path, measurements: Sequence[Measurement]) -> Path:
+    """Write a page that shows runs side by side.
+
+    Args:
+        folder: where ``index.html`` goes.
+        measurements: the runs.
+
+    Returns:
+        The page.
+    """
     from jinja2 import Environment
+
+    runs = [measurement.figures for measurement in measurements]
+    records = [measurement.records for measurement in measurements]
 
     template = Environment(autoescape=True).from_string(files(__package__).joinpath("report.html").read_text())
     page = template.render(
@@ -136,43 +153,39 @@ def write_report(
         bars=bars(runs, records),
         classes=[(run["model"], run["data"], class_rows(run), class_means(run)) for run in runs],
         galleries=[
-            (run["model"], run["data"], gallery(found, some))
-            for run, found, some in zip(runs, records, samples, strict=True)
+            (one.figures["model"], one.figures["data"], gallery(one.records, one.samples)) for one in measurements
         ],
         commands=sorted({run["command"] for run in runs}),
-        surroundings=json.dumps(
-            [{k: run[k] for k in ("machine", "versions", "engine", "jobs", "peak_memory_mb")} for run in runs], indent=1
-        ),
+        environments=json.dumps([{key: run[key] for key in ENVIRONMENT} for run in runs], indent=1),
     )
     write_atomically(folder / "index.html", page.encode())
     return folder / "index.html"
 
 
 def class_rows(run: dict[str, Any]) -> list[tuple[str, int, str, str, str]]:
-    """Label, objects, NoC@90, mIoU@1 and whether it was trained on, "" where nobody said; none without labels."""
-    found = run["classes"]
-    kind = {True: "seen", False: "unseen"} if "seen" in found else {True: "", False: ""}
+    """Label, objects, NoC@90, mIoU@1 and whether it was trained on, "" where that is unknown; none without labels."""
+    by_label = run["classes"]
+    kind = {True: "seen", False: "unseen"} if "seen" in by_label else {True: "", False: ""}
     return [
         (
             label,
             count,
-            f"{found['noc90'][label]:.2f}",
-            f"{found['miou1'][label]:.3f}",
-            kind[label in found.get("seen", ())],
+            f"{by_label['noc90'][label]:.2f}",
+            f"{by_label['miou1'][label]:.3f}",
+            kind[label in by_label.get("seen", ())],
         )
-        for label, count in found["objects"].items()
+        for label, count in by_label["objects"].items()
     ]
 
 
 def class_means(run: dict[str, Any]) -> str:
-    """The means over labels that were trained on and over those that were not, where somebody said which they are."""
-    found = run["classes"]
-    told = [
-        f"{kind} labels: NoC@90 {found[f'noc90_{kind}']:.2f}, mIoU@1 {found[f'miou1_{kind}']:.3f}"
+    """The means over labels that were trained on and over those that were not, where it is known which they are."""
+    by_label = run["classes"]
+    return "; ".join(
+        f"{kind} labels: NoC@90 {by_label[f'noc90_{kind}']:.2f}, mIoU@1 {by_label[f'miou1_{kind}']:.3f}"
         for kind in ("seen", "unseen")
-        if found.get(f"noc90_{kind}") is not None
-    ]
-    return "; ".join(told)
+        if by_label.get(f"noc90_{kind}") is not None
+    )
 
 
 def curves(runs: Sequence[dict[str, Any]], records: Sequence[Records]) -> str:
@@ -182,12 +195,12 @@ def curves(runs: Sequence[dict[str, Any]], records: Sequence[Records]) -> str:
     datasets = sorted({run["data"] for run in runs})
     figure, axes = plt.subplots(1, len(datasets), figsize=(5.5 * len(datasets), 3.8), squeeze=False)
     for panel, data in zip(axes[0], datasets, strict=True):
-        for run, found in zip(runs, records, strict=True):
+        for run, interactions in zip(runs, records, strict=True):
             if run["data"] == data:
                 steps = range(1, run["most_interactions"] + 1)
-                ious = ious_of(found).values()
-                means = [float(np.mean([some[min(k, len(some)) - 1] for some in ious])) for k in steps]
-                panel.plot(steps, means, marker=".", label=f"{run['model']} ({how(run)})")
+                ious = ious_of(interactions).values()
+                means = [float(np.mean([values[min(k, len(values)) - 1] for values in ious])) for k in steps]
+                panel.plot(steps, means, marker=".", label=f"{run['model']} ({prompts_of(run)})")
         panel.set(title=data, xlabel="interactions", ylabel="mean IoU", ylim=(0, 1))
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.grid(alpha=0.3)
@@ -202,16 +215,16 @@ def bars(runs: Sequence[dict[str, Any]], records: Sequence[Records]) -> str:
     figure, axis = plt.subplots(figsize=(8, 0.6 + 0.55 * len(runs)))
     for offset, (name, colour) in enumerate((("noc85", "tab:blue"), ("noc90", "tab:orange"))):
         means, errors = [], []
-        for run, found in zip(runs, records, strict=True):
-            metric = per_object(run["most_interactions"])[name]
-            for key, ious in ious_of(found).items():
-                metric.update(key, ious)
-            low, high = metrics.interval([metric.values[key] for key in sorted(metric.values)])
+        for run, interactions in zip(runs, records, strict=True):
+            metric = values_of(name, run["most_interactions"], ious_of(interactions))
+            low, high = metrics.bootstrap_interval([metric.values[key] for key in sorted(metric.values)])
             means.append(metric.compute())
             errors.append((means[-1] - low, high - means[-1]))
-        places = np.arange(len(runs)) + 0.38 * offset
-        axis.barh(places, means, 0.36, xerr=np.array(errors).T, color=colour, capsize=3, label=f"NoC@{name[3:]}")
-    axis.set_yticks(np.arange(len(runs)) + 0.19, [f"{r['model']}, {r['data']} ({how(r)})" for r in runs], fontsize=8)
+        positions = np.arange(len(runs)) + 0.38 * offset
+        axis.barh(positions, means, 0.36, xerr=np.array(errors).T, color=colour, capsize=3, label=f"NoC@{name[3:]}")
+    axis.set_yticks(
+        np.arange(len(runs)) + 0.19, [f"{r['model']}, {r['data']} ({prompts_of(r)})" for r in runs], fontsize=8
+    )
     axis.invert_yaxis()
     axis.set_xlabel("interactions, 95 % interval over objects")
     axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -219,6 +232,7 @@ def bars(runs: Sequence[dict[str, Any]], records: Sequence[Records]) -> str:
 
 
 def as_svg(figure: Any) -> str:
+    """A matplotlib figure as an ``<svg>`` element; closes it."""
     import matplotlib.pyplot as plt
 
     buffer = io.StringIO()
@@ -229,36 +243,34 @@ def as_svg(figure: Any) -> str:
 
 
 def gallery(records: Records, samples: Sequence[Sample]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The worst and the median objects by their mean IoU over all interactions: (heading, [(caption, picture)])."""
+    """The worst and the median objects by their mean IoU over all interactions.
+
+    Returns:
+        For each of both the heading, and a caption and an image (a data URL) for each object.
+    """
     ranked = sorted(records, key=lambda name: (np.mean([i.iou for i in records[name]]), name))
     middle = max(len(ranked) // 2 - SHOWN // 2, 0)
     by_name = {sample.name: sample for sample in samples}
     return [
-        (heading, [(caption(records[name]), picture(by_name[name], records[name])) for name in some])
-        for heading, some in (("worst", ranked[:SHOWN]), ("median", ranked[middle : middle + SHOWN]))
+        (heading, [(caption(records[name]), thumbnail(by_name[name], records[name])) for name in names])
+        for heading, names in (("worst", ranked[:SHOWN]), ("median", ranked[middle : middle + SHOWN]))
     ]
 
 
-def caption(some: Sequence[Interaction]) -> str:
-    last = some[-1]
+def caption(interactions: Sequence[Interaction]) -> str:
+    """An object's name, label and IoU after the first and the last interaction."""
+    first, last = interactions[0], interactions[-1]
     label = f" {last.label}" if last.label else ""
-    return f"{last.object}{label}: IoU {some[0].iou:.2f} after 1, {last.iou:.2f} after {last.k}"
+    return f"{last.object}{label}: IoU {first.iou:.2f} after 1, {last.iou:.2f} after {last.k}"
 
 
-def picture(sample: Sample, some: Sequence[Interaction]) -> str:
-    """The answer after up to three interactions, with its clicks, as a data URL."""
-    photo: ImageArray = read_image(sample.photo)
-    shown = some[min(len(some), 3) - 1]
-    mask = RunLengths.from_counts(shown.mask, ImageSize(photo.shape[0], photo.shape[1])).mask()
-    drawn = draw(photo, mask, prompt_of(some[: shown.k]))
+def thumbnail(sample: Sample, interactions: Sequence[Interaction]) -> str:
+    """The mask after up to three interactions, with its clicks, as a data URL."""
+    image: ImageArray = read_image(sample.photo)
+    shown = interactions[min(len(interactions), 3) - 1]
+    mask = RunLengths.from_counts(shown.mask, ImageSize(image.shape[0], image.shape[1])).mask()
+    drawn = draw(image, mask, prompt_of(interactions[: shown.k]))
     scale = SIDE / max(drawn.shape[:2])
     small = cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     _, packed = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
     return f"data:image/jpeg;base64,{base64.b64encode(packed.tobytes()).decode()}"
-
-
-def report_of(folder: Path, tasks: Sequence[Task], outs: Sequence[Path], results: Sequence[dict[str, Any]]) -> Path:
-    """A report from what runs left on disk; the networks are not needed again."""
-    records = [read_records(journal_path(out)) for out in outs]
-    samples = [load_dataset(task.data) for task in tasks]
-    return write_report(folder, results, records, samples)

@@ -1,7 +1,8 @@
-"""From interactions to the numbers of a report; no network is needed."""
+"""From interactions to figures; no network is needed."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,55 +14,71 @@ from saywhere.evaluation.evaluate import Interaction
 
 Records = Mapping[str, Sequence[Interaction]]
 THRESHOLDS = (80, 85, 90, 95)
+MEAN_IOU = re.compile(r"miou[1-9][0-9]*")
 
 
 def ious_of(records: Records) -> dict[str, list[float]]:
     """IoU after each interaction, by object."""
-    return {name: [i.iou for i in some] for name, some in records.items()}
+    return {name: [i.iou for i in interactions] for name, interactions in records.items()}
 
 
-def per_object(most: int) -> dict[str, metrics.PerObject]:
-    """The figures that are means or counts over objects."""
-    measured: dict[str, metrics.PerObject] = {}
+def per_object(max_interactions: int) -> dict[str, metrics.PerObject]:
+    """The metrics that are means or counts over objects, by name."""
+    by_name: dict[str, metrics.PerObject] = {}
     for percent in THRESHOLDS:
-        measured[f"noc{percent}"] = metrics.NoC(percent / 100.0, most)
-        measured[f"nof{percent}"] = metrics.NoF(percent / 100.0, most)
+        by_name[f"noc{percent}"] = metrics.NoC(percent / 100.0, max_interactions)
+        by_name[f"nof{percent}"] = metrics.NoF(percent / 100.0, max_interactions)
     for k in (1, 2, 3, 5, 10):
-        measured[f"miou{k}"] = metrics.MeanIoU(k)
-    measured["auc"] = metrics.AuC(most)
-    return measured
+        by_name[f"miou{k}"] = metrics.MeanIoU(k)
+    by_name["auc"] = metrics.AuC(max_interactions)
+    return by_name
 
 
-def figures(records: Records, most: int) -> dict[str, Any]:
+def values_of(name: str, max_interactions: int, ious: Mapping[str, Sequence[float]]) -> metrics.PerObject:
+    """One metric of :func:`per_object`, with the objects of a run.
+
+    Args:
+        name: the metric, for example ``"noc90"`` or ``"miou1"``.
+        max_interactions: the limit of the run.
+        ious: the IoU after each interaction, by object.
+    """
+    metric = metrics.MeanIoU(int(name[4:])) if MEAN_IOU.fullmatch(name) else per_object(max_interactions)[name]
+    for key, values in ious.items():
+        metric.update(key, values)
+    return metric
+
+
+def figures(records: Records, max_interactions: int) -> dict[str, Any]:
     """Effort, quality and time over all objects; intervals are 95 % bootstrap intervals over objects."""
-    answer: dict[str, Any] = {"objects": len(records)}
-    for name, metric in per_object(most).items():
+    result: dict[str, Any] = {"objects": len(records)}
+    for name, metric in per_object(max_interactions).items():
         for key, ious in ious_of(records).items():
             metric.update(key, ious)
         value = metric.compute()
-        answer[name] = int(value) if name.startswith("nof") else value
+        result[name] = int(value) if name.startswith("nof") else value
         if name in ("noc85", "noc90", "miou1"):
-            answer[f"{name}_interval"] = metrics.interval([metric.values[key] for key in sorted(metric.values)])
+            values = [metric.values[key] for key in sorted(metric.values)]
+            result[f"{name}_interval"] = metrics.bootstrap_interval(values)
     for k in (1, 3):
-        rim = metrics.MeanIoU(k)
-        for key, some in records.items():
-            rim.update(key, [i.boundary_iou for i in some])
-        answer[f"boundary_iou{k}"] = rim.compute()
-    return answer | times(records)
+        boundary = metrics.MeanIoU(k)
+        for key, interactions in records.items():
+            boundary.update(key, [i.boundary_iou for i in interactions])
+        result[f"boundary_iou{k}"] = boundary.compute()
+    return result | times(records)
 
 
 def times(records: Records) -> dict[str, float]:
     """Median and 95th percentile, in milliseconds.
 
-    ``first_mask`` is the first answer with the photograph's encoding; ``click`` every further answer, closer looks
-    included; ``encode`` the network's share of all answers that looked anew, ``decode`` of all answers.
+    ``first_mask`` is the first answer with the image's encoding; ``click`` every further answer, with the encoding of
+    new crops; ``encode`` the encoder's share of all answers that encoded a crop, ``decode`` the decoder's of all.
     """
-    every = [i for some in records.values() for i in some]
+    interactions = [i for of_object in records.values() for i in of_object]
     measured = {
-        "first_mask": [i.ms for i in every if i.k == 1],
-        "click": [i.ms for i in every if i.k > 1],
-        "encode": [i.encode_ms for i in every if i.encode_ms > 0],
-        "decode": [i.decode_ms for i in every],
+        "first_mask": [i.ms for i in interactions if i.k == 1],
+        "click": [i.ms for i in interactions if i.k > 1],
+        "encode": [i.encode_ms for i in interactions if i.encode_ms > 0],
+        "decode": [i.decode_ms for i in interactions],
     }
     # A run whose every object is done after one interaction has no further click to time.
     return {
@@ -71,22 +88,25 @@ def times(records: Records) -> dict[str, float]:
     }
 
 
-def classes(records: Records, most: int, seen: set[str] | None = None) -> dict[str, Any]:
+def classes(records: Records, max_interactions: int, seen: set[str] | None = None) -> dict[str, Any]:
     """NoC@90 and mIoU@1 of each label, and their means over labels that were trained on and that were not.
 
-    Objects without a label are in none. The two means are there only when ``seen`` says what was trained on; None
-    where no label is of that kind.
+    Args:
+        records: interactions by object; objects without a label are in no class.
+        max_interactions: the limit of the run.
+        seen: the labels that were trained on; None: nobody knows, and the two means are left out.
+
+    Returns:
+        Values by label; a mean over seen or unseen labels is None where there are none.
     """
-    labels = {name: some[0].label for name, some in records.items()}
+    labels = {name: interactions[0].label for name, interactions in records.items()}
     counted = Counter(label for label in labels.values() if label is not None)
-    answer: dict[str, Any] = {"objects": dict(sorted(counted.items()))}
+    result: dict[str, Any] = {"objects": dict(sorted(counted.items()))}
     if seen is not None:
-        answer["seen"] = sorted(counted.keys() & seen)
+        result["seen"] = sorted(counted.keys() & seen)
     for name in ("noc90", "miou1"):
-        metric = per_object(most)[name]
-        for key, ious in ious_of(records).items():
-            metric.update(key, ious)
-        answer[name] = metrics.by_class(metric.values, labels)
+        metric = values_of(name, max_interactions, ious_of(records))
+        result[name] = metrics.by_class(metric.values, labels)
         if seen is not None:
-            answer[f"{name}_seen"], answer[f"{name}_unseen"] = metrics.seen_unseen(answer[name], seen)
-    return answer
+            result[f"{name}_seen"], result[f"{name}_unseen"] = metrics.seen_unseen(result[name], seen)
+    return result

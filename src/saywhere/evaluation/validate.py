@@ -1,4 +1,4 @@
-"""A few figures of a network in training."""
+"""Validation of a network during training."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 from torch import nn
 
-from saywhere.core.metrics import MOST_INTERACTIONS
-from saywhere.data.datasets import load_dataset
-from saywhere.evaluation.benchmark import spread
-from saywhere.evaluation.evaluate import work_through
+from saywhere.core.metrics import MAX_INTERACTIONS
+from saywhere.evaluation.benchmark import load_samples
+from saywhere.evaluation.evaluate import RobotUser, segment_object
 from saywhere.evaluation.summary import figures
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.models.base import InteractiveModel
@@ -20,15 +19,26 @@ SHOWN = ("noc85", "noc90", "miou1", "miou3", "miou5")
 
 
 def validator(data: str, limit: int) -> Callable[[nn.Module], dict[str, float]]:
-    """A function from a network to a few figures on ``limit`` objects of a data set, spread evenly."""
-    samples = load_dataset(data)
-    samples = [samples[i] for i in spread(len(samples), limit)]
+    """A function that measures a network.
+
+    Args:
+        data: a known data set, or a COCO JSON file.
+        limit: measure only this many objects, evenly spread.
+
+    Returns:
+        A function from a network to a few figures, by name.
+
+    Raises:
+        SaywhereError: there is no such data set.
+    """
+    samples = load_samples(data, limit)
+    user = RobotUser()
 
     def validate(model: nn.Module) -> dict[str, float]:
         assert isinstance(model, InteractiveModel)
         timed = TimedRuntime(TorchRuntime(model, "training"))
-        records = {s.name: list(work_through(Segmenter(timed), timed, s, MOST_INTERACTIONS)) for s in samples}
-        measured = figures(records, MOST_INTERACTIONS)
+        records = {sample.name: list(segment_object(user, Segmenter(timed), timed, sample)) for sample in samples}
+        measured = figures(records, MAX_INTERACTIONS)
         return {name: float(measured[name]) for name in SHOWN}
 
     return validate

@@ -1,119 +1,174 @@
-"""From what is asked to a COCO file of masks: resumable, on any engine, one photograph in memory at a time."""
+"""From prompts to a COCO file of masks: resumable, on any engine, one image in memory at a time."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from saywhere import __version__
+from saywhere.core.arrays import BoolArray
 from saywhere.core.crop import Box
 from saywhere.core.mask import Mask, expected_iou
 from saywhere.core.prompt import Prompt
 from saywhere.core.settings import Settings
 from saywhere.errors import SaywhereError
 from saywhere.interactive.segmenter import Segmenter
-from saywhere.parallel import local as engines
 from saywhere.parallel.local import Engine
-from saywhere.prelabel.ask import ImagePrompts, ObjectPrompt, Request
+from saywhere.parallel.resumable import (
+    Execution,
+    Journal,
+    LoadedMethod,
+    Progress,
+    journal_path,
+    no_progress,
+    run_job,
+)
+from saywhere.prelabel.request import ImagePrompts, ObjectPrompt, PrelabelRequest
 from saywhere.runtime.base import Runtime
-from saywhere.runtime.metadata import run_metadata, set_threads
-from saywhere.runtime.registry import find_method, verify_method
 from saywhere.storage.atomic import write_atomically
-from saywhere.storage.jsonl import JsonlLog
 from saywhere.storage.render import region_as_coco
 from saywhere.text import words
 
-Line = dict[str, Any]
-FOUND = ("area", "bbox", "score", "segmentation")
+MASK_KEYS = ("area", "bbox", "score", "segmentation")  # what the network adds to an annotation
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PrelabelResult:
     """How many objects have a mask now, and what went wrong with the others."""
 
     objects: int
     faults: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class ObjectMask:
+    """The mask of one object, as COCO has it (MASK_KEYS), under the key of its prompt (:func:`key_of`)."""
+
+    key: str
+    mask: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ImageFault:
+    """An image that could not be segmented."""
+
+    image: str
+    fault: str
+
+
+class PrelabelJournal(Journal["ObjectMask | ImageFault"]):
+    """The masks so far, by key. Faults are collected too, but not written: the next run tries again."""
+
+    def __init__(self, path: Path, conditions: Mapping[str, Any]) -> None:
+        self.masks: dict[str, ObjectMask] = {}
+        self.faults: dict[str, str] = {}
+        super().__init__(path, conditions)
+
+    def from_entry(self, entry: Mapping[str, Any]) -> ObjectMask | None:
+        if "key" not in entry:
+            return None
+        return ObjectMask(entry["key"], {name: entry[name] for name in MASK_KEYS})
+
+    def to_entry(self, result: ObjectMask | ImageFault) -> Mapping[str, Any]:
+        assert isinstance(result, ObjectMask), "faults are not written"
+        return {"key": result.key, **result.mask}
+
+    def is_new(self, result: ObjectMask | ImageFault) -> bool:
+        if isinstance(result, ImageFault):
+            self.faults[result.image] = result.fault
+            return False
+        return result.key not in self.masks
+
+    def remember(self, result: ObjectMask | ImageFault) -> None:
+        assert isinstance(result, ObjectMask), "faults are not written"
+        self.masks[result.key] = result
+
+
 def prelabel(
-    request: Request,
+    request: PrelabelRequest,
     out: Path,
     method: str | None = None,
     settings: Settings | None = None,
     engine: Engine = Engine.LOCAL,
     jobs: int = 1,
     threads: int = 2,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Outcome:
-    """Find everything that is asked for and write it to ``out`` as COCO JSON.
+    progress: Progress = no_progress,
+) -> PrelabelResult:
+    """Segment every object of a request and write the masks to ``out`` as COCO JSON.
 
-    What is found is kept at once, as JSON lines beside ``out``: an interrupted run goes on, and one of which more is
-    asked, or something else of some objects, does only these. A photograph that can no longer be read is a fault of
-    the outcome; all others are done. Raises SaywhereError, before anything is done, when the request has faults or
-    speaks in phrases to weights that understand none.
+    Each mask is kept at once, as a JSON line beside ``out``: an interrupted run goes on, and after a change of the
+    request only objects with another prompt are segmented.
+
+    Args:
+        request: the images and the prompts of their objects.
+        out: the COCO JSON file to write.
+        method: weights or ``module:factory``; None: the weights that ship.
+        settings: settings of the Segmenter.
+        engine: this machine, or a Ray cluster.
+        jobs: processes of the local engine.
+        threads: processor threads of each worker.
+        progress: called with the number of segmented objects, and of all.
+
+    Returns:
+        The number of masks; an image that can no longer be read is one of its faults, all others are done.
+
+    Raises:
+        SaywhereError: before anything is done, when the request has faults or gives phrases to weights that
+            understand none.
     """
     if request.faults:
         raise SaywhereError(f"{len(request.faults):,} faults, the first: {request.faults[0]}")
-    runtime, used = find_method(method, settings or Settings())
-    refuse_phrases(runtime, (ask.prompt.phrase for photo in request.photos for ask in photo.asks if ask.prompt.phrase))
-    traits = run_metadata(runtime, used, threads)
-    lines = JsonlLog(out.with_suffix(".jsonl"), traits)
-    found: dict[str, Line] = {line["asked"]: line for line in lines.found if "asked" in line}
-    faults: dict[str, str] = {}
-    try:
-        todo = [left for photo in request.photos if (left := _left(photo, found)).asks]
-        done = request.objects - sum(len(photo.asks) for photo in todo)
-        progress(done, request.objects)
-        alone = engine is Engine.LOCAL and jobs == 1
-        prepare = (
-            partial(worker, runtime, used, threads)
-            if alone
-            else partial(remote_worker, method, settings or Settings(), threads, traits)
-        )
-        for line in engines.run(prepare, todo, engine, jobs, threads, traits["device"].startswith("cuda")):
-            if "fault" in line:
-                faults[line["photo"]] = line["fault"]
-            elif line["asked"] not in found:
-                lines.append(line)
-                found[line["asked"]] = line
-                done += 1
-                progress(done, request.objects)
-    finally:
-        lines.close()
+    loaded = LoadedMethod.load(method, settings or Settings(), threads)
+    refuse_phrases(loaded.runtime, request.phrases)
+    with PrelabelJournal(journal_path(out), loaded.metadata) as journal:
+        remaining = [left for image in request.prompts if (left := _without(image, journal.masks)).objects]
+        completed = request.objects - sum(len(image.objects) for image in remaining)
+        run_job(loaded, make_work, remaining, journal, completed, request.objects, Execution(engine, jobs), progress)
+    content = as_coco(request, journal.masks, loaded.metadata)
+    write_atomically(out, json.dumps(content).encode())
+    return PrelabelResult(len(content["annotations"]), list(journal.faults.values()))
+
+
+def as_coco(
+    request: PrelabelRequest, masks: Mapping[str, ObjectMask], run_metadata: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content of a COCO JSON file: the annotations of a request with the masks that there are."""
     annotations = [
-        {**ask.entry, "iscrowd": 0, **{key: found[key_of(photo, ask)][key] for key in FOUND}}
-        for photo in request.photos
-        for ask in photo.asks
-        if key_of(photo, ask) in found
+        {**prompt.annotation, "iscrowd": 0, **{name: masks[key].mask[name] for name in MASK_KEYS}}
+        for image in request.prompts
+        for prompt in image.objects
+        if (key := key_of(image, prompt)) in masks
     ]
-    content = {
-        "info": {"description": "masks found by saywhere prelabel", "version": __version__, **traits},
+    return {
+        "info": {"description": "masks by saywhere prelabel", "version": __version__, **run_metadata},
         "licenses": request.licenses,
         "images": request.images,
         "categories": request.categories,
         "annotations": annotations,
     }
-    write_atomically(out, json.dumps(content).encode())
-    return Outcome(len(annotations), list(faults.values()))
 
 
-def key_of(photo: ImagePrompts, ask: ObjectPrompt) -> str:
-    """What an answer is kept under: the object's name, and all that was said of it."""
-    return f"{ask.name}:{ask.digest(photo.name)}"
+def key_of(image: ImagePrompts, prompt: ObjectPrompt) -> str:
+    """What a mask is kept under: the object's name, and a digest of its image's name and its prompt."""
+    return f"{prompt.name}:{prompt.digest(image.name)}"
 
 
-def _left(photo: ImagePrompts, found: Mapping[str, Line]) -> ImagePrompts:
-    return replace(photo, asks=tuple(ask for ask in photo.asks if key_of(photo, ask) not in found))
+def _without(image: ImagePrompts, masks: Mapping[str, ObjectMask]) -> ImagePrompts:
+    """The prompts of an image that have no mask yet."""
+    return replace(image, objects=tuple(prompt for prompt in image.objects if key_of(image, prompt) not in masks))
 
 
 def refuse_phrases(runtime: Runtime, phrases: Iterable[str]) -> None:
-    """SaywhereError when phrases mean nothing to these weights, or no word of one is known."""
+    """Check phrases before anything is done.
+
+    Raises:
+        SaywhereError: the weights understand no phrases, or no word of a phrase is known.
+    """
     for phrase in sorted(set(phrases)):
         if not runtime.capabilities.phrases:
             raise SaywhereError(
@@ -122,34 +177,31 @@ def refuse_phrases(runtime: Runtime, phrases: Iterable[str]) -> None:
         (runtime.capabilities.words or words.shipped()).checked(phrase)
 
 
-def worker(runtime: Runtime, settings: Settings, threads: int) -> Callable[[ImagePrompts], Iterator[Line]]:
-    """What finds the objects of one photograph, in this process."""
-    set_threads(threads)
-    return partial(find, runtime, settings)
+def make_work(runtime: Runtime, settings: Settings) -> Callable[[ImagePrompts], Iterator[ObjectMask | ImageFault]]:
+    """The function that segments the objects of one image."""
+
+    def work(image: ImagePrompts) -> Iterator[ObjectMask | ImageFault]:
+        return segment_image(runtime, settings, image)
+
+    return work
 
 
-def remote_worker(
-    method: str | None, settings: Settings, threads: int, traits: Mapping[str, Any]
-) -> Callable[[ImagePrompts], Iterator[Line]]:
-    """The same in another process, with the method that is known by its ``traits``."""
-    return worker(*verify_method(method, settings, threads, traits), threads)
-
-
-def find(runtime: Runtime, settings: Settings, photo: ImagePrompts) -> Iterator[Line]:
-    """A line for each object of a photograph, which is read and encoded once; a fault when it cannot be read."""
+def segment_image(runtime: Runtime, settings: Settings, image: ImagePrompts) -> Iterator[ObjectMask | ImageFault]:
+    """Segment the objects of an image, which is read and encoded once; a fault when it cannot be read."""
     try:
-        segmenter = Segmenter(runtime, settings).set_image(photo.path)
-        for ask in photo.asks:
-            mask = answer(segmenter.new_object(), ask.prompt)
-            inside, score = cut(mask, ask.box)
-            yield {"asked": key_of(photo, ask), **region_as_coco(inside, score)}
+        segmenter = Segmenter(runtime, settings).set_image(image.path)
+        for prompt in image.objects:
+            mask = answer(segmenter.new_object(), prompt.prompt)
+            inside, score = crop_to_box(mask, prompt.box)
+            yield ObjectMask(key_of(image, prompt), region_as_coco(inside, score))
     except SaywhereError as error:
-        said = str(error)
-        yield {"photo": photo.name, "fault": said if str(photo.path) in said else f"photograph '{photo.path}': {said}"}
+        reason = str(error)
+        named = str(image.path) in reason
+        yield ImageFault(image.name, reason if named else f"photograph '{image.path}': {reason}")
 
 
 def answer(segmenter: Any, prompt: Prompt) -> Mask:
-    """The mask after all clicks, one after another, and the phrase."""
+    """The mask after all clicks, one after another, and then the phrase."""
     for click in prompt.clicks:
         mask = segmenter.add(click)
     if prompt.phrase is not None:
@@ -157,8 +209,16 @@ def answer(segmenter: Any, prompt: Prompt) -> Mask:
     return mask
 
 
-def cut(mask: Mask, box: Box | None) -> tuple[Any, float]:
-    """The pixels of a mask ``(H, W)`` within a box, and the IoU to expect of them (see :attr:`Mask.score`)."""
+def crop_to_box(mask: Mask, box: Box | None) -> tuple[BoolArray, float]:
+    """Remove what lies outside a box.
+
+    Args:
+        mask: the mask.
+        box: the edges x0, y0, x1, y1 in pixels; None: nothing is removed.
+
+    Returns:
+        The pixels, ``(H, W)``, and the expected IoU of them (:attr:`Mask.score`).
+    """
     if box is None:
         return mask.array, mask.score
     # A pixel that the box's edge goes through may be the object's.

@@ -1,4 +1,4 @@
-"""A file of JSON lines that outlives whoever writes it: what was done, and under which conditions."""
+"""A log of JSON lines that survives a kill of the process that writes it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,29 @@ from saywhere.errors import SaywhereError
 
 
 class JsonlLog:
-    """What could change the results, then the results as they come.
+    """A file whose first line holds what could change the results, and the others the results as they come.
 
     A line is written with one system call to a file opened for appending: a kill at any moment costs at most the
-    line in flight. ``found`` are the lines that an earlier run left.
+    line in flight.
+
+    Args:
+        path: the file; continued when it is there, else made, with missing folders.
+        conditions: everything that could change a result, as JSON can hold it.
+
+    Attributes:
+        entries: the lines that an earlier run left, without the conditions.
+
+    Raises:
+        SaywhereError: the file was made under other conditions, or cannot be written.
     """
 
     def __init__(self, path: Path, conditions: Mapping[str, Any]) -> None:
-        """Open a file of lines, or go on with the one that is there.
-
-        Raises SaywhereError when it was made under other conditions or cannot be written.
-        """
         self.path = path
-        known = read_lines(path)
-        wanted = json.loads(json.dumps(conditions))
-        if known and known[0].get("conditions") != wanted:
-            changed = sorted(key for key in wanted if (known[0].get("conditions") or {}).get(key) != wanted[key]) or [
-                "its format"
-            ]
+        lines = read_lines(path)
+        expected = json.loads(json.dumps(conditions))
+        if lines and lines[0].get("conditions") != expected:
+            previous = lines[0].get("conditions") or {}
+            changed = sorted(key for key in expected if previous.get(key) != expected[key]) or ["its format"]
             raise SaywhereError(
                 f"'{path}': holds a run that differs in {', '.join(changed)}; move it away or write elsewhere"
             )
@@ -38,21 +43,23 @@ class JsonlLog:
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         except OSError as error:
             raise SaywhereError(f"'{path}': cannot be written ({error.strerror})") from error
-        if known:
+        if lines:
             # A line that was cut short ends here, so that the next one is whole.
             self._write(b"\n")
         else:
-            self._write(json.dumps({"conditions": wanted}).encode() + b"\n")
-        self.found = known[1:]
+            self._write(json.dumps({"conditions": expected}).encode() + b"\n")
+        self.entries = lines[1:]
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Keep a line: on return it outlives this process.
 
-        Raises SaywhereError when the disk refuses; what was kept before stays.
+        Raises:
+            SaywhereError: the disk refuses; what was kept before stays.
         """
         self._write(json.dumps(line).encode() + b"\n")
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self._file)
 
     def _write(self, line: bytes) -> None:
@@ -67,10 +74,16 @@ class JsonlLog:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a file, conditions first; none when there is no file."""
+    """Read a file of JSON lines, conditions first.
+
+    Lines that are damaged, as the last one is after a kill in the middle of a write, are left out.
+
+    Returns:
+        The lines; none when there is no file.
+    """
     if not path.exists():
         return []
-    found: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     with path.open("rb") as file:
         for line in file:
             try:
@@ -78,5 +91,5 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             except ValueError:
                 continue
             if isinstance(value, dict):
-                found.append(value)
-    return found
+                lines.append(value)
+    return lines
