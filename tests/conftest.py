@@ -145,12 +145,12 @@ def annotator(tmp_path: Path) -> Iterator[Annotator]:
     """A project of three photographs in ``tmp_path / "photos"``, with a fast network stand-in."""
     from annotator import make, make_folder
 
-    from saywhere.annotate.db.database import Database, beside
+    from saywhere.annotate.db.database import Database, default_database_url
 
-    database = Database(beside(make_folder(tmp_path / "photos")))
+    database = Database(default_database_url(make_folder(tmp_path / "photos")))
     made = make(tmp_path / "photos", database)
     yield made
-    made.desk.close()
+    made.queue.close()
     database.close()
 
 

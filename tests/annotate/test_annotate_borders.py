@@ -1,4 +1,4 @@
-"""The annotator's borders: the folder, the database, the desk, and who may ask."""
+"""The annotator's borders: the folder, the database, the inference queue, and who may ask."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from PIL import Image
 from sqlalchemy import Connection, event
 from starlette.testclient import TestClient
 
-from saywhere.annotate.db.database import Database, beside
+from saywhere.annotate.db.database import Database, default_database_url
 from saywhere.annotate.db.tables import SchemaRow
-from saywhere.annotate.inference.queue import InferenceQueue, Superseded
-from saywhere.annotate.photos import Folder
+from saywhere.annotate.image_folder import ImageFolder
+from saywhere.annotate.inference.queue import InferenceQueue, SupersededError
 from saywhere.annotate.service import Annotator
 from saywhere.annotate.web.server import Options, serve
 from saywhere.errors import SaywhereError
 
 
 class TestFolder:
-    def test_only_photographs_of_the_folder(self, tmp_path: Path) -> None:
+    def test_only_images_of_the_folder(self, tmp_path: Path) -> None:
         folder, outside = make_folder(tmp_path / "photos"), tmp_path / "secret.png"
         Image.new("RGB", (8, 8)).save(outside)
         (folder / "link.png").symlink_to(outside)
@@ -42,9 +42,9 @@ class TestFolder:
         Image.new("RGB", (8, 8)).save(folder / "sub dir" / "<b>ü'\".jpg")
         Path(os.fsdecode(os.fsencode(folder) + b"/\xff.png")).write_bytes(outside.read_bytes())
         expected = ["a-one.png", "b-two.png", "c-none.png", "inside.png", "sub dir/<b>ü'\".jpg"]
-        assert Folder(folder).paths() == expected
+        assert ImageFolder(folder).list_paths() == expected
 
-    def test_a_listed_photograph_that_became_a_way_out_is_refused(self, annotator: Annotator, tmp_path: Path) -> None:
+    def test_a_listed_image_that_became_a_link_out_is_rejected(self, annotator: Annotator, tmp_path: Path) -> None:
         secret = tmp_path / "secret.png"
         Image.new("RGB", (8, 8)).save(secret)
         listed = tmp_path / "photos" / "a-one.png"
@@ -68,7 +68,7 @@ class TestFolder:
             (None, "not there any more"),
         ],
     )
-    def test_what_is_no_photograph_is_a_fault_in_the_list(
+    def test_a_file_that_is_no_image_is_a_fault_in_the_list(
         self, tmp_path: Path, content: bytes | str | None, words: str
     ) -> None:
         folder = make_folder(tmp_path / "photos")
@@ -81,7 +81,7 @@ class TestFolder:
             bad.write_bytes(head + zlib.crc32(head[12:]).to_bytes(4, "big") + whole[33:])
         else:
             bad.write_bytes(whole[: len(whole) // 2] if content == "cut" else bytes(content or b"x"))
-        database = Database(beside(folder))
+        database = Database(default_database_url(folder))
         annotator = make(folder, database)
         if content is None:
             bad.unlink()
@@ -91,9 +91,9 @@ class TestFolder:
         assert words in refused.json()["error"]
         assert words in client.get("/api/images").json()["images"][3]["fault"]
         assert act_refused(client) == 422
-        annotator.desk.close()
+        annotator.close()
 
-    def test_odd_photographs_are_read(self, tmp_path: Path) -> None:
+    def test_unusual_images_are_read(self, tmp_path: Path) -> None:
         folder = tmp_path / "odd"
         folder.mkdir()
         grey = np.linspace(0, 65535, 40 * 60).reshape(40, 60).astype(np.uint16)
@@ -105,17 +105,17 @@ class TestFolder:
         exif[0x0112] = 6
         Image.new("RGB", (60, 40)).save(folder / "turned.jpg", exif=exif)
         Image.new("RGB", (1, 1)).save(folder / "dot.png")
-        database = Database(beside(folder))
+        database = Database(default_database_url(folder))
         annotator = make(folder, database)
         client = open_client(annotator)
         for row in client.get("/api/images").json()["images"]:
-            photo = client.get(f"/api/images/{row['id']}").json()
+            opened = client.get(f"/api/images/{row['id']}").json()
             expected = {"turned.jpg": (40, 60), "dot.png": (1, 1)}.get(row["path"], (60, 40))
-            assert (photo["width"], photo["height"]) == expected
+            assert (opened["width"], opened["height"]) == expected
             assert client.get(f"/api/images/{row['id']}/picture").status_code == 200
             assert client.get(f"/api/images/{row['id']}/thumbnail").status_code == 200
             assert act(client, row["id"], click(0, 0)).status_code == 200
-        annotator.desk.close()
+        annotator.close()
 
     def test_a_file_that_was_replaced(self, client: TestClient, tmp_path: Path) -> None:
         act(client, 1, click(300, 200)).raise_for_status()
@@ -139,10 +139,10 @@ class TestFolder:
 
     def test_no_folder(self, tmp_path: Path) -> None:
         with pytest.raises(SaywhereError, match="is not there"):
-            Folder(tmp_path / "nowhere")
+            ImageFolder(tmp_path / "nowhere")
         (tmp_path / "file").touch()
         with pytest.raises(SaywhereError, match="is a file"):
-            Folder(tmp_path / "file")
+            ImageFolder(tmp_path / "file")
 
 
 def act_refused(client: TestClient) -> int:
@@ -162,7 +162,7 @@ class TestDatabase:
         with pytest.raises(SaywhereError, match="not a database"):
             Database(f"sqlite:///{damaged}")
         database = Database(f"sqlite:///{tmp_path / 'newer.sqlite'}")
-        with database.writing() as session:
+        with database.write_session() as session:
             session.execute(SchemaRow.__table__.update().values(version=99))
         database.close()
         with pytest.raises(SaywhereError, match="version 99"):
@@ -188,19 +188,19 @@ class TestDatabase:
         assert answered > 0
         assert client.get("/api/images/1").json()["state"]["seq"] == answered
         event.remove(engine, "begin", no_more)
-        with annotator.store.database.reading() as session:
+        with annotator.store.database.read_session() as session:
             session.connection().exec_driver_sql("PRAGMA max_page_count=1000000")
         assert act(client, 1, click(310, 200, object=1)).json()["seq"] == answered + 1
 
     def test_a_locked_database_is_waited_for_and_then_said(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("saywhere.annotate.db.database.PATIENCE", 1)
-        database = Database(beside(make_folder(tmp_path / "photos")))
+        monkeypatch.setattr("saywhere.annotate.db.database.BUSY_TIMEOUT", 1)
+        database = Database(default_database_url(make_folder(tmp_path / "photos")))
         annotator = make(tmp_path / "photos", database)
         client = open_client(annotator)
         client.get("/api/images/1").raise_for_status()
-        other = sqlite3.connect(database.shown, isolation_level=None)
+        other = sqlite3.connect(database.display_name, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         body = {"key": "while-it-is-locked", "base": 0, "action": click(300, 200)}
         refused = client.post("/api/images/1/events", json=body)
@@ -209,7 +209,7 @@ class TestDatabase:
         other.execute("ROLLBACK")
         other.close()
         assert client.post("/api/images/1/events", json=body).json()["seq"] == 1
-        annotator.desk.close()
+        annotator.close()
         database.close()
 
     def test_a_port_in_use_is_said(self, tmp_path: Path) -> None:
@@ -220,45 +220,45 @@ class TestDatabase:
                 serve(options, print)
 
     def test_events_wait_for_the_disk(self, annotator: Annotator) -> None:
-        with annotator.store.database.reading() as session:
+        with annotator.store.database.read_session() as session:
             connection = session.connection()
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
 
 
-class TestDesk:
+class TestInferenceQueue:
     def test_latest_first_among_one_page_and_fair_among_pages(self) -> None:
-        desk, gate, served = InferenceQueue(), threading.Event(), []
-        desk.ask("one", gate.wait)
+        queue, gate, served = InferenceQueue(), threading.Event(), []
+        queue.submit("one", gate.wait)
         time.sleep(0.05)
-        jobs = [desk.ask(page, lambda w=(page, n): served.append(w)) for page in ("one", "two") for n in (1, 2)]
-        background = desk.later(lambda: served.append("background"))
+        jobs = [queue.submit(page, lambda w=(page, n): served.append(w)) for page in ("one", "two") for n in (1, 2)]
+        background = queue.submit_background(lambda: served.append("background"))
         gate.set()
         for job in [*jobs, background]:
             job.result(5)
         assert served == [("one", 2), ("two", 2), ("one", 1), ("two", 1), "background"]
-        desk.close()
+        queue.close()
 
-    def test_a_stale_wish_is_cancelled(self) -> None:
-        desk, gate = InferenceQueue(), threading.Event()
-        desk.ask("one", gate.wait)
+    def test_a_superseded_request_is_cancelled(self) -> None:
+        queue, gate = InferenceQueue(), threading.Event()
+        queue.submit("one", gate.wait)
         time.sleep(0.05)
-        stale, other = desk.ask("one", lambda: 1, "relevance"), desk.ask("two", lambda: 2, "relevance")
-        latest = desk.ask("one", lambda: 3, "relevance")
+        stale, other = queue.submit("one", lambda: 1, "relevance"), queue.submit("two", lambda: 2, "relevance")
+        latest = queue.submit("one", lambda: 3, "relevance")
         gate.set()
         assert (latest.result(5), other.result(5)) == (3, 2)
-        with pytest.raises(Superseded):
+        with pytest.raises(SupersededError):
             stale.result(5)
-        desk.close()
+        queue.close()
 
     def test_an_error_is_the_askers_alone(self) -> None:
-        desk = InferenceQueue()
+        queue = InferenceQueue()
         with pytest.raises(ZeroDivisionError):
-            desk.ask("one", lambda: 1 // 0).result(5)
-        assert desk.ask("one", lambda: 7).result(5) == 7
-        desk.close()
+            queue.submit("one", lambda: 1 // 0).result(5)
+        assert queue.submit("one", lambda: 7).result(5) == 7
+        queue.close()
         with pytest.raises(SaywhereError, match="closing"):
-            desk.ask("one", lambda: 7)
+            queue.submit("one", lambda: 7)
 
 
 class TestGuard:

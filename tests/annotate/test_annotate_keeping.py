@@ -18,8 +18,8 @@ from annotator import Server, act, click, make, make_folder
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi import checks as openapi
 
-from saywhere.annotate.db.database import Database, beside
-from saywhere.annotate.web.routes import make_app
+from saywhere.annotate.db.database import Database, default_database_url
+from saywhere.annotate.web.app import make_app
 
 SERVERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
@@ -84,9 +84,9 @@ def test_postgresql(cluster: Cluster, tmp_path: Path) -> None:
     state = ben.get("/api/images/1").json()["state"]
     assert state["objects"][0]["label"] == label
     assert act(ben, 1, click(310, 200, object=1)).status_code == 423
-    anna.delete("/api/images/1/lease")
+    anna.delete("/api/images/1/lock")
     assert act(ben, 1, click(310, 200, object=1)).status_code == 200
-    ben.delete("/api/images/1/lease")
+    ben.delete("/api/images/1/lock")
     assert act(anna, 1, click(320, 200, object=1), base=1).status_code == 409
     one.kill()
     assert ben.get("/api/images/1").json()["state"]["seq"] == 2
@@ -101,7 +101,7 @@ HEADERS = {"Host": "127.0.0.1", "X-Saywhere-Client": "contract-test"}
 def test_whatever_is_sent_is_answered_as_the_contract_says(tmp_path: Path) -> None:
     """No 5xx, no status, type or form of an answer that the contract does not name."""
     folder = make_folder(tmp_path / "photos")
-    annotator = make(folder, Database(beside(folder)))
+    annotator = make(folder, Database(default_database_url(folder)))
     annotator.store.add_label("ball")
     contract = schemathesis.openapi.from_asgi("/api/openapi.json", make_app(annotator), headers=HEADERS)
     checks = [
@@ -119,4 +119,4 @@ def test_whatever_is_sent_is_answered_as_the_contract_says(tmp_path: Path) -> No
         send()
         tried += 1
     assert tried >= 17
-    annotator.desk.close()
+    annotator.close()

@@ -15,8 +15,8 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from saywhere.annotate import stats
-from saywhere.annotate.db import leases
-from saywhere.annotate.db.database import Database, beside
+from saywhere.annotate.db import locks
+from saywhere.annotate.db.database import Database, default_database_url
 from saywhere.annotate.db.tables import EventRow
 from saywhere.annotate.service import Annotator
 from saywhere.data import formats
@@ -80,7 +80,7 @@ class TestActions:
         assert late.status_code == 409
         assert client.get("/api/images/1").json()["state"]["seq"] == 1
 
-    def test_the_network_goes_on_where_it_stood_after_a_restart(self, annotator: Annotator, tmp_path: Path) -> None:
+    def test_the_network_continues_after_a_restart(self, annotator: Annotator, tmp_path: Path) -> None:
         client = open_client(annotator)
         act(client, 1, click(300, 200)).raise_for_status()
         act(client, 1, click(330, 200, positive=False, object=1)).raise_for_status()
@@ -90,7 +90,7 @@ class TestActions:
         assert found[200, 300]
         assert not found[200, 330]
         assert not found[200, 270]
-        other.desk.close()
+        other.close()
 
     def test_features_are_made_once(self, annotator: Annotator) -> None:
         client = open_client(annotator)
@@ -101,18 +101,18 @@ class TestActions:
         assert [size for size in annotator.segmenters.runtime.encoded if size == (240, 320)] == wholes
         assert len(wholes) == 1
 
-    def test_photographs_in_memory_are_bounded(self, tmp_path: Path) -> None:
-        database = Database(beside(make_folder(tmp_path / "photos")))
-        small = make(tmp_path / "photos", database, most=1)
+    def test_images_in_memory_are_bounded(self, tmp_path: Path) -> None:
+        database = Database(default_database_url(make_folder(tmp_path / "photos")))
+        small = make(tmp_path / "photos", database, max_bytes=1)
         for image in (1, 2, 3, 1):
             act(open_client(small), image, click(300, 200)).raise_for_status()
-        assert len(small.segmenters._kept) == 1
-        small.desk.close()
+        assert len(small.segmenters._images) == 1
+        small.close()
 
     @pytest.mark.parametrize(
         ("action", "words"),
         [
-            (click(9000, 10), "outside the photograph"),
+            (click(9000, 10), "outside the"),
             (click(300, 200, object=5), "object 5"),
             (click(300, 200, label=99), "label 99"),
             (click(300, 200, radius=0), "radius"),
@@ -125,7 +125,7 @@ class TestActions:
             ({"kind": "click", "x": 1, "y": 2, "sudo": True}, "sudo"),
         ],
     )
-    def test_what_cannot_be_done_is_said_and_not_kept(
+    def test_what_cannot_be_done_is_rejected_and_not_stored(
         self, client: TestClient, action: dict[str, object], words: str
     ) -> None:
         refused = act(client, 1, action)
@@ -134,7 +134,7 @@ class TestActions:
         assert client.get("/api/images/1").json()["state"]["seq"] == 0
 
     def test_a_study_lets_only_its_own_interactions_through(self, tmp_path: Path) -> None:
-        database = Database(beside(make_folder(tmp_path / "photos")))
+        database = Database(default_database_url(make_folder(tmp_path / "photos")))
         annotator = make(tmp_path / "photos", database, "click")
         client = open_client(annotator)
         assert act(client, 1, click(300, 200)).status_code == 200
@@ -143,33 +143,33 @@ class TestActions:
         assert act(client, 1, {"kind": "undo"}).status_code == 200
         with pytest.raises(SaywhereError, match="choose click"):
             make(tmp_path / "photos", database, "guess")
-        annotator.desk.close()
+        annotator.close()
 
 
 class TestTwoPeople:
-    def test_who_opens_first_holds_until_taken_over(self, annotator: Annotator) -> None:
+    def test_the_first_to_open_holds_the_lock_until_it_is_taken_over(self, annotator: Annotator) -> None:
         anna, ben = open_client(annotator, name="anna-page"), open_client(annotator, name="ben-page-1")
         anna.headers["X-Saywhere-Person"] = "Anna%20%C3%84"
-        assert anna.post("/api/images/1/lease").status_code == 200
-        refused = ben.post("/api/images/1/lease")
+        assert anna.post("/api/images/1/lock").status_code == 200
+        refused = ben.post("/api/images/1/lock")
         assert (refused.status_code, refused.json()["holder"]) == (423, "Anna Ä")
         assert act(ben, 1, click(300, 200)).status_code == 423
         assert ben.get("/api/images/1").json()["holder"] == "Anna Ä"
-        assert ben.post("/api/images/1/lease?take=true").status_code == 200
+        assert ben.post("/api/images/1/lock?take=true").status_code == 200
         assert act(anna, 1, click(300, 200)).status_code == 423
         assert act(ben, 1, click(300, 200)).status_code == 200
-        assert act(anna, 1, click(300, 200), base=0).status_code == 423, "who holds it matters more than what is new"
+        assert act(anna, 1, click(300, 200), base=0).status_code == 423, "the lock is checked before the state"
 
-    def test_a_lease_ends_with_the_page_or_with_time(
+    def test_a_lock_ends_with_the_page_or_with_time(
         self, annotator: Annotator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         anna, ben = open_client(annotator, name="anna-page"), open_client(annotator, name="ben-page-1")
-        anna.post("/api/images/1/lease").raise_for_status()
-        assert anna.delete("/api/images/1/lease").status_code == 204
-        ben.post("/api/images/1/lease").raise_for_status()
-        monkeypatch.setattr(leases, "LASTS_MS", 0)
-        ben.post("/api/images/1/lease").raise_for_status()
-        assert anna.post("/api/images/1/lease").status_code == 200
+        anna.post("/api/images/1/lock").raise_for_status()
+        assert anna.delete("/api/images/1/lock").status_code == 204
+        ben.post("/api/images/1/lock").raise_for_status()
+        monkeypatch.setattr(locks, "DURATION_MS", 0)
+        ben.post("/api/images/1/lock").raise_for_status()
+        assert anna.post("/api/images/1/lock").status_code == 200
 
     def test_many_at_once_lose_nothing(self, annotator: Annotator) -> None:
         answered: list[str] = []
@@ -186,14 +186,14 @@ class TestTwoPeople:
             thread.start()
         for thread in threads:
             thread.join()
-        with annotator.store.database.reading() as session:
+        with annotator.store.database.read_session() as session:
             kept = set(session.scalars(select(EventRow.key)))
         assert len(answered) == 36
         assert kept == set(answered)
 
 
-class TestLooking:
-    def test_heat_and_proposal(self, client: TestClient) -> None:
+class TestQueries:
+    def test_relevance_and_proposal(self, client: TestClient) -> None:
         label = client.post("/api/labels", json={"name": "ball"}).json()["id"]
         relevance = client.get("/api/images/2/relevance", params={"phrase": "ball"}).json()
         assert (relevance["right"], relevance["bottom"]) == (640, 480)
@@ -206,8 +206,8 @@ class TestLooking:
         assert client.get("/api/images/3/proposal", params={"label": label}).json()["x"] is None
 
     def test_pictures(self, client: TestClient) -> None:
-        photo = client.get("/api/images/1").json()
-        whole = client.get("/api/images/1/picture", params={"longest": 320, "version": photo["version"]})
+        opened = client.get("/api/images/1").json()
+        whole = client.get("/api/images/1/picture", params={"longest": 320, "version": opened["version"]})
         assert Image.open(io.BytesIO(whole.content)).size == (320, 240)
         assert "immutable" in whole.headers["cache-control"]
         box = {"left": 250, "top": 150, "right": 350, "bottom": 250}
@@ -217,7 +217,7 @@ class TestLooking:
         assert client.get("/api/images/1/picture", params={"left": 640}).status_code == 422
         assert Image.open(io.BytesIO(client.get("/api/images/1/thumbnail").content)).size == (128, 96)
 
-    def test_statistics_count_what_stands(self, client: TestClient) -> None:
+    def test_statistics_count_active_events(self, client: TestClient) -> None:
         label = client.post("/api/labels", json={"name": "=evil()"}).json()["id"]
         act(client, 1, click(300, 200, label=label)).raise_for_status()
         act(client, 1, click(310, 200, positive=False, object=1)).raise_for_status()
@@ -239,12 +239,12 @@ class TestLooking:
             )  # fmt: skip
 
         early, late = [cost(n, 3, 0, 9.0) for n in range(10)], [cost(n, 1, n % 2, 2.0) for n in range(10, 25)]
-        found = stats.effort([*late, *early])
+        found = stats.effort_over_time([*late, *early])
         assert [one.objects for one in found] == [12, 13]
         assert found[0] == stats.Effort(12, round((30 + 2 - 1) / 12, 3), round((90 + 4) / 12, 3), round(1 / 12, 3))
         assert found[1] == stats.Effort(13, round((13 - 6) / 13, 3), 2.0, round(6 / 13, 3))
-        assert stats.effort(early[:3]) == [stats.Effort(3, 3.0, 9.0, 0.0)]
-        assert stats.effort([]) == []
+        assert stats.effort_over_time(early[:3]) == [stats.Effort(3, 3.0, 9.0, 0.0)]
+        assert stats.effort_over_time([]) == []
 
     def test_export_is_coco(self, client: TestClient) -> None:
         answer = act(client, 1, click(300, 200)).json()
@@ -262,8 +262,8 @@ class TestLooking:
             place = tmp_path / form
             with zipfile.ZipFile(io.BytesIO(packed.content)) as file:
                 file.extractall(place)
-            photos = [one() for one in formats.read(place, form, tmp_path / "photos").photos]
-            (found,) = [one for photo in photos for one in photo.objects]
+            annotated = [one() for one in formats.read(place, form, tmp_path / "photos").photos]
+            (found,) = [one for image in annotated for one in image.objects]
             truth = mask_of(answer, 1)
             assert (found.mask & truth).sum() / (found.mask | truth).sum() > 0.99
             assert found.label == "ball"

@@ -8,25 +8,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
-from saywhere.annotate.brush import NOWHERE, Region, brushed, pack, unpack
-from saywhere.annotate.events import Event, Stroke, replay, standing
+from saywhere.annotate.brush import apply_strokes
+from saywhere.annotate.events import BrushStroke, Event, EventHistory, ImageState
+from saywhere.annotate.region import EMPTY_REGION, Region
+from saywhere.core.geometry import ImageSize
 
 CLICK = {"x": 1.0, "y": 2.0, "positive": True, "radius": None, "label": 7, "proposed": False}
+
+
+def replay(events: list[Event]) -> ImageState:
+    return EventHistory.replay(events).state
 
 
 def story(kinds: list[str]) -> list[Event]:
     """Events of the given kinds, each allowed where it stands; object 1 throughout."""
     events: list[Event] = []
     for kind in kinds:
-        done, undone = standing(events)
-        if (kind == "undo" and not done) or (kind == "redo" and not undone):
+        before = replay(events)
+        if (kind == "undo" and not before.can_undo) or (kind == "redo" and not before.can_redo):
             continue
         seq = len(events) + 1
         if kind in ("undo", "redo"):
             events.append(Event(seq, kind, None, {}))
         elif kind == "mark":
             events.append(Event(seq, kind, None, {"value": "done"}))
-        elif kind == "delete" and 1 not in replay(events).things:
+        elif kind == "delete" and 1 not in before.objects:
             continue
         else:
             data = {"click": CLICK, "label": {"label": seq}, "delete": {}, "phrase": {"text": f"dog {seq}"}}[kind]
@@ -40,9 +46,9 @@ KINDS = st.lists(st.sampled_from(["click", "phrase", "label", "delete", "mark", 
 class TestReplay:
     def test_a_click_begins_an_object_with_its_label(self) -> None:
         state = replay(story(["click"]))
-        assert state.things[1].label == 7
-        assert state.things[1].mask == 1
-        assert (state.summary, state.active, state.can_undo, state.can_redo) == ("started", 1, True, False)
+        assert state.objects[1].label == 7
+        assert state.objects[1].mask == 1
+        assert (state.status, state.active, state.can_undo, state.can_redo) == ("started", 1, True, False)
 
     @given(KINDS)
     def test_undo_then_redo_changes_nothing(self, kinds: list[str]) -> None:
@@ -52,7 +58,7 @@ class TestReplay:
             return
         seq = len(events)
         after = replay([*events, Event(seq + 1, "undo", None, {}), Event(seq + 2, "redo", None, {})])
-        assert (after.things, after.mark, after.active) == (before.things, before.mark, before.active)
+        assert (after.objects, after.mark, after.active) == (before.objects, before.mark, before.active)
 
     @given(KINDS)
     def test_undo_of_the_last_is_the_state_before_it(self, kinds: list[str]) -> None:
@@ -61,7 +67,7 @@ class TestReplay:
             return
         before = replay(events[:-1])
         after = replay([*events, Event(len(events) + 1, "undo", None, {})])
-        assert (after.things, after.mark, after.active) == (before.things, before.mark, before.active)
+        assert (after.objects, after.mark, after.active) == (before.objects, before.mark, before.active)
         assert after.can_redo
 
     @given(KINDS)
@@ -70,17 +76,17 @@ class TestReplay:
         while replay(events).can_undo:
             events.append(Event(len(events) + 1, "undo", None, {}))
         state = replay(events)
-        assert not state.things
-        assert state.summary == "new"
+        assert not state.objects
+        assert state.status == "new"
 
     def test_a_new_action_ends_redo(self) -> None:
         state = replay(story(["click", "click", "undo", "label"]))
         assert not state.can_redo
-        assert len(state.things[1].said) == 1
+        assert len(state.objects[1].interactions) == 1
 
     def test_going_on_opens_a_photograph_that_was_done(self) -> None:
-        assert replay(story(["click", "mark"])).summary == "done"
-        assert replay(story(["click", "mark", "click"])).summary == "started"
+        assert replay(story(["click", "mark"])).status == "done"
+        assert replay(story(["click", "mark", "click"])).status == "started"
 
     def test_numbers_are_not_given_twice(self) -> None:
         assert replay(story(["click", "undo"])).next_id == 2
@@ -92,42 +98,39 @@ class TestMasks:
     def test_packing_is_cocos(self, h: int, w: int, below: int, right: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
         left, top = int(rng.integers(0, 4)), int(rng.integers(0, 4))
-        photo = (top + h + below, left + w + right)
-        full = np.zeros(photo, np.bool_)
+        size = ImageSize(top + h + below, left + w + right)
+        full = np.zeros(size, np.bool_)
         inside = rng.random((h, w)) < 0.6
         full[top : top + h, left : left + w] = inside
-        packed = pack(Region(left, top, inside), photo)
+        packed = Region(left, top, inside).encode(size)
         expected = coco.encode(np.asfortranarray(full, dtype=np.uint8))["counts"]
         assert packed == expected
-        back = unpack(packed, photo)
-        again = np.zeros(photo, np.bool_)
-        rows, columns = back.inside.shape
-        again[back.top : back.top + rows, back.left : back.left + columns] = back.inside
-        assert (again == full).all()
+        back = Region.decode(packed, size)
+        assert (back.to_image(size) == full).all()
 
     def test_an_empty_region(self) -> None:
-        assert unpack(pack(NOWHERE, (5, 7)), (5, 7)).area == 0
+        assert Region.decode(EMPTY_REGION.encode(ImageSize(5, 7)), ImageSize(5, 7)).area == 0
 
 
 class TestBrush:
     @pytest.mark.parametrize("paint", [True, False])
     def test_a_stroke_is_all_within_its_radius(self, paint: bool) -> None:
-        photo = (60, 80)
-        start = Region(0, 0, np.full(photo, not paint))
-        region = brushed(start, [Stroke(paint, 6.0, ((10.0, 20.0), (40.0, 20.0)))], photo)
-        rows, columns = np.mgrid[: photo[0], : photo[1]]
+        size = ImageSize(60, 80)
+        start = Region(0, 0, np.full(size, not paint))
+        region = apply_strokes(start, [BrushStroke(paint, 6.0, ((10.0, 20.0), (40.0, 20.0)))], size)
+        rows, columns = np.mgrid[: size.height, : size.width]
         far = np.hypot(np.maximum(np.maximum(10 - columns, columns - 40), 0), rows - 20)
-        assert (region.inside[far <= 5.9] == paint).all()
-        assert (region.inside[far > 6.1] != paint).all()
+        assert (region.mask[far <= 5.9] == paint).all()
+        assert (region.mask[far > 6.1] != paint).all()
 
     def test_painting_begins_an_object_and_stays_inside(self) -> None:
-        region = brushed(NOWHERE, [Stroke(True, 5.0, ((0.0, 0.0),))], (20, 30))
+        region = apply_strokes(EMPTY_REGION, [BrushStroke(True, 5.0, ((0.0, 0.0),))], ImageSize(20, 30))
         assert (region.left, region.top) == (0, 0)
-        assert unpack(pack(region, (20, 30)), (20, 30)).area == region.area > 10
+        assert Region.decode(region.encode(ImageSize(20, 30)), ImageSize(20, 30)).area == region.area > 10
 
     def test_erasing_where_nothing_is_changes_nothing(self) -> None:
         start = Region(5, 5, np.ones((3, 3), np.bool_))
-        assert brushed(start, [Stroke(False, 2.0, ((25.0, 15.0),))], (20, 30)).area == 9
+        assert apply_strokes(start, [BrushStroke(False, 2.0, ((25.0, 15.0),))], ImageSize(20, 30)).area == 9
 
     def test_a_stroke_outside_paints_nothing(self) -> None:
-        assert brushed(NOWHERE, [Stroke(True, 2.0, ((-50.0, -50.0),))], (20, 30)).area == 0
+        assert apply_strokes(EMPTY_REGION, [BrushStroke(True, 2.0, ((-50.0, -50.0),))], ImageSize(20, 30)).area == 0

@@ -1,4 +1,4 @@
-"""What the annotator's tests share: a fast network stand-in, a folder of photographs, and a server in a process."""
+"""What the annotator's tests share: a fast network stand-in, a folder of images, and a server in a process."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from starlette.testclient import TestClient
 from conftest import ColourRuntime, disc
 from saywhere.annotate.db.database import Database
 from saywhere.annotate.db.store import Store
-from saywhere.annotate.inference.proposals import ByName
+from saywhere.annotate.image_folder import ImageFolder
+from saywhere.annotate.inference.proposals import PhraseProposer
 from saywhere.annotate.inference.queue import InferenceQueue
 from saywhere.annotate.inference.segmenters import SegmenterCache
-from saywhere.annotate.photos import Folder
 from saywhere.annotate.service import Annotator
-from saywhere.annotate.web.routes import make_app
+from saywhere.annotate.web.app import make_app
 from saywhere.core.prompt import Prompt
 from saywhere.runtime.base import Capabilities
 
@@ -65,7 +65,7 @@ def picture(discs: list[tuple[int, int, int]], size: tuple[int, int] = (480, 640
 
 
 def make_folder(folder: Path) -> Path:
-    """Three photographs: one disc, two discs, no disc."""
+    """Three images: one disc, two discs, no disc."""
     folder.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture([(300, 200, 60)])).save(folder / "a-one.png")
     Image.fromarray(picture([(180, 200, 60), (460, 280, 50)])).save(folder / "b-two.png")
@@ -73,11 +73,10 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def make(folder: Path, database: Database, study: str | None = None, most: int = 1 << 30) -> Annotator:
-    place = Folder(folder)
-    annotator = Annotator(
-        Store(database, place.root), place, SegmenterCache(RedRuntime(), None, most), InferenceQueue(), ByName(), study
-    )  # fmt: skip
+def make(folder: Path, database: Database, study: str | None = None, max_bytes: int = 1 << 30) -> Annotator:
+    images, segmenters = ImageFolder(folder), SegmenterCache(RedRuntime(), None, max_bytes)
+    store = Store(database, images.root)
+    annotator = Annotator(store, images, segmenters, InferenceQueue(), PhraseProposer(), study)
     annotator.rescan()
     return annotator
 
@@ -100,16 +99,16 @@ class Server:
             options = (*options, "--model", model)
         command = [sys.executable, "-m", "saywhere.cli", "annotate", str(folder), "--no-browser", *options]
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        self.said = ""
+        self.output = ""
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.said += line
-            found = re.search(r"open (http://\S+/)", line)
-            if found:
-                self.url = re.sub(r"login$", "", found[1])
+            self.output += line
+            match = re.search(r"open (http://\S+/)", line)
+            if match:
+                self.url = re.sub(r"login$", "", match[1])
                 break
         else:
-            raise AssertionError(f"the server did not start: {self.said}")
+            raise AssertionError(f"the server did not start: {self.output}")
 
     @property
     def port(self) -> int:
@@ -119,7 +118,7 @@ class Server:
         return httpx.Client(base_url=self.url, headers={"X-Saywhere-Client": name}, timeout=60)
 
     def kill(self) -> None:
-        """As sudden as it can be: no handler runs."""
+        """Without warning: no handler runs."""
         self.process.kill()
         self.process.wait()
 
@@ -136,7 +135,7 @@ def click(x: float, y: float, **more: object) -> dict[str, object]:
 
 
 def act(client: httpx.Client, image: int, action: dict[str, object], base: int | None = None) -> httpx.Response:
-    """Do an action on a photograph as it is now, or as it was at ``base``."""
+    """Do an action on an image as it is now, or as it was at ``base``."""
     if base is None:
         base = client.get(f"/api/images/{image}").json()["state"]["seq"]
     body = {"key": f"key-{time.time_ns()}", "base": base, "action": action}

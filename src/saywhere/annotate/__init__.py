@@ -1,16 +1,15 @@
-"""The annotator: a page in the browser, and the server behind it.
+"""The annotator: a page in the browser, and the server behind it. Imports point downwards in this list.
 
-actions.py      what a person can do to a photograph: the contract's input
-state.py        photograph = replay of its events, undo and redo among them
-masks.py        pixels to COCO run lengths and back; brush strokes
-tables.py       the tables; store.py: what is asked of them; leases.py: who works on what
-photos.py       the folder: which files are photographs, safely read; crops and thumbnails
-desk.py         who is served next: the latest of each client, fairly among clients
-segmenters.py       photographs with their features, and Segmenters that stand where a prompt stands
-proposals.py    where the next object of a label may be; learning.py: from what was accepted
-work.py         one action from request to committed answer
-app.py          routes; answers.py: what they give; security.py: who may ask
-stats.py        how long it took; export.py: files of masks
-server.py       start, address, browser
+web/            server: address, token, browser; app and its routes; responses; security: who may ask
 static/         the page: plain ES modules and a canvas
+service.py      what the routes call: one annotation project
+editing.py      one action, from the request to the committed event
+export.py       files of masks; stats.py: interactions and time by object
+inference/      the queue of the network's work, cached segmenters, proposals, learning from accepted masks
+images.py       images of the project, loaded; thumbnails.py
+db/             database, tables, the store that queries them, edit locks
+image_folder.py which files are images, safely read; picture.py: crops, JPEG, PNG
+events.py       an image's state is the replay of its events, undo and redo among them
+region.py       masks as small rectangles and run lengths; brush.py: strokes
+actions.py      what a person can do to an image: the input of the API
 """

@@ -1,8 +1,11 @@
-"""A photograph's state is the replay of its events; undo and redo are events too. Nothing here knows of tables."""
+"""Event sourcing of one image: its state is the replay of its events; undo and redo are events too.
+
+Nothing here knows of the database.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -10,13 +13,23 @@ from saywhere.core.prompt import Click
 from saywhere.errors import SaywhereError
 
 Mark = Literal["open", "done", "skipped"]
+Status = Literal["new", "started", "done", "skipped"]
+Interaction = Click | str | None
+"""A click or drag, a phrase, or None where the phrase is taken back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What was done, as kept: ``seq`` counts a photograph's events from 1, ``masked`` says whether it keeps a mask.
+    """An action as it is stored; events are only ever added.
 
-    ``data`` is the action without its kind and object.
+    Args:
+        seq: number of the event, counted from 1 for each image.
+        kind: the action's kind, for example ``"click"``; see :mod:`saywhere.annotate.actions`.
+        object: number of the object that it was done to; None for undo, redo and mark.
+        data: the action's other fields.
+        masked: whether a mask is stored with it.
+        score: predicted IoU of that mask.
+        area: pixels of that mask.
     """
 
     seq: int
@@ -29,8 +42,14 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Stroke:
-    """A brush's way: ``points`` and ``radius`` in pixels of the photograph."""
+class BrushStroke:
+    """A line drawn with a round brush that paints (``paint``) or erases.
+
+    Args:
+        paint: whether the stroke adds pixels to the object; else it removes them.
+        radius: the brush's radius in pixels of the image.
+        points: ``(x, y)`` in pixels of the image.
+    """
 
     paint: bool
     radius: float
@@ -39,12 +58,23 @@ class Stroke:
 
 @dataclass(frozen=True, slots=True)
 class ObjectState:
-    """One object. ``said`` are its clicks and phrases in order; ``mask`` is the event that holds its mask."""
+    """One object of an image.
+
+    Args:
+        id: number of the object within its image.
+        label: number of its label, if any.
+        interactions: clicks, drags and phrases in order; None where the phrase is taken back.
+        strokes: brush strokes in order; they are applied on top of the network's mask.
+        threshold: probability from which on a pixel belongs to the object.
+        mask: number of the event that its mask is stored with.
+        score: predicted IoU of the mask.
+        area: pixels of the mask.
+    """
 
     id: int
     label: int | None = None
-    said: tuple[Click | str | None, ...] = ()
-    strokes: tuple[Stroke, ...] = ()
+    interactions: tuple[Interaction, ...] = ()
+    strokes: tuple[BrushStroke, ...] = ()
     threshold: float = 0.5
     mask: int | None = None
     score: float | None = None
@@ -52,20 +82,22 @@ class ObjectState:
 
     @property
     def clicks(self) -> tuple[Click, ...]:
-        return tuple(s for s in self.said if isinstance(s, Click))
+        """Clicks and drags in order."""
+        return tuple(one for one in self.interactions if isinstance(one, Click))
 
     @property
     def phrase(self) -> str | None:
-        phrases = [s for s in self.said if not isinstance(s, Click)]
+        """The phrase that is in force."""
+        phrases = [one for one in self.interactions if not isinstance(one, Click)]
         return phrases[-1] if phrases else None
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """A photograph as it is after event ``seq``. ``active`` is the object that was worked on last."""
+class ImageState:
+    """An image's objects after event ``seq``. ``active`` is the object that was worked on last."""
 
     seq: int = 0
-    things: Mapping[int, ObjectState] = field(default_factory=dict)
+    objects: Mapping[int, ObjectState] = field(default_factory=dict)
     mark: Mark = "open"
     active: int | None = None
     can_undo: bool = False
@@ -73,83 +105,97 @@ class State:
     next_id: int = 1
 
     @property
-    def summary(self) -> Literal["new", "started", "done", "skipped"]:
-        """As the list of photographs shows it."""
+    def status(self) -> Status:
+        """As the list of images shows it."""
         if self.mark != "open":
             return self.mark
-        return "started" if self.things else "new"
+        return "started" if self.objects else "new"
 
-    def thing(self, id: int) -> ObjectState:
-        """An object; SaywhereError when it is not there."""
-        if id not in self.things:
-            raise SaywhereError(f"object {id}: not on this photograph any more; load it again")
-        return self.things[id]
-
-
-def standing(events: Iterable[Event]) -> tuple[list[Event], list[Event]]:
-    """The events that stand, and those that were undone and can be redone (the last one first to come back)."""
-    done: list[Event] = []
-    undone: list[Event] = []
-    for event in events:
-        if event.kind == "undo":
-            undone.append(done.pop())
-        elif event.kind == "redo":
-            done.append(undone.pop())
-        else:
-            done.append(event)
-            undone.clear()
-    return done, undone
+    def object(self, id: int) -> ObjectState:
+        """An object by its number; SaywhereError when it is not on the image."""
+        if id not in self.objects:
+            raise SaywhereError(f"object {id}: not on this image any more; load the image again")
+        return self.objects[id]
 
 
-def replay(events: Iterable[Event]) -> State:
-    """The state after all events, in their order."""
-    kept = list(events)
-    done, undone = standing(kept)
-    state = State()
-    for event in done:
-        state = after(state, event)
-    return replace(
-        state,
-        seq=kept[-1].seq if kept else 0,
-        can_undo=bool(done),
-        can_redo=bool(undone),
-        # A number is never given twice, not even that of an object whose beginning was undone.
-        next_id=1 + max((e.object or 0 for e in kept), default=0),
-    )
+@dataclass(frozen=True)
+class EventHistory:
+    """The events of one image and the state that they lead to.
+
+    Args:
+        active: events that are in force, in order.
+        undone: events that were undone and can be redone, the last one first to come back.
+        state: the replay of the active events.
+    """
+
+    active: tuple[Event, ...] = ()
+    undone: tuple[Event, ...] = ()
+    state: ImageState = ImageState()
+
+    @classmethod
+    def replay(cls, events: Iterable[Event]) -> EventHistory:
+        """The history after all of an image's events, given in order."""
+        return cls().extended(list(events))
+
+    def extended(self, events: Sequence[Event]) -> EventHistory:
+        """This history with further events. Where none of them is an undo, nothing is replayed."""
+        active, undone, state, next_id = list(self.active), list(self.undone), self.state, self.state.next_id
+        stale = False
+        for event in events:
+            if event.kind == "undo":
+                undone.append(active.pop())
+                stale = True
+                continue
+            if event.kind == "redo":
+                event = undone.pop()
+            else:
+                undone.clear()
+                # A number is never given twice, not even that of an object whose first event was undone.
+                next_id = max(next_id, 1 + (event.object or 0))
+            active.append(event)
+            if not stale:
+                state = apply_event(state, event)
+        if stale:
+            state = ImageState()
+            for event in active:
+                state = apply_event(state, event)
+        seq = events[-1].seq if events else self.state.seq
+        state = replace(state, seq=seq, can_undo=bool(active), can_redo=bool(undone), next_id=next_id)
+        return EventHistory(tuple(active), tuple(undone), state)
 
 
-def after(state: State, event: Event) -> State:
+def apply_event(state: ImageState, event: Event) -> ImageState:
     """The state after one more event that is neither undo nor redo."""
     if event.kind == "mark":
         return replace(state, mark=event.data["value"])
-    assert event.object is not None, "all but marks are done to an object"
-    things = dict(state.things)
-    # Who goes on working on a photograph that was done or passed over has opened it again.
+    assert event.object is not None, "every event but mark is done to an object"
+    objects = dict(state.objects)
+    # Further work on an image that was done or skipped opens it again.
     state = replace(state, mark="open")
     if event.kind == "delete":
-        things.pop(event.object, None)
-        last = max(things, default=None)
-        return replace(state, things=things, active=last if state.active == event.object else state.active)
-    thing = things.get(event.object) or ObjectState(event.object, label=event.data.get("label"))
-    things[event.object] = changed(thing, event)
-    return replace(state, things=things, active=event.object)
+        objects.pop(event.object, None)
+        last = max(objects, default=None)
+        return replace(state, objects=objects, active=last if state.active == event.object else state.active)
+    before = objects.get(event.object) or ObjectState(event.object, label=event.data.get("label"))
+    objects[event.object] = apply_to_object(before, event)
+    return replace(state, objects=objects, active=event.object)
 
 
-def changed(thing: ObjectState, event: Event) -> ObjectState:
-    """An object after an event of its own."""
+def apply_to_object(state: ObjectState, event: Event) -> ObjectState:
+    """An object's state after an event that was done to it."""
     data = event.data
     if event.kind == "click":
         click = Click(data["x"], data["y"], data["positive"], data["radius"])
-        thing = replace(thing, said=(*thing.said, click))
+        state = replace(state, interactions=(*state.interactions, click))
     elif event.kind == "phrase":
-        thing = replace(thing, said=(*thing.said, data["text"]))
+        state = replace(state, interactions=(*state.interactions, data["text"]))
     elif event.kind == "brush":
-        stroke = Stroke(data["paint"], data["radius"], tuple((x, y) for x, y in data["points"]))
-        thing = replace(thing, strokes=(*thing.strokes, stroke))
+        stroke = BrushStroke(data["paint"], data["radius"], tuple((x, y) for x, y in data["points"]))
+        state = replace(state, strokes=(*state.strokes, stroke))
     elif event.kind == "threshold":
-        thing = replace(thing, threshold=data["value"])
+        state = replace(state, threshold=data["value"])
     elif event.kind == "label":
-        thing = replace(thing, label=data["label"])
+        state = replace(state, label=data["label"])
     if event.masked:
-        thing = replace(thing, mask=event.seq, score=event.score, area=event.area)
-    return thing
+        state = replace(state, mask=event.seq, score=event.score, area=event.area)
+    return state

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.db.tables import ImageRow, LabelRow
-from saywhere.annotate.photos import Folder
+from saywhere.annotate.image_folder import ImageFolder
 from saywhere.core.rle import RunLengths
 from saywhere.data import formats
 from saywhere.data.formats.annotated_image import AnnotatedImage, Object, WriteOptions
@@ -17,26 +17,26 @@ from saywhere.errors import SaywhereError
 NOTES = "notes.txt"
 
 
-def annotated(store: Store, folder: Folder, only_done: bool = False) -> Iterator[AnnotatedImage]:
-    """Every photograph that was opened, with its objects; a photograph that is done may have none."""
+def annotated_images(store: Store, folder: ImageFolder, only_done: bool = False) -> Iterator[AnnotatedImage]:
+    """Every image that was opened and not skipped, with its objects; an image that is done may have none."""
     labels = store.all_labels()
-    _, rows = store.images("done" if only_done else None, limit=2**31 - 1)
+    _, rows = store.list_images("done" if only_done else None, limit=2**31 - 1)
     for row in rows:
         if row.width is not None and row.height is not None and row.state != "skipped":
-            yield _annotated(store, folder, row, row.width, row.height, labels)
+            yield _annotated_image(store, folder, row, row.width, row.height, labels)
 
 
-def _annotated(
-    store: Store, folder: Folder, row: ImageRow, width: int, height: int, labels: dict[int, LabelRow]
+def _annotated_image(
+    store: Store, folder: ImageFolder, row: ImageRow, width: int, height: int, labels: dict[int, LabelRow]
 ) -> AnnotatedImage:
-    things = [thing for thing in store.state(row.id).things.values() if thing.mask is not None and thing.area]
-    masks = store.masks(row.id, [thing.mask for thing in things if thing.mask is not None])
+    states = [one for one in store.history(row.id).state.objects.values() if one.mask is not None and one.area]
+    masks = store.load_masks(row.id, [one.mask for one in states if one.mask is not None])
     objects = []
-    for thing in things:
-        assert thing.mask is not None, "filtered above"
-        label = labels[thing.label].name if thing.label in labels else None
-        region = RunLengths(height, width, masks[thing.mask])
-        objects.append(Object(region, label, None if thing.score is None else round(thing.score, 4)))
+    for state in states:
+        assert state.mask is not None, "filtered above"
+        label = labels[state.label].name if state.label in labels else None
+        region = RunLengths(height, width, masks[state.mask])
+        objects.append(Object(region, label, None if state.score is None else round(state.score, 4)))
     try:
         path: Path | None = folder.locate(row.path)
     except SaywhereError:
@@ -44,21 +44,34 @@ def _annotated(
     return AnnotatedImage(row.path, width, height, tuple(objects), path)
 
 
-def write(store: Store, folder: Folder, place: Path, form: str, only_done: bool) -> Path:
-    """Write a file to download to an empty folder: COCO JSON, or a ZIP of what the format has, without photographs.
+def write_export(store: Store, folder: ImageFolder, target: Path, format: str, only_done: bool) -> Path:
+    """Write a file to download: COCO JSON, or a ZIP of another format, without images.
 
-    What the format could not hold is said in the ZIP's notes.txt. Raises SaywhereError when it cannot be written.
+    What the format could not hold is listed in the ZIP's notes.txt.
+
+    Args:
+        store: the project.
+        folder: its images.
+        target: an empty folder.
+        format: one of :data:`saywhere.data.formats.FORMATS`.
+        only_done: leave out images that are not done.
+
+    Returns:
+        The file.
+
+    Raises:
+        SaywhereError: it cannot be written.
     """
-    how = WriteOptions(copy=False, labels=[row.name for row in store.labels()])
-    dest = place / ("annotations.json" if form == "coco" else f"annotations-{form}")
-    notes = formats.write(annotated(store, folder, only_done), dest, form, how).notes
-    if form == "coco":
-        return dest
-    packed = place / f"{dest.name}.zip"
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
-        for path in sorted(dest.rglob("*")):
-            if path.is_file():
-                file.write(path, path.relative_to(dest))
+    options = WriteOptions(copy=False, labels=[row.name for row in store.visible_labels()])
+    path = target / ("annotations.json" if format == "coco" else f"annotations-{format}")
+    notes = formats.write(annotated_images(store, folder, only_done), path, format, options).notes
+    if format == "coco":
+        return path
+    archive = target / f"{path.name}.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for member in sorted(path.rglob("*")):
+            if member.is_file():
+                file.write(member, member.relative_to(path))
         if notes:
             file.writestr(NOTES, "\n".join(notes) + "\n")
-    return packed
+    return archive

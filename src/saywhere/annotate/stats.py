@@ -1,4 +1,4 @@
-"""What annotating cost: interactions and time, by object, from the events alone."""
+"""What annotation cost: interactions and time by object, computed from the events."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from itertools import groupby, pairwise
 from pydantic import BaseModel
 from sqlalchemy import select
 
-from saywhere.annotate.db.store import Store, event_of
+from saywhere.annotate.db.store import Store, event_from_row
 from saywhere.annotate.db.tables import EventRow, ImageRow
-from saywhere.annotate.events import replay, standing
+from saywhere.annotate.events import EventHistory
 
-START = 10  # objects at least that stand for a project's start, and as many for its present
-PAUSE_MS = 60_000  # a longer silence is a pause, and counts as one of this length at most
+MIN_OBJECTS = 10  # of each part of a project whose means are compared
+MAX_GAP_MS = 60_000  # a longer gap between events is a pause, and counts as this much
 
 
 @dataclass(frozen=True)
 class ObjectFigures:
-    """One object that is there now. ``seconds`` are those of all its events, undone ones too, pauses cut."""
+    """One object that exists now: a row of the statistics, whose CSV has these columns.
+
+    ``seconds`` are those of all its events, undone ones too, with pauses cut; ``clicks`` are without drags.
+    """
 
     path: str
     state: str
@@ -45,7 +48,7 @@ class ObjectFigures:
 
 @dataclass(frozen=True)
 class Effort:
-    """Means over some objects, in the order in which they were begun. An accepted proposal is no interaction, as in
+    """Means over consecutive objects of a project. An accepted proposal is not counted as an interaction, as in
     Sequential Interactive Image Segmentation; ``proposed`` is the share of objects that began with one."""
 
     objects: int
@@ -55,92 +58,91 @@ class Effort:
 
 
 class StatsOut(BaseModel):
-    """Figures by object; the page's plots are made of them. ``effort`` follows the project: tenths of its objects, of
-    at least START; what was saved is the difference between the first and the last of them."""
+    """Figures by object; the page's plots are made of them. ``images`` counts images by status. ``effort`` has a row
+    for each tenth of the project's objects, oldest first; a part has at least MIN_OBJECTS."""
 
-    photographs: dict[str, int]
+    images: dict[str, int]
     objects: list[ObjectFigures]
     effort: list[Effort]
 
 
-def of(store: Store) -> StatsOut:
-    found = list(objects(store))
-    return StatsOut(photographs=store.counts(), objects=found, effort=effort(found))
+def project_stats(store: Store) -> StatsOut:
+    """All figures of a project."""
+    objects = list(object_figures(store))
+    return StatsOut(images=store.count_images(), objects=objects, effort=effort_over_time(objects))
 
 
-def effort(found: Sequence[ObjectFigures]) -> list[Effort]:
-    """The effort of each tenth of a project, from its start to now; the last takes what is left over."""
-    if not found:
+def effort_over_time(objects: Sequence[ObjectFigures]) -> list[Effort]:
+    """The effort of each tenth of a project, oldest first; the last part takes the remainder."""
+    if not objects:
         return []
-    ordered = sorted(found, key=lambda one: one.begun_ms)
-    parts = max(min(len(ordered) // START, 10), 1)
+    ordered = sorted(objects, key=lambda one: one.begun_ms)
+    parts = max(min(len(ordered) // MIN_OBJECTS, 10), 1)
     edges = [len(ordered) // parts * part for part in range(parts)] + [len(ordered)]
-    return [_effort(ordered[first:last]) for first, last in pairwise(edges)]
+    return [_mean_effort(ordered[first:last]) for first, last in pairwise(edges)]
 
 
-def _effort(some: Sequence[ObjectFigures]) -> Effort:
-    count = len(some)
+def _mean_effort(objects: Sequence[ObjectFigures]) -> Effort:
+    count = len(objects)
     return Effort(
         count,
-        round(sum(one.interactions - one.proposed for one in some) / count, 3),
-        round(sum(one.seconds for one in some) / count, 3),
-        round(sum(one.proposed > 0 for one in some) / count, 3),
+        round(sum(one.interactions - one.proposed for one in objects) / count, 3),
+        round(sum(one.seconds for one in objects) / count, 3),
+        round(sum(one.proposed > 0 for one in objects) / count, 3),
     )
 
 
-def as_csv(store: Store) -> str:
-    """A row for each object."""
+def stats_csv(store: Store) -> str:
+    """A CSV table with a row for each object."""
     out = io.StringIO()
     writer = csv.DictWriter(out, [f.name for f in fields(ObjectFigures)])
     writer.writeheader()
-    for row in objects(store):
+    for row in object_figures(store):
         writer.writerow({name: _cell(value) for name, value in asdict(row).items()})
     return out.getvalue()
 
 
 def _cell(value: object) -> object:
-    """A spreadsheet takes what begins so for a formula; file names and labels are other people's."""
+    """Text that a spreadsheet would take for a formula is quoted: file names and labels are not to be trusted."""
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return f"'{value}"
     return "" if value is None else value
 
 
-def objects(store: Store) -> Iterator[ObjectFigures]:
-    """Every object of the project that is there now, by photograph."""
+def object_figures(store: Store) -> Iterator[ObjectFigures]:
+    """Every object of the project that exists now, by image."""
     labels = {id: row.name for id, row in store.all_labels().items()}
     query = (
         select(EventRow, ImageRow.path, ImageRow.state)
         .join(ImageRow, ImageRow.id == EventRow.image_id)
-        .where(ImageRow.project_id == store.project)
+        .where(ImageRow.project_id == store.project_id)
         .order_by(ImageRow.path, EventRow.image_id, EventRow.seq)
     )
-    with store.database.reading() as session:
-        for _, rows in groupby(session.execute(query), key=lambda row: row[0].image_id):
-            photograph = list(rows)
-            events = [row[0] for row in photograph]
-            yield from _of_photograph(photograph[0][1], photograph[0][2], events, labels)
+    with store.database.read_session() as session:
+        for _, group in groupby(session.execute(query), key=lambda row: row[0].image_id):
+            rows = list(group)
+            yield from _image_figures(rows[0][1], rows[0][2], [row[0] for row in rows], labels)
 
 
-def _of_photograph(
-    path: str, mark: str, rows: Sequence[EventRow], labels: dict[int, str]
+def _image_figures(
+    path: str, status: str, rows: Sequence[EventRow], labels: dict[int, str]
 ) -> Iterator[ObjectFigures]:  # fmt: skip
-    events = [event_of(row) for row in rows]
-    stand = {event.seq for event in standing(events)[0]}
-    spent = dict(zip((row.seq for row in rows), _seconds(rows), strict=True))
-    for id, thing in replay(events).things.items():
+    history = EventHistory.replay(event_from_row(row) for row in rows)
+    active = {event.seq for event in history.active}
+    seconds = dict(zip((row.seq for row in rows), _seconds(rows), strict=True))
+    for id, state in history.state.objects.items():
         own = [row for row in rows if row.object == id]
-        kept = [row for row in own if row.seq in stand]
+        kept = [row for row in own if row.seq in active]
         clicks = [row for row in kept if row.kind == "click"]
-        said = _count(kept, "phrase")
-        strokes = _count(kept, "brush")
+        phrases, strokes = _count(kept, "phrase"), _count(kept, "brush")
         yield ObjectFigures(
-            path=path, state=mark, object=id, label=labels.get(thing.label or 0, ""), person=own[0].person,
+            path=path, state=status, object=id, label=labels.get(state.label or 0, ""), person=own[0].person,
             clicks=sum(row.data["radius"] is None for row in clicks),
             drags=sum(row.data["radius"] is not None for row in clicks),
             negatives=sum(not row.data["positive"] for row in clicks),
-            phrases=said, strokes=strokes, undone=len(own) - len(kept),
-            proposed=sum(row.data["proposed"] for row in clicks), interactions=len(clicks) + said + strokes,
-            seconds=round(sum(spent[row.seq] for row in own), 3), expected_iou=thing.score, area=thing.area,
+            phrases=phrases, strokes=strokes, undone=len(own) - len(kept),
+            proposed=sum(row.data["proposed"] for row in clicks), interactions=len(clicks) + phrases + strokes,
+            seconds=round(sum(seconds[row.seq] for row in own), 3), expected_iou=state.score, area=state.area,
             begun_ms=own[0].at, ended_ms=own[-1].at,
         )  # fmt: skip
 
@@ -150,7 +152,7 @@ def _count(rows: Iterable[EventRow], kind: str) -> int:
 
 
 def _seconds(rows: Sequence[EventRow]) -> list[float]:
-    """What each event took: as the page saw it, else the time since the one before (none for the first)."""
-    gaps = [0, *(b.at - a.at for a, b in pairwise(rows))]
+    """What each event took: as the page measured it, else the time since the event before (0 for the first)."""
+    gaps = [0, *(later.at - earlier.at for earlier, later in pairwise(rows))]
     took = [gap if row.took_ms is None else row.took_ms for row, gap in zip(rows, gaps, strict=True)]
-    return [min(max(step, 0), PAUSE_MS) / 1000.0 for step in took]
+    return [min(max(ms, 0), MAX_GAP_MS) / 1000.0 for ms in took]

@@ -1,36 +1,37 @@
-"""Small pictures for the list, made once and kept in memory."""
+"""Thumbnails for the list of images, made once and kept in memory."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 
-from saywhere.annotate.photos import Folder
+from saywhere.annotate.image_folder import FileStamp, ImageFolder
 
-MOST = 64 << 20  # bytes in all
+MAX_BYTES = 64 << 20
 
 
-class Thumbnails:
-    """The thumbnails used last."""
+class ThumbnailCache:
+    """The thumbnails used last, within ``max_bytes`` in all. Any thread may use it."""
 
-    def __init__(self, folder: Folder, most: int = MOST) -> None:
-        self._folder, self._most = folder, most
-        self._kept: OrderedDict[tuple[str, tuple[int, int]], bytes] = OrderedDict()
+    def __init__(self, folder: ImageFolder, max_bytes: int = MAX_BYTES) -> None:
+        self._folder, self._max_bytes = folder, max_bytes
+        self._files: OrderedDict[tuple[str, FileStamp], bytes] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def of(self, path: str) -> bytes:
-        """A photograph's, as JPEG; errors as in :meth:`saywhere.annotate.photos.Folder.thumbnail`."""
+    def get(self, path: str) -> bytes:
+        """An image's thumbnail as a JPEG file; errors as in
+        :meth:`saywhere.annotate.image_folder.ImageFolder.make_thumbnail`."""
         key = path, self._folder.stamp(path)
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        made = self._folder.thumbnail(path)
+            if key in self._files:
+                self._files.move_to_end(key)
+                return self._files[key]
+        content = self._folder.make_thumbnail(path)
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = made
-                self._bytes += len(made)
-                while self._bytes > self._most:
-                    self._bytes -= len(self._kept.popitem(last=False)[1])
-        return made
+            if key not in self._files:
+                self._files[key] = content
+                self._bytes += len(content)
+                while self._bytes > self._max_bytes:
+                    self._bytes -= len(self._files.popitem(last=False)[1])
+        return content

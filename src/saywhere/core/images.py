@@ -112,6 +112,8 @@ def _from_array(array: NDArray[Any]) -> ImageArray:
     if array.shape[2] == 4:
         alpha = array[:, :, 3:].astype(np.float32) / 255.0
         array = (array[:, :, :3] * alpha + 255.0 * (1.0 - alpha)).round().astype(np.uint8)
+    if array.shape[2] == 3 and not array.flags.writeable:
+        return array  # nobody can change it, so it needs no copy
     return np.array(np.broadcast_to(array, (*array.shape[:2], 3)))
 
 

@@ -1,8 +1,10 @@
-"""What is asked of the tables. One Store is one project, and serves any number of threads."""
+"""Queries of the tables. One Store is one project; any number of threads may use it."""
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,25 +15,27 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from saywhere.annotate.db.database import Database
-from saywhere.annotate.db.leases import Lease, give_back, lease_of
+from saywhere.annotate.db.locks import EditLock, acquire_lock, current_lock, release_lock
 from saywhere.annotate.db.tables import EventRow, ImageRow, LabelRow, ProjectRow
-from saywhere.annotate.events import Event, State, replay
+from saywhere.annotate.events import Event, EventHistory
+from saywhere.core.geometry import ImageSize
 from saywhere.errors import SaywhereError
 
 COLOURS = ("#1c7ed6", "#e8590c", "#2f9e44", "#9c36b5", "#e03131", "#0c8599", "#f08c00", "#6741d9", "#c2255c", "#5c940d")
+MAX_HISTORIES = 32  # images whose events stay in memory
 
 
-class Missing(SaywhereError):
+class NotFoundError(SaywhereError):
     """Asked for something that is not in the project."""
 
 
-class Conflict(SaywhereError):
-    """The photograph is not as the person saw it: somebody, or another page, was there in between."""
+class ConflictError(SaywhereError):
+    """The image changed since the person saw it: somebody, or another page, edited it in between."""
 
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who asks: a page (``client``) and the name its person goes by."""
+    """Who sends a request: a page or program (``client``) and the name of its person."""
 
     client: str
     person: str
@@ -39,7 +43,19 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event to be kept, with what came of it."""
+    """An event to be stored, with the results of the action.
+
+    Args:
+        kind: the action's kind.
+        object: number of the object it is done to, if any.
+        data: the action's other fields.
+        mask: COCO's compressed run lengths of the object after the event, where it changes the mask.
+        score: predicted IoU of the mask.
+        area: pixels of the mask.
+        weights: hash of the weights that made the mask.
+        spent_ms: time that the server took.
+        took_ms: time that the person took.
+    """
 
     kind: str
     object: int | None
@@ -51,188 +67,239 @@ class NewEvent:
     spent_ms: float | None = None
     took_ms: int | None = None
 
+    def row(self, image: int, seq: int, key: str, author: Author, at: int) -> EventRow:
+        """The row that stores it."""
+        return EventRow(
+            image_id=image, seq=seq, key=key, at=at, person=author.person, client=author.client, kind=self.kind,
+            object=self.object, data=dict(self.data), weights=self.weights, spent_ms=self.spent_ms,
+            took_ms=self.took_ms, score=self.score, area=self.area, masked=self.mask is not None, mask=self.mask,
+        )  # fmt: skip
+
 
 def now_ms() -> int:
+    """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 class Store:
-    """A project's photographs, labels and events."""
+    """A project's images, labels and events."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
-        with database.writing() as session:
+        self._histories: OrderedDict[int, EventHistory] = OrderedDict()
+        self._lock = threading.Lock()
+        with database.write_session() as session:
             row = session.scalars(select(ProjectRow).where(ProjectRow.folder == str(folder))).one_or_none()
             if row is None:
                 row = ProjectRow(folder=str(folder))
                 session.add(row)
                 session.flush()
-            self.project = row.id
+            self.project_id = row.id
 
-    # Photographs
+    # Images
 
-    def found(self, paths: Sequence[str]) -> None:
-        """The photographs that are in the folder now; those that are gone stay, marked missing."""
-        with self.database.writing() as session:
-            rows = session.scalars(select(ImageRow).where(ImageRow.project_id == self.project))
+    def sync_images(self, paths: Sequence[str]) -> None:
+        """Add the images that are new in the folder; those that are gone stay, marked missing."""
+        with self.database.write_session() as session:
+            rows = session.scalars(select(ImageRow).where(ImageRow.project_id == self.project_id))
             known = {row.path: row for row in rows}
             present = set(paths)
-            session.add_all(ImageRow(project_id=self.project, path=path) for path in paths if path not in known)
+            session.add_all(ImageRow(project_id=self.project_id, path=path) for path in paths if path not in known)
             for path, row in known.items():
                 row.missing = path not in present
 
-    def images(
-        self, state: str | None = None, search: str | None = None, offset: int = 0, limit: int = 1000
+    def list_images(
+        self, status: str | None = None, search: str | None = None, offset: int = 0, limit: int = 1000
     ) -> tuple[int, list[ImageRow]]:
-        """How many there are, and those from ``offset`` on, by their paths."""
-        query = select(ImageRow).where(ImageRow.project_id == self.project)
-        if state:
-            query = query.where(ImageRow.state == state)
+        """Images by path: how many match, and ``limit`` of them from ``offset`` on.
+
+        Args:
+            status: new, started, done or skipped; None for all.
+            search: a part of the path, upper and lower case alike.
+            offset: how many to leave out.
+            limit: how many to return at most.
+        """
+        query = select(ImageRow).where(ImageRow.project_id == self.project_id)
+        if status:
+            query = query.where(ImageRow.state == status)
         if search:
             query = query.where(func.lower(ImageRow.path).contains(search.lower(), autoescape=True))
-        with self.database.reading() as session:
+        with self.database.read_session() as session:
             total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
             rows = session.scalars(query.order_by(ImageRow.path, ImageRow.id).offset(offset).limit(limit))
             return total, list(rows)
 
-    def counts(self) -> dict[str, int]:
-        """Photographs by state."""
-        query = select(ImageRow.state, func.count()).where(ImageRow.project_id == self.project).group_by(ImageRow.state)
-        with self.database.reading() as session:
-            return {state: count for state, count in session.execute(query)}
+    def count_images(self) -> dict[str, int]:
+        """Number of images by status."""
+        query = select(ImageRow.state, func.count()).where(ImageRow.project_id == self.project_id)
+        with self.database.read_session() as session:
+            return {status: count for status, count in session.execute(query.group_by(ImageRow.state))}
 
     def image(self, id: int) -> ImageRow:
-        """A photograph of this project; Missing when there is none."""
-        with self.database.reading() as session:
+        """An image of this project; NotFoundError when there is none."""
+        with self.database.read_session() as session:
             return self._image(session, id)
 
     def _image(self, session: Session, id: int) -> ImageRow:
         row = session.get(ImageRow, id)
-        if row is None or row.project_id != self.project:
-            raise Missing(f"photograph {id}: there is none in this project")
+        if row is None or row.project_id != self.project_id:
+            raise NotFoundError(f"image {id}: there is none in this project")
         return row
 
-    def seen(self, id: int, size: tuple[int, int] | None, sha256: str | None, fault: str | None) -> None:
-        """What came of opening a photograph: its (height, width) and hash, or why it could not be read."""
+    def record_file(self, id: int, size: ImageSize | None, sha256: str | None, fault: str | None) -> None:
+        """Store the result of loading an image: its size and hash, or why it could not be read."""
         values: dict[str, Any] = {"fault": fault}
         if size is not None:
-            values |= {"height": size[0], "width": size[1], "sha256": sha256}
-        with self.database.writing() as session:
+            values |= {"height": size.height, "width": size.width, "sha256": sha256}
+        with self.database.write_session() as session:
             session.execute(update(ImageRow).where(ImageRow.id == id).values(values))
 
     # Events
 
-    def state(self, image: int) -> State:
-        """A photograph as it is now."""
-        with self.database.reading() as session:
-            return self._state(session, image)
+    def history(self, image: int) -> EventHistory:
+        """An image's events and state as they are now. Only events that are not in memory yet are read and applied."""
+        with self._lock:
+            history = self._histories.get(image, EventHistory())
+        with self.database.read_session() as session:
+            last = session.scalar(select(ImageRow.seq).where(ImageRow.id == image)) or 0
+            if last < history.state.seq:
+                history = EventHistory()  # an older database was put back under the running server
+            query = select(EventRow).where(EventRow.image_id == image, EventRow.seq > history.state.seq)
+            events = [event_from_row(row) for row in session.scalars(query.order_by(EventRow.seq))]
+        if events:
+            history = history.extended(events)
+        self._keep(image, history)
+        return history
 
-    def _state(self, session: Session, image: int) -> State:
-        rows = session.scalars(select(EventRow).where(EventRow.image_id == image).order_by(EventRow.seq))
-        return replay(event_of(row) for row in rows)
+    def _keep(self, image: int, history: EventHistory) -> None:
+        with self._lock:
+            self._histories[image] = history  # should another thread have read further, the next reader does so again
+            self._histories.move_to_end(image)
+            while len(self._histories) > MAX_HISTORIES:
+                self._histories.popitem(last=False)
 
-    def masks(self, image: int, ids: Iterable[int]) -> dict[int, bytes]:
-        """Run lengths of masks by the numbers of the events that hold them."""
-        query = select(EventRow.seq, EventRow.mask).where(EventRow.image_id == image, EventRow.seq.in_(list(ids)))
-        with self.database.reading() as session:
+    def load_masks(self, image: int, events: Iterable[int]) -> dict[int, bytes]:
+        """Compressed run lengths of masks, by the numbers of the events that they are stored with."""
+        numbers = list(events)
+        if not numbers:
+            return {}
+        query = select(EventRow.seq, EventRow.mask).where(EventRow.image_id == image, EventRow.seq.in_(numbers))
+        with self.database.read_session() as session:
             return {seq: mask for seq, mask in session.execute(query) if mask is not None}
 
-    def done_before(self, image: int, key: str) -> int | None:
-        """The number of the event that an action with this key already became."""
-        with self.database.reading() as session:
-            return session.scalar(select(EventRow.seq).where(EventRow.image_id == image, EventRow.key == key))
+    def has_event(self, image: int, key: str) -> bool:
+        """Whether the action with this key is stored already."""
+        with self.database.read_session() as session:
+            query = select(EventRow.seq).where(EventRow.image_id == image, EventRow.key == key)
+            return session.scalar(query) is not None
 
-    def append(self, image: int, base: int, key: str, author: Author, deed: NewEvent) -> State:
-        """Keep an event: on return it is on the disk. Returns the photograph's state after it.
+    def append_event(
+        self, image: int, history: EventHistory, key: str, author: Author, event: NewEvent
+    ) -> EventHistory:
+        """Store an event: on return it is on the disk.
 
-        Raises Conflict, and keeps nothing, when event ``base`` is not the last one, or somebody else holds the lease.
+        Args:
+            image: number of the image.
+            history: the image's events up to now, as :meth:`history` gave them.
+            key: the action's key.
+            author: who sent the action.
+            event: what to store.
+
+        Returns:
+            The history with the event.
+
+        Raises:
+            ConflictError: when ``history`` does not end with the image's last event; nothing is stored.
+            ImageLockedError: when somebody else holds the image's lock; nothing is stored.
         """
-        at = now_ms()
-        row = EventRow(
-            image_id=image, seq=base + 1, key=key, at=at, person=author.person, client=author.client,
-            kind=deed.kind, object=deed.object, data=dict(deed.data), weights=deed.weights, spent_ms=deed.spent_ms,
-            took_ms=deed.took_ms,
-            score=deed.score, area=deed.area, masked=deed.mask is not None, mask=deed.mask,
-        )  # fmt: skip
+        base, at = history.state.seq, now_ms()
+        row = event.row(image, base + 1, key, author, at)
+        extended = history.extended([event_from_row(row)])
         try:
-            with self.database.writing() as session:
-                lease_of(session, image, author.client, author.person, at)
-                photograph = self._image(session, image)
-                if photograph.seq != base:
-                    raise Conflict(
-                        f"photograph {image}: changed since (now {photograph.seq}, seen {base}); load it again"
+            with self.database.write_session() as session:
+                acquire_lock(session, image, author.client, author.person, at)
+                image_row = self._image(session, image)
+                if image_row.seq != base:
+                    raise ConflictError(
+                        f"image {image}: changed since (now {image_row.seq}, seen {base}); load it again"
                     )
                 session.add(row)
-                session.flush()
-                state = self._state(session, image)
-                photograph.seq, photograph.state = state.seq, state.summary
-                photograph.objects = len(state.things)
+                image_row.seq, image_row.state = extended.state.seq, extended.state.status
+                image_row.objects = len(extended.state.objects)
         except IntegrityError as error:
-            raise Conflict(f"photograph {image}: somebody else was there at the same moment; load it again") from error
-        return state
+            raise ConflictError(f"image {image}: somebody else edited it at the same moment; load it again") from error
+        self._keep(image, extended)
+        return extended
 
-    def hold(self, image: int, author: Author, take: bool) -> Lease:
-        """Hold a photograph for a while. Raises Held when somebody else does, unless ``take``."""
+    # Edit locks
+
+    def lock_image(self, image: int, author: Author, take: bool) -> EditLock:
+        """Lock an image for a while. Raises ImageLockedError when somebody else holds it, unless ``take``."""
         try:
-            with self.database.writing() as session:
+            with self.database.write_session() as session:
                 self._image(session, image)
-                return lease_of(session, image, author.client, author.person, now_ms(), take)
+                return acquire_lock(session, image, author.client, author.person, now_ms(), take)
         except IntegrityError as error:
-            raise Conflict(f"photograph {image}: somebody else opened it at the same moment; ask again") from error
+            raise ConflictError(f"image {image}: somebody else opened it at the same moment; ask again") from error
 
-    def leave(self, image: int, author: Author) -> None:
-        """Give a photograph back."""
-        with self.database.writing() as session:
+    def unlock_image(self, image: int, author: Author) -> None:
+        """Release an image's lock."""
+        with self.database.write_session() as session:
             self._image(session, image)
-            give_back(session, image, author.client)
+            release_lock(session, image, author.client)
+
+    def other_holder(self, image: int, author: Author) -> str | None:
+        """The name of somebody else who is editing an image now."""
+        with self.database.read_session() as session:
+            lock = current_lock(session, image, now_ms())
+        return lock.person if lock is not None and lock.client != author.client else None
 
     # Labels
 
-    def labels(self) -> list[LabelRow]:
-        """In the order in which they were made."""
-        query = select(LabelRow).where(LabelRow.project_id == self.project, ~LabelRow.hidden).order_by(LabelRow.id)
-        with self.database.reading() as session:
-            return list(session.scalars(query))
+    def visible_labels(self) -> list[LabelRow]:
+        """Labels that are not hidden, oldest first."""
+        return [row for row in self.all_labels().values() if not row.hidden]
 
     def all_labels(self) -> dict[int, LabelRow]:
-        """By number, hidden ones too: objects may still have them."""
-        query = select(LabelRow).where(LabelRow.project_id == self.project)
-        with self.database.reading() as session:
+        """Labels by number, oldest first; hidden ones too, since objects may still have them."""
+        query = select(LabelRow).where(LabelRow.project_id == self.project_id).order_by(LabelRow.id)
+        with self.database.read_session() as session:
             return {row.id: row for row in session.scalars(query)}
 
     def add_label(self, name: str, colour: str | None = None, key: str | None = None) -> LabelRow:
-        """A new label, or the one of this name as it is; its colour and key are chosen where they are not given."""
+        """A new label, or the one of this name as it is; colour and key are chosen where they are not given."""
         name = " ".join(name.split())
         if not name:
             raise SaywhereError("label: the name is empty; give a word or two")
-        with self.database.writing() as session:
-            rows = list(session.scalars(select(LabelRow).where(LabelRow.project_id == self.project)))
+        with self.database.write_session() as session:
+            rows = list(session.scalars(select(LabelRow).where(LabelRow.project_id == self.project_id)))
             row = next((r for r in rows if r.name == name), None)
             if row is None:
                 taken = {r.key for r in rows if not r.hidden}
                 free = next((k for k in "1234567890" if k not in taken), "")
-                colour = colour or COLOURS[len(rows) % len(COLOURS)]
                 row = LabelRow(
-                    project_id=self.project, name=name, colour=colour, key=free if key is None else key, hidden=False
-                )
+                    project_id=self.project_id, name=name, colour=colour or COLOURS[len(rows) % len(COLOURS)],
+                    key=free if key is None else key, hidden=False,
+                )  # fmt: skip
                 session.add(row)
                 session.flush()
             row.hidden = False
             return row
 
     def change_label(self, id: int, values: Mapping[str, Any]) -> LabelRow:
-        """Give a label another name, colour or key, or hide it. Raises Conflict when the name is taken."""
+        """Give a label another name, colour or key, or hide it. Raises ConflictError when the name is taken."""
         try:
-            with self.database.writing() as session:
+            with self.database.write_session() as session:
                 row = session.get(LabelRow, id)
-                if row is None or row.project_id != self.project:
-                    raise Missing(f"label {id}: there is none in this project")
+                if row is None or row.project_id != self.project_id:
+                    raise NotFoundError(f"label {id}: there is none in this project")
                 for name, value in values.items():
                     setattr(row, name, value)
                 return row
         except IntegrityError as error:
-            raise Conflict(f"label: the name {values.get('name')!r} is taken; choose another") from error
+            raise ConflictError(f"label: the name {values.get('name')!r} is taken; choose another") from error
 
 
-def event_of(row: EventRow) -> Event:
+def event_from_row(row: EventRow) -> Event:
+    """An event without its mask."""
     return Event(row.seq, row.kind, row.object, row.data, row.masked, row.score, row.area)

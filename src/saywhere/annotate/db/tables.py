@@ -1,4 +1,7 @@
-"""The tables. Events are only ever added; an image's summary is kept beside it so that the list need not replay."""
+"""The tables. Events are only ever added; an image's status is stored with it so that the list need not replay.
+
+Names of tables and columns are those of databases on disk: they are not renamed.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class SchemaRow(Base):
 
 
 class ProjectRow(Base):
-    """A folder of photographs."""
+    """A folder of images."""
 
     __tablename__ = "saywhere_project"
 
@@ -46,7 +49,7 @@ class LabelRow(Base):
 
 
 class ImageRow(Base):
-    """A photograph: ``path`` below the folder. Size and hash, or else its ``fault``, are known once it was opened."""
+    """An image: ``path`` below the folder. Size and hash, or else its ``fault``, are known once it was loaded."""
 
     __tablename__ = "saywhere_image"
     __table_args__ = (UniqueConstraint("project_id", "path"),)
@@ -59,14 +62,14 @@ class ImageRow(Base):
     height: Mapped[int | None]
     sha256: Mapped[str | None] = mapped_column(String(64))
     fault: Mapped[str | None] = mapped_column(Text)
-    # What the replay of its events gives.
+    # The result of replaying its events.
     seq: Mapped[int] = mapped_column(default=0)
     state: Mapped[str] = mapped_column(String(8), default="new")
     objects: Mapped[int] = mapped_column(default=0)
 
 
 class EventRow(Base):
-    """Something a person did. ``key`` is the action's own, so that it is never done twice; ``at`` is ms since 1970."""
+    """An action of a person. ``key`` is unique to it, so that it is never done twice; ``at`` is ms since 1970."""
 
     __tablename__ = "saywhere_event"
     __table_args__ = (UniqueConstraint("image_id", "seq"), UniqueConstraint("image_id", "key"))
@@ -87,12 +90,12 @@ class EventRow(Base):
     score: Mapped[float | None]
     area: Mapped[int | None] = mapped_column(BigInteger)
     masked: Mapped[bool] = mapped_column(default=False)
-    # COCO's compressed run lengths of the object after this event. Large, so read only when asked for.
+    # COCO's compressed run lengths of the object after this event. Large, so loaded only on request.
     mask: Mapped[bytes | None] = deferred(mapped_column(LargeBinary))
 
 
 class LeaseRow(Base):
-    """Who works on a photograph, until when (ms since 1970)."""
+    """The edit lock of an image: who holds it, until when (ms since 1970)."""
 
     __tablename__ = "saywhere_lease"
 

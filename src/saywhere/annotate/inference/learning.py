@@ -1,72 +1,73 @@
-"""Proposals that get better with every photograph that is done: a sequence for each label."""
+"""Proposals that improve with every image that is done: an annotation sequence for each label."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Several
+from collections.abc import Sequence as SequenceOf
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from saywhere.annotate.brush import Region
-from saywhere.annotate.inference.proposals import ByName, Suggestion
-from saywhere.core.arrays import ImageArray
+from saywhere.annotate.inference.proposals import ClickProposal, MaskSource, PhraseProposer
+from saywhere.annotate.region import Region
+from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
+from saywhere.core.geometry import ImageSize
 from saywhere.core.prompt import Click
 from saywhere.core.settings import Settings
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.interactive.sequence import Sequence
 from saywhere.runtime.base import PurifyingRuntime, Runtime
 
-SHOWN = 384  # longer side, in pixels, of the confidence that a page is sent
+MAX_MAP_SIDE = 384  # longer side, in pixels, of the confidence map that a page is sent
 
 
-class BySequence:
-    """A :class:`saywhere.interactive.sequence.Sequence` for each label, kept in ``folder``; by its name until it
-    knows an object.
+class SequenceProposer:
+    """A :class:`saywhere.interactive.sequence.Sequence` for each label, saved in ``folder``.
 
-    Learning goes on in the sequences' own threads. All else is for the desk's thread.
+    A label without accepted objects is proposed by its name. Learning goes on in the sequences' own threads; the
+    methods are for the inference thread.
     """
 
     def __init__(self, runtime: Runtime, settings: Settings, folder: Path) -> None:
         """The runtime's network must have a purification layer (``capabilities.purification_strides``)."""
-        self._runner, self._settings, self._folder = runtime, settings, folder
+        self._runtime, self._settings, self._folder = runtime, settings, folder
         self._sequences: dict[str, Sequence] = {}
-        self._open: dict[str, ImageArray] = {}
-        # What was learned from each object (photograph, number): the mask's event and the sequence's number.
-        self._taught: dict[tuple[str, int, int], tuple[int, int]] = {}
-        self._by_name = ByName()
+        self._current_image: dict[str, ImageArray] = {}
+        # What was learned from each object: the mask's event, and the mask's number in the sequence.
+        self._learned: dict[tuple[str, int, int], tuple[int, int]] = {}
+        self._by_phrase = PhraseProposer()
 
-    def propose(self, segmenter: Segmenter, label: str, taken: Several[Region]) -> Suggestion | None:
-        """As :class:`saywhere.annotate.inference.proposals.Proposer` says."""
-        sequence = self._of(label)
+    def propose(self, segmenter: Segmenter, label: str, existing: SequenceOf[Region]) -> ClickProposal | None:
+        """See :meth:`saywhere.annotate.inference.proposals.Proposer.propose`."""
+        sequence = self._sequence(label)
         if not sequence.memory.clicks:
-            return self._by_name.propose(segmenter, label, taken)
-        others = [region.spread(segmenter.encoded.size) for region in taken]
-        masks = np.logical_or.reduce(others) if others else None
-        click = self._look(sequence, label, segmenter.encoded.photo, masks)
+            return self._by_phrase.propose(segmenter, label, existing)
+        masks = [region.to_image(ImageSize(*segmenter.encoded.size)) for region in existing]
+        ignored = np.logical_or.reduce(masks) if masks else None
+        click = self._propose_in(sequence, label, segmenter.encoded.photo, ignored)
         if click is None or sequence.confidence_map is None:
             return None
-        return Suggestion(click, _small(sequence.confidence_map))
+        return ClickProposal(click, _reduced(sequence.confidence_map))
 
-    def learn(self, segmenter: Segmenter, label: str, mask: Region, source: tuple[int, int, int]) -> None:
-        """As :class:`saywhere.annotate.inference.proposals.Proposer` says; the same mask teaches once."""
+    def learn(self, segmenter: Segmenter, label: str, mask: Region, source: MaskSource) -> None:
+        """See :meth:`saywhere.annotate.inference.proposals.Proposer.learn`; the same mask is learned from once."""
         image, object, event = source
-        known = self._taught.get((label, image, object))
+        known = self._learned.get((label, image, object))
         if mask.area == 0 or (known is not None and known[0] == event):
             return
-        sequence = self._of(label)
+        sequence = self._sequence(label)
         if known is not None and known[1] in sequence.memory.numbers:
             sequence.retract(known[1])
-        self._look(sequence, label, segmenter.encoded.photo)
+        self._propose_in(sequence, label, segmenter.encoded.photo)
         first = next((click for click in segmenter.prompt.clicks if click.positive), None)
         if first is not None:
             sequence.segmenter.add(first)
-        self._taught[(label, image, object)] = event, sequence.accept(mask.spread(segmenter.encoded.size))
+        number = sequence.accept(mask.to_image(ImageSize(*segmenter.encoded.size)))
+        self._learned[(label, image, object)] = event, number
 
-    def adapted(self, label: str) -> PurifyingRuntime | None:
-        """As :class:`saywhere.annotate.inference.proposals.Proposer` says."""
-        sequence = self._of(label)
+    def adapted_runtime(self, label: str) -> PurifyingRuntime | None:
+        """See :meth:`saywhere.annotate.inference.proposals.Proposer.adapted_runtime`."""
+        sequence = self._sequence(label)
         return sequence.adapted if sequence.learned.rounds else None
 
     def close(self) -> None:
@@ -74,21 +75,21 @@ class BySequence:
         for sequence in self._sequences.values():
             sequence.close()
 
-    def _of(self, label: str) -> Sequence:
+    def _sequence(self, label: str) -> Sequence:
         if label not in self._sequences:
-            self._sequences[label] = Sequence(Segmenter(self._runner, self._settings), label, self._folder)
+            self._sequences[label] = Sequence(Segmenter(self._runtime, self._settings), label, self._folder)
         return self._sequences[label]
 
-    def _look(
-        self, sequence: Sequence, label: str, photo: ImageArray, taken: NDArray[np.bool_] | None = None
+    def _propose_in(
+        self, sequence: Sequence, label: str, pixels: ImageArray, ignored: BoolArray | None = None
     ) -> Click | None:
-        """Have the sequence propose in a photograph, opening it where another one is open."""
-        again = self._open.get(label) is photo
-        self._open[label] = photo
-        return sequence.propose(None if again else photo, taken)
+        """The sequence's proposal in an image, which is opened unless it is the sequence's current one."""
+        same = self._current_image.get(label) is pixels
+        self._current_image[label] = pixels
+        return sequence.propose(None if same else pixels, ignored)
 
 
-def _small(confidence: NDArray[np.float32]) -> NDArray[np.float32]:
-    scale = min(1.0, SHOWN / max(confidence.shape))
+def _reduced(confidence: FloatArray) -> FloatArray:
+    scale = min(1.0, MAX_MAP_SIDE / max(confidence.shape))
     size = max(round(confidence.shape[1] * scale), 1), max(round(confidence.shape[0] * scale), 1)
-    return np.clip(cv2.resize(confidence, size, interpolation=cv2.INTER_AREA), 0.0, 1.0)
+    return np.asarray(np.clip(cv2.resize(confidence, size, interpolation=cv2.INTER_AREA), 0.0, 1.0), np.float32)

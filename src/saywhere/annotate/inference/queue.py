@@ -1,4 +1,4 @@
-"""Who is served next. One thread does the network's work; of each page's wishes the latest comes first."""
+"""The queue of the network's work: one worker thread; of each client's requests the latest comes first."""
 
 from __future__ import annotations
 
@@ -15,89 +15,99 @@ from saywhere.errors import SaywhereError
 T = TypeVar("T")
 
 
-class Superseded(SaywhereError):
-    """A newer wish of the same page made this one stale before its turn came."""
+class SupersededError(SaywhereError):
+    """A newer request of the same client replaced this one before its turn came."""
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Request:
     work: Callable[[], Any]
     future: Future[Any]
-    topic: str | None
+    topic: str | None = None
     background: bool = False
 
 
 class InferenceQueue:
-    """One worker. Pages take turns; within a page the latest wish is served first.
+    """One worker thread. Clients take turns; within a client the latest request is served first.
 
-    A wish with a ``topic`` makes earlier ones of the same page and topic stale: those that wait are cancelled.
-    Work in the background is done when nobody waits.
+    Background work is done when no client waits. :meth:`close` ends the thread.
     """
 
     def __init__(self) -> None:
-        self._turns: OrderedDict[str, list[_Job]] = OrderedDict()
-        self._background: list[_Job] = []
-        self._wake = threading.Condition()
+        self._waiting: OrderedDict[str, list[_Request]] = OrderedDict()
+        self._background: list[_Request] = []
+        self._changed = threading.Condition()
         self._open = True
-        self._thread = threading.Thread(target=self._serve, name="saywhere-desk", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="saywhere-inference", daemon=True)
         self._thread.start()
 
-    def ask(self, client: str, work: Callable[[], T], topic: str | None = None) -> Future[T]:
-        """Have work done for a page; the future raises Superseded when a newer wish made it stale."""
-        job = _Job(work, Future(), topic)
-        with self._wake:
-            self._check_open()
-            waiting = self._turns.setdefault(client, [])
-            if topic is not None:
-                for old in [j for j in waiting if j.topic == topic]:
-                    waiting.remove(old)
-                    old.future.set_exception(Superseded(f"{topic}: a newer request took its place"))
-            waiting.append(job)
-            self._wake.notify()
-        return job.future
+    def submit(self, client: str, work: Callable[[], T], topic: str | None = None) -> Future[T]:
+        """Have work done for a client.
 
-    def later(self, work: Callable[[], T]) -> Future[T]:
-        """Have work done when nobody waits, in the order in which it was asked."""
-        job = _Job(work, Future(), None, background=True)
-        with self._wake:
+        Args:
+            client: name of the page or program.
+            work: what to call in the worker thread.
+            topic: requests of the same client and topic that still wait are cancelled; None cancels nothing.
+
+        Returns:
+            The future result; it raises SupersededError when a newer request cancelled this one.
+
+        Raises:
+            SaywhereError: when the queue is closed.
+        """
+        request = _Request(work, Future(), topic)
+        with self._changed:
             self._check_open()
-            self._background.append(job)
-            self._wake.notify()
-        return job.future
+            waiting = self._waiting.setdefault(client, [])
+            if topic is not None:
+                for old in [one for one in waiting if one.topic == topic]:
+                    waiting.remove(old)
+                    old.future.set_exception(SupersededError(f"{topic}: a newer request took its place"))
+            waiting.append(request)
+            self._changed.notify()
+        return request.future
+
+    def submit_background(self, work: Callable[[], T]) -> Future[T]:
+        """Have work done when no client waits, in order of submission. Raises SaywhereError when closed."""
+        request = _Request(work, Future(), background=True)
+        with self._changed:
+            self._check_open()
+            self._background.append(request)
+            self._changed.notify()
+        return request.future
 
     def close(self) -> None:
-        """Finish the work in hand, refuse the rest."""
-        with self._wake:
+        """Finish the request that is being served and reject those that wait."""
+        with self._changed:
             self._open = False
-            self._wake.notify()
+            self._changed.notify()
         self._thread.join()
 
     def _check_open(self) -> None:
         if not self._open:
             raise SaywhereError("the annotator is closing; start it again")
 
-    def _next(self) -> _Job | None:
-        with self._wake:
-            while self._open and not self._turns and not self._background:
-                self._wake.wait()
+    def _next(self) -> _Request | None:
+        with self._changed:
+            while self._open and not self._waiting and not self._background:
+                self._changed.wait()
             if not self._open:
-                left = [job for jobs in self._turns.values() for job in jobs] + self._background
-                for job in left:
-                    job.future.set_exception(SaywhereError("the annotator is closing; start it again"))
+                for request in [one for waiting in self._waiting.values() for one in waiting] + self._background:
+                    request.future.set_exception(SaywhereError("the annotator is closing; start it again"))
                 return None
-            if not self._turns:
+            if not self._waiting:
                 return self._background.pop(0)
-            client, waiting = self._turns.popitem(last=False)
-            job = waiting.pop()
+            client, waiting = self._waiting.popitem(last=False)
+            request = waiting.pop()
             if waiting:
-                self._turns[client] = waiting  # at the end: the others come first now
-            return job
+                self._waiting[client] = waiting  # at the end: the other clients come first now
+            return request
 
     def _serve(self) -> None:
-        while (job := self._next()) is not None:
+        while (request := self._next()) is not None:
             try:
-                job.future.set_result(job.work())
+                request.future.set_result(request.work())
             except BaseException as error:
-                if job.background:
+                if request.background:
                     logging.getLogger("saywhere").warning("in the background: %s", error)
-                job.future.set_exception(error)
+                request.future.set_exception(error)

@@ -1,4 +1,4 @@
-"""Photographs in memory with their features, each looked at once, and Segmenters that stand where a prompt stands."""
+"""Loaded images with their features, each encoded once, and segmenters that have answered an object's prompt."""
 
 from __future__ import annotations
 
@@ -7,129 +7,137 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from saywhere.annotate.photos import Opened
+from saywhere.annotate.events import Interaction
+from saywhere.annotate.image_folder import FileStamp, LoadedImage
 from saywhere.core.prompt import Click
 from saywhere.core.settings import Settings
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.runtime.base import PurifyingRuntime, Runtime
 
-Said = tuple[Click | str | None, ...]
-FEATURES = 32 << 20  # bytes that a photograph's features may take, counted with its pixels
-OBJECTS = 32  # of one photograph, whose Segmenters are kept
+Interactions = tuple[Interaction, ...]
+ObjectKey = tuple[int, int]
+"""Number of the image and of the object."""
+FEATURE_BYTES = 32 << 20  # what an image's features may take, counted with its pixels
+MAX_SEGMENTERS = 32  # of one image
+MAX_STAMPS = 10_000
 
 
 @dataclass
-class _Kept:
-    opened: Opened
-    looked: Segmenter | None = None
+class _CachedImage:
+    image: LoadedImage
+    encoded: Segmenter | None = None
     by_label: dict[str, Segmenter] = field(default_factory=dict)
-    standing: OrderedDict[tuple[int, int], tuple[Said, Segmenter]] = field(default_factory=OrderedDict)
+    by_object: OrderedDict[ObjectKey, tuple[Interactions, Segmenter]] = field(default_factory=OrderedDict)
 
     @property
     def bytes(self) -> int:
-        return self.opened.pixels.nbytes + FEATURES
+        return self.image.pixels.nbytes + FEATURE_BYTES
 
 
 class SegmenterCache:
-    """The photographs used last, within ``most`` bytes; always at least one.
+    """The images used last, within ``max_bytes``; always at least one.
 
-    Pixels are kept by the photograph's hash, and the weights are the process's own, so features are those of
-    (photograph, weights). Opening is for any thread; whatever returns a Segmenter is for the desk's thread alone.
+    Images are kept by their file's hash, and the process has one set of weights, so features belong to
+    (image, weights). :meth:`load` is for any thread; what returns a Segmenter is for the inference thread alone.
     """
 
     def __init__(
-        self, runtime: Runtime, settings: Settings | None = None, most: int = 1 << 30,
-        adapted: Callable[[str], PurifyingRuntime | None] = lambda label: None,
-    ) -> None:  # fmt: skip
-        """``adapted`` gives the network with what was learned of a label, if anything was."""
-        self.runtime, self._adapted = runtime, adapted
+        self,
+        runtime: Runtime,
+        settings: Settings | None = None,
+        max_bytes: int = 1 << 30,
+        adapted_runtime: Callable[[str], PurifyingRuntime | None] = lambda label: None,
+    ) -> None:
+        """``adapted_runtime`` gives the network with what was learned of a label, if anything was."""
+        self.runtime, self._adapted_runtime = runtime, adapted_runtime
         self._settings = settings
-        self._most = most
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._names: OrderedDict[tuple[str, tuple[int, int]], str] = OrderedDict()
+        self._max_bytes = max_bytes
+        self._images: OrderedDict[str, _CachedImage] = OrderedDict()
+        self._hashes: OrderedDict[tuple[str, FileStamp], str] = OrderedDict()
         self._lock = threading.Lock()
-        self._reading: dict[str, threading.Lock] = {}
+        self._loading: dict[str, threading.Lock] = {}
 
-    def open(self, path: str, stamp: tuple[int, int], read: Callable[[], Opened]) -> Opened:
-        """The photograph that ``path`` named when its file had this stamp; read once, by one thread."""
+    def load(self, path: str, stamp: FileStamp, read: Callable[[], LoadedImage]) -> LoadedImage:
+        """The image at ``path`` when its file had this stamp; ``read`` is called once, by one thread."""
         with self._lock:
-            gate = self._reading.setdefault(path, threading.Lock())
+            gate = self._loading.setdefault(path, threading.Lock())
         with gate:
-            known = self._known(path, stamp)
+            known = self._find(path, stamp)
             if known is not None:
                 return known
-            opened = read()
+            image = read()
             with self._lock:
-                self._names[(path, stamp)] = opened.sha256
-                while len(self._names) > 10_000:
-                    self._names.popitem(last=False)
-                kept = self._kept.setdefault(opened.sha256, _Kept(opened))
-                self._kept.move_to_end(opened.sha256)
-                self._forget()
-            return kept.opened
+                self._hashes[(path, stamp)] = image.sha256
+                while len(self._hashes) > MAX_STAMPS:
+                    self._hashes.popitem(last=False)
+            return self._cached(image).image
 
-    def _known(self, path: str, stamp: tuple[int, int]) -> Opened | None:
+    def _find(self, path: str, stamp: FileStamp) -> LoadedImage | None:
         with self._lock:
-            kept = self._kept.get(self._names.get((path, stamp), ""))
-            if kept is None:
+            cached = self._images.get(self._hashes.get((path, stamp), ""))
+            if cached is None:
                 return None
-            self._kept.move_to_end(kept.opened.sha256)
-            return kept.opened
+            self._images.move_to_end(cached.image.sha256)
+            return cached.image
 
-    def _forget(self) -> None:
-        while len(self._kept) > 1 and sum(kept.bytes for kept in self._kept.values()) > self._most:
-            self._kept.popitem(last=False)
-
-    def _of(self, opened: Opened) -> _Kept:
+    def _cached(self, image: LoadedImage) -> _CachedImage:
         with self._lock:
-            kept = self._kept.setdefault(opened.sha256, _Kept(opened))
-            self._kept.move_to_end(opened.sha256)
-            self._forget()
-            return kept
+            cached = self._images.setdefault(image.sha256, _CachedImage(image))
+            self._images.move_to_end(image.sha256)
+            while len(self._images) > 1 and sum(one.bytes for one in self._images.values()) > self._max_bytes:
+                self._images.popitem(last=False)
+            return cached
 
-    def look(self, opened: Opened) -> Segmenter:
-        """A Segmenter of the photograph without a prompt; its features are there from now on."""
-        kept = self._of(opened)
-        if kept.looked is None:
-            kept.looked = Segmenter(self.runtime, self._settings).set_image(opened.pixels)
-            # One copy of the pixels is enough.
-            kept.opened = Opened(kept.looked.encoded.photo, opened.sha256)
-        return kept.looked
+    def encode(self, image: LoadedImage) -> Segmenter:
+        """A segmenter of the image without a prompt; the image's features are in memory from now on."""
+        cached = self._cached(image)
+        if cached.encoded is None:
+            cached.encoded = Segmenter(self.runtime, self._settings).set_image(image.pixels)
+        return cached.encoded
 
-    def _look_for(self, opened: Opened, label: str | None) -> Segmenter:
-        """A Segmenter with what was learned of a label when its first object here was begun: not changed later on."""
-        looked, known = self.look(opened), self._of(opened).by_label
+    def _encode_for_label(self, image: LoadedImage, label: str | None) -> Segmenter:
+        """A segmenter with what was learned of a label when its first object here was begun: not changed later on."""
+        encoded, by_label = self.encode(image), self._cached(image).by_label
         if label is None:
-            return looked
-        if label not in known:
-            adapted = self._adapted(label)
-            known[label] = looked if adapted is None else looked.new_object(adapted)
-        return known[label]
+            return encoded
+        if label not in by_label:
+            runtime = self._adapted_runtime(label)
+            by_label[label] = encoded if runtime is None else encoded.new_object(runtime)
+        return by_label[label]
 
-    def stand(self, opened: Opened, object: tuple[int, int], said: Said, label: str | None = None) -> Segmenter:
-        """A Segmenter that was told ``said``, for an object (photograph, number) of a label.
+    def segmenter_for(
+        self, image: LoadedImage, key: ObjectKey, interactions: Interactions, label: str | None = None
+    ) -> Segmenter:
+        """A segmenter that has answered an object's interactions.
 
-        The one that stood there before goes a step on or back; only where that does not lead there is all said anew.
+        The object's last segmenter is taken a step on or back; only where that does not lead to these interactions
+        are all of them answered again.
+
+        Args:
+            image: the image.
+            key: the image's and the object's number.
+            interactions: clicks, drags and phrases of the object, in order.
+            label: name of the object's label, whose adapted runtime is used; None for the weights as they ship.
         """
-        looked = self._look_for(opened, label)
-        standing = self._of(opened).standing
-        past, segmenter = standing.pop(object, ((), looked.new_object()))
-        if past[:-1] == said and past:
+        encoded = self._encode_for_label(image, label)
+        by_object = self._cached(image).by_object
+        past, segmenter = by_object.pop(key, ((), encoded.new_object()))
+        if past and past[:-1] == interactions:
             segmenter.undo()
-        elif said[: len(past)] == past:
-            tell(segmenter, said[len(past) :])
+        elif interactions[: len(past)] == past:
+            add_interactions(segmenter, interactions[len(past) :])
         else:
-            segmenter = looked.new_object()
-            tell(segmenter, said)
-        standing[object] = (said, segmenter)
-        while len(standing) > OBJECTS:
-            standing.popitem(last=False)
+            segmenter = encoded.new_object()
+            add_interactions(segmenter, interactions)
+        by_object[key] = (interactions, segmenter)
+        while len(by_object) > MAX_SEGMENTERS:
+            by_object.popitem(last=False)
         return segmenter
 
 
-def tell(segmenter: Segmenter, said: Said) -> None:
-    """Say clicks and phrases to a Segmenter, one after another."""
-    for one in said:
+def add_interactions(segmenter: Segmenter, interactions: Interactions) -> None:
+    """Give a segmenter clicks and phrases, one after another."""
+    for one in interactions:
         if isinstance(one, Click):
             segmenter.add(one)
         else:

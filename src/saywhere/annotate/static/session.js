@@ -147,7 +147,7 @@ export class Session extends EventTarget {
     const id = this.image?.id;
     clearTimeout(this.#timer);
     try {
-      await post(`/api/images/${id}/lease${take ? '?take=true' : ''}`);
+      await post(`/api/images/${id}/lock${take ? '?take=true' : ''}`);
       if (id !== this.image?.id) return;
       if (this.heldBy !== null) await this.reload();
       this.heldBy = null;
@@ -169,7 +169,7 @@ export class Session extends EventTarget {
   #leave(next = null) {
     const id = this.image?.id;
     if (!id || id === next || this.heldBy !== null) return;
-    call('DELETE', `/api/images/${id}/lease`, undefined, { keepalive: true }).catch(() => {});
+    call('DELETE', `/api/images/${id}/lock`, undefined, { keepalive: true }).catch(() => {});
   }
 
   leave() {
@@ -302,7 +302,7 @@ export class Session extends EventTarget {
 
   #lookAhead() {
     const next = this.after(1, true);
-    if (next && next.id !== this.image.id) post(`/api/images/${next.id}/look`).catch(() => {});
+    if (next && next.id !== this.image.id) post(`/api/images/${next.id}/prefetch`).catch(() => {});
   }
 
   /** The photograph `step` further on; with `todo` the nearest one that is neither done nor skipped. */

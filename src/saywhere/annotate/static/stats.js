@@ -104,9 +104,9 @@ function tile(value, name) {
 }
 
 async function show() {
-  const { photographs, objects, effort } = await get('/api/stats');
-  const all = Object.values(photographs).reduce((a, b) => a + b, 0), hours = objects.reduce((sum, o) => sum + o.seconds, 0) / 3600;
-  tile(`${number(photographs.done ?? 0)} of ${number(all)}`, 'photographs done');
+  const { images, objects, effort } = await get('/api/stats');
+  const all = Object.values(images).reduce((a, b) => a + b, 0), hours = objects.reduce((sum, o) => sum + o.seconds, 0) / 3600;
+  tile(`${number(images.done ?? 0)} of ${number(all)}`, 'photographs done');
   tile(number(objects.length), 'objects');
   document.getElementById('none').hidden = objects.length > 0;
   if (!objects.length) return;

@@ -1,26 +1,30 @@
-"""What the server answers: the contract's output."""
+"""The responses of the API."""
 
 from __future__ import annotations
 
 import base64
-from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from saywhere.annotate.db.locks import EditLock
 from saywhere.annotate.db.tables import ImageRow, LabelRow
-from saywhere.annotate.events import State
-from saywhere.annotate.photos import as_png
-from saywhere.core.arrays import FloatArray
+from saywhere.annotate.editing import StateChange
+from saywhere.annotate.events import ObjectState, Status
+from saywhere.annotate.inference.proposals import ClickProposal
+from saywhere.annotate.picture import encode_png
+from saywhere.annotate.service import ImageMap, OpenedImage
 
 
 class ErrorOut(BaseModel):
     """What was given and what to do, in one line."""
 
     error: str
-    holder: str | None = Field(default=None, description="who works on the photograph, where that is the reason")
+    holder: str | None = Field(default=None, description="who is editing the image, where that is the reason")
 
 
 class LabelOut(BaseModel):
+    """A label; objects may have hidden ones, new objects get none."""
+
     id: int
     name: str
     colour: str
@@ -33,9 +37,11 @@ class LabelOut(BaseModel):
 
 
 class ProjectOut(BaseModel):
+    """The folder, its labels, and the network."""
+
     name: str
     images: int
-    counts: dict[str, int] = Field(description="photographs by state: new, started, done, skipped")
+    counts: dict[str, int] = Field(description="images by state: new, started, done, skipped")
     labels: list[LabelOut]
     model: str
     weights: str = Field(description="the weights' hash")
@@ -44,11 +50,11 @@ class ProjectOut(BaseModel):
 
 
 class ImageOut(BaseModel):
-    """A photograph in the list."""
+    """An image in the list."""
 
     id: int
     path: str
-    state: Literal["new", "started", "done", "skipped"]
+    state: Status
     objects: int
     missing: bool
     fault: str | None
@@ -61,12 +67,16 @@ class ImageOut(BaseModel):
 
 
 class ImagesOut(BaseModel):
+    """A part of the list of images."""
+
     total: int
     offset: int
     images: list[ImageOut]
 
 
 class ClickOut(BaseModel):
+    """A click, or a drag where there is a radius; in pixels of the image."""
+
     x: float
     y: float
     positive: bool
@@ -74,15 +84,25 @@ class ClickOut(BaseModel):
 
 
 class ObjectOut(BaseModel):
+    """An object with its prompt."""
+
     id: int
     label: int | None
     clicks: list[ClickOut]
     phrase: str | None
     strokes: int
     threshold: float
-    mask: int | None = Field(description="the number of its mask, see masks")
-    score: float | None = Field(description="the IoU to expect")
+    mask: int | None = Field(description="number of its mask, a key of masks")
+    score: float | None = Field(description="predicted IoU")
     area: int | None = Field(description="pixels")
+
+    @classmethod
+    def of(cls, state: ObjectState) -> ObjectOut:
+        clicks = [ClickOut(x=c.x, y=c.y, positive=c.positive, radius=c.radius) for c in state.clicks]
+        return cls(
+            id=state.id, label=state.label, phrase=state.phrase, strokes=len(state.strokes), clicks=clicks,
+            threshold=state.threshold, mask=state.mask, score=state.score, area=state.area,
+        )  # fmt: skip
 
 
 class MaskOut(BaseModel):
@@ -93,11 +113,11 @@ class MaskOut(BaseModel):
 
 
 class StateOut(BaseModel):
-    """A photograph after its event ``seq``. ``masks`` are those that changed since the request's ``base``."""
+    """An image after its event ``seq``. ``masks`` are those that changed since the request's ``base``."""
 
     image: int
     seq: int
-    state: Literal["new", "started", "done", "skipped"]
+    state: Status
     active: int | None = Field(description="the object that was worked on last")
     can_undo: bool
     can_redo: bool
@@ -105,36 +125,37 @@ class StateOut(BaseModel):
     masks: dict[int, MaskOut]
 
     @classmethod
-    def of(cls, image: int, state: State, masks: dict[int, bytes], size: tuple[int, int]) -> StateOut:
-        objects = [
-            ObjectOut(
-                id=thing.id, label=thing.label, phrase=thing.phrase, strokes=len(thing.strokes),
-                clicks=[ClickOut(x=c.x, y=c.y, positive=c.positive, radius=c.radius) for c in thing.clicks],
-                threshold=thing.threshold, mask=thing.mask, score=thing.score, area=thing.area,
-            )
-            for thing in state.things.values()
-        ]  # fmt: skip
+    def of(cls, change: StateChange) -> StateOut:
+        state = change.state
         return cls(
-            image=image, seq=state.seq, state=state.summary, active=state.active, can_undo=state.can_undo,
-            can_redo=state.can_redo, objects=objects,
-            masks={seq: MaskOut(size=size, counts=counts.decode("ascii")) for seq, counts in masks.items()},
+            image=change.image, seq=state.seq, state=state.status, active=state.active, can_undo=state.can_undo,
+            can_redo=state.can_redo, objects=[ObjectOut.of(one) for one in state.objects.values()],
+            masks={seq: MaskOut(size=change.size, counts=rle.decode("ascii")) for seq, rle in change.masks.items()},
         )  # fmt: skip
 
 
-class PhotographOut(BaseModel):
-    """A photograph that was opened, with all that was done to it."""
+class OpenedImageOut(BaseModel):
+    """An image that was opened, with its objects."""
 
     path: str
     width: int
     height: int
     version: str = Field(description="changes when the file does")
     changed: bool = Field(description="the file is another one than when it was annotated")
-    holder: str | None = Field(description="who else works on it now")
+    holder: str | None = Field(description="who else is editing it now")
     state: StateOut
+
+    @classmethod
+    def of(cls, opened: OpenedImage) -> OpenedImageOut:
+        size = opened.change.size
+        return cls(
+            path=opened.path, width=size.width, height=size.height, version=opened.version, changed=opened.changed,
+            holder=opened.holder, state=StateOut.of(opened.change),
+        )  # fmt: skip
 
 
 class MapOut(BaseModel):
-    """Values in [0, 1] over a rectangle of the photograph (pixels), as a grey PNG in base 64, of any size."""
+    """Values in [0, 1] over a rectangle of the image (pixels), as a grey PNG in base 64, of any size."""
 
     left: int
     top: int
@@ -143,19 +164,33 @@ class MapOut(BaseModel):
     png: str
 
     @classmethod
-    def of(cls, box: tuple[int, int, int, int], values: FloatArray) -> MapOut:
-        left, top, right, bottom = box
-        return cls(left=left, top=top, right=right, bottom=bottom, png=base64.b64encode(as_png(values)).decode())
+    def of(cls, map: ImageMap) -> MapOut:
+        left, top, right, bottom = map.box
+        png = base64.b64encode(encode_png(map.values)).decode()
+        return cls(left=left, top=top, right=right, bottom=bottom, png=png)
 
 
 class ProposalOut(BaseModel):
-    """Where an object of the label may be; nothing where there seems to be none."""
+    """Where another object of the label may be; nulls where there seems to be none."""
 
     x: float | None = None
     y: float | None = None
     confidence: MapOut | None = None
 
+    @classmethod
+    def of(cls, proposal: tuple[ClickProposal, ImageMap] | None) -> ProposalOut:
+        if proposal is None:
+            return cls()
+        click = proposal[0].click
+        return cls(x=click.x, y=click.y, confidence=MapOut.of(proposal[1]))
 
-class LeaseOut(BaseModel):
+
+class LockOut(BaseModel):
+    """An image's edit lock."""
+
     person: str
     until: int = Field(description="milliseconds since 1970")
+
+    @classmethod
+    def of(cls, lock: EditLock) -> LockOut:
+        return cls(person=lock.person, until=lock.until)

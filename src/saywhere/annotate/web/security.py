@@ -1,4 +1,4 @@
-"""Who may ask, and how much. Everything passes through here before any route sees it."""
+"""Access control and limits: every request passes through the guard before any route sees it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "saywhere"
-CLIENT = "x-saywhere-client"  # a header that no other site's page can send unasked
-MOST_BODY = 512 * 1024
+CLIENT = "x-saywhere-client"  # a header that another site's page cannot send without our consent
+MAX_BODY_BYTES = 512 * 1024
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-SAFE = frozenset({"GET", "HEAD"})
-OPEN = frozenset({"/login", "/static/style.css", "/static/icon.svg"})
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+PUBLIC_PATHS = frozenset({"/login", "/static/style.css", "/static/icon.svg"})
 HEADERS: Mapping[str, str] = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -31,40 +31,40 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-def cookie_of(token: str) -> str:
-    """What a browser keeps: shows that the token was known, without being it."""
+def cookie_value(token: str) -> str:
+    """What a browser stores: proves that the token was known, without containing it."""
     return hmac.new(token.encode(), b"saywhere annotate", hashlib.sha256).hexdigest()
 
 
-class Refused(Exception):
-    """A request that goes no further."""
+class RejectedError(Exception):
+    """A request that reaches no route."""
 
     def __init__(self, status: int, error: str) -> None:
         super().__init__(error)
         self.status, self.error = status, error
 
 
-class _Body:
-    """A request's body, counted: one that comes in pieces need not say how long it is."""
+class _CountedBody:
+    """Counts the bytes of a request's body: one that comes in chunks need not declare its length."""
 
     def __init__(self, receive: Receive) -> None:
-        self._receive, self._got = receive, 0
+        self._receive, self._bytes = receive, 0
         self.too_large = False
 
     async def receive(self) -> Message:
         message = await self._receive()
-        self._got += len(message.get("body", b""))
-        if self._got > MOST_BODY:
+        self._bytes += len(message.get("body", b""))
+        if self._bytes > MAX_BODY_BYTES:
             self.too_large = True
             return {"type": "http.disconnect"}
         return message
 
 
 class Guard:
-    """Token, host, origin and size of every request; headers of every answer.
+    """Checks the token, host, origin and size of every request, and sets the headers of every response.
 
-    Without a token only this machine's own names are answered to, so that no other site can be given one of them
-    (DNS rebinding). With one, its cookie is asked of every request but those for the page that takes the token.
+    Without a token the server answers only to this machine's own names, so that no other site can be given one of
+    them (DNS rebinding). With a token, every request needs its cookie but those for the login page.
     """
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
@@ -77,11 +77,11 @@ class Guard:
                 return
             await self._app(scope, receive, send)
             return
-        body = _Body(receive)
+        body = _CountedBody(receive)
 
-        async def dressed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if body.too_large:
-                return  # what the application makes of half a body is of no interest
+                return  # the application saw half a body: its response is dropped
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
@@ -91,62 +91,64 @@ class Guard:
 
         try:
             self._check(scope)
-            await self._app(scope, body.receive, dressed)
+            await self._app(scope, body.receive, send_with_headers)
             if body.too_large:
-                raise Refused(413, f"a body of more than {MOST_BODY:,} bytes: send less at once")
-        except Refused as refused:
+                raise RejectedError(413, f"a body of more than {MAX_BODY_BYTES:,} bytes: send less at once")
+        except RejectedError as rejection:
             body.too_large = False
-            await _refuse(scope, refused, dressed)
+            await _reject(scope, rejection, send_with_headers)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if self._token is None:
-            if _name(host) not in LOOPBACK:
-                raise Refused(403, f"host '{host[:100]}': this annotator answers to 127.0.0.1 and localhost only")
-        elif scope["path"] not in OPEN and not self._known(headers):
-            raise Refused(401, "no or another token: open /login and give the one that the server printed")
+            if _host_name(host) not in LOOPBACK:
+                raise RejectedError(403, f"host '{host[:100]}': this annotator answers to 127.0.0.1 and localhost only")
+        elif scope["path"] not in PUBLIC_PATHS and not self._has_cookie(headers):
+            raise RejectedError(401, "no token, or a wrong one: open /login and give the one that the server printed")
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MOST_BODY:
-            raise Refused(413, f"a body of {length[:20]} bytes: at most {MOST_BODY:,} are taken")
-        if scope["method"] not in SAFE:
+        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+            raise RejectedError(413, f"a body of {length[:20]} bytes: at most {MAX_BODY_BYTES:,} are accepted")
+        if scope["method"] not in SAFE_METHODS:
             _check_origin(headers, host, scope["path"])
 
-    def _known(self, headers: Headers) -> bool:
+    def _has_cookie(self, headers: Headers) -> bool:
         try:
             morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
         except CookieError:
             return False
-        assert self._token is not None, "asked only where there is a token"
-        return morsel is not None and hmac.compare_digest(morsel.value.encode(), cookie_of(self._token).encode())
+        assert self._token is not None, "called only where there is a token"
+        return morsel is not None and hmac.compare_digest(morsel.value.encode(), cookie_value(self._token).encode())
 
 
 def _check_origin(headers: Headers, host: str, path: str) -> None:
-    """A request that changes something comes from our own page, or from a program that says it is one."""
+    """A request that changes something must come from our own page, or from a program that names itself."""
     origin = headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != host:
-        raise Refused(403, f"origin '{origin[:100]}': only this annotator's own page may change anything")
+        raise RejectedError(403, f"origin '{origin[:100]}': only this annotator's own page may change anything")
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise Refused(403, "from another site: only this annotator's own page may change anything")
+        raise RejectedError(403, "from another site: only this annotator's own page may change anything")
     if path == "/login":
         return
     client = headers.get(CLIENT, "")
     if not (8 <= len(client) <= 64 and client.isascii() and client.replace("-", "").isalnum()):
-        raise Refused(403, f"header {CLIENT}: give 8 to 64 letters, digits or hyphens that name your page or program")
+        raise RejectedError(
+            403, f"header {CLIENT}: give 8 to 64 letters, digits or hyphens that name your page or program"
+        )
 
 
-def _name(host: str) -> str:
+def _host_name(host: str) -> str:
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
 
 
-async def _refuse(scope: Scope, refused: Refused, send: Send) -> None:
+async def _reject(scope: Scope, rejection: RejectedError, send: Send) -> None:
     headers = [(b"content-type", b"application/json")]
-    status, body = refused.status, json.dumps({"error": refused.error}).encode()
+    status, body = rejection.status, json.dumps({"error": rejection.error}).encode()
     accepts = Headers(scope=scope).get("accept", "")
-    if status == 401 and scope["method"] in SAFE and "text/html" in accepts:
+    if status == 401 and scope["method"] in SAFE_METHODS and "text/html" in accepts:
         status, body, headers = 303, b"", [(b"location", b"/login")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

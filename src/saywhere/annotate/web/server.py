@@ -1,4 +1,4 @@
-"""Start the annotator: its address, its token, and a browser."""
+"""Starts the annotator: address, token, browser."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ import cv2
 import numpy as np
 import uvicorn
 
-from saywhere.annotate.db.database import HIDDEN, Database, beside
+from saywhere.annotate.db.database import PROJECT_FOLDER, Database, default_database_url
 from saywhere.annotate.db.store import Store
-from saywhere.annotate.inference.learning import BySequence
-from saywhere.annotate.inference.proposals import ByName, Proposer
+from saywhere.annotate.image_folder import ImageFolder
+from saywhere.annotate.inference.learning import SequenceProposer
+from saywhere.annotate.inference.proposals import PhraseProposer, Proposer
 from saywhere.annotate.inference.queue import InferenceQueue
 from saywhere.annotate.inference.segmenters import SegmenterCache
-from saywhere.annotate.photos import Folder
 from saywhere.annotate.service import Annotator
-from saywhere.annotate.web.routes import make_app
+from saywhere.annotate.web.app import make_app
 from saywhere.annotate.web.security import LOOPBACK
 from saywhere.core.settings import Settings
 from saywhere.errors import SaywhereError
@@ -34,12 +34,13 @@ from saywhere.runtime.base import Runtime
 from saywhere.runtime.metadata import set_threads
 from saywhere.runtime.registry import find_method
 
-TOKEN = "SAYWHERE_TOKEN"
+TOKEN_VARIABLE = "SAYWHERE_TOKEN"
+MIN_TOKEN_LENGTH = 16
 
 
 @dataclass(frozen=True)
 class Options:
-    """What ``saywhere annotate`` was given."""
+    """The options of ``saywhere annotate``."""
 
     folder: Path
     host: str = "127.0.0.1"
@@ -52,39 +53,30 @@ class Options:
     browser: bool = True
 
 
-def serve(options: Options, say: Callable[[str], None]) -> None:
-    """Serve until interrupted; ``say`` is told the address. Raises SaywhereError when it cannot start."""
-    folder = Folder(options.folder)
-    token = _token(options.host)
+def serve(options: Options, report: Callable[[str], None]) -> None:
+    """Serve until interrupted.
+
+    Args:
+        options: what to serve, and where.
+        report: called with lines for the person at the terminal, the address among them.
+
+    Raises:
+        SaywhereError: the server cannot start.
+    """
+    folder = ImageFolder(options.folder)
+    token = _choose_token(options.host)
     bound = _bind(options.host, options.port)
-    database = Database(options.database or beside(folder.root))
-    store = Store(database, folder.root)
-    runtime, settings = find_method(options.model, Settings())
-    _limit(options.threads)
-    proposer: Proposer = ByName()
-    if runtime.capabilities.purification_strides:
-        proposer = BySequence(runtime, settings, folder.root / HIDDEN / "sequences")
-    annotator = Annotator(
-        store,
-        folder,
-        SegmenterCache(runtime, settings, adapted=proposer.adapted),
-        InferenceQueue(),
-        proposer,
-        options.study,
-    )
-    annotator.desk.later(partial(_warm, runtime, settings))
-    annotator.rescan()
-    for label in options.labels:
-        store.add_label(label)
-    total, _ = store.images(limit=1)
+    database = Database(options.database or default_database_url(folder.root))
+    annotator = _make_annotator(options, folder, database)
+    total, _ = annotator.store.list_images(limit=1)
     if total == 0:
-        say(f"no photographs in {folder.root} yet: put some there and press Rescan in the page")
-    address = f"http://{_shown(options.host)}:{bound.getsockname()[1]}/"
-    say(f"{total:,} photographs of {folder.root}; kept in {database.shown}")
-    say(f"open {address}" + (f"login and give the token {token}" if token else ""))
+        report(f"no images in {folder.root} yet: put some there and press Rescan in the page")
+    address = f"http://{_url_host(options.host)}:{bound.getsockname()[1]}/"
+    report(f"{total:,} images of {folder.root}; annotations are in {database.display_name}")
+    report(f"open {address}" + (f"login and give the token {token}" if token else ""))
     if options.browser:
         threading.Timer(0.5, webbrowser.open, (address,)).start()
-    # Without a date or its own name, an answer says a little less about the machine.
+    # Without a date or the server's name, a response says a little less about the machine.
     config = uvicorn.Config(
         make_app(annotator, token), log_level="warning", server_header=False, timeout_graceful_shutdown=3,
         timeout_keep_alive=30, limit_concurrency=200,
@@ -92,31 +84,48 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
     try:
         uvicorn.Server(config).run(sockets=[bound])
     except KeyboardInterrupt:
-        say("stopped; everything that was answered is kept")
+        report("stopped; everything that was answered is saved")
     finally:
-        annotator.desk.close()
-        proposer.close()
+        annotator.close()
         database.close()
 
 
-def _limit(threads: int) -> None:
-    """Processor threads of what computes masks; a network that needs no torch does not wait for its import."""
+def _make_annotator(options: Options, folder: ImageFolder, database: Database) -> Annotator:
+    store = Store(database, folder.root)
+    runtime, settings = find_method(options.model, Settings())
+    _limit_threads(options.threads)
+    proposer: Proposer = PhraseProposer()
+    if runtime.capabilities.purification_strides:
+        proposer = SequenceProposer(runtime, settings, folder.root / PROJECT_FOLDER / "sequences")
+    segmenters = SegmenterCache(runtime, settings, adapted_runtime=proposer.adapted_runtime)
+    annotator = Annotator(store, folder, segmenters, InferenceQueue(), proposer, options.study)
+    annotator.queue.submit_background(partial(_warm_up, runtime, settings))
+    annotator.rescan()
+    for label in options.labels:
+        store.add_label(label)
+    return annotator
+
+
+def _limit_threads(threads: int) -> None:
+    """Processor threads for computing masks; a network that needs no torch does not wait for its import."""
     if "torch" in sys.modules:
         set_threads(threads)
     else:
         cv2.setNumThreads(threads)
 
 
-def _warm(runtime: Runtime, settings: Settings) -> None:
-    """A network's first answer takes long; this one nobody waits for."""
+def _warm_up(runtime: Runtime, settings: Settings) -> None:
+    """Compute one mask that nobody waits for, because a network's first one takes longer."""
     Segmenter(runtime, settings).set_image(np.zeros((320, 320, 3), np.uint8)).click(160, 160)
 
 
-def _token(host: str) -> str | None:
-    """A server that other machines reach asks for a token; this one's own need none unless it is set."""
-    given = os.environ.get(TOKEN)
-    if given is not None and len(given) < 16:
-        raise SaywhereError(f"{TOKEN} of {len(given)} characters: give at least 16, or none and one is made")
+def _choose_token(host: str) -> str | None:
+    """The token that requests must know: required where other machines reach the server, else only if it is set."""
+    given = os.environ.get(TOKEN_VARIABLE)
+    if given is not None and len(given) < MIN_TOKEN_LENGTH:
+        raise SaywhereError(
+            f"{TOKEN_VARIABLE} of {len(given)} characters: give at least {MIN_TOKEN_LENGTH}, or unset it"
+        )
     if given or host in LOOPBACK:
         return given
     return secrets.token_urlsafe(24)
@@ -124,7 +133,7 @@ def _token(host: str) -> str | None:
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol named, since asyncio sends answers at once (TCP_NODELAY) only over sockets that say it: 40 ms.
+    # The protocol is named because asyncio sends responses at once (TCP_NODELAY) only over such sockets: 40 ms.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -136,7 +145,7 @@ def _bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _shown(host: str) -> str:
+def _url_host(host: str) -> str:
     if host in ("0.0.0.0", "::"):
         return socket.gethostname()
     return f"[{host}]" if ":" in host else host

@@ -1,4 +1,4 @@
-"""What a person can do to a photograph. Every one of these becomes an event, and no event is ever changed."""
+"""What a person can do to an image: the input of the API. Each action becomes an event; events never change."""
 
 from __future__ import annotations
 
@@ -6,49 +6,49 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# Numbers of JSON: neither NaN nor infinite. The upper bound is beyond any photograph.
+# Numbers of JSON: neither NaN nor infinite. The upper bound is beyond any image.
 Pixel = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Length = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 ObjectId = Annotated[int, Field(ge=1, le=1_000_000)]
 LabelId = Annotated[int, Field(ge=1, le=2**31 - 1)]
-# Without control characters: PostgreSQL keeps no NUL, and nobody means the others.
+# Without control characters: PostgreSQL stores no NUL, and the others are never intended.
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]*[^\x00-\x20][^\x00-\x1f]*$")]
 Key = Annotated[str, Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
 class Strict(BaseModel):
-    """A part of a request: what is not known is refused."""
+    """A part of a request: unknown fields are rejected."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class OnObject(Strict):
-    """Done to an object; without ``object`` a new one is begun, with ``label`` where one is given."""
+class ObjectAction(Strict):
+    """Done to an object; without ``object`` it begins a new one, with ``label`` where one is given."""
 
     object: ObjectId | None = None
     label: LabelId | None = None
 
 
-class ClickAction(OnObject):
-    """A click, or a drag where there is a ``radius``; pixels of the photograph, origin top left."""
+class ClickAction(ObjectAction):
+    """A click, or a drag where there is a ``radius``; in pixels of the image, origin top left."""
 
     kind: Literal["click"]
     x: Pixel
     y: Pixel
     positive: bool = True
     radius: Length | None = None
-    proposed: bool = Field(default=False, description="the place was proposed, the person agreed")
+    proposed: bool = Field(default=False, description="the click was proposed and the person accepted it")
 
 
-class PhraseAction(OnObject):
-    """Say what the object is; null takes the phrase back."""
+class PhraseAction(ObjectAction):
+    """A phrase that names the object; null takes it back."""
 
     kind: Literal["phrase"]
     text: Text | None
 
 
-class BrushAction(OnObject):
+class BrushAction(ObjectAction):
     """A stroke of a round brush that paints the object (``paint``) or erases it."""
 
     kind: Literal["brush"]
@@ -58,7 +58,7 @@ class BrushAction(OnObject):
 
 
 class ThresholdAction(Strict):
-    """From which probability on a pixel belongs to the object."""
+    """The probability from which on a pixel belongs to the object."""
 
     kind: Literal["threshold"]
     object: ObjectId
@@ -74,25 +74,27 @@ class RelabelAction(Strict):
 
 
 class DeleteAction(Strict):
+    """Delete an object."""
+
     kind: Literal["delete"]
     object: ObjectId
 
 
 class MarkAction(Strict):
-    """The photograph is done, is passed over, or is open again."""
+    """Mark the image as done, skipped, or open again."""
 
     kind: Literal["mark"]
     value: Literal["done", "skipped", "open"]
 
 
 class UndoAction(Strict):
-    """Take back the last action on this photograph that was not taken back yet."""
+    """Undo the last action on this image that is not undone yet."""
 
     kind: Literal["undo"]
 
 
 class RedoAction(Strict):
-    """Bring back what was undone last."""
+    """Redo the action that was undone last."""
 
     kind: Literal["redo"]
 
@@ -104,15 +106,15 @@ Action = Annotated[
 ]  # fmt: skip
 
 
-class Request(Strict):
-    """An action on a photograph that the person saw as it was after event ``base``.
+class ActionRequest(Strict):
+    """An action on an image that the page showed as it was after event ``base``.
 
-    ``key`` is the action's own: a request sent again after a lost answer is answered again, and not done twice.
+    ``key`` is unique to the action: a request sent again after a lost answer is answered again, and not done twice.
     """
 
     key: Key
     base: Annotated[int, Field(ge=0, le=2**31 - 1)]
     action: Action
     took_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = Field(
-        default=None, description="since the photograph was shown or the last answer, as the person's page saw it"
+        default=None, description="time since the image was shown or the last answer, measured by the page"
     )

@@ -1,0 +1,203 @@
+"""One action, from the request to the committed event."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from saywhere.annotate.actions import (  # fmt: skip
+    Action,
+    ActionRequest,
+    BrushAction,
+    ClickAction,
+    MarkAction,
+    ObjectAction,
+    PhraseAction,
+    RedoAction,
+    ThresholdAction,
+    UndoAction,
+)
+from saywhere.annotate.brush import apply_strokes
+from saywhere.annotate.db.locks import ImageLockedError
+from saywhere.annotate.db.store import Author, ConflictError, NewEvent, Store
+from saywhere.annotate.db.tables import ImageRow
+from saywhere.annotate.events import Event, ImageState, ObjectState, apply_to_object
+from saywhere.annotate.image_folder import LoadedImage
+from saywhere.annotate.images import ImageLoader
+from saywhere.annotate.inference.queue import InferenceQueue
+from saywhere.annotate.inference.segmenters import SegmenterCache
+from saywhere.annotate.region import EMPTY_REGION, Region
+from saywhere.annotate.regions import RegionStore
+from saywhere.core.geometry import ImageSize
+from saywhere.errors import SaywhereError
+
+# What a study lets people use: interactions of one kind are compared with those of another.
+STUDIES: Final[Mapping[str, frozenset[str]]] = {
+    "click": frozenset({"click"}),
+    "phraseclick": frozenset({"click", "phrase"}),
+    "drag": frozenset({"click", "drag"}),
+}
+MAX_OBJECTS = 500  # of one image
+
+
+@dataclass(frozen=True)
+class StateChange:
+    """An image's state with the masks that a page does not have yet.
+
+    Args:
+        image: number of the image.
+        state: the state.
+        masks: compressed run lengths by the numbers of the events that they are stored with.
+        size: size of the image.
+    """
+
+    image: int
+    state: ImageState
+    masks: Mapping[int, bytes]
+    size: ImageSize
+
+
+class Editor:
+    """Carries out actions: checks, computes masks, stores events."""
+
+    def __init__(
+        self,
+        store: Store,
+        images: ImageLoader,
+        segmenters: SegmenterCache,
+        queue: InferenceQueue,
+        regions: RegionStore,
+        study: str | None = None,
+    ) -> None:
+        """``study`` limits interactions to those of one of the :data:`STUDIES`."""
+        if study is not None and study not in STUDIES:
+            raise SaywhereError(f"--study '{study}': choose {', '.join(STUDIES)}")
+        self._store, self._images, self._segmenters = store, images, segmenters
+        self._queue, self._regions, self.study = queue, regions, study
+
+    def edit(self, id: int, request: ActionRequest, author: Author) -> StateChange:
+        """Do an action: on return it is on the disk.
+
+        Args:
+            id: number of the image.
+            request: the action.
+            author: who sent it.
+
+        Returns:
+            The new state; of the masks those that changed since ``request.base``, or all of them where the action
+            had been done before and its answer was lost.
+
+        Raises:
+            ImageLockedError: somebody else is editing the image.
+            ConflictError: the image changed since ``request.base``.
+            SaywhereError: the action cannot be done. In all cases nothing is stored.
+        """
+        row = self._store.image(id)
+        if self._store.has_event(id, request.key):
+            return self.change(row, ImageState(), self._store.history(id).state)
+        holder = self._store.other_holder(id, author)
+        if holder is not None:
+            raise ImageLockedError(id, holder)
+        history = self._store.history(id)
+        before = history.state
+        if before.seq != request.base:
+            raise ConflictError(f"image {id}: changed since (now {before.seq}, seen {request.base}); load it again")
+        event, region = self._prepare(row, before, request.action, author)
+        event = replace(event, took_ms=request.took_ms)
+        after = self._store.append_event(id, history, request.key, author, event).state
+        if region is not None:
+            self._regions.keep(id, after.seq, region)
+        return self.change(row, before, after, {} if event.mask is None else {after.seq: event.mask})
+
+    def change(
+        self, row: ImageRow, before: ImageState, after: ImageState, new_masks: Mapping[int, bytes] | None = None
+    ) -> StateChange:
+        """What a page that has seen ``before`` needs to show ``after``; masks in ``new_masks`` are not read again."""
+        known, available = {one.mask for one in before.objects.values()}, new_masks or {}
+        needed = [one.mask for one in after.objects.values() if one.mask is not None and one.mask not in known]
+        masks = {number: available[number] for number in needed if number in available}
+        masks |= self._store.load_masks(row.id, [number for number in needed if number not in masks])
+        return StateChange(row.id, after, masks, ImageSize(row.height or 0, row.width or 0))
+
+    def label_name(self, state: ObjectState) -> str | None:
+        """The name of an object's label; None in a study, whose interactions are compared without learning."""
+        if self.study is not None or state.label is None:
+            return None
+        label = self._store.all_labels().get(state.label)
+        return None if label is None else label.name
+
+    def _prepare(
+        self, row: ImageRow, before: ImageState, action: Action, author: Author
+    ) -> tuple[NewEvent, Region | None]:
+        """The event to store, and the mask in it if it changes one."""
+        if isinstance(action, UndoAction | RedoAction):
+            possible = before.can_undo if isinstance(action, UndoAction) else before.can_redo
+            if not possible:
+                raise SaywhereError(f"{action.kind}: there is nothing to {action.kind}")
+            return NewEvent(action.kind, None, {}), None
+        data = action.model_dump(exclude={"kind", "object"})
+        if isinstance(action, MarkAction):
+            return NewEvent(action.kind, None, data), None
+        self._check_study(action)
+        self._check_label(getattr(action, "label", None))
+        if isinstance(action, ObjectAction) and action.object is None:
+            if len(before.objects) >= MAX_OBJECTS:
+                raise SaywhereError(f"image '{row.path}': has {MAX_OBJECTS} objects, the maximum")
+            state = ObjectState(before.next_id, label=action.label)
+        else:
+            assert action.object is not None, "only actions that may begin an object go without one"
+            state = before.object(action.object)
+        event = NewEvent(action.kind, state.id, data)
+        if isinstance(action, ClickAction | PhraseAction | ThresholdAction | BrushAction):
+            return self._with_mask(row, state, event, author)
+        return event, None
+
+    def _with_mask(self, row: ImageRow, state: ObjectState, event: NewEvent, author: Author) -> tuple[NewEvent, Region]:
+        started = time.perf_counter()
+        image = self._images.load(row)
+        after = apply_to_object(state, Event(0, event.kind, state.id, event.data))
+        if event.kind == "brush":
+            region, score = self._brush(row, image, after), state.score
+        elif after.interactions:
+            label = self.label_name(after)
+            work = self._queue.submit(author.client, lambda: self._segment(row, image, after, label))
+            region, score = work.result()
+        else:
+            raise SaywhereError(f"{event.kind}: object {state.id} has brush strokes only; click on it first")
+        event = replace(
+            event, mask=region.encode(image.size), area=region.area, score=score,
+            weights=self._segmenters.runtime.digest, spent_ms=1000.0 * (time.perf_counter() - started),
+        )  # fmt: skip
+        return event, region
+
+    def _brush(self, row: ImageRow, image: LoadedImage, state: ObjectState) -> Region:
+        """An object's mask with its last stroke."""
+        stroke, reach = state.strokes[-1], image.size.longer_side + 1
+        if any(not (-reach <= value <= 2 * reach) for point in stroke.points for value in point):
+            raise SaywhereError("brush: the stroke runs far outside the image; give pixels of the image")
+        known = [] if state.mask is None else [state.mask]
+        regions = self._regions.load(row.id, known, image.size)
+        region = EMPTY_REGION if state.mask is None else regions.get(state.mask, EMPTY_REGION)
+        return apply_strokes(region, [stroke], image.size)
+
+    def _segment(
+        self, row: ImageRow, image: LoadedImage, state: ObjectState, label: str | None
+    ) -> tuple[Region, float | None]:
+        """The network's mask for an object with its strokes, and the predicted IoU. For the inference thread."""
+        mask = self._segmenters.segmenter_for(image, (row.id, state.id), state.interactions, label).mask
+        if mask is None:
+            return apply_strokes(EMPTY_REGION, state.strokes, image.size), None
+        return apply_strokes(Region(*mask.part(state.threshold)), state.strokes, image.size), mask.score
+
+    def _check_study(self, action: Action) -> None:
+        if self.study is None or not isinstance(action, ClickAction | PhraseAction | BrushAction):
+            return
+        kind = "drag" if isinstance(action, ClickAction) and action.radius is not None else action.kind
+        if kind not in STUDIES[self.study]:
+            raise SaywhereError(f"{kind}: not available in a study of '{self.study}'")
+
+    def _check_label(self, label: int | None) -> None:
+        if label is not None and label not in self._store.all_labels():
+            raise SaywhereError(f"label {label}: there is none in this project; create it first")

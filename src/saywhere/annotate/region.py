@@ -1,0 +1,104 @@
+"""Masks as small rectangles, so that a large image is never gone over as a whole for a small object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from saywhere.core.arrays import BoolArray
+from saywhere.core.geometry import ImageSize
+from saywhere.core.rle import RunLengths
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the image
+
+
+@dataclass(frozen=True)
+class Region:
+    """Pixels of an object in a rectangle of an image; every pixel outside the rectangle is background.
+
+    Args:
+        left: column of the rectangle's first pixel in the image.
+        top: row of the rectangle's first pixel in the image.
+        mask: ``(h, w)`` bool, true on the object.
+    """
+
+    left: int
+    top: int
+    mask: BoolArray
+
+    @property
+    def area(self) -> int:
+        """Number of pixels on the object."""
+        return int(np.count_nonzero(self.mask))
+
+    @property
+    def right(self) -> int:
+        """One past the rectangle's last column."""
+        return self.left + self.mask.shape[1]
+
+    @property
+    def bottom(self) -> int:
+        """One past the rectangle's last row."""
+        return self.top + self.mask.shape[0]
+
+    def to_image(self, size: ImageSize) -> BoolArray:
+        """The mask of the whole image, ``(height, width)``."""
+        full = np.zeros(size, np.bool_)
+        full[self.top : self.bottom, self.left : self.right] = self.mask
+        return full
+
+    def encode(self, size: ImageSize) -> bytes:
+        """COCO's compressed run lengths of the mask of the whole image."""
+        height, width = size
+        mask = self.mask
+        if mask.shape[0] < height:
+            # A run that ends at the rectangle's last row must end there in the image too.
+            mask = np.pad(mask, ((0, 1), (0, 0)))
+        flat = np.ravel(mask, order="F").astype(np.int8)
+        changes = np.flatnonzero(np.diff(flat, prepend=0, append=0))
+        column, row = np.divmod(changes, max(mask.shape[0], 1))
+        positions = (self.left + column) * height + self.top + row
+        lengths = np.diff(positions, prepend=0, append=height * width).tolist()
+        if lengths[-1] == 0:
+            lengths.pop()
+        return RunLengths.from_lengths(lengths, size).counts
+
+    @classmethod
+    def decode(cls, counts: bytes, size: ImageSize) -> Region:
+        """The smallest region that holds every pixel of some run lengths; the inverse of :meth:`encode`."""
+        encoded = RunLengths(size.height, size.width, counts)
+        return cls(*encoded.cropped()) if encoded.area else EMPTY_REGION
+
+    def expanded(self, box: Box) -> Region:
+        """The same pixels in a rectangle that also contains a box."""
+        if self.mask.size == 0:
+            left, top, right, bottom = box
+            return Region(left, top, np.zeros((bottom - top, right - left), np.bool_))
+        left, top = min(self.left, box[0]), min(self.top, box[1])
+        right, bottom = max(self.right, box[2]), max(self.bottom, box[3])
+        mask = np.zeros((bottom - top, right - left), np.bool_)
+        mask[self.top - top : self.bottom - top, self.left - left : self.right - left] = self.mask
+        return Region(left, top, mask)
+
+    def resized(self, size: ImageSize, target: ImageSize) -> BoolArray:
+        """The mask of an image of ``size``, at another size; a target pixel is true where any of its pixels is.
+
+        Args:
+            size: size of the image that the region is in.
+            target: size of the result.
+        """
+        result = np.zeros(target, np.bool_)
+        if self.mask.size == 0:
+            return result
+        scale_y, scale_x = target.height / size.height, target.width / size.width
+        top, left = int(self.top * scale_y), int(self.left * scale_x)
+        bottom = min(max(int(np.ceil(self.bottom * scale_y)), top + 1), target.height)
+        right = min(max(int(np.ceil(self.right * scale_x)), left + 1), target.width)
+        part = cv2.resize(self.mask.astype(np.uint8), (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+        result[top:bottom, left:right] = part > 0
+        return result
+
+
+EMPTY_REGION = Region(0, 0, np.zeros((0, 0), np.bool_))

@@ -1,0 +1,104 @@
+"""Routes of images: the list, one image, its picture, its edit lock."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import FastAPI, Query, Response
+
+from saywhere.annotate.events import Status
+from saywhere.annotate.picture import crop_image, encode_jpeg
+from saywhere.annotate.service import Annotator, image_version
+from saywhere.annotate.thumbnails import ThumbnailCache
+from saywhere.annotate.web.common import (  # fmt: skip
+    CONFLICT,
+    JPEG,
+    LOCKED,
+    NO_CONTROL_CHARACTERS,
+    NOT_FOUND,
+    ImageId,
+    RequestAuthor,
+)
+from saywhere.annotate.web.responses import ImageOut, ImagesOut, LockOut, OpenedImageOut
+from saywhere.errors import SaywhereError
+
+IMMUTABLE = {"cache-control": "private, max-age=31536000, immutable"}
+
+
+def add_image_routes(app: FastAPI, annotator: Annotator) -> None:
+    """Add the routes of images."""
+    _add_list_routes(app, annotator)
+    _add_picture_routes(app, annotator)
+    _add_lock_routes(app, annotator)
+
+
+def _add_list_routes(app: FastAPI, annotator: Annotator) -> None:
+    @app.get("/api/images", tags=["images"])
+    def list_images(
+        state: Status | None = None,
+        search: Annotated[
+            str | None, Query(max_length=200, pattern=NO_CONTROL_CHARACTERS, description="part of the path")
+        ] = None,
+        offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+        limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
+    ) -> ImagesOut:
+        """Images by path."""
+        total, rows = annotator.store.list_images(state, search, offset, limit)
+        return ImagesOut(total=total, offset=offset, images=[ImageOut.of(row) for row in rows])
+
+    @app.get("/api/images/{image}", tags=["images"], responses=NOT_FOUND)
+    def open_image(image: ImageId, author: RequestAuthor) -> OpenedImageOut:
+        """Open an image: its size, objects and masks."""
+        return OpenedImageOut.of(annotator.open_image(image, author))
+
+    @app.post("/api/images/{image}/prefetch", tags=["images"], status_code=204, responses=NOT_FOUND)
+    def prefetch(image: ImageId) -> None:
+        """Load and encode an image ahead, so that its first click is answered fast."""
+        annotator.prefetch(image)
+
+
+def _add_picture_routes(app: FastAPI, annotator: Annotator) -> None:
+    thumbnails = ThumbnailCache(annotator.folder)
+
+    @app.get("/api/images/{image}/thumbnail", tags=["images"], responses=NOT_FOUND | JPEG, response_class=Response)
+    def thumbnail(image: ImageId) -> Response:
+        """A thumbnail for the list."""
+        headers = {"cache-control": "private, max-age=600"}
+        content = thumbnails.get(annotator.store.image(image).path)
+        return Response(content, media_type="image/jpeg", headers=headers)
+
+    @app.get("/api/images/{image}/picture", tags=["images"], responses=NOT_FOUND | JPEG, response_class=Response)
+    def picture(
+        image: ImageId,
+        left: Annotated[int, Query(ge=0, le=10**6)] = 0,
+        top: Annotated[int, Query(ge=0, le=10**6)] = 0,
+        right: Annotated[int, Query(ge=1, le=10**6)] = 10**6,
+        bottom: Annotated[int, Query(ge=1, le=10**6)] = 10**6,
+        longest: Annotated[int, Query(ge=16, le=4096, description="longer side at most, in pixels")] = 2048,
+        version: Annotated[str | None, Query(max_length=64, description="the image's; then cached for long")] = None,
+    ) -> Response:
+        """An image, or a rectangle of it, upright; reduced where it is larger than ``longest``."""
+        loaded = annotator.load_image(image)
+        size = loaded.size
+        box = (left, top, min(right, size.width), min(bottom, size.height))
+        if box[0] >= box[2] or box[1] >= box[3]:
+            raise SaywhereError(
+                f"rectangle {left},{top} to {right},{bottom}: contains no pixel of {size.width}x{size.height}"
+            )
+        content = encode_jpeg(crop_image(loaded.pixels, box, longest))
+        headers = IMMUTABLE if version == image_version(loaded) else None
+        return Response(content, media_type="image/jpeg", headers=headers)
+
+
+def _add_lock_routes(app: FastAPI, annotator: Annotator) -> None:
+    store = annotator.store
+
+    @app.post("/api/images/{image}/lock", tags=["images"], responses=NOT_FOUND | LOCKED | CONFLICT)
+    def lock(image: ImageId, author: RequestAuthor, take: bool = False) -> LockOut:
+        """Lock an image for a while; ``take`` takes the lock over from somebody else."""
+        return LockOut.of(store.lock_image(image, author, take))
+
+    @app.delete("/api/images/{image}/lock", tags=["images"], status_code=204, responses=NOT_FOUND)
+    def unlock(image: ImageId, author: RequestAuthor) -> None:
+        """Release an image's lock."""
+        store.unlock_image(image, author)

@@ -1,0 +1,47 @@
+"""The HTML pages, the login, and the page's files."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+
+from saywhere.annotate.web.security import COOKIE, cookie_value
+
+STATIC = Path(__file__).parents[1] / "static"
+LOGIN_DELAY = 0.5  # seconds, so that a token cannot be guessed by trying
+
+
+def add_pages(app: FastAPI, token: str | None) -> None:
+    """Add the pages; without a ``token`` no login succeeds, and none is needed."""
+
+    @app.get("/", include_in_schema=False)
+    def annotator_page() -> FileResponse:
+        return FileResponse(STATIC / "index.html")
+
+    @app.get("/stats", include_in_schema=False)
+    def statistics_page() -> FileResponse:
+        return FileResponse(STATIC / "stats.html")
+
+    @app.get("/login", include_in_schema=False)
+    def login_page(again: bool = False) -> HTMLResponse:
+        notice = "That was not the token. " if again else ""
+        return HTMLResponse((STATIC / "login.html").read_text(encoding="utf-8").replace("<!-- again -->", notice))
+
+    @app.post("/login", include_in_schema=False)
+    async def login(request: Request) -> RedirectResponse:
+        given = parse_qs((await request.body()).decode("utf-8", "replace")).get("token", [""])[0].strip()
+        if token is None or not hmac.compare_digest(cookie_value(given), cookie_value(token)):
+            await asyncio.sleep(LOGIN_DELAY)
+            return RedirectResponse("/login?again=1", 303)
+        response = RedirectResponse("/", 303)
+        secure = request.url.scheme == "https"
+        response.set_cookie(COOKIE, cookie_value(token), httponly=True, samesite="strict", secure=secure, path="/")
+        return response
+
+    app.mount("/static", StaticFiles(directory=STATIC))

@@ -1,0 +1,64 @@
+"""Projects on disk: a database that version 0.1 wrote opens as it was and can be continued.
+
+``data/project-0.1.sql`` is a dump of such a database, with the folder's place in it as @FOLDER@;
+``data/project-0.1.json`` is what that version answered for it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from annotator import act, click, make, make_folder, open_client
+from starlette.testclient import TestClient
+
+from saywhere.annotate.db.database import Database, default_database_url
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def expected() -> dict[str, Any]:
+    return json.loads((DATA / "project-0.1.json").read_text())
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    folder = make_folder(tmp_path / "photos")
+    url = default_database_url(folder)
+    Path(str(url.database)).parent.mkdir()
+    dump = (DATA / "project-0.1.sql").read_text().replace("@FOLDER@", str(folder.resolve()))
+    connection = sqlite3.connect(str(url.database))
+    connection.executescript(dump)
+    connection.close()
+    database = Database(url)
+    annotator = make(folder, database)
+    yield open_client(annotator)
+    annotator.close()
+    database.close()
+
+
+def test_every_image_opens_as_it_was(client: TestClient, expected: dict[str, Any]) -> None:
+    assert client.get("/api/images").json() == expected["images"]
+    assert client.get("/api/project").json()["labels"] == expected["project"]["labels"]
+    for image, state in enumerate(expected["states"], 1):
+        assert client.get(f"/api/images/{image}").json()["state"] == state
+
+
+def test_export_and_statistics_are_the_same(client: TestClient, expected: dict[str, Any]) -> None:
+    assert client.get("/api/export").json() == expected["export"]
+    assert client.get("/api/stats").json()["objects"] == expected["objects"]
+
+
+def test_annotation_continues(client: TestClient, expected: dict[str, Any]) -> None:
+    for image in (1, 2):  # the old page may still hold its lock
+        client.post(f"/api/images/{image}/lock?take=true").raise_for_status()
+    assert act(client, 2, {"kind": "redo"}).json()["objects"][1]["phrase"] is None
+    assert act(client, 2, {"kind": "undo"}).json()["objects"] == expected["states"][1]["objects"]
+    answer = act(client, 1, click(310, 210, object=1)).json()
+    assert answer["seq"] == expected["states"][0]["seq"] + 1
+    assert answer["state"] == "started"
