@@ -16,6 +16,7 @@ from saywhere.cli.data import data
 from saywhere.cli.doctor import doctor
 from saywhere.cli.models import models
 from saywhere.cli.prelabel import prelabel
+from saywhere.cli.renamed import with_new_names
 from saywhere.cli.segment import segment
 from saywhere.cli.train import train
 from saywhere.errors import SaywhereError, missing_extra
@@ -28,10 +29,15 @@ for verb in (segment, train, average, bench, compare, prelabel, convert, annotat
     app.command()(verb)
 
 
+def warn(line: str) -> None:
+    """Print a warning."""
+    errors.print(f"saywhere: {line}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
 def main() -> None:
     """Run the command line; a user's error is one line and code 2."""
     try:
-        app()
+        app(with_new_names(sys.argv[1:], warn))
     except SaywhereError as error:
         reason: str | None = str(error)
     except ImportError as error:
