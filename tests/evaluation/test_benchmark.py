@@ -21,7 +21,6 @@ from saywhere.core.settings import Settings
 from saywhere.data.datasets import load_dataset
 from saywhere.evaluation import report as pages
 from saywhere.evaluation.benchmark import Task, bench, measure, spread
-from saywhere.evaluation.compare import compare, read_figures
 from saywhere.evaluation.evaluate import Interaction, RobotUser, segment_object
 from saywhere.evaluation.journal import Journal, read_records
 from saywhere.evaluation.summary import classes, figures, times
@@ -195,29 +194,6 @@ class TestRun:
     def test_objects_are_spread_evenly(self) -> None:
         assert spread(10, 4) == [0, 2, 5, 7]
         assert spread(3, 9) == spread(3, None) == [0, 1, 2]
-
-
-class TestCompare:
-    def test_differences_are_paired(self) -> None:
-        a = {"data": "x", "most_interactions": 20, "ious": {str(i): [0.1 * (i % 8), 0.86] for i in range(40)}}
-        b = {**a, "ious": {name: [v + 0.05 for v in ious] for name, ious in a["ious"].items()}}
-        rows = {row.figure: row for row in compare(a, b)}
-        assert rows["miou1"].difference == pytest.approx(0.05)
-        assert rows["miou1"].certain
-        assert rows["noc90"].difference == pytest.approx(-18.0)  # 0.86 never was enough, 0.91 is at the second
-        assert rows["noc85"].difference == 0.0
-        assert not rows["noc85"].certain
-
-    def test_only_like_can_be_compared(self, tmp_path: Path) -> None:
-        a = {"data": "x", "most_interactions": 20, "ious": {"1": [0.5]}}
-        with pytest.raises(SaywhereError, match="data x and y"):
-            compare(a, {**a, "data": "y"})
-        with pytest.raises(SaywhereError, match="1 are in one only"):
-            compare(a, {**a, "ious": {}})
-        (tmp_path / "a.json").write_text("{}")
-        for path in (tmp_path / "a.json", tmp_path / "none.json"):
-            with pytest.raises(SaywhereError, match=path.name):
-                read_figures(path)
 
 
 def test_the_report_is_one_file_with_everything(coco: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from rich.progress import Progress
 
-from saywhere.cli.common import advance_bar, console, errors, read_text
+from saywhere.cli.common import advance_bar, console, errors, print_table, read_text
 from saywhere.core.settings import Settings
 from saywhere.errors import SaywhereError
 from saywhere.evaluation.phrases import PhraseMode
@@ -58,6 +58,7 @@ def bench(
     engine: Annotated[Engine, typer.Option(help="this machine, or a Ray cluster (see RAY_ADDRESS)")] = Engine.LOCAL,
     seen: Annotated[Path | None, typer.Option(help="labels that were trained on, one a line")] = None,
     report: Annotated[Path | None, typer.Option(help="folder of a page with table, curves and gallery")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="print Markdown rows, with intervals")] = False,
     sequence: Annotated[
         bool, typer.Option("--sequence", help="objects of a label one after another, with proposals and learning")
     ] = False,
@@ -101,16 +102,21 @@ def bench(
                 )
                 for method, dataset in runs
             ],
-            json_out, execution, report,
+            json_out, execution, report, markdown,
         )  # fmt: skip
     else:
         labels = read_text(seen, "--seen").splitlines() if seen else None
         tasks = [Task(method, dataset, settings, clicks, drag, limit, threads, phrase) for method, dataset in runs]
-        _bench_objects(tasks, json_out, execution, report, labels)
+        _bench_objects(tasks, json_out, execution, report, markdown, labels)
 
 
 def _bench_objects(
-    tasks: Sequence[Task], json_out: Path, execution: Execution, report: Path | None, seen: list[str] | None
+    tasks: Sequence[Task],
+    json_out: Path,
+    execution: Execution,
+    report: Path | None,
+    markdown: bool,
+    seen: list[str] | None,
 ) -> None:
     """Measure single objects, and show the figures."""
     from saywhere.evaluation import report as pages
@@ -119,12 +125,18 @@ def _bench_objects(
     measurements = _measure_all(
         tasks, json_out, lambda task, out, advance: measure(task, out, execution, advance, command_line(), seen)
     )
-    console.print(pages.table([measurement.figures for measurement in measurements]))
+    figures = [measurement.figures for measurement in measurements]
+    if markdown:
+        print_table(pages.summary_header(True), [pages.summary_row(run, True) for run in figures], True)
+    else:
+        print_table(*pages.table(figures))
     if report:
         console.print(f"report → {pages.write_report(report, measurements)}", highlight=False)
 
 
-def _bench_sequences(tasks: Sequence[SequenceTask], json_out: Path, execution: Execution, report: Path | None) -> None:
+def _bench_sequences(
+    tasks: Sequence[SequenceTask], json_out: Path, execution: Execution, report: Path | None, markdown: bool
+) -> None:
     """Measure sequences, and show the figures."""
     from saywhere.evaluation import report as pages
     from saywhere.evaluation.sequences import bench_sequences
@@ -132,7 +144,7 @@ def _bench_sequences(tasks: Sequence[SequenceTask], json_out: Path, execution: E
     results: list[dict[str, Any]] = _measure_all(
         tasks, json_out, lambda task, out, advance: bench_sequences(task, out, execution, advance, command_line())
     )
-    console.print(pages.sequence_table(results))
+    print_table(*pages.sequence_table(results), markdown)
     if report:
         console.print(f"report → {pages.write_curves(report, results)}", highlight=False)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
+from rich.table import Table
 
 from saywhere.errors import SaywhereError
 
@@ -34,3 +36,23 @@ def list_faults(faults: list[str]) -> None:
 def advance_bar(progress: Progress, bar: TaskID, done: int, total: int) -> None:
     """Move a progress bar."""
     progress.update(bar, completed=done, total=total)
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], markdown: bool = False) -> None:
+    """Print a table.
+
+    Args:
+        header: names of the columns.
+        rows: the cells.
+        markdown: print it as Markdown, to be pasted into a document; without rows only the header, as a line.
+    """
+    if not rows:
+        console.print(*header, highlight=False, markup=False, soft_wrap=True)
+    elif markdown:
+        for cells in (header, ["---"] * len(header), *rows):
+            print(f"| {' | '.join(cells)} |")
+    else:
+        table = Table(*header)
+        for cells in rows:
+            table.add_row(*cells)
+        console.print(table)

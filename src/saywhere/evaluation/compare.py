@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from saywhere.core import metrics
 from saywhere.errors import SaywhereError
-from saywhere.evaluation.summary import per_object
+from saywhere.evaluation.summary import per_object, values_of
 
 COMPARED = ("noc85", "noc90", "miou1", "miou3", "auc")
+ALL = "all"  # the group of all objects
+
+Run = Mapping[str, Any]  # figures of saywhere bench
+Groups = Mapping[str, Sequence[str]]  # names of the objects in each group
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The mean of one figure over a group of objects, with its 95 % bootstrap interval."""
+
+    figure: str
+    group: str
+    objects: int
+    mean: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -19,6 +37,8 @@ class Difference:
     """B less A on one figure, with its 95 % bootstrap interval over objects."""
 
     figure: str
+    group: str
+    objects: int
     a: float
     b: float
     difference: float
@@ -32,7 +52,14 @@ class Difference:
 
 
 def read_figures(path: Path) -> dict[str, Any]:
-    """The figures that ``saywhere bench --json`` wrote; SaywhereError when it is something else."""
+    """Read the figures of a run.
+
+    Args:
+        path: what ``saywhere bench --json`` wrote.
+
+    Raises:
+        SaywhereError: it is something else.
+    """
     try:
         figures = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -44,27 +71,94 @@ def read_figures(path: Path) -> dict[str, Any]:
     return figures
 
 
-def compare(a: dict[str, Any], b: dict[str, Any]) -> list[Difference]:
-    """The paired differences of two runs. SaywhereError when they did not measure the same objects alike."""
-    for key in ("data", "most_interactions"):
+def estimate(run: Run, figures: Sequence[str] = COMPARED, groups: Groups | None = None) -> list[Estimate]:
+    """Means of one run.
+
+    Args:
+        run: its figures.
+        figures: which of them; see :func:`check_figures`.
+        groups: groups of objects; None: all together.
+
+    Raises:
+        SaywhereError: an unknown figure.
+    """
+    check_figures(figures, run)
+    estimates = []
+    for group, names in (groups or {ALL: sorted(run["ious"])}).items():
+        for figure in figures:
+            values = _values(run, figure, names)
+            low, high = metrics.bootstrap_interval(values)
+            estimates.append(Estimate(figure, group, len(names), _mean(values), low, high))
+    return estimates
+
+
+def compare(
+    a: Run,
+    b: Run,
+    figures: Sequence[str] = COMPARED,
+    groups: Groups | None = None,
+    figures_of_b: Sequence[str] | None = None,
+) -> list[Difference]:
+    """The paired differences of two runs.
+
+    Args:
+        a: figures of the first run.
+        b: figures of the second.
+        figures: what is compared; see :func:`check_figures`.
+        groups: groups of objects; None: all together.
+        figures_of_b: the figures of ``b`` that are compared with those of ``a``, when they are others: to compare
+            prompts after different numbers of interactions.
+
+    Raises:
+        SaywhereError: the runs did not measure the same objects in the same way, or a figure is unknown.
+    """
+    _check_comparable(a, b, paired_limits=figures_of_b is None)
+    theirs = figures if figures_of_b is None else figures_of_b
+    check_figures(figures, a)
+    check_figures(theirs, b)
+    differences = []
+    for group, names in (groups or {ALL: sorted(a["ious"])}).items():
+        for ours, other in zip(figures, theirs, strict=True):
+            values = _values(a, ours, names), _values(b, other, names)
+            paired = [y - x for x, y in zip(*values, strict=True)]
+            low, high = metrics.bootstrap_interval(paired)
+            name = ours if ours == other else f"{ours}, {other}"
+            means = _mean(values[0]), _mean(values[1])
+            differences.append(Difference(name, group, len(names), *means, _mean(paired), low, high))
+    return differences
+
+
+def check_figures(figures: Sequence[str], run: Run) -> None:
+    """Check the names of figures: nocT and nofT for T in 80, 85, 90, 95, miouK for any K, and auc.
+
+    Raises:
+        SaywhereError: an unknown one.
+    """
+    known = per_object(run["most_interactions"])
+    for figure in figures:
+        if figure not in known and not _is_mean_iou(figure):
+            raise SaywhereError(f"figure '{figure}': unknown; choose from {', '.join(known)} and miou with any number")
+
+
+def _is_mean_iou(figure: str) -> bool:
+    return figure.startswith("miou") and figure[4:].isdecimal() and int(figure[4:]) > 0
+
+
+def _check_comparable(a: Run, b: Run, paired_limits: bool) -> None:
+    for key in ("data", *(["most_interactions"] if paired_limits else [])):
         if a[key] != b[key]:
             raise SaywhereError(f"runs with {key} {a[key]} and {b[key]}: only runs with the same can be compared")
-    if a["ious"].keys() != b["ious"].keys():
-        alone = len(a["ious"].keys() ^ b["ious"].keys())
+    if unpaired := len(a["ious"].keys() ^ b["ious"].keys()):
         raise SaywhereError(
-            f"runs over different objects ({alone} are in one only): measure both with the same --limit"
+            f"runs over different objects ({unpaired} are in one only): measure both with the same --limit"
         )
-    names = sorted(a["ious"])
-    answer = []
-    for figure in COMPARED:
-        values = []
-        for run in (a, b):
-            metric = per_object(run["most_interactions"])[figure]
-            for name in names:
-                metric.update(name, run["ious"][name])
-            values.append([metric.values[name] for name in names])
-        paired = [y - x for x, y in zip(*values, strict=True)]
-        low, high = metrics.bootstrap_interval(paired)
-        means = [sum(v) / len(v) for v in values]
-        answer.append(Difference(figure, means[0], means[1], sum(paired) / len(paired), low, high))
-    return answer
+
+
+def _values(run: Run, figure: str, names: Sequence[str]) -> list[float]:
+    """The value of each object, in the order of the names."""
+    metric = values_of(figure, run["most_interactions"], {name: run["ious"][name] for name in names})
+    return [metric.values[name] for name in names]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

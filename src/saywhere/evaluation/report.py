@@ -15,7 +15,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from rich.table import Table
 
 from saywhere.core import metrics
 from saywhere.core.arrays import ImageArray
@@ -31,6 +30,7 @@ from saywhere.storage.atomic import write_atomically
 from saywhere.storage.render import draw
 
 ENVIRONMENT = ("machine", "versions", "engine", "jobs", "peak_memory_mb")
+Cells = tuple[list[str], list[list[str]]]  # a header, and rows
 SHOWN = 6  # objects in each row of the gallery
 SIDE = 320  # pixels of a gallery picture's longer side
 COLUMNS = {
@@ -50,26 +50,51 @@ CONDITIONS = (
 )  # fmt: skip
 
 
-def table(runs: Sequence[dict[str, Any]]) -> Table:
+def table(runs: Sequence[dict[str, Any]]) -> Cells:
     """The most important figures for the terminal: a column for each run."""
-    shown = Table("figure", *(f"{run['model']}, {run['data']}, by {prompts_of(run)}" for run in runs))
-    for name, *values in zip(COLUMNS, *(cells(run) for run in runs), strict=True):
-        if name not in ("model", "data", "interaction"):
-            shown.add_row(name, *values)
-    return shown
+    header = ["figure", *(f"{run['model']}, {run['data']}, by {prompts_of(run)}" for run in runs)]
+    rows = zip(COLUMNS, *(cells(run) for run in runs), strict=True)
+    return header, [list(row) for row in rows if row[0] not in ("model", "data", "interaction")]
 
 
-def sequence_table(runs: Sequence[dict[str, Any]]) -> Table:
+def summary_header(times: bool = False) -> list[str]:
+    """The columns of :func:`summary_row`."""
+    columns = ["method", "data", "objects", "interaction", "NoC@85", "NoC@90", "mIoU@1"]
+    return [*columns, "ms per click, p50 / p95"] if times else columns
+
+
+def summary_row(run: dict[str, Any], times: bool = False) -> list[str]:
+    """The figures of a run that documents quote, with intervals; the time of a click where it is wanted."""
+    row = [
+        run["model"],
+        run["data"],
+        str(run["objects"]),
+        prompts_of(run),
+        f"{run['noc85']:.2f}",
+        with_interval(run, "noc90", 2),
+        with_interval(run, "miou1", 3),
+    ]
+    return [*row, f"{run['click_ms_p50']:.0f} / {run['click_ms_p95']:.0f}"] if times else row
+
+
+def with_interval(run: dict[str, Any], name: str, digits: int) -> str:
+    """A figure with its interval."""
+    low, high = run[f"{name}_interval"]
+    return f"{run[name]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def sequence_table(runs: Sequence[dict[str, Any]]) -> Cells:
     """The figures of sequences for the terminal: a column for each run, and NoC against the number annotated before."""
-    shown = Table("figure", *(sequence_name(run) for run in runs))
-    for name, form in SEQUENCE_ROWS.items():
-        if all(name in run for run in runs):
-            shown.add_row(name, *(form.format(run[name]) for run in runs))
+    rows = [
+        [name, *(form.format(run[name]) for run in runs)]
+        for name, form in SEQUENCE_ROWS.items()
+        if all(name in run for run in runs)
+    ]
     key = curve_key(runs)
     for low, high in dict.fromkeys((low, high) for run in runs for low, high, *_ in run[key]):
         values = [next((f"{v:.2f}" for a, b, v, _ in run[key] if (a, b) == (low, high)), "") for run in runs]
-        shown.add_row(f"{key.removesuffix('_curve')}, object {low + 1} to {high}", *values)
-    return shown
+        rows.append([f"{key.removesuffix('_curve')}, object {low + 1} to {high}", *values])
+    return ["figure", *(sequence_name(run) for run in runs)], rows
 
 
 def sequence_name(run: dict[str, Any]) -> str:

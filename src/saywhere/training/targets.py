@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from saywhere.core.rle import RunLengths, containment
+from saywhere.core.rle import RunLengths
 from saywhere.data.datasets import Sample, load_dataset
+from saywhere.data.datasets.parts import lies_inside_another
 from saywhere.text.words import label_words
 from saywhere.training.recipe import Recipe, SamplingRecipe
-
-INSIDE = 0.8  # share of an object in another one that makes it a part
 
 
 @dataclass(frozen=True)
@@ -83,16 +82,6 @@ def sampling_weights(
     for number, data in enumerate(recipe.data):
         weights[source == number] *= data.weight / weights[source == number].sum()
     return np.asarray(weights / weights.sum())
-
-
-def lies_inside_another(regions: Sequence[RunLengths]) -> NDArray[np.bool_]:
-    """Which objects of one photograph lie inside a clearly larger labelled one."""
-    if len(regions) < 2:
-        return np.zeros(len(regions), np.bool_)
-    areas = np.array([region.area for region in regions], np.float64)
-    share = containment(regions)
-    larger = areas[None, :] >= 1.5 * areas[:, None]
-    return np.asarray(((share >= INSIDE) & larger).any(axis=1), np.bool_)
 
 
 def _kind_weight(sampling: SamplingRecipe, is_part: bool, share: float) -> float:
