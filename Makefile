@@ -23,9 +23,8 @@ help:  ## list the targets
 	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ .venv/base
 
-annotate: .venv/base  ## annotate sample photographs in the browser
-	@mkdir -p demo/photographs && cp -n examples/images/*.png examples/images/*.jpg demo/photographs/
-	@$(BIN)/saywhere annotate demo/photographs --label person --label cat --label cup --label rocket
+annotate: .venv/base  ## annotate sample images in the browser
+	@$(BIN)/saywhere annotate demo/images --samples --label person --label cat --label cup --label rocket
 
 demo: .venv/base  ## cut objects out of sample photographs; writes demo/demo.png
 	@echo "== segmenting sample photographs from the clicks that the README names"

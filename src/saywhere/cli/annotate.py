@@ -1,4 +1,4 @@
-"""``saywhere annotate``: Annotate images in the browser."""
+"""``saywhere annotate``: annotate images in the browser."""
 
 from __future__ import annotations
 
@@ -8,22 +8,37 @@ from typing import Annotated
 import typer
 
 from saywhere.cli.common import errors
+from saywhere.errors import SaywhereError
+
+SAMPLE_FOLDER = Path("saywhere-samples")
 
 
 def annotate(
-    folder: Annotated[Path, typer.Argument(help="a folder of photographs")],
-    label: Annotated[list[str] | None, typer.Option(help="a label to begin with; more are made in the page")] = None,
-    host: Annotated[str, typer.Option(help="another address than this machine's own asks for a token")] = "127.0.0.1",
+    folder: Annotated[Path | None, typer.Argument(help="a folder of images")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="a label to begin with; the page can create more")] = None,
+    samples: Annotated[
+        bool, typer.Option("--samples", help=f"write four sample images to FOLDER first, {SAMPLE_FOLDER} if not given")
+    ] = False,
+    host: Annotated[str, typer.Option(help="an address other than this machine's own requires a token")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free")] = 8765,
     database: Annotated[
-        str | None, typer.Option(metavar="URL", help="PostgreSQL or another SQLite file than FOLDER/.saywhere")
+        str | None, typer.Option(metavar="URL", help="PostgreSQL, or another SQLite file than the one in FOLDER")
     ] = None,
     model: Annotated[str | None, typer.Option(help="as for bench")] = None,
-    study: Annotated[str | None, typer.Option(help="click, phraseclick or drag: only these, to compare people")] = None,
+    study: Annotated[
+        str | None, typer.Option(help="click, phraseclick or drag: only these interactions, to compare people")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="processor threads of the network")] = 2,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="open the page")] = True,
 ) -> None:
-    """Annotate photographs in the browser; everything is kept as it is done."""
+    """Annotate images in the browser; every step is saved at once."""
+    if folder is None and not samples:
+        raise SaywhereError("annotate: no folder; give a folder of images, or --samples to try it on four")
+    folder = folder or SAMPLE_FOLDER
+    if samples:
+        from saywhere.annotate.sample_images import write_samples
+
+        write_samples(folder)
     from saywhere.annotate.web.server import Options, serve
 
     options = Options(folder, host, port, database, model, tuple(label or ()), study, threads, browser)

@@ -1,7 +1,9 @@
-"""How fast the annotator's page is: from a click to the painted mask, 4,000 photographs, one of 50 megapixels.
+"""How fast the annotator's page is: from a click to the painted mask, 4,000 images, one of 50 megapixels.
 
-Run with ``.venv/bin/python examples/annotate_speed.py`` on a quiet machine. It drives Chromium against a server with
-the shipped weights, two threads. Photographs are made of those that come with scikit-image.
+    python benchmarks/annotate_speed.py
+
+Run it on a quiet machine. It drives Chromium against a server with the shipped weights and two threads. Images are
+enlarged from ``examples/images/astronaut.png``.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
-from skimage import data
+
+from saywhere.core.arrays import ImageArray
+
+SOURCE = Path(__file__).parents[1] / "examples" / "images" / "astronaut.png"
 
 # Runs in the page: from the press's end to the frame after the one in which the answer was drawn.
 WATCH = """() => {
@@ -57,13 +62,13 @@ class Server:
         environment = {**os.environ, "COLUMNS": "200"}
         self.process = subprocess.Popen([*command], env=environment, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
-        found = None
-        while found is None:
-            found = re.search(r"open (http://\S+)", self.process.stderr.readline())
-        self.url = found[1]
+        match = None
+        while match is None:
+            match = re.search(r"open (http://\S+)", self.process.stderr.readline())
+        self.url = match[1]
 
     def memory(self) -> float:
-        """Most memory that it ever held, in MB."""
+        """Peak memory in MB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
 
@@ -75,13 +80,13 @@ class Server:
         self.process.wait()
 
 
-def tell(name: str, times: list[float]) -> None:
-    median, late = np.percentile(times, [50, 95])
-    print(f"{name:46} {median:7.1f} ms median, {late:7.1f} ms p95, {len(times)} times")
+def report(name: str, times: list[float]) -> None:
+    median, p95 = np.percentile(times, [50, 95])
+    print(f"{name:46} {median:7.1f} ms median, {p95:7.1f} ms p95, {len(times)} times")
 
 
 def open_page(browser: Browser, url: str) -> tuple[Page, float]:
-    """A page with its first photograph painted, and the milliseconds that took."""
+    """A page with its first image painted, and the milliseconds that took."""
     page = browser.new_page(viewport={"width": 1360, "height": 850})
     page.set_default_timeout(180_000)
     started = time.perf_counter()
@@ -111,45 +116,46 @@ def clicks(page: Page, count: int, size: tuple[int, int]) -> tuple[list[float], 
     return [t for t, f in zip(times, first, strict=True) if f], [t for t, f in zip(times, first, strict=True) if not f]
 
 
-def of_size(width: int, height: int) -> np.ndarray:
-    return cv2.resize(cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR), (width, height), interpolation=cv2.INTER_CUBIC)
+def enlarged(width: int, height: int) -> ImageArray:
+    """The source image in BGR at another size."""
+    return cv2.resize(cv2.imread(str(SOURCE)), (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def measure_clicks(browser: Browser, folder: Path) -> None:
-    cv2.imwrite(str(folder / "one.jpg"), of_size(1280, 960))
+    cv2.imwrite(str(folder / "one.jpg"), enlarged(1280, 960))
     with Server(folder) as server:
         page, _ = open_page(browser, server.url)
         clicks(page, 8, (1280, 960))
         page.reload()
         page.wait_for_selector("canvas[data-seq]:not([data-seq=''])")
         first, further = clicks(page, 60, (1280, 960))
-        tell("1280x960, first click on an object, painted", first)
-        tell("1280x960, further click, painted", further)
+        report("1280x960, first click on an object, painted", first)
+        report("1280x960, further click, painted", further)
         page.close()
 
 
 def measure_list(browser: Browser, folder: Path) -> None:
-    cv2.imwrite(str(folder / "0000.jpg"), of_size(1280, 960))
+    cv2.imwrite(str(folder / "0000.jpg"), enlarged(1280, 960))
     for i in range(1, 4000):
         shutil.copy(folder / "0000.jpg", folder / f"{i:04}.jpg")
     with Server(folder) as server:
         page, opened = open_page(browser, server.url)
-        print(f"4,000 photographs, from address to painted: {opened:.0f} ms")
-        found = page.evaluate(SCROLL)
-        assert found["reached"] > 230_000, "scrolled to the end"
-        tell("4,000 photographs, frame while scrolling", found["gaps"])
-        print(f"rows in the page at once: at most {found['rows']}")
+        print(f"4,000 images, from address to painted: {opened:.0f} ms")
+        scrolled = page.evaluate(SCROLL)
+        assert scrolled["reached"] > 230_000, "scrolled to the end"
+        report("4,000 images, frame while scrolling", scrolled["gaps"])
+        print(f"rows in the page at once: at most {scrolled['rows']}")
         page.close()
 
 
 def measure_large(browser: Browser, folder: Path) -> None:
-    cv2.imwrite(str(folder / "large.jpg"), of_size(8660, 5774))
+    cv2.imwrite(str(folder / "large.jpg"), enlarged(8660, 5774))
     with Server(folder) as server:
         page, opened = open_page(browser, server.url)
         print(f"50 megapixels, from address to painted: {opened:.0f} ms")
         first, further = clicks(page, 24, (8660, 5774))
-        tell("50 megapixels, first click, painted", first)
-        tell("50 megapixels, further click, painted", further)
+        report("50 megapixels, first click, painted", first)
+        report("50 megapixels, further click, painted", further)
         print(f"50 megapixels, memory of the server: {server.memory():.0f} MB")
         page.close()
 

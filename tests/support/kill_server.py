@@ -1,20 +1,18 @@
-"""Kills the annotator at random moments under load and looks whether anything that was answered is missing.
+"""Kills the annotator at random moments under load and checks whether anything that was answered is missing.
 
-Run with ``.venv/bin/python examples/annotate_kill.py --kills 200``. Four clients click, brush and undo on photographs
-of their own as fast as they are answered; after every kill the database is checked as a whole, and every answer that
-any client ever got is compared with what is kept. A network stand-in answers, so that it is the keeping that is tried.
+Four clients click, brush and undo on an image each as fast as they are answered; after every kill the database is
+checked as a whole, and every answer that any client ever got is compared with what is stored. A stand-in for the
+network answers, so that it is the storing that is tested.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import re
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -26,14 +24,15 @@ import numpy as np
 from PIL import Image
 
 from saywhere.core.prompt import Prompt
+from saywhere.runtime.base import Runtime
 
 CLIENTS = 4
 
 
-class Disc:
+class LastClickRuntime(Runtime):
     """A disc around the last click: all that is needed of a network here."""
 
-    name, digest, phrases = "disc", "0disc", False
+    name, digest = "last-click", "0last-click"
 
     def encode(self, image: np.ndarray) -> tuple[int, int]:
         return image.shape[0], image.shape[1]
@@ -44,22 +43,22 @@ class Disc:
         return (20.0 - np.hypot(columns - last.x, rows - last.y)).astype(np.float32)
 
 
-def disc() -> Disc:
-    """For ``--model annotate_kill:disc``."""
-    return Disc()
+def last_click() -> LastClickRuntime:
+    """For ``--model kill_server:last_click``."""
+    return LastClickRuntime()
 
 
 @dataclass
 class Outcome:
-    """What was answered over all rounds, and what of it was not kept, or kept otherwise."""
+    """How many answers there were over all rounds, and which of them were not stored, or stored differently."""
 
     kills: int = 0
-    answered: int = 0
-    amiss: list[str] = field(default_factory=list)
+    answers: int = 0
+    faults: list[str] = field(default_factory=list)
 
 
 class Client(threading.Thread):
-    """Works on one photograph until the server is gone; ``answers`` are by number of the event."""
+    """Edits one image until the server is gone; ``answers`` are by number of the event."""
 
     def __init__(self, url: str, image: int, seed: int) -> None:
         super().__init__(daemon=True)
@@ -83,9 +82,9 @@ class Client(threading.Thread):
         body = {"key": key, "base": state["seq"], "action": self.action(state)}
         answer = self.http.post(f"/api/images/{self.image}/events", json=body)
         answer.raise_for_status()
-        found = answer.json()
-        self.answers[found["seq"]] = {"key": key, "masks": found["masks"]}
-        return found
+        state = answer.json()
+        self.answers[state["seq"]] = {"key": key, "masks": state["masks"]}
+        return state
 
     def action(self, state: dict[str, Any]) -> dict[str, Any]:
         x, y = self.rng.uniform(0, 319), self.rng.uniform(0, 239)
@@ -107,7 +106,7 @@ def start(folder: Path, database: Path) -> tuple[subprocess.Popen[str], str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "COLUMNS": "200"}
     command = [
         sys.executable, "-m", "saywhere.cli", "annotate", str(folder), "--no-browser", "--port", "0", "--database",
-        f"sqlite:///{database}", "--model", "annotate_kill:disc",
+        f"sqlite:///{database}", "--model", "kill_server:last_click",
     ]  # fmt: skip
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -118,38 +117,38 @@ def start(folder: Path, database: Path) -> tuple[subprocess.Popen[str], str]:
 
 
 def check(database: Path, answers: dict[int, dict[int, dict[str, Any]]]) -> list[str]:
-    """What is amiss: in the file as a whole, or with any answer (by photograph and number of the event)."""
+    """Faults of the file as a whole, or of any answer (by image and number of the event)."""
     with sqlite3.connect(database) as connection:
         whole = connection.execute("PRAGMA integrity_check").fetchone()[0]
         rows = connection.execute("SELECT image_id, seq, key, mask FROM saywhere_event").fetchall()
         counted = dict(connection.execute("SELECT id, seq FROM saywhere_image").fetchall())
-    amiss = [] if whole == "ok" else [f"integrity: {whole}"]
-    kept = {(image, seq): (key, mask) for image, seq, key, mask in rows}
+    faults = [] if whole == "ok" else [f"integrity: {whole}"]
+    stored = {(image, seq): (key, mask) for image, seq, key, mask in rows}
     for image, seq in counted.items():
-        if {s for i, s in kept if i == image} != set(range(1, seq + 1)):
-            amiss.append(f"photograph {image}: its events are not 1 to {seq}")
+        if {s for i, s in stored if i == image} != set(range(1, seq + 1)):
+            faults.append(f"image {image}: its events are not 1 to {seq}")
     for image, own in answers.items():
         for seq, answer in own.items():
-            key, _ = kept.get((image, seq), (None, None))
+            key, _ = stored.get((image, seq), (None, None))
             if key != answer["key"]:
-                amiss.append(f"photograph {image}, event {seq}: answered, not kept")
+                faults.append(f"image {image}, event {seq}: answered, not stored")
             for number, mask in answer["masks"].items():
-                held = kept.get((image, int(number)), (None, b""))[1]
-                if held is None or held.decode() != mask["counts"]:
-                    amiss.append(f"photograph {image}, event {seq}: mask {number} is another one")
-    return amiss
+                stored_mask = stored.get((image, int(number)), (None, b""))[1]
+                if stored_mask is None or stored_mask.decode() != mask["counts"]:
+                    faults.append(f"image {image}, event {seq}: mask {number} is another one")
+    return faults
 
 
-def run(place: Path, kills: int, seed: int = 0, longest: float = 0.8) -> Outcome:
-    """Start, work, kill within ``longest`` seconds of work, check; again and again."""
+def run(folder: Path, kills: int, seed: int = 0, longest: float = 0.8) -> Outcome:
+    """Start, edit, kill within ``longest`` seconds of editing, check; ``kills`` times."""
     rng, outcome = random.Random(seed), Outcome()
-    folder, database = place / "photographs", place / "kill.sqlite"
-    folder.mkdir()
+    images, database = folder / "images", folder / "kill.sqlite"
+    images.mkdir()
     for i in range(CLIENTS):
-        Image.new("RGB", (320, 240), (40 * i, 80, 120)).save(folder / f"{i}.png")
+        Image.new("RGB", (320, 240), (40 * i, 80, 120)).save(images / f"{i}.png")
     answers: dict[int, dict[int, dict[str, Any]]] = {i + 1: {} for i in range(CLIENTS)}
     for round_ in range(kills):
-        process, url = start(folder, database)
+        process, url = start(images, database)
         clients = [Client(url, image, seed + 1000 * round_ + image) for image in answers]
         for client in clients:
             client.start()
@@ -162,30 +161,11 @@ def run(place: Path, kills: int, seed: int = 0, longest: float = 0.8) -> Outcome
         for client in clients:
             client.join(30)
             answers[client.image] |= client.answers
-            outcome.answered += len(client.answers)
+            outcome.answers += len(client.answers)
             if client.fault:
-                outcome.amiss.append(client.fault)
+                outcome.faults.append(client.fault)
         outcome.kills += 1
-        outcome.amiss += check(database, answers)
-        if outcome.amiss:
+        outcome.faults += check(database, answers)
+        if outcome.faults:
             break
     return outcome
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory() as place:
-        outcome = run(Path(place), options.kills, options.seed)
-    for line in outcome.amiss[:20]:
-        print(line)
-    spent = time.monotonic() - started
-    print(f"{outcome.kills} kills, {outcome.answered:,} answers, {len(outcome.amiss)} amiss, {spent:.0f} s")
-    sys.exit(bool(outcome.amiss))
-
-
-if __name__ == "__main__":
-    main()

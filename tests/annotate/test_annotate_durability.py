@@ -1,4 +1,4 @@
-"""Nothing that was answered is ever lost: sudden ends, PostgreSQL, and whatever the contract allows to be sent."""
+"""Nothing that was answered is ever lost: killed servers, PostgreSQL, and whatever the API description allows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import annotate_kill
+import kill_server
 import pytest
 import schemathesis
 from annotator import Server, act, click, make, make_folder
@@ -24,12 +24,20 @@ from saywhere.annotate.web.app import make_app
 SERVERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
+def check_kills(folder: Path, kills: int, longest: float) -> None:
+    outcome = kill_server.run(folder, kills, longest=longest)
+    assert outcome.faults == []
+    assert outcome.kills == kills
+    assert outcome.answers >= kills
+
+
 def test_killed_under_load(tmp_path: Path) -> None:
-    """The quick form; the long one is examples/annotate_kill.py."""
-    outcome = annotate_kill.run(tmp_path, kills=8, longest=0.4)
-    assert outcome.amiss == []
-    assert outcome.kills == 8
-    assert outcome.answered >= 8
+    check_kills(tmp_path, kills=8, longest=0.4)
+
+
+@pytest.mark.slow
+def test_killed_under_load_many_times(tmp_path: Path) -> None:
+    check_kills(tmp_path, kills=200, longest=0.8)
 
 
 class Cluster:
@@ -67,15 +75,15 @@ def cluster() -> Iterator[Cluster]:
     pytest.importorskip("psycopg", reason="psycopg is not installed")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            made = Cluster(Path(folder), SERVERS[0])
+            cluster = Cluster(Path(folder), SERVERS[0])
         except (KeyError, subprocess.SubprocessError) as error:
             pytest.skip(f"PostgreSQL does not start here: {error}")
-        yield made
-        made.stop()
+        yield cluster
+        cluster.stop()
 
 
 def test_postgresql(cluster: Cluster, tmp_path: Path) -> None:
-    """Two servers on one database: what one keeps the other shows, and neither overwrites the other."""
+    """Two servers on one database: what one stores the other shows, and neither overwrites the other."""
     folder = make_folder(tmp_path / "photos")
     one, two = Server(folder, "--database", cluster.url), Server(folder, "--database", cluster.url)
     anna, ben = one.client("anna-page"), two.client("ben-page-1")
@@ -95,28 +103,28 @@ def test_postgresql(cluster: Cluster, tmp_path: Path) -> None:
     two.stop()
 
 
-HEADERS = {"Host": "127.0.0.1", "X-Saywhere-Client": "contract-test"}
+HEADERS = {"Host": "127.0.0.1", "X-Saywhere-Client": "schema-test"}
 
 
-def test_whatever_is_sent_is_answered_as_the_contract_says(tmp_path: Path) -> None:
-    """No 5xx, no status, type or form of an answer that the contract does not name."""
+def test_responses_conform_to_the_api_description(tmp_path: Path) -> None:
+    """No 5xx, and no status, type or form of a response that the description does not name."""
     folder = make_folder(tmp_path / "photos")
     annotator = make(folder, Database(default_database_url(folder)))
     annotator.store.add_label("ball")
-    contract = schemathesis.openapi.from_asgi("/api/openapi.json", make_app(annotator), headers=HEADERS)
+    schema = schemathesis.openapi.from_asgi("/api/openapi.json", make_app(annotator), headers=HEADERS)
     checks = [
         schemathesis.checks.not_a_server_error, openapi.status_code_conformance, openapi.content_type_conformance,
         openapi.response_schema_conformance,
     ]  # fmt: skip
-    tried = 0
-    for found in contract.get_all_operations():
+    tested = 0
+    for operation in schema.get_all_operations():
 
         @settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-        @given(case=found.ok().as_strategy())
+        @given(case=operation.ok().as_strategy())
         def send(case: schemathesis.Case) -> None:
             case.call_and_validate(headers=HEADERS, checks=checks)
 
         send()
-        tried += 1
-    assert tried >= 17
+        tested += 1
+    assert tested >= 17
     annotator.close()
