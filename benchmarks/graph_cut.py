@@ -96,7 +96,7 @@ def main() -> None:
     for name, build in (("seeds of two clicks", seeded), ("refinement of logits", refined)):
         equal, ious, spent = [], [], {"scipy": [], "pymaxflow": []}
         for sample in samples:
-            image = cv2.resize(read_image(sample.photo), SIZE[::-1], interpolation=cv2.INTER_AREA)
+            image = cv2.resize(read_image(sample.image_path), SIZE[::-1], interpolation=cv2.INTER_AREA)
             mask = sample.target().astype(np.uint8)
             target = cv2.resize(mask, SIZE[::-1], interpolation=cv2.INTER_NEAREST) > 0
             problem = build(image, target)

@@ -16,13 +16,14 @@ import numpy as np
 from saywhere import Prompt, load
 from saywhere.core import metrics
 from saywhere.core.crop import Box
+from saywhere.core.geometry import ImageSize
 from saywhere.data.datasets import load_dataset
 from saywhere.evaluation.benchmark import spread
-from saywhere.prelabel.ask import box_prompt
+from saywhere.prelabel.request import box_prompt
 from saywhere.prelabel.run import answer, cut
 
 
-def prompts(box: Box, size: tuple[int, int]) -> dict[str, Prompt]:
+def prompts(box: Box, size: ImageSize) -> dict[str, Prompt]:
     """The alternatives, by name."""
     chosen = box_prompt(box, size)
     centre, *off = chosen.clicks
@@ -47,8 +48,8 @@ def main(data: str, limit: int) -> None:
         filled = np.zeros_like(target)
         filled[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1] = True
         ious.setdefault("box alone", []).append(metrics.iou(filled, target, ignore))
-        segmenter.set_image(sample.photo)
-        for name, prompt in prompts(box, (target.shape[1], target.shape[0])).items():
+        segmenter.set_image(sample.image_path)
+        for name, prompt in prompts(box, ImageSize(*target.shape)).items():
             mask = answer(segmenter.new_object(), prompt)
             ious.setdefault(name, []).append(metrics.iou(mask.array, target, ignore))
             ious.setdefault(f"{name}, cut to the box", []).append(metrics.iou(cut(mask, box)[0], target, ignore))

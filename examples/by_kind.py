@@ -29,7 +29,7 @@ def kinds(samples: list[Sample]) -> dict[str, str]:
     """Each object's kind, by its name."""
     by_photo = defaultdict(list)
     for sample in samples:
-        by_photo[sample.photo].append(sample)
+        by_photo[sample.image_path].append(sample)
     found = {}
     for some in by_photo.values():
         regions = [RunLengths.from_mask(sample.target()) for sample in some]

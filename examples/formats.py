@@ -12,35 +12,39 @@ import numpy as np
 from saywhere.core.metrics import iou
 from saywhere.data import formats
 
-WAYS = [("coco", False), ("coco", True), ("labelme", False), ("labelme", True), ("yolo", False), ("voc", False),
-        ("png", False)]  # fmt: skip
+ROUND_TRIPS = [
+    ("coco", False), ("coco", True), ("labelme", False), ("labelme", True), ("yolo", False), ("voc", False),
+    ("png", False),
+]  # fmt: skip
 
 
-def objects(source: Path, form: str, photos: Path | None = None) -> dict[str, list[formats.Object]]:
-    """The objects of each photograph, by its name without ending."""
-    read = (photo_of() for photo_of in formats.read(source, form, photos).photos)
-    return {str(Path(photo.file).with_suffix("")): list(photo.objects) for photo in read}
+def read_objects(
+    source: Path, format_name: str, images: Path | None = None
+) -> dict[str, list[formats.ObjectAnnotation]]:
+    """The objects of each image, by its name without suffix."""
+    found = (read_one() for read_one in formats.read(source, format_name, images).images)
+    return {str(Path(image.file_name).with_suffix("")): list(image.objects) for image in found}
 
 
-def closest(mask: np.ndarray, others: list[formats.Object]) -> float:
-    """The IoU with the object that is most alike: formats may leave some out."""
+def best_iou(mask: np.ndarray, others: list[formats.ObjectAnnotation]) -> float:
+    """The IoU with the most similar object: formats may leave some out."""
     return max((iou(mask, other.mask) for other in others), default=0.0)
 
 
 def main(source: Path) -> None:
-    given = objects(source, "coco")
+    expected = read_objects(source, "coco")
     print(f"{'format':18} {'exact':>7} {'mean IoU':>9} {'1st percentile':>15} {'least':>7} {'seconds':>8}")
-    for form, polygons in WAYS:
+    for format_name, polygons in ROUND_TRIPS:
         with tempfile.TemporaryDirectory() as folder:
-            dest = Path(folder) / ("out.json" if form == "coco" else "out")
-            begun = time.perf_counter()
-            formats.convert(source, dest, form, how=formats.WriteOptions(polygons))
-            took = time.perf_counter() - begun
-            found = objects(dest, form, source.parent if form == "coco" else None)
-        ious = np.array([closest(one.mask, found[name]) for name, some in given.items() for one in some])
-        name = form + (" --polygons" if polygons else "")
+            dest = Path(folder) / ("out.json" if format_name == "coco" else "out")
+            start = time.perf_counter()
+            formats.convert(source, dest, format_name, options=formats.WriteOptions(polygons))
+            seconds = time.perf_counter() - start
+            found = read_objects(dest, format_name, source.parent if format_name == "coco" else None)
+        ious = np.array([best_iou(each.mask, found[name]) for name, some in expected.items() for each in some])
+        name = format_name + (" --polygons" if polygons else "")
         low = np.percentile(ious, 1)
-        print(f"{name:18} {(ious == 1).mean():7.1%} {ious.mean():9.5f} {low:15.4f} {ious.min():7.4f} {took:8.1f}")
+        print(f"{name:18} {(ious == 1).mean():7.1%} {ious.mean():9.5f} {low:15.4f} {ious.min():7.4f} {seconds:8.1f}")
 
 
 if __name__ == "__main__":

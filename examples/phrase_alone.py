@@ -30,7 +30,7 @@ def main(data: str, limit: str, weights: str | None = None) -> None:
     hits, ious, found, mistaken = [], [], [], []
     unknown = 0
     for i in spread(len(samples), int(limit)):
-        segmenter.set_image(read_image(samples[i].photo))
+        segmenter.set_image(read_image(samples[i].image_path))
         try:
             right = segmenter.propose(own[i].phrase or "")
         except PhraseError:

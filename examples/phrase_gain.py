@@ -28,7 +28,7 @@ def ambiguous(samples: list[Sample]) -> set[str]:
     """The objects whose first click also lies in another labelled object of the photograph."""
     by_photo = defaultdict(list)
     for sample in samples:
-        by_photo[sample.photo].append(sample)
+        by_photo[sample.image_path].append(sample)
     found = set()
     for some in by_photo.values():
         masks = [sample.target() for sample in some]

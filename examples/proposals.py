@@ -63,7 +63,7 @@ def vector(level: np.ndarray, click: Click, stride: int) -> np.ndarray:
 def main(data: str, least: int) -> None:
     labels: dict[str, dict[Path, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for sample in load_dataset(data):
-        labels[str(sample.label)][sample.photo].append(sample)
+        labels[str(sample.label)][sample.image_path].append(sample)
     tried = [(name, 1 / 16) for name in LEVELS] + [("R3+R4", share) for share in FILTERS]
     segmenter = saywhere.load()
     all_hits: list[list[bool]] = [[] for _ in tried]

@@ -262,7 +262,7 @@ class TestQueries:
             place = tmp_path / form
             with zipfile.ZipFile(io.BytesIO(packed.content)) as file:
                 file.extractall(place)
-            annotated = [one() for one in formats.read(place, form, tmp_path / "photos").photos]
+            annotated = [one() for one in formats.read(place, form, tmp_path / "photos").images]
             (found,) = [one for image in annotated for one in image.objects]
             truth = mask_of(answer, 1)
             assert (found.mask & truth).sum() / (found.mask | truth).sum() > 0.99

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from saywhere import SaywhereError
-from saywhere.core.images import read_image
+from saywhere.core.images import IMAGE_SUFFIXES, list_images, read_header, read_image
 
 
 @pytest.fixture
@@ -132,3 +132,53 @@ def test_a_decompression_bomb_is_refused_before_it_is_opened(tmp_path: Path) -> 
     (tmp_path / "bomb.png").write_bytes(bomb)
     with pytest.raises(SaywhereError, match="bomb"):
         read_image(tmp_path / "bomb.png")
+
+
+class TestFolder:
+    def test_every_image_below_it_and_nothing_else(self, tmp_path: Path) -> None:
+        names = ["a.jpg", "B.PNG", "in/c.jfif", "in/deep/d.gif", "in/e.Tiff"]
+        others = ["notes.txt", ".hidden.jpg", "._a.jpg", ".ipynb_checkpoints/f.jpg", "jpg", "in/g.eps"]
+        for name in [*names, *others]:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        (tmp_path / "folder.png").mkdir()
+        assert list_images(tmp_path) == sorted(names)
+
+    def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+        errors: list[OSError] = []
+        assert list_images(tmp_path / "none", errors.append) == []
+        assert isinstance(errors[0], FileNotFoundError)
+
+    @pytest.mark.parametrize("suffix", [s for s in IMAGE_SUFFIXES if s not in (".jp2", ".avif")])
+    def test_every_listed_type_is_read(self, red: Image.Image, tmp_path: Path, suffix: str) -> None:
+        path = saved(red, tmp_path / f"a{suffix}") if suffix != ".pnm" else saved(red, tmp_path / "a.pnm", format="PPM")
+        assert read_header(path).size == read_image(path).shape[:2] == (20, 32)
+
+
+def test_formats_that_run_programs_are_refused(red: Image.Image, tmp_path: Path) -> None:
+    """Pillow gives EPS to Ghostscript, whatever the file is called."""
+    path = saved(red, tmp_path / "a.jpg", format="EPS")
+    for read in (read_image, read_header):
+        with pytest.raises(SaywhereError, match=r"a\.jpg': not an image"):
+            read(path)
+
+
+def test_pixels_that_can_be_changed_are_copied(red: Image.Image, tmp_path: Path) -> None:
+    own = np.zeros((4, 5, 3), np.uint8)
+    read = read_image(own)
+    own[:] = 9
+    assert not read.any()
+    view = own.view()
+    view.flags.writeable = False
+    assert not np.shares_memory(read_image(view), own)
+    decoded = read_image(saved(red, tmp_path / "a.png"))
+    assert np.shares_memory(read_image(decoded), decoded)
+
+
+def test_a_file_is_opened_once(red: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(red, tmp_path / "a.png")
+    opened: list[Path] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda self: (opened.append(self), read_bytes(self))[1])
+    assert read_image(read_image(path)).shape == (20, 32, 3)
+    assert opened == [path]

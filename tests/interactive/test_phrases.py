@@ -447,7 +447,7 @@ class TestBench:
 
         some = [sample("1", "a", "dog"), sample("2", "a", "cat"), sample("3", "b", "dog"), sample("4", "b", "car")]
         for told, own in zip(with_phrases(some, PhraseMode.WRONG), some, strict=True):
-            assert told.phrase not in {s.label for s in some if s.photo == own.photo}
+            assert told.phrase not in {s.label for s in some if s.image_path == own.image_path}
         with pytest.raises(SaywhereError, match="only one"):
             with_phrases(some[:1], PhraseMode.WRONG)
         with pytest.raises(SaywhereError, match="no phrase or label"):

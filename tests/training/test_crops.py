@@ -64,7 +64,7 @@ class TestCrops:
         read = crops.read.cache_info().misses
         for number in range(40):
             crops[number]
-        assert crops.read.cache_info().misses == read == len({t.sample.photo for t in crops.targets})
+        assert crops.read.cache_info().misses == read == len({t.sample.image_path for t in crops.targets})
 
     def test_a_batch_splits_into_parts_that_make_it_up(self, coco: Path) -> None:
         crops = CropDataset(recipe_for(coco))

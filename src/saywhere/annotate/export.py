@@ -9,9 +9,10 @@ from pathlib import Path
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.db.tables import ImageRow, LabelRow
 from saywhere.annotate.image_folder import ImageFolder
+from saywhere.core.geometry import ImageSize
 from saywhere.core.rle import RunLengths
 from saywhere.data import formats
-from saywhere.data.formats.annotated_image import AnnotatedImage, Object, WriteOptions
+from saywhere.data.formats.annotated_image import AnnotatedImage, ObjectAnnotation, WriteOptions
 from saywhere.errors import SaywhereError
 
 NOTES = "notes.txt"
@@ -36,12 +37,12 @@ def _annotated_image(
         assert state.mask is not None, "filtered above"
         label = labels[state.label].name if state.label in labels else None
         region = RunLengths(height, width, masks[state.mask])
-        objects.append(Object(region, label, None if state.score is None else round(state.score, 4)))
+        objects.append(ObjectAnnotation(region, label, None if state.score is None else round(state.score, 4)))
     try:
         path: Path | None = folder.locate(row.path)
     except SaywhereError:
         path = None
-    return AnnotatedImage(row.path, width, height, tuple(objects), path)
+    return AnnotatedImage(row.path, ImageSize(height, width), tuple(objects), path)
 
 
 def write_export(store: Store, folder: ImageFolder, target: Path, format: str, only_done: bool) -> Path:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import os
 import stat
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +13,11 @@ from PIL import Image, ImageOps
 from saywhere.annotate.picture import crop_image, encode_jpeg
 from saywhere.core.arrays import ImageArray
 from saywhere.core.geometry import ImageSize
-from saywhere.core.images import MOST_PIXELS, read_image
+from saywhere.core.images import MAX_PIXELS, PILLOW_FORMATS, UNREADABLE, decode_image, list_images, read_image
 from saywhere.errors import SaywhereError
 
-# Pillow would also open formats that run other programs (EPS) or fetch other files; these do neither.
-PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
-    | {".ppm", ".pgm", ".pnm"}
-)
 MAX_BYTES = 1 << 30
 THUMBNAIL_QUALITY = 80
-READ_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError, Image.DecompressionBombError)
 
 FileStamp = tuple[int, int]
 """Modification time in ns and size in bytes: changes when the file does."""
@@ -70,17 +60,12 @@ class ImageFolder:
             if Path(error.filename) == self.root:
                 raise SaywhereError(f"folder '{self.root}': cannot be read ({error.strerror})") from error
 
-        for parent, folders, names in os.walk(self.root, onerror=on_error):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                path = Path(parent) / name
-                relative = path.relative_to(self.root).as_posix()
-                if path.suffix.lower() in SUFFIXES and not name.startswith(".") and _is_utf8(relative):
-                    try:
-                        self.locate(relative)
-                    except SaywhereError:
-                        continue
-                    yield relative
+        for relative in filter(_is_utf8, list_images(self.root, on_error)):
+            try:
+                self.locate(relative)
+            except SaywhereError:
+                continue
+            yield relative
 
     def locate(self, relative: str) -> Path:
         """The file of a listed image. Raises SaywhereError when it is gone, no file, or outside the folder."""
@@ -102,14 +87,9 @@ class ImageFolder:
         path = self.locate(relative)
         try:
             content = path.read_bytes()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                with Image.open(io.BytesIO(content), formats=PILLOW_FORMATS) as image:
-                    pixels = read_image(image)
-        except SaywhereError as error:
-            raise SaywhereError(str(error).replace("the PIL image", f"image '{relative}'")) from error
-        except READ_ERRORS as error:
+        except OSError as error:
             raise SaywhereError(f"image '{relative}': {_reason(error)}") from error
+        pixels = decode_image(content, f"image '{relative}'")
         pixels.flags.writeable = False
         return LoadedImage(pixels, hashlib.sha256(content).hexdigest())
 
@@ -123,14 +103,14 @@ class ImageFolder:
         path = self.locate(relative)
         try:
             with Image.open(path, formats=PILLOW_FORMATS) as image:
-                if image.width * image.height > MOST_PIXELS:
+                if image.width * image.height > MAX_PIXELS:
                     raise SaywhereError(f"image '{relative}': too large")
                 image.draft("RGB", (2 * side, 2 * side))
                 image.thumbnail((2 * side, 2 * side))
                 pixels = read_image(ImageOps.exif_transpose(image))
         except SaywhereError:
             raise
-        except READ_ERRORS as error:
+        except UNREADABLE as error:
             raise SaywhereError(f"image '{relative}': {_reason(error)}") from error
         height, width = pixels.shape[:2]
         return encode_jpeg(crop_image(pixels, (0, 0, width, height), side), THUMBNAIL_QUALITY)
@@ -147,7 +127,7 @@ def _is_utf8(name: str) -> bool:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, Image.DecompressionBombError):
-        return f"more than {MOST_PIXELS:,} pixels, taken for a decompression bomb"
+        return f"more than {MAX_PIXELS:,} pixels, taken for a decompression bomb"
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be opened ({error.strerror})"
     return "not an image, or cut short"

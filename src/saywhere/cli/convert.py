@@ -21,11 +21,11 @@ def convert(
     dest: Annotated[Path, typer.Argument(help="what to write: a .json file for coco, else a new folder")],
     to: Annotated[str, typer.Option(help="coco, voc, yolo, labelme or png")],
     from_: Annotated[str | None, typer.Option("--from", help="the source's format, if it cannot be told")] = None,
-    photos: Annotated[
-        Path | None, typer.Option(help="where the photographs lie, when not in their usual place")
+    images: Annotated[
+        Path | None, typer.Option(help="the folder of the images, when they are not in their usual place")
     ] = None,
     polygons: Annotated[bool, typer.Option("--polygons", help="coco, labelme: outlines instead of masks")] = False,
-    copy: Annotated[bool, typer.Option("--copy/--no-copy", help="voc, yolo, labelme: photographs too")] = True,
+    copy: Annotated[bool, typer.Option("--copy/--no-copy", help="voc, yolo, labelme: images too")] = True,
     labels: Annotated[Path | None, typer.Option(help="labels, one a line, in the order to number them")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print counts, notes and faults as JSON")] = False,
 ) -> None:
@@ -33,11 +33,11 @@ def convert(
     from saywhere.data import formats
 
     listed = [line for line in read_text(labels, "--labels").splitlines() if line.strip()] if labels else []
-    how = formats.WriteOptions(polygons, copy, listed)
+    options = formats.WriteOptions(polygons, copy, listed)
     try:
         with Progress(console=errors, disable=not errors.is_terminal) as progress:
-            advance = partial(advance_bar, progress, progress.add_task("photographs", total=None))
-            outcome = formats.convert(source, dest, to, from_, photos, how, advance)
+            advance = partial(advance_bar, progress, progress.add_task("images", total=None))
+            result = formats.convert(source, dest, to, from_, images, options, advance)
     except formats.FaultsError as error:
         if as_json:
             print(json.dumps({"faults": error.faults}))
@@ -46,9 +46,10 @@ def convert(
         count = len(error.faults)
         raise SaywhereError(f"source '{source}': {count:,} faults, listed above; nothing was written") from error
     if as_json:
-        print(json.dumps({"dest": str(dest), **vars(outcome)}))
+        # Until the next release "photos" says the same as "images".
+        print(json.dumps({"dest": str(dest), **vars(result), "photos": result.images}))
         return
-    list_faults(outcome.notes[:SHOWN])
-    if len(outcome.notes) > SHOWN:
-        list_faults([f"... and {len(outcome.notes) - SHOWN:,} notes more; --json has them all"])
-    console.print(f"{outcome.objects:,} objects in {outcome.photos:,} photographs → {dest}", highlight=False)
+    list_faults(result.notes[:SHOWN])
+    if len(result.notes) > SHOWN:
+        list_faults([f"... and {len(result.notes) - SHOWN:,} notes more; --json has them all"])
+    console.print(f"{result.objects:,} objects in {result.images:,} images → {dest}", highlight=False)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 RENAMED = {
     "segment": {"--heat": "--relevance"},
     "bench": {"--until": "--target-iou", "--strays": "--unclicked-components"},
+    "convert": {"--photos": "--images"},
     "prelabel": {"--photos": "--images"},
 }
 

@@ -231,11 +231,11 @@ def read_sample_image(sample: Sample, target: BoolArray) -> ImageArray:
     Raises:
         SaywhereError: the image cannot be read, or has another size than the mask.
     """
-    image = read_image(sample.photo)
+    image = read_image(sample.image_path)
     if image.shape[:2] != target.shape:
         raise SaywhereError(
             f"object '{sample.name}': its mask is {target.shape[1]}x{target.shape[0]}, "
-            f"the photograph {sample.photo} is {image.shape[1]}x{image.shape[0]}"
+            f"the photograph {sample.image_path} is {image.shape[1]}x{image.shape[0]}"
         )
     return image
 

@@ -87,7 +87,7 @@ def own_phrase(sample: Sample) -> str:
 
 def described(sample: Sample) -> str:
     """An object's phrase with a quality before it, a context after it, or both; the same for the same object."""
-    draw = zlib.crc32(f"{sample.photo.name} {sample.name}".encode())
+    draw = zlib.crc32(f"{sample.image_path.name} {sample.name}".encode())
     quality, context = QUALITIES[draw % len(QUALITIES)], CONTEXTS[draw // 7 % len(CONTEXTS)]
     before, after = f"{quality} {sample.phrase}", f"{sample.phrase} {context}"
     return (before, after, f"{before} {context}")[draw % 3]
@@ -101,13 +101,13 @@ def with_wrong_phrases(samples: Sequence[Sample]) -> list[Sample]:
     """
     shown: dict[Path, set[str | None]] = defaultdict(set)
     for sample in samples:
-        shown[sample.photo].add(sample.label or sample.phrase)
+        shown[sample.image_path].add(sample.label or sample.phrase)
     count = len(samples)
     phrased = []
     for i, sample in enumerate(samples):
         # Neighbours in a data set are often alike, so the search starts halfway through it.
         others = (samples[(i + count // 2 + step) % count] for step in range(count))
-        other = next((o for o in others if (o.label or o.phrase) not in shown[sample.photo]), None)
+        other = next((o for o in others if (o.label or o.phrase) not in shown[sample.image_path]), None)
         if other is None:
             raise SaywhereError(f"object '{sample.name}': no other label for a wrong phrase; the data set has only one")
         phrased.append(replace(sample, phrase=other.phrase))

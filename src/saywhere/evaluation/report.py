@@ -291,7 +291,7 @@ def caption(interactions: Sequence[Interaction]) -> str:
 
 def thumbnail(sample: Sample, interactions: Sequence[Interaction]) -> str:
     """The mask after up to three interactions, with its clicks, as a data URL."""
-    image: ImageArray = read_image(sample.photo)
+    image: ImageArray = read_image(sample.image_path)
     shown = interactions[min(len(interactions), 3) - 1]
     mask = RunLengths.from_counts(shown.mask, ImageSize(image.shape[0], image.shape[1])).mask()
     drawn = draw(image, mask, prompt_of(interactions[: shown.k]))

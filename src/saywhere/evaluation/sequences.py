@@ -166,7 +166,7 @@ def segment_sequence(task: SequenceTask, timed: TimedRuntime, settings: Settings
     phrase = label_words(run.label) if task.say else None
     by_image: dict[Path, list[Sample]] = {}
     for sample in run.samples:
-        by_image.setdefault(sample.photo, []).append(sample)
+        by_image.setdefault(sample.image_path, []).append(sample)
     options = replace(task.options, seed=run.seed)
     with ImageSequence(segmenter, run.label, None, options, phrase) as sequence:
         for samples in by_image.values():

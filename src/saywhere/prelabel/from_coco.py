@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from saywhere.core.crop import Box
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import image_size
 from saywhere.core.prompt import Prompt
+from saywhere.data.coco import CocoFile, Entry, Id, annotation_name, class_name_of, file_name_of, read_coco_file
 from saywhere.errors import SaywhereError
 from saywhere.prelabel.request import (
     ImagePrompts,
@@ -23,6 +23,7 @@ from saywhere.prelabel.request import (
 )
 
 MASK_KEYS = {"segmentation", "area", "bbox", "score"}  # of an annotation: the output has those of its own mask
+CATEGORY = "object"
 PROMPT_KEYS = ("points", "point", "bbox", "keypoints", "phrase")  # of the first four, the first that is there counts
 
 
@@ -38,93 +39,69 @@ def read_boxes_and_points(path: Path, phrase: str | None, folder: Path) -> Prela
         The request; what is wrong with single entries is listed in its ``faults``.
 
     Raises:
-        SaywhereError: the file is not COCO JSON.
+        SaywhereError: the file is not COCO JSON, or has no prompt.
     """
-    try:
-        return _read(_load(path), path, phrase, folder)
-    except TypeError as error:
-        raise SaywhereError(f"source '{path}': a value is of the wrong kind ({error}); see the COCO format") from error
-
-
-def _read(data: dict[str, Any], path: Path, phrase: str | None, folder: Path) -> PrelabelRequest:
-    request = PrelabelRequest(categories=_list(data, "categories"), licenses=_list(data, "licenses"))
-    images: dict[Any, dict[str, Any]] = {}
-    for image in _list(data, "images"):
-        if "id" not in image or image["id"] in images or not isinstance(image.get("file_name"), str):
-            request.faults.append(f"image {image.get('id')}: an id of its own and a file_name are needed")
-        else:
-            images[image["id"]] = image
-    request.images = list(images.values())
-    known = {category.get("id") for category in request.categories}
-    prompts: dict[Any, list[ObjectPrompt]] = defaultdict(list)
-    sizes: dict[Any, ImageSize | None] = {}
+    file = read_coco_file(path, categories_needed=False)
+    # Without categories all objects are of one.
+    categories = dict(file.categories) or {1: {"id": 1, "name": CATEGORY}}
+    request = PrelabelRequest(
+        categories=list(categories.values()), licenses=list(file.licenses), faults=list(file.faults)
+    )
+    files = _file_names(file, request.faults)
+    request.images = [file.images[image_id] for image_id in files]
+    prompts: dict[Id, list[ObjectPrompt]] = defaultdict(list)
+    sizes: dict[Id, ImageSize | None] = {}
     names: set[str] = set()
-    for number, annotation in enumerate(_list(data, "annotations"), 1):
-        if annotation.get("iscrowd"):
+    for number, annotation in enumerate(file.annotations, 1):
+        image_id = annotation["image_id"]
+        if annotation.get("iscrowd") or image_id not in files:
             continue
-        name = str(annotation.get("id", ""))
-        what = f"annotation {name}" if name else f"annotation number {number}"
-        image_id = annotation.get("image_id")
         try:
+            name = str(annotation.get("id", ""))
             if not name or name in names:
                 raise SaywhereError("an id of its own is needed")
             names.add(name)
-            if image_id not in images:
-                raise SaywhereError(f"image_id {image_id}: no such image")
-            if annotation.get("category_id") not in known:
-                raise SaywhereError(f"category_id {annotation.get('category_id')}: no such category")
+            if not file.categories:
+                annotation["category_id"] = 1
+            class_name_of(annotation, dict.fromkeys(categories))
             if image_id not in sizes:
-                sizes[image_id] = _size(images[image_id], folder, request.faults)
-            size = sizes[image_id]
-            if size:
+                sizes[image_id] = _size(file.images[image_id], folder / files[image_id], request.faults)
+            if size := sizes[image_id]:
                 prompts[image_id].append(_object_prompt(name, annotation, size, phrase))
         except SaywhereError as error:
-            request.faults.append(f"{what}: {error}")
+            request.faults.append(f"{annotation_name(annotation, number)}: {error}")
     for image_id, objects in prompts.items():
-        file = images[image_id]["file_name"]
-        request.prompts.append(ImagePrompts(file, folder / file, tuple(objects)))
-    request.unprompted = len(images) - len(sizes)
+        request.prompts.append(ImagePrompts(files[image_id], folder / files[image_id], tuple(objects)))
+    request.unprompted = len(files) - len(sizes)
     if not request.prompts and not request.faults:
         raise SaywhereError(f"source '{path}': no annotation has a prompt; give each a bbox, point or points")
     return request
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise SaywhereError(f"source '{path}': cannot be read as COCO JSON ({error})") from error
-    if not isinstance(data, dict) or any(not isinstance(data.get(key), list) for key in ("images", "annotations")):
-        raise SaywhereError(f"source '{path}': not COCO JSON; the lists images and annotations are needed")
-    # Without categories all objects are of one.
-    if not data.get("categories"):
-        data["categories"] = [{"id": 1, "name": "object"}]
-        for annotation in data["annotations"]:
-            if isinstance(annotation, dict):
-                annotation["category_id"] = 1
-    return data
+def _file_names(file: CocoFile, faults: list[str]) -> dict[Id, str]:
+    """The file names of the images by their ids; an image without one is a fault."""
+    names = {}
+    for image_id, image in file.images.items():
+        try:
+            names[image_id] = file_name_of(image)
+        except SaywhereError as error:
+            faults.append(f"image {image_id}: {error}")
+    return names
 
 
-def _list(data: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """The entries under a key; one that is not a JSON object becomes an empty one, whose fault is listed later."""
-    entries = data.get(key)
-    return [entry if isinstance(entry, dict) else {} for entry in entries] if isinstance(entries, list) else []
-
-
-def _size(image: dict[str, Any], folder: Path, faults: list[str]) -> ImageSize | None:
+def _size(image: Entry, path: Path, faults: list[str]) -> ImageSize | None:
     """Size of an image; None, and a fault, when it is missing or of another size than its entry says."""
-    path = folder / image["file_name"]
     try:
-        width, height = image_size(path)
+        size = image_size(path)
     except SaywhereError as error:
         faults.append(str(error))
         return None
-    given = image.get("width", width), image.get("height", height)
-    if given != (width, height):
-        faults.append(f"photograph '{path}': is {width}x{height} pixels; its entry says {given[0]}x{given[1]}")
+    width, height = image.get("width", size.width), image.get("height", size.height)
+    if (height, width) != (size.height, size.width):
+        faults.append(f"photograph '{path}': is {size.width}x{size.height} pixels; its entry says {width}x{height}")
         return None
-    image["width"], image["height"] = width, height
-    return ImageSize(height, width)
+    image["height"], image["width"] = size
+    return size
 
 
 def _object_prompt(name: str, annotation: dict[str, Any], size: ImageSize, phrase: str | None) -> ObjectPrompt:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from saywhere.core.geometry import ImageSize
-from saywhere.core.images import ENDINGS, image_size
+from saywhere.core.images import image_size, list_images
 from saywhere.core.prompt import Click, Prompt
 from saywhere.errors import SaywhereError
 from saywhere.prelabel.request import ImagePrompts, ObjectPrompt, PrelabelRequest, click_inside, on_object
@@ -44,11 +44,7 @@ def read_folder(folder: Path, points: Path | None, phrase: str | None) -> Prelab
     Raises:
         SaywhereError: there is no prompt, or the CSV file cannot be used as a whole.
     """
-    files = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix.lower() in ENDINGS and path.is_file()
-    )
+    files = list_images(folder)
     if points is None and phrase is None:
         raise SaywhereError(f"source '{folder}': give prompts with --points FILE.csv or --say TEXT")
     request = PrelabelRequest()
@@ -97,8 +93,7 @@ def _size(folder: Path, file: str, sizes: dict[str, ImageSize | None], faults: l
     """Size of an image; None, and once a fault, when it cannot be read."""
     if file not in sizes:
         try:
-            width, height = image_size(folder / file)
-            sizes[file] = ImageSize(height, width)
+            sizes[file] = image_size(folder / file)
         except SaywhereError as error:
             sizes[file] = None
             faults.append(str(error))

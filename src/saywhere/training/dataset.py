@@ -54,7 +54,7 @@ class CropDataset(Dataset[TrainingSample]):
 
     def read_all(self) -> None:
         """Read as many photographs as may be kept, for loaders to share that are forked from this process."""
-        photos = list(dict.fromkeys(target.sample.photo for target in self.targets))[: self.recipe.crop.cache]
+        photos = list(dict.fromkeys(target.sample.image_path for target in self.targets))[: self.recipe.crop.cache]
         with ThreadPoolExecutor() as threads:
             for _ in threads.map(self.read, photos):
                 pass
@@ -87,7 +87,7 @@ class CropDataset(Dataset[TrainingSample]):
             cumulative = self.cumulative_dragged if drags else self.cumulative
         index = min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(self.targets) - 1)
         chosen = self.targets[index]
-        photo = self.read(chosen.sample.photo)
+        photo = self.read(chosen.sample.image_path)
         whole = rng.random() < settings.full_image_prob
         transform = crop_transform(chosen.box, (photo.shape[0], photo.shape[1]), size, whole, settings.zoom, rng)
 
@@ -149,7 +149,7 @@ class CropDataset(Dataset[TrainingSample]):
         """
         number = int(np.searchsorted(self.cumulative, rng.random() * self.cumulative[-1]))
         other = self.targets[number]
-        photo, size, swap = self.read(other.sample.photo), self.recipe.crop.size, bool(rng.random() < 0.5)
+        photo, size, swap = self.read(other.sample.image_path), self.recipe.crop.size, bool(rng.random() < 0.5)
         if swap and is_part:
             return None
         zoom = (1.2, 4.0)

@@ -44,7 +44,7 @@ def list_targets(recipe: Recipe) -> list[Target]:
         by_photo: dict[Path, list[Sample]] = defaultdict(list)
         for sample in load_dataset(data.path):
             if sample.label not in held_out:
-                by_photo[sample.photo].append(sample)
+                by_photo[sample.image_path].append(sample)
         for samples in by_photo.values():
             regions = [RunLengths.from_mask(sample.target()) for sample in samples]
             areas = np.array([region.area for region in regions], np.float64)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from saywhere.core.images import ORIENTATION, image_size, read_image
+from saywhere.core.images import ORIENTATION, image_size, read_header, read_image
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.data.datasets.check import check
 
@@ -54,7 +54,7 @@ def test_an_empty_one_has() -> None:
 def test_a_missing_photograph_is_named_once(folder: Path) -> None:
     samples = load_dataset("grabcut")
     (folder / "data_GT" / "b.jpg").unlink()
-    again = Sample("c", samples[1].photo, samples[1].target)
+    again = Sample("c", samples[1].image_path, samples[1].target)
     (found,) = check([*samples, again])
     assert found == f"photograph '{folder / 'data_GT' / 'b.jpg'}': there is no such file; expected the " \
         "photograph of object 'b'"  # fmt: skip
@@ -83,7 +83,7 @@ def test_a_mask_of_another_size(folder: Path) -> None:
 
 def test_what_is_not_counted_of_another_size(folder: Path) -> None:
     a, _ = load_dataset("grabcut")
-    (found,) = check([Sample("a", a.photo, a.target, partial(np.zeros, (3, 4), bool))])
+    (found,) = check([Sample("a", a.image_path, a.target, partial(np.zeros, (3, 4), bool))])
     assert "what is not counted is 4x3; expected 30x20" in found
 
 
@@ -95,7 +95,7 @@ def test_a_mask_without_a_pixel_that_counts(folder: Path, value: int) -> None:
 
 def test_an_object_that_is_wholly_not_counted(folder: Path) -> None:
     a, _ = load_dataset("grabcut")
-    (found,) = check([Sample("a", a.photo, a.target, a.target)])
+    (found,) = check([Sample("a", a.image_path, a.target, a.target)])
     assert "the mask is empty" in found
 
 
@@ -112,8 +112,8 @@ def test_a_photograph_that_was_turned(folder: Path, orientation: int, kind: str)
     exif[ORIENTATION] = orientation
     path = folder / f"turned.{kind}"
     Image.new("RGB", (30, 20)).save(path, exif=exif)
-    height, width, _ = read_image(path).shape
-    assert image_size(path) == (width, height)
+    assert image_size(path) == read_image(path).shape[:2]
+    assert read_header(path).is_turned == (orientation != 1)
     a, _ = load_dataset("grabcut")
     assert len(check([Sample("a", path, a.target)])) == (orientation >= 5)
 

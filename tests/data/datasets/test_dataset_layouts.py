@@ -35,7 +35,7 @@ class TestFolders:
             picture(root / masks / f"{stem}.png", np.where(mask, 255, 0))
         first, second = load_dataset(name)
         assert (first.name, second.name) == ("a_1", "b")
-        assert first.photo == root / photographs / "a_1.jpg"
+        assert first.image_path == root / photographs / "a_1.jpg"
         assert second.source == root / masks / "b.png"
         assert first.group == name
         assert same(first.target(), BOX)
@@ -68,7 +68,7 @@ class TestFolders:
             picture(root / f"berkeley/masks/3096-{number}.png", np.where(mask, 255, 0))
         first, second = load_dataset("berkeley")
         assert (first.name, second.name) == ("3096-1", "3096-2")
-        assert first.photo == second.photo == root / "berkeley/images/3096.jpg"
+        assert first.image_path == second.image_path == root / "berkeley/images/3096.jpg"
         assert same(second.target(), OTHER)
 
     @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ class TestFolders:
             ("axe/1", "axe", "axe"),
             ("pineapple/1", "pineapple", "pineapple"),
         ]
-        assert second.photo == root / name / photographs / "pineapple/1.jpg"
+        assert second.image_path == root / name / photographs / "pineapple/1.jpg"
         assert same(first.target(), BOX)
         assert same(second.target(), OTHER)
 
@@ -116,7 +116,7 @@ class TestLeeds:
         first, second = load_dataset("leeds-butterfly")
         assert (first.name, first.label) == ("0010001", "Danaus plexippus")
         assert (second.name, second.label) == ("0100002", "Vanessa cardui")
-        assert first.photo == root / "leedsbutterfly/images/0010001.png"
+        assert first.image_path == root / "leedsbutterfly/images/0010001.png"
         assert same(second.target(), OTHER)
 
     def test_a_species_that_is_none(self, root: Path) -> None:
@@ -128,7 +128,7 @@ class TestLeeds:
     def test_as_coco_json(self, root: Path) -> None:
         coco_json(root / "leeds-butterfly/instances.json", {"id": 1, "file_name": "photos/0010001.webp"})
         sample = only("leeds-butterfly")
-        assert sample.photo == root / "leeds-butterfly/photos/0010001.webp"
+        assert sample.image_path == root / "leeds-butterfly/photos/0010001.webp"
         assert same(sample.target(), BOX)
 
 
@@ -157,7 +157,7 @@ class TestPascal:
         cat, sofa, person = load_dataset("voc2012:val")
         assert [(s.name, s.label) for s in (cat, sofa, person)] == [
             ("2007_000033/1", "cat"), ("2007_000033/3", "sofa"), ("2007_000042/1", "person")]  # fmt: skip
-        assert cat.photo == voc / "JPEGImages/2007_000033.jpg"
+        assert cat.image_path == voc / "JPEGImages/2007_000033.jpg"
         assert same(cat.target(), BOX)
         assert same(sofa.target(), OTHER)
         assert same(cat.ignore(), box(0, 16, 30, 17))
@@ -193,7 +193,7 @@ class TestPascal:
         screen, person = load_dataset("sbd:val")
         assert [(s.name, s.label) for s in (screen, person)] == [
             ("2008_000002/1", "tvmonitor"), ("2008_000002/2", "person")]  # fmt: skip
-        assert screen.photo == folder / "img/2008_000002.jpg"
+        assert screen.image_path == folder / "img/2008_000002.jpg"
         assert same(screen.target(), BOX)
         assert same(person.target(), OTHER)
         assert person.ignore() is None

@@ -23,7 +23,7 @@ class TestCoco:
         image = {"id": 139, "file_name": taken.name}
         coco_json(root / "coco/annotations/instances_val2017.json", image, {"id": 8, "iscrowd": 1})
         sample = only("coco:val2017")
-        assert (sample.name, sample.label, sample.photo, sample.group) == ("7", "cat", taken, "val2017")
+        assert (sample.name, sample.label, sample.image_path, sample.group) == ("7", "cat", taken, "val2017")
         assert same(sample.target(), BOX)
 
     def test_coco_without_its_photographs(self, root: Path) -> None:
@@ -35,7 +35,7 @@ class TestCoco:
         image = {"id": 9, "coco_url": "http://images.cocodataset.org/train2017/000000000009.jpg"}
         coco_json(root / "coco/annotations/lvis_v1_val.json", image)
         sample = only("lvis:val")
-        assert sample.photo == root / "coco/train2017/000000000009.jpg"
+        assert sample.image_path == root / "coco/train2017/000000000009.jpg"
         assert same(sample.target(), BOX)
 
     def test_fashionpedia_has_parts(self, root: Path) -> None:
@@ -45,7 +45,7 @@ class TestCoco:
             root / "fashionpedia/annotations/instances_attributes_val2020.json", {"id": 1, "file_name": "a.jpg"}, sleeve
         )
         whole, part = load_dataset("fashionpedia:val")
-        assert whole.photo == part.photo == taken
+        assert whole.image_path == part.image_path == taken
         assert (part.label, same(part.target(), OTHER)) == ("sleeve", True)
 
     def test_an_object_without_polygons_is_empty(self, root: Path) -> None:
@@ -83,8 +83,8 @@ class TestRefer:
     def test_the_first_sentence_is_the_phrase(self, refs: Path) -> None:
         sample = only("refcoco:val")
         assert (sample.name, sample.phrase, sample.label, sample.group) == ("100", "left cat", "cat", "refcoco")
-        assert sample.photo.name == "COCO_train2014_000000000009.jpg"
-        assert sample.photo.exists()
+        assert sample.image_path.name == "COCO_train2014_000000000009.jpg"
+        assert sample.image_path.exists()
         assert same(sample.target(), OTHER)
         assert (only("refcoco:testA").phrase, same(only("refcoco:testA").target(), BOX)) == ("big cat", True)
 
@@ -139,7 +139,7 @@ class TestOpenImages:
     def test_open_images(self, folder: Path) -> None:
         sample = only("open-images:validation")
         assert (sample.name, sample.label) == ("0001_m0cmf2_ab", "Airplane, toy")
-        assert sample.photo == folder / "images/0001eeaf4aed83f9.jpg"
+        assert sample.image_path == folder / "images/0001eeaf4aed83f9.jpg"
         assert same(sample.target(), BOX)
 
     def test_a_larger_mask_is_brought_to_the_photograph(self, folder: Path) -> None:

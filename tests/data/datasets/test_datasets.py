@@ -48,7 +48,7 @@ def test_coco_segmentations_of_every_form(tmp_path: Path, segmentation: object) 
     assert np.array_equal(sample.target(), square())
     assert sample.ignore() is None
     assert (sample.name, sample.label, sample.group) == ("7", "cat", "pets")
-    assert sample.photo == tmp_path / "pets" / "a.png"
+    assert sample.image_path == tmp_path / "pets" / "a.png"
 
 
 def test_an_ignore_region_is_read(tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ from PIL import Image
 
 from conftest import disc
 from saywhere import SaywhereError
+from saywhere.core.geometry import ImageSize
 from saywhere.data import formats
-from saywhere.data.formats import AnnotatedImage, FaultsError, Object, WriteOptions
+from saywhere.data.formats import AnnotatedImage, FaultsError, ObjectAnnotation, WriteOptions
 from saywhere.data.formats.names import safe_name
 
 MASK = disc(40, 60, 30, 20, 10)
@@ -33,25 +34,25 @@ OUTSIDE = ["../a.png", "/etc/a.png", "a/../../b.png", "C:\\a.png", "..\\a.png", 
 def sets(tmp_path: Path) -> Callable[[str], Path]:
     """Makes a small set in some format: two photographs with an object each."""
 
-    def make(form: str) -> Path:
+    def make(format_name: str) -> Path:
         photos = []
         for name in ("a.png", "b.png"):
             path = tmp_path / "photos" / name
             path.parent.mkdir(exist_ok=True)
             Image.new("RGB", (60, 40)).save(path)
-            photos.append(AnnotatedImage(name, 60, 40, (Object.of(MASK, "cat"),), path))
-        dest = tmp_path / "set" / ("set.json" if form == "coco" else form)
-        formats.write(photos, dest, form)
+            photos.append(AnnotatedImage(name, ImageSize(40, 60), (ObjectAnnotation.from_mask(MASK, "cat"),), path))
+        dest = tmp_path / "set" / ("set.json" if format_name == "coco" else format_name)
+        formats.write(photos, dest, format_name)
         return dest
 
     return make
 
 
-def faults(source: Path, *words: str, photos: Path | None = None, how: WriteOptions | None = None) -> list[str]:
+def faults(source: Path, *words: str, images: Path | None = None, options: WriteOptions | None = None) -> list[str]:
     """The faults of a set, in the first of which are these words; nothing is written."""
     out = source.parent / "out" / "out.json"
     with pytest.raises(FaultsError) as caught:
-        formats.convert(source, out, "coco", photos=photos, how=how)
+        formats.convert(source, out, "coco", images=images, options=options)
     assert not out.parent.exists() or not list(out.parent.iterdir())
     assert all("\n" not in fault for fault in caught.value.faults)
     for word in words:
@@ -59,9 +60,9 @@ def faults(source: Path, *words: str, photos: Path | None = None, how: WriteOpti
     return caught.value.faults
 
 
-def refused(source: Path, *words: str, form: str | None = None) -> None:
+def refused(source: Path, *words: str, format_name: str | None = None) -> None:
     with pytest.raises(SaywhereError) as caught:
-        formats.read(source, form)
+        formats.read(source, format_name)
     for word in words:
         assert word in str(caught.value)
 
@@ -107,7 +108,7 @@ class TestCoco:
         ("field", "value", "words"),
         [
             ("category_id", 9, "no such category"),
-            ("category_id", [], "unhashable"),
+            ("category_id", [], "category_id []: no such category"),
             ("segmentation", {"size": [20, 20], "counts": "x"}, "size"),
             ("segmentation", {"size": [40, 60], "counts": "0"}, "cover 0 pixels"),
             ("segmentation", {"size": [40, 60], "counts": "\x01"}, "damaged"),
@@ -151,15 +152,15 @@ class TestCoco:
         change(path, lambda data: data["images"][1].update(width=60, file_name="a.png"))
         faults(path, "'a.png'", "twice")
         Image.new("RGB", (50, 40)).save(tmp_path / "photos" / "a.png")
-        faults(path, "50x40", "60x40", photos=tmp_path / "photos")
+        faults(path, "50x40", "60x40", images=tmp_path / "photos")
 
     def test_every_photograph_is_looked_at(self, sets: Callable[[str], Path], tmp_path: Path) -> None:
         path = sets("coco")
         with pytest.raises(FaultsError) as caught:
             formats.convert(path, tmp_path / "out", "voc")
         assert [fault.split("'")[1] for fault in caught.value.faults] == ["a.png", "b.png"]
-        assert "--photos" in caught.value.faults[0]
-        assert formats.convert(path, tmp_path / "out", "voc", photos=tmp_path / "photos").photos == 2
+        assert "--images" in caught.value.faults[0]
+        assert formats.convert(path, tmp_path / "out", "voc", images=tmp_path / "photos").images == 2
         assert (tmp_path / "out" / "JPEGImages" / "a.png").exists()
 
     def test_crowds_and_unknown_keys_are_said(self, sets: Callable[[str], Path], tmp_path: Path) -> None:
@@ -186,8 +187,8 @@ class TestLabelMe:
         faults(folder, "a.json", "file name")
         if name.endswith("\\a.png") and "host" not in name:
             # Its last name counts where the photographs are said to be.
-            source = formats.read(folder, photos=tmp_path / "photos")
-            assert source.photos[0]().path == tmp_path / "photos" / "a.png"
+            source = formats.read(folder, images=tmp_path / "photos")
+            assert source.images[0]().path == tmp_path / "photos" / "a.png"
 
     @pytest.mark.parametrize(
         ("fields", "words"),
@@ -234,12 +235,12 @@ class TestLabelMe:
         ]
         (tmp_path / "a.json").write_text(json.dumps({"shapes": shapes, "imagePath": "a.png", "imageData": None}))
         Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
-        photo = formats.read(tmp_path).photos[0]()
-        assert [one.label for one in photo.objects] == ["a", "b", "c"]
-        assert photo.objects[0].region.box == (2, 5, 9, 6)
-        assert photo.objects[1].region.box == (24, 14, 13, 13)
-        assert photo.objects[2].region.box == (40, 0, 11, 40)
-        assert photo.notes == ("photograph 'a.png': 1 shapes 'point' have no area; left out",)
+        image = formats.read(tmp_path).images[0]()
+        assert [each.label for each in image.objects] == ["a", "b", "c"]
+        assert image.objects[0].region.box == (2, 5, 9, 6)
+        assert image.objects[1].region.box == (24, 14, 13, 13)
+        assert image.objects[2].region.box == (40, 0, 11, 40)
+        assert image.notes == ("photograph 'a.png': 1 shapes 'point' have no area; left out",)
 
 
 class TestYolo:
@@ -262,15 +263,15 @@ class TestYolo:
     def test_boxes_are_no_objects(self, sets: Callable[[str], Path]) -> None:
         folder = sets("yolo")
         (folder / "labels" / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n")
-        photo = formats.read(folder).photos[0]()
-        assert not photo.objects
-        assert "1 boxes" in photo.notes[0]
+        image = formats.read(folder).images[0]()
+        assert not image.objects
+        assert "1 boxes" in image.notes[0]
 
     def test_photographs_are_needed(self, sets: Callable[[str], Path], tmp_path: Path) -> None:
         folder = sets("yolo")
         (folder / "images" / "a.png").unlink()
         refused(folder, "photographs are needed", "a.txt")
-        assert len(formats.read(folder, photos=tmp_path / "photos").photos) == 2
+        assert len(formats.read(folder, images=tmp_path / "photos").images) == 2
 
     def test_data_yaml(self, sets: Callable[[str], Path]) -> None:
         folder = sets("yolo")
@@ -278,7 +279,7 @@ class TestYolo:
             (folder / "data.yaml").write_text(content)
             refused(folder, "data.yaml", "names")
         (folder / "data.yaml").write_text("path: /etc\ntrain: ../../..\nnames: [dog]\n")
-        assert formats.read(folder).photos[0]().objects[0].label == "dog"
+        assert formats.read(folder).images[0]().objects[0].label == "dog"
 
 
 class TestMaps:
@@ -292,7 +293,7 @@ class TestMaps:
         assert "file name" in faults(folder)[0]
         (folder / "labelmap.txt").write_text("cat\n")
         refused(folder, "labelmap.txt", "cat:64,0,0::")
-        refused(tmp_path, "no photograph is listed", form="voc")
+        refused(tmp_path, "no photograph is listed", format_name="voc")
 
     def test_void_is_said(self, sets: Callable[[str], Path]) -> None:
         folder = sets("voc")
@@ -300,9 +301,9 @@ class TestMaps:
         values = np.asarray(Image.open(path)).copy()
         values[:2] = 255
         Image.fromarray(values).save(path)
-        photo = formats.read(folder).photos[0]()
-        assert np.array_equal(photo.objects[0].mask, MASK)
-        assert "void" in photo.notes[0]
+        image = formats.read(folder).images[0]()
+        assert np.array_equal(image.objects[0].mask, MASK)
+        assert "void" in image.notes[0]
 
     @pytest.mark.parametrize(
         ("line", "words"),
@@ -329,27 +330,27 @@ class TestMaps:
     def test_png_without_a_table_and_in_colour(self, sets: Callable[[str], Path]) -> None:
         folder = sets("png")
         (folder / "objects.csv").unlink()
-        assert formats.read(folder, "png").photos[0]().objects == (Object.of(MASK),)
+        assert formats.read(folder, "png").images[0]().objects == (ObjectAnnotation.from_mask(MASK),)
         Image.new("RGB", (60, 40)).save(folder / "a.png")
         source = formats.read(folder, "png")
         with pytest.raises(SaywhereError, match="RGB image"):
-            source.photos[0]()
+            source.images[0]()
 
 
 class TestPlace:
     def test_not_there_and_unknown(self, tmp_path: Path) -> None:
         refused(tmp_path / "none", "not there")
         refused(tmp_path, "--from")
-        refused(tmp_path, "not known", form="tfrecord")
-        refused(tmp_path, "folder", form="coco")
+        refused(tmp_path, "not known", format_name="tfrecord")
+        refused(tmp_path, "folder", format_name="coco")
         (tmp_path / "a.txt").touch()
         refused(tmp_path / "a.txt", "--from")
         with pytest.raises(SaywhereError, match="json"):
             formats.write([], tmp_path / "out", "coco")
 
-    @pytest.mark.parametrize("form", formats.FORMATS)
-    def test_formats_are_recognised(self, sets: Callable[[str], Path], form: str) -> None:
-        assert formats.recognise(sets(form)) == form
+    @pytest.mark.parametrize("format_name", formats.FORMATS)
+    def test_formats_are_recognised(self, sets: Callable[[str], Path], format_name: str) -> None:
+        assert formats.recognise(sets(format_name)) == format_name
 
 
 class TestCommandLine:
@@ -361,15 +362,21 @@ class TestCommandLine:
         source = sets("coco")
         (tmp_path / "labels.txt").write_text("dog\ncat\n")
         done = self.run(
-            source, tmp_path / "out", "--to", "yolo", "--photos", tmp_path / "photos", "--json",
+            source, tmp_path / "out", "--to", "yolo", "--images", tmp_path / "photos", "--json",
             "--labels", tmp_path / "labels.txt",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout) == {"dest": str(tmp_path / "out"), "photos": 2, "objects": 2, "notes": []}
+        assert json.loads(done.stdout) == {
+            "dest": str(tmp_path / "out"),
+            "images": 2,
+            "objects": 2,
+            "notes": [],
+            "photos": 2,
+        }
         assert (tmp_path / "out" / "labels" / "a.txt").read_text().startswith("1 ")
         done = self.run(tmp_path / "out", tmp_path / "voc", "--to", "voc")
         assert "2 photographs keep their format" in done.stdout
-        assert "2 objects in 2 photographs" in done.stdout
+        assert "2 objects in 2 images" in done.stdout
 
     def test_faults_are_listed_and_nothing_is_written(self, sets: Callable[[str], Path], tmp_path: Path) -> None:
         source = sets("coco")

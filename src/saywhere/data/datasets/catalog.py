@@ -92,10 +92,10 @@ def _coco_json() -> list[DataSet]:
     ]  # fmt: skip
     return [
         DataSet(
-            name, tuple(f"{root}/annotations/{file}.json" for root in roots), partial(read_coco_folder, photos=photos),
+            name, tuple(f"{root}/annotations/{file}.json" for root in roots), partial(read_coco_folder, folders=below),
             page, terms, images, objects,
         )
-        for name, roots, file, photos, page, terms, images, objects in rows
+        for name, roots, file, below, page, terms, images, objects in rows
     ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from saywhere.core.geometry import ImageSize
 from saywhere.core.images import image_size
 from saywhere.data.datasets import DataSet, Sample, locate
 from saywhere.errors import SaywhereError
@@ -19,34 +20,34 @@ def check(samples: Iterable[Sample]) -> list[str]:
     without a pixel that counts, and names that come twice. Of a photograph only the header is read.
     """
     faults: list[str] = []
-    sizes: dict[Path, tuple[int, int] | None] = {}
+    sizes: dict[Path, ImageSize | None] = {}
     names: set[str] = set()
     for sample in samples:
         if sample.name in names:
             faults.append(f"object '{sample.name}': the name comes twice; expected one of its own for each object")
         names.add(sample.name)
-        if sample.photo not in sizes:
+        if sample.image_path not in sizes:
             try:
-                sizes[sample.photo] = image_size(sample.photo)
+                sizes[sample.image_path] = image_size(sample.image_path)
             except SaywhereError as error:
-                sizes[sample.photo] = None
+                sizes[sample.image_path] = None
                 faults.append(f"{error}; expected the photograph of object '{sample.name}'")
-        fault = _mask_fault(sample, sizes[sample.photo])
+        fault = _mask_fault(sample, sizes[sample.image_path])
         if fault:
-            faults.append(f"object '{sample.name}' of '{sample.photo}', mask in '{sample.source}': {fault}")
+            faults.append(f"object '{sample.name}' of '{sample.image_path}', mask in '{sample.source}': {fault}")
     return faults if names else ["no object at all; expected at least one"]
 
 
-def _mask_fault(sample: Sample, size: tuple[int, int] | None) -> str | None:
-    """What is wrong with an object's mask whose photograph has this (width, height), None when that is not known."""
+def _mask_fault(sample: Sample, size: ImageSize | None) -> str | None:
+    """What is wrong with an object's mask whose photograph has this size, None when that is not known."""
     try:
         target, ignore = sample.target(), sample.ignore()
     # Whatever a reader's library raises, the other files are still to be looked at.
     except Exception as error:
         return f"cannot be read ({error}); expected a mask"
     height, width = target.shape
-    if size and (width, height) != size:
-        return f"the mask is {width}x{height}; expected {size[0]}x{size[1]}, as the photograph"
+    if size and target.shape != size:
+        return f"the mask is {width}x{height}; expected {size.width}x{size.height}, as the photograph"
     if ignore is not None and ignore.shape != target.shape:
         return f"what is not counted is {ignore.shape[1]}x{ignore.shape[0]}; expected {width}x{height}, as the mask"
     if not np.any(target if ignore is None else target & ~ignore):

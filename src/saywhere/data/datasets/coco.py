@@ -1,8 +1,8 @@
-"""COCO JSON: objects as polygons, run lengths or compressed run lengths. LVIS and Fashionpedia speak it too."""
+"""Objects of COCO JSON files. LVIS and Fashionpedia have the same layout."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,84 +10,111 @@ from typing import Any
 from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.rle import RunLengths
+from saywhere.data.coco import (
+    Entry,
+    Id,
+    annotation_name,
+    class_name_of,
+    file_name_of,
+    read_coco_file,
+    segmentation_of,
+    size_of,
+)
 from saywhere.data.datasets.sample import Sample, nothing_ignored
 from saywhere.errors import SaywhereError
 
-NEEDED = ("images", "annotations", "categories")
 
+def decode(segmentation: Any, size: ImageSize, annotation: str = "", path: Path | None = None) -> BoolArray:
+    """Decode a COCO segmentation.
 
-def decode(segmentation: Any, size: tuple[int, int]) -> BoolArray:
-    """A COCO segmentation of an image of ``size`` (height, width) to a ``(height, width)`` mask.
+    Args:
+        segmentation: polygons or run lengths, as :meth:`RunLengths.from_coco` takes them.
+        size: the size of its image.
+        annotation: what an error calls the annotation.
+        path: the file to be named in an error.
 
-    Takes a list of polygons, run lengths as a list, or compressed run lengths.
+    Returns:
+        The ``(H, W)`` mask.
+
+    Raises:
+        SaywhereError: the segmentation cannot be used.
     """
-    return RunLengths.from_coco(segmentation, ImageSize(*size)).mask()
-
-
-def load_coco(path: Path) -> dict[str, Any]:
-    """The content of a COCO JSON file; SaywhereError, naming the file, when it is not COCO JSON."""
     try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise SaywhereError(f"data '{path}': cannot be read as COCO JSON ({error})") from error
-    if not isinstance(data, dict) or any(key not in data for key in NEEDED):
-        raise SaywhereError(f"data '{path}': not COCO JSON; the keys {', '.join(NEEDED)} are needed")
-    return data
+        return RunLengths.from_coco(segmentation, size).mask()
+    except SaywhereError as error:
+        raise SaywhereError(f"file '{path}': {annotation}: {error}" if path else str(error)) from error
 
 
-def read_coco(path: Path, photos: Path | None = None) -> list[Sample]:
+def read_coco(path: Path, images: Path | None = None) -> list[Sample]:
     """The objects of a COCO JSON file; crowd regions are left out.
 
-    The photographs lie under ``photos``, or beside the file. An annotation's ``ignore_region`` (a segmentation)
-    marks pixels that are not counted. Raises SaywhereError, naming the file, when it is not COCO JSON.
+    Args:
+        path: the file. An annotation's ``ignore_region`` (a segmentation) marks pixels that are not counted.
+        images: the folder of the images; by default that of the file.
+
+    Raises:
+        SaywhereError: it is not COCO JSON, or an entry cannot be used. Masks are checked when they are decoded.
     """
-    data = load_coco(path)
-    folder = photos or path.parent
-    try:
-        images = {image["id"]: image for image in data["images"]}
-        labels = {category["id"]: category["name"] for category in data["categories"]}
-        return [
-            coco_sample(annotation, images[annotation["image_id"]], labels, folder, path)
-            for annotation in data["annotations"]
-            if not annotation.get("iscrowd")
-        ]
-    except (KeyError, TypeError) as error:
-        raise SaywhereError(f"data '{path}': an entry lacks or misnames {error}; see the COCO format") from error
+    file = read_coco_file(path)
+    file.raise_faults()
+    names = file.class_names()
+    return [
+        coco_sample(annotation, file.images[annotation["image_id"]], names, images or path.parent, path)
+        for annotation in file.annotations
+        if not annotation.get("iscrowd")
+    ]
 
 
-def read_coco_folder(path: Path, photos: tuple[str, ...]) -> list[Sample]:
-    """The objects of ``annotations/NAME.json``; the photographs lie beside ``annotations``, in the first of ``photos``.
+def read_coco_folder(path: Path, folders: tuple[str, ...]) -> list[Sample]:
+    """The objects of ``annotations/NAME.json``, whose images lie in a folder beside ``annotations``.
 
-    SaywhereError when none of these folders is there.
+    Args:
+        path: the JSON file.
+        folders: names of that folder; the first that is there counts.
+
+    Raises:
+        SaywhereError: none of the folders is there, and as :func:`read_coco`.
     """
-    folders = [path.parents[1] / folder for folder in photos]
-    found = next((folder for folder in folders if folder.is_dir()), None)
-    if not found:
-        expected = " or ".join(str(folder) for folder in folders)
+    places = [path.parents[1] / folder for folder in folders]
+    place = next((place for place in places if place.is_dir()), None)
+    if not place:
+        expected = " or ".join(map(str, places))
         raise SaywhereError(f"data '{path}': expected its photographs in {expected}, as COCO lays them out")
-    return read_coco(path, found)
+    return read_coco(path, place)
 
 
 def coco_sample(
-    annotation: dict[str, Any], image: dict[str, Any], labels: dict[int, str], folder: Path, source: Path
+    annotation: Entry, image: Entry, class_names: Mapping[Id, str | None], folder: Path, source: Path
 ) -> Sample:
-    """One annotation as a sample; KeyError when it lacks what COCO's format asks for."""
-    size = image["height"], image["width"]
+    """One annotation as a sample.
+
+    Args:
+        annotation: an entry of ``annotations``.
+        image: its entry of ``images``.
+        class_names: by the ids of the categories.
+        folder: where the images lie.
+        source: the JSON file.
+
+    Raises:
+        SaywhereError: something is missing that the COCO format asks for.
+    """
+    what = annotation_name(annotation)
+    try:
+        if annotation.get("id") is None:
+            raise SaywhereError("an id is needed")
+        size = size_of(image)
+        path = folder / file_name_of(image)
+        mask = partial(decode, segmentation_of(annotation), size, what, source)
+        label = class_name_of(annotation, class_names)
+    except SaywhereError as error:
+        raise SaywhereError(f"file '{source}': {what} of image {image['id']}: {error}") from error
     region = annotation.get("ignore_region")
-    photo = folder / file_name(image)
     return Sample(
         name=str(annotation["id"]),
-        photo=photo,
-        target=partial(decode, annotation["segmentation"], size),
-        ignore=partial(decode, region, size) if region else nothing_ignored,
-        label=labels[annotation["category_id"]],
-        group=photo.parent.name,
+        image_path=path,
+        target=mask,
+        ignore=partial(decode, region, size, f"ignore_region of {what}", source) if region else nothing_ignored,
+        label=label,
+        group=path.parent.name,
         source=source,
     )
-
-
-def file_name(image: dict[str, Any]) -> str:
-    """An image's file; LVIS gives only COCO's address of it, whose last two parts are its split and its name."""
-    if "file_name" in image or "coco_url" not in image:
-        return image["file_name"]
-    return "/".join(image["coco_url"].split("/")[-2:])

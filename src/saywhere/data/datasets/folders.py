@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from saywhere.core.images import IMAGE_SUFFIXES, is_image_name
 from saywhere.data.datasets.masks import as_bright_as, brighter_than
 from saywhere.data.datasets.sample import Sample, nothing_ignored
 from saywhere.errors import SaywhereError
 
-PHOTOS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
-MASKS = {".png", ".bmp"}
+MASKS = {".png", ".bmp"}  # suffixes of masks that lie among the photographs
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def read_folders(folder: Path, layout: Folders) -> list[Sample]:
     return [
         Sample(
             name=name,
-            photo=photos[owners[name]],
+            image_path=photos[owners[name]],
             target=partial(brighter_than, path, layout.above),
             ignore=nothing_ignored if layout.ignored is None else partial(as_bright_as, path, layout.ignored),
             label=path.parent.name if layout.grouped else None,
@@ -86,14 +86,15 @@ def read_folders(folder: Path, layout: Folders) -> list[Sample]:
 def _files(folder: Path, layout: Folders, pair: tuple[str, str]) -> tuple[dict[str, Path], dict[str, Path]]:
     """Photographs and masks by name; the name of a grouped one is ``GROUP/NAME``."""
     # In one folder for both, only the kind of file tells them apart.
-    kinds = (PHOTOS - MASKS, MASKS) if pair[0] == pair[1] else (PHOTOS, PHOTOS)
+    types = set(IMAGE_SUFFIXES)
+    kinds = (types - MASKS, MASKS) if pair[0] == pair[1] else (types, types)
     found: list[dict[str, Path]] = []
     for part, kind, ending in zip(pair, kinds, ("", layout.ending), strict=True):
         files = sorted((folder / part).glob("*/*" if layout.grouped else "*"))
         found.append({
             path.relative_to(folder / part).with_suffix("").as_posix().removesuffix(ending): path
             for path in files
-            if path.suffix.lower() in kind and path.stem.endswith(ending)
+            if is_image_name(path) and path.suffix.lower() in kind and path.stem.endswith(ending)
         })  # fmt: skip
     return found[0], found[1]
 

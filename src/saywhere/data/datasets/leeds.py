@@ -34,7 +34,7 @@ def read_leeds(place: Path) -> list[Sample]:
     if place.is_file():
         return read_coco(place)
     samples = read_folders(place, LAYOUT)
-    strange = next((sample.photo for sample in samples if sample.name[:3] not in SPECIES), None)
+    strange = next((sample.image_path for sample in samples if sample.name[:3] not in SPECIES), None)
     if strange:
         raise SaywhereError(f"photograph '{strange}': expected a name that begins with a species, 001 to 010")
     return [replace(sample, label=SPECIES[sample.name[:3]]) for sample in samples]

@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from saywhere.core.arrays import BoolArray
+from saywhere.core.images import PILLOW_FORMATS, UNREADABLE
 from saywhere.errors import SaywhereError
 
 Values = NDArray[np.uint8] | NDArray[np.uint16]
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 def brightness(path: Path) -> Values:
     """``(H, W)``: each pixel's brightest channel, palettes looked up. SaywhereError when it is no image."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=PILLOW_FORMATS) as image:
             if image.mode in ("1", "L"):
                 return np.array(image.convert("L"))
             return np.asarray(image.convert("RGB")).max(axis=2)
@@ -29,7 +29,7 @@ def brightness(path: Path) -> Values:
 def numbers(path: Path) -> Values:
     """``(H, W)``: each pixel's number, for a palette its place there. SaywhereError when the image has no such."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=PILLOW_FORMATS) as image:
             if image.mode not in ("P", "L", "I;16"):
                 raise SaywhereError(f"mask '{path}': {image.mode} image; expected a palette PNG of object numbers")
             return np.array(image)

@@ -51,7 +51,7 @@ def _sample(row: dict[str, str], photos: Path, masks: Path, labels: dict[str, st
     photo, mask = photos / f"{row['ImageID']}.jpg", masks / row["MaskPath"]
     return Sample(
         name=mask.stem,
-        photo=photo,
+        image_path=photo,
         target=partial(mask_of_photo, mask, photo),
         label=labels[row["LabelName"]],
         group="open-images",
@@ -66,7 +66,7 @@ def mask_of_photo(mask: Path, photo: Path) -> BoolArray:
     a pixel off, stays as it is: it belongs to another photograph, or to one that was turned.
     """
     found = brighter_than(mask, 0)
-    (width, height), (h, w) = image_size(photo), found.shape
+    (height, width), (h, w) = image_size(photo), found.shape
     if (w, h) == (width, height) or abs(w * height - h * width) > max(w, h, width, height):
         return found
     scaled = Image.fromarray(found).resize((width, height), Image.Resampling.NEAREST)

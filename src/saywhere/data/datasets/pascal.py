@@ -25,25 +25,25 @@ def read_voc(folder: Path, split: str) -> list[Sample]:
 
     Which objects there are only their maps say, so each is looked at once; masks are read again when asked for.
     """
-    maps, classes = folder / "SegmentationObject", folder / "SegmentationClass"
+    object_maps, class_maps = folder / "SegmentationObject", folder / "SegmentationClass"
     layout = f"ImageSets/Segmentation/{split}.txt, JPEGImages, SegmentationObject and SegmentationClass"
     samples = []
     for name in _listed(folder, f"ImageSets/Segmentation/{split}.txt", layout):
-        path = maps / f"{name}.png"
-        objects, kinds = numbers(path), numbers(classes / f"{name}.png")
-        if objects.shape != kinds.shape:
+        path = object_maps / f"{name}.png"
+        object_map, classes = numbers(path), numbers(class_maps / f"{name}.png")
+        if object_map.shape != classes.shape:
             raise SaywhereError(f"mask '{path}': its size is not that of its map in SegmentationClass")
         samples += [
             Sample(
                 name=f"{name}/{number}",
-                photo=folder / "JPEGImages" / f"{name}.jpg",
+                image_path=folder / "JPEGImages" / f"{name}.jpg",
                 target=partial(numbered, path, number),
                 ignore=partial(numbered, path, VOID),
-                label=_label(commonest(kinds[objects == number]), path),
+                label=_label(most_common_class(classes[object_map == number]), path),
                 group="voc2012",
                 source=path,
             )
-            for number in np.unique(objects[(objects != 0) & (objects != VOID)]).tolist()
+            for number in np.unique(object_map[(object_map != 0) & (object_map != VOID)]).tolist()
         ]
     return samples
 
@@ -56,17 +56,17 @@ def read_sbd(folder: Path, split: str) -> list[Sample]:
     samples = []
     for name in _listed(folder, f"{split}.txt", f"{split}.txt, img and inst"):
         path = folder / "inst" / f"{name}.mat"
-        _, kinds = _instances(path)
+        _, classes = _instances(path)
         samples += [
             Sample(
                 name=f"{name}/{number}",
-                photo=folder / "img" / f"{name}.jpg",
+                image_path=folder / "img" / f"{name}.jpg",
                 target=partial(sbd_object, path, number),
-                label=_label(kind, path),
+                label=_label(class_number, path),
                 group="sbd",
                 source=path,
             )
-            for number, kind in enumerate(kinds, start=1)
+            for number, class_number in enumerate(classes, start=1)
         ]
     return samples
 
@@ -102,14 +102,14 @@ def _listed(folder: Path, file: str, layout: str) -> list[str]:
     return names
 
 
-def commonest(kinds: Values) -> int:
-    """The kind most pixels of an object have; 0 when none has one."""
-    counts = np.bincount(kinds[kinds != VOID], minlength=1)
+def most_common_class(classes: Values) -> int:
+    """The class number that most pixels of an object have; 0 when none has one."""
+    counts = np.bincount(classes[classes != VOID], minlength=1)
     counts[0] = 0
     return int(counts.argmax())
 
 
-def _label(kind: int, path: Path) -> str:
-    if not 1 <= kind <= len(CLASSES):
-        raise SaywhereError(f"mask '{path}': an object is of kind {kind}; expected 1 to {len(CLASSES)}")
-    return CLASSES[kind - 1]
+def _label(class_number: int, path: Path) -> str:
+    if not 1 <= class_number <= len(CLASSES):
+        raise SaywhereError(f"mask '{path}': an object is of class {class_number}; expected 1 to {len(CLASSES)}")
+    return CLASSES[class_number - 1]

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from saywhere.data.datasets.coco import coco_sample, load_coco
+from saywhere.data.coco import read_coco_file
+from saywhere.data.datasets.coco import coco_sample
 from saywhere.data.datasets.sample import Sample
 from saywhere.errors import SaywhereError
 
-PHOTOS = Path("images/mscoco/images/train2014")
+IMAGES = Path("images/mscoco/images/train2014")
 
 
 class PlainUnpickler(pickle.Unpickler):
@@ -46,18 +47,19 @@ def read_refer(path: Path, split: str) -> list[Sample]:
     ``images/mscoco/images/train2014``. SaywhereError when it is not so.
     """
     root, instances = path.parents[1], path.with_name("instances.json")
-    if not instances.is_file() or not (root / PHOTOS).is_dir():
-        raise SaywhereError(f"data '{path}': expected {instances} and the photographs in {root / PHOTOS}")
-    data, refs = load_coco(instances), load_refs(path)
+    if not instances.is_file() or not (root / IMAGES).is_dir():
+        raise SaywhereError(f"data '{path}': expected {instances} and the photographs in {root / IMAGES}")
+    file, refs = read_coco_file(instances), load_refs(path)
+    file.raise_faults()
+    class_names = file.class_names()
     try:
-        images = {image["id"]: image for image in data["images"]}
-        labels = {category["id"]: category["name"] for category in data["categories"]}
-        annotations = {annotation["id"]: annotation for annotation in data["annotations"]}
+        annotations = {annotation["id"]: annotation for annotation in file.annotations}
         samples = []
         for ref in refs:
             if ref["split"] == split:
                 annotation = annotations[ref["ann_id"]]
-                sample = coco_sample(annotation, images[annotation["image_id"]], labels, root / PHOTOS, instances)
+                image = file.images[annotation["image_id"]]
+                sample = coco_sample(annotation, image, class_names, root / IMAGES, instances)
                 phrase = ref["sentences"][0]["sent"]
                 samples.append(replace(sample, name=str(ref["ref_id"]), phrase=phrase, group=path.parent.name))
     except (KeyError, TypeError, IndexError) as error:

@@ -1,4 +1,4 @@
-"""One object of one photograph: what every data set yields."""
+"""One object of one image: what every dataset yields."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from saywhere.core.arrays import BoolArray
 
 
 def nothing_ignored() -> None:
-    """The ``ignore`` of an object all of whose photograph counts."""
+    """The ``ignore`` of an object where every pixel of the image counts."""
     return None
 
 
@@ -18,13 +18,19 @@ def nothing_ignored() -> None:
 class Sample:
     """An object to segment.
 
-    ``name`` is unique in its data set. ``target`` and ``ignore`` read ``(H, W)`` masks when called;
-    ``ignore`` gives None when every pixel counts. ``group`` is the photograph's folder: the set it came from.
-    ``source`` is the file that the mask is read from, to be named when it is wrong.
+    Attributes:
+        name: unique in its dataset.
+        image_path: the image file.
+        target: reads the object's ``(H, W)`` mask when called.
+        ignore: reads the ``(H, W)`` mask of the pixels that are not counted when called; None when all are.
+        label: the class name.
+        phrase: what a person would say to mean this object.
+        group: the folder of the image: the dataset that it came from.
+        source: the file that the mask is read from, to be named when it is wrong.
     """
 
     name: str
-    photo: Path
+    image_path: Path
     target: Callable[[], BoolArray] = field(repr=False)
     ignore: Callable[[], BoolArray | None] = field(default=nothing_ignored, repr=False)
     label: str | None = None

@@ -1,4 +1,4 @@
-"""Annotations in the formats that others read and write: in and out, one photograph in memory at a time."""
+"""Annotations in the formats of other programs: in and out, one image in memory at a time."""
 
 from __future__ import annotations
 
@@ -7,164 +7,215 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from saywhere.core.images import is_turned
+from saywhere.core.images import read_header
 from saywhere.data.formats import coco, labelme, png, voc, yolo
-from saywhere.data.formats.annotated_image import AnnotatedImage, Object, Source, WriteOptions
+from saywhere.data.formats.annotated_image import AnnotatedImage, AnnotationSource, ObjectAnnotation, WriteOptions
 from saywhere.errors import SaywhereError
 from saywhere.storage.atomic import whole
 
-__all__ = ["FORMATS", "AnnotatedImage", "FaultsError", "Object", "Outcome", "WriteOptions", "convert", "read", "write"]
+__all__ = [
+    "FORMATS", "AnnotatedImage", "AnnotationFormat", "AnnotationSource", "ConversionResult", "FaultsError",
+    "ObjectAnnotation", "WriteOptions", "convert", "read", "recognise", "write",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Format:
-    """How a format is read (its place, the folder of photographs when it is another) and written.
+class AnnotationFormat:
+    """A format of annotations.
 
-    ``copies``: it holds the photographs too. ``sign`` is a file or folder by which a folder of this format is known.
+    Attributes:
+        read: from the place of the annotations, and the folder of the images where that is another.
+        write: images to a place; adds to the notes what the format cannot hold.
+        holds_images: whether the images are a part of it.
+        marker: a pattern of files by which a folder in this format is recognised; empty when it is no folder.
     """
 
-    read: Callable[[Path, Path | None], Source]
+    read: Callable[[Path, Path | None], AnnotationSource]
     write: Callable[[Iterable[AnnotatedImage], Path, WriteOptions, list[str]], None]
-    copies: bool
-    sign: str
+    holds_images: bool
+    marker: str
 
 
-FORMATS: Final[Mapping[str, Format]] = {
-    "coco": Format(coco.read_coco, coco.write_coco, False, ""),
-    "voc": Format(voc.read_voc, voc.write_voc, True, "SegmentationObject"),
-    "yolo": Format(yolo.read_yolo, yolo.write_yolo, True, "data.yaml"),
-    "png": Format(png.read_png, png.write_png, False, png.TABLE),
-    "labelme": Format(labelme.read_labelme, labelme.write_labelme, True, "**/*.json"),
+FORMATS: Final[Mapping[str, AnnotationFormat]] = {
+    "coco": AnnotationFormat(coco.read_coco, coco.write_coco, False, ""),
+    "voc": AnnotationFormat(voc.read_voc, voc.write_voc, True, "SegmentationObject"),
+    "yolo": AnnotationFormat(yolo.read_yolo, yolo.write_yolo, True, "data.yaml"),
+    "png": AnnotationFormat(png.read_png, png.write_png, False, png.TABLE),
+    "labelme": AnnotationFormat(labelme.read_labelme, labelme.write_labelme, True, "**/*.json"),
 }
 
 
 @dataclass
-class Outcome:
-    """How much was written, and in plain words what the format could not hold."""
+class ConversionResult:
+    """What was written.
 
-    photos: int = 0
+    Attributes:
+        images: how many images.
+        objects: how many objects.
+        notes: what the format could not hold, in plain words.
+    """
+
+    images: int = 0
     objects: int = 0
     notes: list[str] = field(default_factory=list)
 
 
 class FaultsError(SaywhereError):
-    """Photographs whose annotations cannot be used: all of them, in ``faults``. Nothing was written."""
+    """Images whose annotations cannot be used. Nothing was written.
+
+    Attributes:
+        faults: a line for each of them.
+    """
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__(f"{len(faults):,} faults, the first: {faults[0]}")
         self.faults = faults
 
 
-def read(source: Path, form: str | None = None, photos: Path | None = None) -> Source:
-    """The annotated photographs at a place, in the named format or the one that it looks like.
+def read(source: Path, format_name: str | None = None, images: Path | None = None) -> AnnotationSource:
+    """The annotated images at a place.
 
-    Raises SaywhereError when the place or the format is not known, or it cannot be used as a whole.
+    Args:
+        source: a COCO JSON file, or a folder in another format.
+        format_name: a key of :data:`FORMATS`; by default the one that the place looks like.
+        images: the folder of the images, when they are not in their usual place.
+
+    Raises:
+        SaywhereError: the place or the format is not known, or the annotations cannot be used as a whole.
     """
     if not source.exists():
         raise SaywhereError(f"source '{source}': not there; give a COCO JSON file or a folder")
-    if photos and not photos.is_dir():
-        raise SaywhereError(f"photos '{photos}': no such folder")
-    name = form or recognise(source)
+    if images and not images.is_dir():
+        raise SaywhereError(f"images '{images}': no such folder")
+    name = format_name or recognise(source)
     if source.is_file() and name not in ("coco", "labelme"):
         raise SaywhereError(f"source '{source}': is a file; {name} is a folder")
     if source.is_dir() and name == "coco":
         raise SaywhereError(f"source '{source}': is a folder; give the COCO JSON file in it")
-    return _known(name).read(source, photos)
+    return _find_format(name).read(source, images)
 
 
 def recognise(source: Path) -> str:
-    """The name of the format that a file or folder looks like; SaywhereError when it looks like none."""
+    """The name of the format that a file or folder looks like.
+
+    Raises:
+        SaywhereError: it looks like none.
+    """
     if source.suffix == ".json" and source.is_file():
         return "coco"
-    for name, form in FORMATS.items():
-        if source.is_dir() and form.sign and next(source.glob(form.sign), None):
+    for name, known in FORMATS.items():
+        if source.is_dir() and known.marker and next(source.glob(known.marker), None):
             return name
     raise SaywhereError(f"source '{source}': of no known format; say which with --from, one of {', '.join(FORMATS)}")
 
 
-def _known(name: str) -> Format:
+def _find_format(name: str) -> AnnotationFormat:
     if name not in FORMATS:
         raise SaywhereError(f"format '{name}': not known; one of {', '.join(FORMATS)}")
     return FORMATS[name]
 
 
-def write(photos: Iterable[AnnotatedImage], dest: Path, to: str, how: WriteOptions | None = None) -> Outcome:
-    """Write annotated photographs to ``dest`` in the named format: all of them, or nothing when anything goes wrong.
+def write(
+    images: Iterable[AnnotatedImage], dest: Path, to: str, options: WriteOptions | None = None
+) -> ConversionResult:
+    """Write annotated images: all of them, or nothing when anything goes wrong.
 
-    Raises SaywhereError when something is at ``dest`` already, a photograph that is to be copied is not at hand, or
-    the disk refuses; and what ``photos`` raises.
+    Args:
+        images: read one after another.
+        dest: a file that ends in ``.json`` for COCO, a folder for all other formats. It must not exist.
+        to: a key of :data:`FORMATS`.
+        options: see :class:`WriteOptions`.
+
+    Raises:
+        SaywhereError: something is at ``dest`` already, an image that is to be copied is not at hand, or the disk
+            refuses; and whatever ``images`` raises.
     """
-    form, outcome = _known(to), Outcome()
+    target, used, result = _find_format(to), options or WriteOptions(), ConversionResult()
     if to == "coco" and dest.suffix != ".json":
         raise SaywhereError(f"'{dest}': COCO is one file; give it the ending .json")
     with whole(dest) as place:
-        used = how or WriteOptions()
-        form.write(_counted(photos, outcome, form.copies and used.copy), place, used, outcome.notes)
-    return outcome
+        target.write(_count(images, result, target.holds_images and used.copy), place, used, result.notes)
+    return result
 
 
-def _counted(photos: Iterable[AnnotatedImage], outcome: Outcome, needed: bool) -> Iterator[AnnotatedImage]:
-    """The same photographs; counts them and keeps their notes."""
+def _count(images: Iterable[AnnotatedImage], result: ConversionResult, needs_file: bool) -> Iterator[AnnotatedImage]:
+    """The same images; counts them and keeps their notes."""
     turned = []
-    for photo in photos:
-        if needed and photo.path is None:
-            raise SaywhereError(_missing(photo))
-        if photo.path and is_turned(photo.path):
-            turned.append(photo.file)
-        outcome.photos += 1
-        outcome.objects += len(photo.objects)
-        outcome.notes += photo.notes
-        yield photo
+    for image in images:
+        if needs_file and image.path is None:
+            raise SaywhereError(_missing(image))
+        is_turned = image.is_turned
+        if is_turned is None and image.path:
+            is_turned = read_header(image.path).is_turned
+        if is_turned:
+            turned.append(image.file_name)
+        result.images += 1
+        result.objects += len(image.objects)
+        result.notes += image.notes
+        yield image
     if turned:
-        outcome.notes.append(
+        result.notes.append(
             f"{len(turned):,} photographs are turned by their EXIF data, the first is '{turned[0]}': masks are for the "
             "upright picture, readers that ignore EXIF see another"
         )
 
 
-def _missing(photo: AnnotatedImage) -> str:
-    return f"photograph '{photo.file}': not there; say where it lies with --photos, or do without it with --no-copy"
+def _missing(image: AnnotatedImage) -> str:
+    return f"photograph '{image.file_name}': not there; say where it lies with --images, or leave it out with --no-copy"
 
 
 def convert(
     source: Path,
     dest: Path,
     to: str,
-    form: str | None = None,
-    photos: Path | None = None,
-    how: WriteOptions | None = None,
+    format_name: str | None = None,
+    images: Path | None = None,
+    options: WriteOptions | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Outcome:
-    """Annotations at ``source`` to ``dest`` in the format ``to``; see :func:`read` and :func:`write`.
+) -> ConversionResult:
+    """Convert annotations from one format to another; see :func:`read` and :func:`write`.
 
-    Every photograph is looked at even when one cannot be used: FaultsError names all that cannot. ``progress`` is told
-    how many of how many are done.
+    Args:
+        source: where the annotations are.
+        dest: what to write.
+        to: the format to write.
+        format_name: the format of ``source``, if it cannot be recognised.
+        images: the folder of the images, when they are not in their usual place.
+        options: see :class:`WriteOptions`.
+        progress: called with the number of images that are done, and of all.
+
+    Raises:
+        FaultsError: the annotations of some images cannot be used. All images are read before it is raised.
+        SaywhereError: as :func:`read` and :func:`write`.
     """
-    found, used = read(source, form, photos), how or WriteOptions()
-    copies = _known(to).copies and used.copy
-    outcome = write(_usable(found, copies, progress), dest, to, replace(used, labels=[*used.labels, *found.labels]))
-    outcome.notes[:0] = found.notes
-    return outcome
+    found, used = read(source, format_name, images), options or WriteOptions()
+    needs_files = _find_format(to).holds_images and used.copy
+    used = replace(used, labels=[*used.labels, *found.labels])
+    result = write(_usable(found, needs_files, progress), dest, to, used)
+    result.notes[:0] = found.notes
+    return result
 
 
-def _usable(found: Source, copies: bool, progress: Callable[[int, int], None]) -> Iterator[AnnotatedImage]:
-    """The photographs that can be used; FaultsError in the end when some cannot."""
+def _usable(
+    source: AnnotationSource, needs_files: bool, progress: Callable[[int, int], None]
+) -> Iterator[AnnotatedImage]:
+    """The images that can be used; FaultsError in the end when some cannot."""
     faults: list[str] = []
-    seen: set[str] = set()
-    for done, photo_of in enumerate(found.photos, 1):
+    names: set[str] = set()
+    for done, read_one in enumerate(source.images, 1):
         try:
-            photo = photo_of()
-            if photo.file in seen:
-                raise SaywhereError(f"photograph '{photo.file}': comes twice; give each a name of its own")
-            if copies and photo.path is None:
-                raise SaywhereError(_missing(photo))
+            image = read_one()
+            if image.file_name in names:
+                raise SaywhereError(f"photograph '{image.file_name}': comes twice; give each a name of its own")
+            if needs_files and image.path is None:
+                raise SaywhereError(_missing(image))
         except SaywhereError as error:
             faults.append(str(error))
         else:
-            seen.add(photo.file)
-            # After the first fault nothing will be kept: the others are only looked at.
+            names.add(image.file_name)
+            # After the first fault nothing will be kept: the others are only checked.
             if not faults:
-                yield photo
-        progress(done, len(found.photos))
+                yield image
+        progress(done, len(source.images))
     if faults:
         raise FaultsError(faults)

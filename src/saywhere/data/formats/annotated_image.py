@@ -1,22 +1,30 @@
-"""An annotated photograph: what every format is read into and written from."""
+"""An annotated image: what every format is read into and written from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from saywhere.core.arrays import BoolArray
-from saywhere.core.images import MOST_PIXELS, image_size
+from saywhere.core.geometry import ImageSize
+from saywhere.core.images import read_header
 from saywhere.core.rle import RunLengths
 from saywhere.errors import SaywhereError
 
-NO_LABEL = "object"  # what an object without a label is called where a format asks for one
+DEFAULT_LABEL = "object"  # the label of an object that has none, where a format asks for one
 
 
 @dataclass(frozen=True, slots=True)
-class Object:
-    """One object: its pixels, what it is, how sure that is (a score in [0, 1]) and who says so, where known."""
+class ObjectAnnotation:
+    """One object of an image.
+
+    Attributes:
+        region: its pixels.
+        label: its class name, None where it has none.
+        score: the confidence in it, from 0 to 1, where known.
+        author: who or what made the annotation, where known.
+    """
 
     region: RunLengths
     label: str | None = None
@@ -24,9 +32,9 @@ class Object:
     author: str | None = None
 
     @classmethod
-    def of(
+    def from_mask(
         cls, mask: BoolArray, label: str | None = None, score: float | None = None, author: str | None = None
-    ) -> Object:
+    ) -> ObjectAnnotation:
         """An object from its ``(H, W)`` mask."""
         return cls(RunLengths.from_mask(mask), label, score, author)
 
@@ -36,42 +44,55 @@ class Object:
         return self.region.mask()
 
     @property
-    def named(self) -> str:
-        return self.label or NO_LABEL
+    def class_name(self) -> str:
+        """The label, or :data:`DEFAULT_LABEL`."""
+        return self.label or DEFAULT_LABEL
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedImage:
-    """A photograph's name (with ``/``, from the folder of photographs), size in pixels (upright) and objects.
+    """An image with its objects.
 
-    ``path`` is where it lies, None when it is not at hand. ``notes`` say what could not be read into this form.
+    Attributes:
+        file_name: relative to the folder of images, with ``/``.
+        size: of the upright image, in pixels.
+        objects: its annotations.
+        path: where the file lies; None when it is not at hand.
+        notes: what could not be read into this form.
+        is_turned: whether the file is stored another way than upright; None when its header was not read.
     """
 
-    file: str
-    width: int
-    height: int
-    objects: tuple[Object, ...] = ()
+    file_name: str
+    size: ImageSize
+    objects: tuple[ObjectAnnotation, ...] = ()
     path: Path | None = None
     notes: tuple[str, ...] = ()
+    is_turned: bool | None = None
 
 
 @dataclass(frozen=True)
-class Source:
-    """What a reader found: photographs, each of which is read when called, and the list of labels if there is one.
+class AnnotationSource:
+    """What a reader finds.
 
-    Calling raises SaywhereError when that photograph's annotations cannot be used.
+    Attributes:
+        images: each is read when it is called, and raises SaywhereError when its annotations cannot be used.
+        labels: the source's own list of class names, where it has one.
+        notes: what could not be read of the source as a whole.
     """
 
-    photos: Sequence[Callable[[], AnnotatedImage]]
+    images: Sequence[Callable[[], AnnotatedImage]]
     labels: Sequence[str] = ()
     notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """How to write: outlines instead of masks where a format has both; photographs copied where a format holds them.
+    """How annotations are written.
 
-    ``labels`` come first, in this order, in a format that numbers them.
+    Attributes:
+        polygons: outlines instead of masks, where a format has both.
+        copy: whether images are copied, where a format holds them.
+        labels: class names that come first, in this order, where a format numbers them.
     """
 
     polygons: bool = False
@@ -80,77 +101,63 @@ class WriteOptions:
 
 
 @dataclass
-class Classes:
-    """Numbers for labels: those ``known`` beforehand first, others as they come, ``most`` at most."""
+class ClassNumbers:
+    """Numbers for class names.
 
-    known: Sequence[str]
+    Attributes:
+        initial: class names that are numbered first.
+        first: the first number.
+        maximum: how many class names there is room for; None when there is no limit.
+        numbers: by class name, in the order in which they were asked for.
+    """
+
+    initial: Sequence[str]
     first: int = 1
-    most: int | None = None
+    maximum: int | None = None
     numbers: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for label in self.known:
+        for label in self.initial:
             self.number(label)
 
     def number(self, label: str) -> int | None:
-        """The label's number; None when there is no room for it."""
+        """The number of a class name; None when there is no room for it."""
         if label not in self.numbers:
-            if self.most is not None and len(self.numbers) >= self.most:
+            if self.maximum is not None and len(self.numbers) >= self.maximum:
                 return None
             self.numbers[label] = self.first + len(self.numbers)
         return self.numbers[label]
 
 
-def checked_size(width: object, height: object) -> tuple[int, int]:
-    """Width and height that a file claims; SaywhereError when they are not those of a photograph."""
-    whole = [int(v) for v in (width, height) if isinstance(v, (int, float)) and 1 <= v <= MOST_PIXELS and v == int(v)]
-    if len(whole) < 2 or whole[0] * whole[1] > MOST_PIXELS:
-        raise SaywhereError(f"width {width!r}, height {height!r}: give whole pixels, {MOST_PIXELS:,} at most")
-    return whole[0], whole[1]
+def with_image_file(image: AnnotatedImage, folder: Path) -> AnnotatedImage:
+    """An annotated image with the file that it belongs to, or as it is when there is none in ``folder``.
 
-
-def checked_label(label: object) -> str | None:
-    """A label that a file gives, None when it is left out or empty; SaywhereError when it is no text."""
-    if label is None or label == "":
-        return None
-    try:
-        if isinstance(label, str):
-            label.encode()
-            return label
-    except UnicodeEncodeError:
-        pass
-    raise SaywhereError(f"label {label!r}: give text")
-
-
-def checked_score(score: object) -> float | None:
-    """A score that a file gives, None when it is left out; SaywhereError when it is no number in [0, 1]."""
-    if score is None:
-        return None
-    if isinstance(score, bool) or not isinstance(score, (int, float)) or not 0.0 <= score <= 1.0:
-        raise SaywhereError(f"score {score!r}: give a number from 0 to 1")
-    return float(score)
-
-
-def find_image(folder: Path, file: str, size: tuple[int, int]) -> Path | None:
-    """Where a photograph lies, None when it is not there; SaywhereError when it is not one or of another size."""
-    path = folder / file
+    Raises:
+        SaywhereError: the file is no image, or of another size.
+    """
+    path = folder / image.file_name
     if not path.is_file():
-        return None
-    found = image_size(path)
-    if found != size:
+        return image
+    header = read_header(path)
+    if header.size != image.size:
         raise SaywhereError(
-            f"photograph '{path}': is {found[0]}x{found[1]} pixels (upright); its masks are {size[0]}x{size[1]}"
+            f"photograph '{path}': is {header.size.width}x{header.size.height} pixels (upright); its masks are "
+            f"{image.size.width}x{image.size.height}"
         )
-    return path
+    return replace(image, path=path, is_turned=header.is_turned)
 
 
-def without_score(photo: AnnotatedImage) -> list[str]:
-    """The note that a format has no place for scores and authors, where the photograph has some."""
-    lost = sum(one.score is not None or one.author is not None for one in photo.objects)
-    return [f"photograph '{photo.file}': score or author of {lost} objects left out"] if lost else []
+def note_lost_scores(image: AnnotatedImage) -> list[str]:
+    """The note that a format has no place for scores and authors, where the image has some."""
+    lost = sum(each.score is not None or each.author is not None for each in image.objects)
+    return [f"photograph '{image.file_name}': score or author of {lost} objects left out"] if lost else []
 
 
-def without_label(photo: AnnotatedImage) -> list[str]:
-    """The note that objects without a label get one, where the photograph has some."""
-    count = sum(one.label is None for one in photo.objects)
-    return [f"photograph '{photo.file}': {count} objects without a label are called '{NO_LABEL}'"] if count else []
+def note_default_labels(image: AnnotatedImage) -> list[str]:
+    """The note that objects without a label get :data:`DEFAULT_LABEL`, where the image has some."""
+    count = sum(each.label is None for each in image.objects)
+    return (
+        [f"photograph '{image.file_name}': {count} objects without a label are called '{DEFAULT_LABEL}'"]
+        if count
+        else []
+    )

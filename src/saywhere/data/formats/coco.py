@@ -4,126 +4,130 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from saywhere import __version__
 from saywhere.core.geometry import ImageSize
 from saywhere.core.rle import RunLengths
-from saywhere.data.datasets.coco import file_name, load_coco
+from saywhere.data.checks import check_label, check_score
+from saywhere.data.coco import (
+    Entry,
+    Id,
+    annotation_name,
+    class_name_of,
+    file_name_of,
+    read_coco_file,
+    region_of,
+    size_of,
+)
 from saywhere.data.formats.annotated_image import (
     AnnotatedImage,
-    Classes,
-    Object,
-    Source,
+    AnnotationSource,
+    ClassNumbers,
+    ObjectAnnotation,
     WriteOptions,
-    checked_label,
-    checked_score,
-    checked_size,
-    find_image,
-    without_label,
+    note_default_labels,
+    with_image_file,
 )
 from saywhere.data.formats.names import safe_name
-from saywhere.data.formats.polygons import along_edges
+from saywhere.data.formats.polygons import polygons_along_pixel_edges
 from saywhere.errors import SaywhereError
 
-Entry = dict[str, Any]
-KEPT = {"id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd", "score", "author"}
+ANNOTATION_KEYS = {"id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd", "score", "author"}
 
 
-def read_coco(source: Path, photos: Path | None) -> Source:
-    """The photographs of a COCO JSON file, which lie in ``photos`` or beside it. All its text is held in memory.
+def read_coco(source: Path, images: Path | None) -> AnnotationSource:
+    """The annotated images of a COCO JSON file. All of its text is held in memory.
 
-    SaywhereError when it is not COCO JSON, or an entry belongs to no photograph.
+    Args:
+        source: the file.
+        images: the folder of the images; by default that of the file.
+
+    Raises:
+        SaywhereError: it is not COCO JSON, or an entry belongs to no image.
     """
-    data = load_coco(source)
-    images, entries, categories = (_entries(data, key, source) for key in ("images", "annotations", "categories"))
-    try:
-        labels = {one["id"]: checked_label(one["name"]) for one in categories}
-        known = {one["id"] for one in images}
-        by_image: dict[Any, list[Entry]] = defaultdict(list)
-        for entry in entries:
-            if entry["image_id"] not in known:
-                raise SaywhereError(f"annotation {entry.get('id')}: image_id {entry['image_id']}: no such image")
-            by_image[entry["image_id"]].append(entry)
-        if len(known) < len(images):
-            raise SaywhereError("two images have the same id; give each one of its own")
-        found = [partial(_photo, one, by_image[one["id"]], labels, photos or source.parent) for one in images]
-    except SaywhereError as error:
-        raise SaywhereError(f"source '{source}': {error}") from error
-    except (KeyError, TypeError) as error:
-        raise SaywhereError(f"source '{source}': an entry lacks or misnames {error}; see the COCO format") from error
-    extra = sorted({key for entry in entries for key in entry} - KEPT)
+    file = read_coco_file(source)
+    file.raise_faults()
+    names = file.class_names()
+    by_image: dict[Id, list[Entry]] = defaultdict(list)
+    for annotation in file.annotations:
+        by_image[annotation["image_id"]].append(annotation)
+    folder = images or source.parent
+    found = [partial(_read_image, image, by_image[key], names, folder) for key, image in file.images.items()]
+    extra = sorted({key for annotation in file.annotations for key in annotation} - ANNOTATION_KEYS)
     notes = [f"source '{source}': not read: {', '.join(extra)} of annotations"] if extra else []
-    return Source(found, [label for label in labels.values() if label], notes)
+    return AnnotationSource(found, [name for name in names.values() if name], notes)
 
 
-def _entries(data: Entry, key: str, source: Path) -> list[Entry]:
-    if not isinstance(data[key], list) or not all(isinstance(one, dict) for one in data[key]):
-        raise SaywhereError(f"source '{source}': {key} is not a list of objects; see the COCO format")
-    return data[key]
-
-
-def _photo(image: Entry, entries: list[Entry], labels: dict[Any, str | None], folder: Path) -> AnnotatedImage:
+def _read_image(
+    image: Entry, annotations: list[Entry], class_names: Mapping[Id, str | None], folder: Path
+) -> AnnotatedImage:
     try:
-        file = safe_name(file_name(image))
-        size = checked_size(image.get("width"), image.get("height"))
-    except (SaywhereError, KeyError) as error:
+        file_name, size = safe_name(file_name_of(image)), size_of(image)
+    except SaywhereError as error:
         raise SaywhereError(f"image {image['id']}: {error}") from error
-    crowds = sum(bool(entry.get("iscrowd")) for entry in entries)
-    objects = tuple(_object(entry, labels, size) for entry in entries if not entry.get("iscrowd"))
-    notes = (f"photograph '{file}': {crowds} crowd regions left out",) if crowds else ()
-    return AnnotatedImage(file, *size, objects, find_image(folder, file, size), notes)
+    crowds = sum(bool(annotation.get("iscrowd")) for annotation in annotations)
+    objects = tuple(
+        _read_object(annotation, class_names, size) for annotation in annotations if not annotation.get("iscrowd")
+    )
+    notes = (f"photograph '{file_name}': {crowds} crowd regions left out",) if crowds else ()
+    return with_image_file(AnnotatedImage(file_name, size, objects, notes=notes), folder)
 
 
-def _object(entry: Entry, labels: dict[Any, str | None], size: tuple[int, int]) -> Object:
+def _read_object(annotation: Entry, class_names: Mapping[Id, str | None], size: ImageSize) -> ObjectAnnotation:
     try:
-        if entry.get("category_id") not in labels:
-            raise SaywhereError(f"category_id {entry.get('category_id')!r}: no such category")
-        region = RunLengths.from_coco(entry.get("segmentation"), ImageSize(size[1], size[0]))
-        author = checked_label(entry.get("author"))
-        return Object(region, labels[entry["category_id"]], checked_score(entry.get("score")), author)
-    except (SaywhereError, TypeError) as error:
-        raise SaywhereError(f"annotation {entry.get('id')}: {error}") from error
+        label = class_name_of(annotation, class_names)
+        score, author = check_score(annotation.get("score")), check_label(annotation.get("author"))
+        return ObjectAnnotation(region_of(annotation, size), label, score, author)
+    except SaywhereError as error:
+        raise SaywhereError(f"{annotation_name(annotation)}: {error}") from error
 
 
-def write_coco(photos: Iterable[AnnotatedImage], dest: Path, how: WriteOptions, notes: list[str]) -> None:
-    """Write a COCO JSON file, annotation by annotation; ``file_name`` is the photograph's name, nothing is copied."""
-    classes, count = Classes(how.labels), 0
-    images: list[Entry] = []
+def write_coco(images: Iterable[AnnotatedImage], dest: Path, options: WriteOptions, notes: list[str]) -> None:
+    """Write a COCO JSON file, annotation by annotation. No image is copied."""
+    classes, count = ClassNumbers(options.labels), 0
+    entries: list[Entry] = []
     with dest.open("w", encoding="utf-8") as file:
-        about = {"description": "converted by saywhere", "version": __version__}
-        file.write(f'{{"info": {json.dumps(about)},\n"annotations": [')
-        for photo in photos:
-            notes += without_label(photo)
-            size = {"width": photo.width, "height": photo.height}
-            images.append({"id": len(images) + 1, "file_name": photo.file, **size})
-            for one in photo.objects:
+        info = {"description": "converted by saywhere", "version": __version__}
+        file.write(f'{{"info": {json.dumps(info)},\n"annotations": [')
+        for image in images:
+            notes += note_default_labels(image)
+            height, width = image.size
+            entries.append({"id": len(entries) + 1, "file_name": image.file_name, "width": width, "height": height})
+            for each in image.objects:
                 count += 1
-                entry = {
+                annotation = {
                     "id": count,
-                    "image_id": len(images),
-                    "category_id": classes.number(one.named),
+                    "image_id": len(entries),
+                    "category_id": classes.number(each.class_name),
                     "iscrowd": 0,
-                    **one.region.as_annotation(),
-                    **({"score": one.score} if one.score is not None else {}),
-                    **({"author": one.author} if one.author is not None else {}),
+                    **each.region.as_annotation(),
+                    **({"score": each.score} if each.score is not None else {}),
+                    **({"author": each.author} if each.author is not None else {}),
                 }
-                if how.polygons:
-                    notes += _as_polygons(entry, one.region, f"photograph '{photo.file}', object {one.named!r}")
-                file.write(("," if count > 1 else "") + "\n" + json.dumps(entry))
+                if options.polygons:
+                    what = f"photograph '{image.file_name}', object {each.class_name!r}"
+                    notes += _use_polygons(annotation, each.region, what)
+                file.write(("," if count > 1 else "") + "\n" + json.dumps(annotation))
         categories = [{"id": number, "name": label} for label, number in classes.numbers.items()]
-        file.write(f'],\n"images": {json.dumps(images)},\n"categories": {json.dumps(categories)}}}\n')
+        file.write(f'],\n"images": {json.dumps(entries)},\n"categories": {json.dumps(categories)}}}\n')
 
 
-def _as_polygons(entry: Entry, region: RunLengths, what: str) -> list[str]:
-    """Give an entry polygons, with the area and box that pycocotools finds for them; notes of what they alter."""
-    polygons = [ring.ravel().tolist() for ring in along_edges(region.mask())]
+def _use_polygons(annotation: Entry, region: RunLengths, what: str) -> list[str]:
+    """Give an annotation polygons, with the area and box that pycocotools computes from them.
+
+    Returns:
+        Notes of what they alter.
+    """
+    polygons = [polygon.ravel().tolist() for polygon in polygons_along_pixel_edges(region.mask())]
     if not polygons:
         return [f"{what}: is empty, so it has no polygon; kept as run lengths"]
-    drawn = RunLengths.from_polygons(polygons, region.size)
-    entry |= drawn.as_annotation() | {"segmentation": polygons}
+    try:
+        drawn = RunLengths.from_polygons(polygons, region.size)
+    except SaywhereError as error:
+        return [f"{what}: kept as run lengths ({error})"]
+    annotation |= drawn.as_annotation() | {"segmentation": polygons}
     differ = int((drawn.mask() ^ region.mask()).sum())
     return [f"{what}: its polygons differ from its mask in {differ} of {region.area:,} pixels"] if differ else []

@@ -1,4 +1,4 @@
-"""Index masks: a PNG of object numbers for each photograph, and a table that says what the numbers are."""
+"""Index masks: a PNG of object numbers for each image, and a table that says what the numbers are."""
 
 from __future__ import annotations
 
@@ -11,40 +11,44 @@ from pathlib import Path
 import numpy as np
 
 from saywhere.core.arrays import BoolArray
-from saywhere.core.images import ENDINGS
+from saywhere.core.geometry import ImageSize
+from saywhere.core.images import IMAGE_SUFFIXES
+from saywhere.data.checks import check_label, check_score
 from saywhere.data.datasets.masks import numbers
 from saywhere.data.formats.annotated_image import (
     AnnotatedImage,
-    Object,
-    Source,
+    AnnotationSource,
+    ObjectAnnotation,
     WriteOptions,
-    checked_label,
-    checked_score,
-    find_image,
+    with_image_file,
 )
-from saywhere.data.formats.index_masks import paint, write_map
-from saywhere.data.formats.names import Names, safe_name
+from saywhere.data.formats.index_masks import draw_index_map, write_index_map
+from saywhere.data.formats.names import UniqueNames, safe_name
 from saywhere.errors import SaywhereError
 
 TABLE = "objects.csv"
 COLUMNS = ["mask", "photo", "number", "label", "score", "author"]
-MOST = 65535
+MAX_OBJECTS = 65535  # in an image, as 16 bits count them
 Row = dict[str, str]
 
 
-def read_png(source: Path, photos: Path | None) -> Source:
-    """The photographs of a folder of index masks; what their numbers are ``objects.csv`` says.
+def read_png(source: Path, images: Path | None) -> AnnotationSource:
+    """The annotated images of a folder of index masks.
 
-    Without that table every number but 0 is an object without a label. SaywhereError when there is no mask, or the
-    table cannot be used.
+    Args:
+        source: the folder. Without ``objects.csv`` in it, every number but 0 is an object without a label.
+        images: the folder of the images, if they are at hand.
+
+    Raises:
+        SaywhereError: there is no mask, or the table cannot be used.
     """
-    masks = _table(source / TABLE) or {p.relative_to(source).as_posix(): [] for p in sorted(source.rglob("*.png"))}
+    masks = _read_table(source / TABLE) or {p.relative_to(source).as_posix(): [] for p in sorted(source.rglob("*.png"))}
     if not masks:
         raise SaywhereError(f"source '{source}': no PNG mask there")
-    return Source([partial(_photo, source, mask, said, photos or source) for mask, said in masks.items()])
+    return AnnotationSource([partial(_read_image, source, mask, rows, images) for mask, rows in masks.items()])
 
 
-def _table(path: Path) -> dict[str, list[Row]]:
+def _read_table(path: Path) -> dict[str, list[Row]]:
     """The lines of the table by mask; none without a table."""
     found: dict[str, list[Row]] = defaultdict(list)
     if not path.exists():
@@ -63,56 +67,57 @@ def _table(path: Path) -> dict[str, list[Row]]:
     return found
 
 
-def _photo(source: Path, mask: str, rows: list[Row], folder: Path) -> AnnotatedImage:
+def _read_image(source: Path, mask: str, rows: list[Row], images: Path | None) -> AnnotatedImage:
     path = source / safe_name(mask)
     values = numbers(path)
-    height, width = values.shape
     present = np.unique(values[values > 0]).tolist()
+    # The masks themselves are not taken for the images.
+    folder = None if images == source else images
     if not rows:
-        plain = str(Path(mask).with_suffix(""))
-        file = next((plain + e for e in sorted(ENDINGS) if folder != source and (folder / (plain + e)).is_file()), mask)
-        objects = tuple(Object.of(values == number) for number in present)
+        stem = str(Path(mask).with_suffix(""))
+        names = (stem + suffix for suffix in IMAGE_SUFFIXES)
+        file_name = next((name for name in names if folder and (folder / name).is_file()), mask)
+        objects = tuple(ObjectAnnotation.from_mask(values == number) for number in present)
     else:
-        file = safe_name(rows[0]["photo"])
-        told = {number: row for row in rows if (number := _number(row, path))}
-        if sorted(told) != present:
-            strange = sorted(set(told) ^ set(present))
-            raise SaywhereError(f"mask '{path}': numbers {strange[:10]} are not in both the mask and {TABLE}")
-        objects = tuple(_object(values == number, told[number], path) for number in present)
-    # Without photographs of its own, a folder of masks holds only masks of that name.
-    where = None if folder == source else find_image(folder, file, (width, height))
-    return AnnotatedImage(file, width, height, objects, where)
+        file_name = safe_name(rows[0]["photo"])
+        row_of = {number: row for row in rows if (number := _read_number(row, path))}
+        if sorted(row_of) != present:
+            different = sorted(set(row_of) ^ set(present))
+            raise SaywhereError(f"mask '{path}': numbers {different[:10]} are not in both the mask and {TABLE}")
+        objects = tuple(_read_object(values == number, row_of[number], path) for number in present)
+    image = AnnotatedImage(file_name, ImageSize(*values.shape), objects)
+    return with_image_file(image, folder) if folder else image
 
 
-def _number(row: Row, path: Path) -> int:
-    """The object's number; 0 in the line of a photograph without objects."""
+def _read_number(row: Row, path: Path) -> int:
+    """The object's number; 0 in the line of an image without objects."""
     if row["number"] and not row["number"].isdecimal():
         raise SaywhereError(f"mask '{path}': number {row['number']!r} in {TABLE}: give a whole number")
     return int(row["number"] or 0)
 
 
-def _object(inside: BoolArray, row: Row, path: Path) -> Object:
+def _read_object(mask: BoolArray, row: Row, path: Path) -> ObjectAnnotation:
     try:
-        score = checked_score(float(row["score"])) if row["score"] else None
+        score = check_score(float(row["score"])) if row["score"] else None
     except ValueError as error:
         raise SaywhereError(f"mask '{path}': score {row['score']!r} in {TABLE}: give a number from 0 to 1") from error
-    return Object.of(inside, checked_label(row["label"]), score, checked_label(row["author"]))
+    return ObjectAnnotation.from_mask(mask, check_label(row["label"]), score, check_label(row["author"]))
 
 
-def write_png(photos: Iterable[AnnotatedImage], dest: Path, how: WriteOptions, notes: list[str]) -> None:
-    """Write the masks and their table: 8 bits with a palette, or 16 when a photograph has more than 255 objects."""
-    taken = Names()
+def write_png(images: Iterable[AnnotatedImage], dest: Path, options: WriteOptions, notes: list[str]) -> None:
+    """Write the masks and their table: 8 bits with a palette, or 16 when an image has more than 255 objects."""
+    names = UniqueNames()
     dest.mkdir(parents=True)
     with (dest / TABLE).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)
-        for photo in photos:
-            mask = taken.claim(photo.file, notes) + ".png"
-            painted, kept = paint(photo, MOST, notes)
-            write_map(dest / mask, painted)
+        for image in images:
+            mask = names.claim(image.file_name, notes) + ".png"
+            index_map, kept = draw_index_map(image, MAX_OBJECTS, notes)
+            write_index_map(dest / mask, index_map)
             for number, i in enumerate(kept, 1):
-                one = photo.objects[i]
-                score = "" if one.score is None else repr(one.score)
-                table.writerow([mask, photo.file, number, one.label or "", score, one.author or ""])
+                each = image.objects[i]
+                score = "" if each.score is None else repr(each.score)
+                table.writerow([mask, image.file_name, number, each.label or "", score, each.author or ""])
             if not kept:
-                table.writerow([mask, photo.file, "", "", "", ""])
+                table.writerow([mask, image.file_name, "", "", "", ""])

@@ -1,4 +1,8 @@
-"""Masks to polygons and back. A polygon has no holes and is of one piece: cuts without width join such rings."""
+"""Masks to polygons and back.
+
+A polygon here is one closed ring, as in YOLO and LabelMe: it has no holes and is of one piece. Holes and further pieces
+are joined to it by cuts without width, which are walked in both directions.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from saywhere.core.arrays import BoolArray
+from saywhere.core.geometry import ImageSize
 
 Ring = NDArray[np.float64]
-MANY = 100  # pieces of one object
+"""``(N, 2)`` vertices x, y in pixels; the last is joined to the first."""
+MAX_PIECES = 100  # of an object, which are joined one after another
 SINGLE_TREE = 4  # FLANN's name for its exact k-d tree
 
 
@@ -29,10 +35,10 @@ class NearestPoint:
         return squared[:, 0], numbers[:, 0]
 
 
-def along_centres(mask: BoolArray) -> list[Ring]:
-    """A polygon ``(N, 2)`` of x, y for each piece of a ``(H, W)`` mask, through the centres of its rim's pixels.
+def polygons_through_pixel_centres(mask: BoolArray) -> list[Ring]:
+    """A polygon for each piece of a ``(H, W)`` mask, through the centres of its border pixels.
 
-    This is what programs that fill polygons with their outline (OpenCV, Pillow) turn back into the mask.
+    Programs that fill polygons and also draw their outline (OpenCV, Pillow) make the mask of it again.
     """
     contours, levels = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if levels is None:
@@ -42,28 +48,32 @@ def along_centres(mask: BoolArray) -> list[Ring]:
     pieces = []
     for number in np.flatnonzero(parents < 0):
         holes = [rings[hole] for hole in np.flatnonzero(parents == number)]
-        pieces.append(_at_least_three(corners(joined(rings[number], holes))))
+        pieces.append(_at_least_three(remove_collinear(join_rings(rings[number], holes))))
     return pieces
 
 
-def along_edges(mask: BoolArray) -> list[Ring]:
-    """The same, but a quarter of a pixel within the pixels' outer edges: what pycocotools turns back into the mask."""
+def polygons_along_pixel_edges(mask: BoolArray) -> list[Ring]:
+    """A polygon for each piece of a ``(H, W)`` mask, a quarter of a pixel within the outer edges of its border pixels.
+
+    pycocotools makes the mask of it again.
+    """
     if not mask.any():
         return []
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     top, left = int(rows[0]), int(columns[0])
     cropped = mask[top : rows[-1] + 1, left : columns[-1] + 1]
     doubled = np.repeat(np.repeat(cropped, 2, axis=0), 2, axis=1)
-    return [(ring + 0.5) / 2.0 + (left, top) for ring in along_centres(doubled)]
+    return [(ring + 0.5) / 2.0 + (left, top) for ring in polygons_through_pixel_centres(doubled)]
 
 
-def one_ring(pieces: Sequence[Ring]) -> Ring:
-    """The polygons of all pieces as one: each in turn that is nearest to those already joined, by the shortest cut.
+def join_pieces(pieces: Sequence[Ring]) -> Ring:
+    """The polygons of all pieces as one.
 
-    Beyond the :data:`MANY` longest, which are dust, all are joined to these at once.
+    Each in turn that is nearest to those already joined is joined by the shortest cut. Beyond the :data:`MAX_PIECES`
+    longest, all are joined to these at once.
     """
     first, *others = sorted(pieces, key=len, reverse=True)
-    near, dust = others[: MANY - 1], others[MANY - 1 :]
+    near, small = others[: MAX_PIECES - 1], others[MAX_PIECES - 1 :]
     ring, newest = first, first
     gaps = np.full(len(near), np.inf)
     while near:
@@ -71,11 +81,11 @@ def one_ring(pieces: Sequence[Ring]) -> Ring:
         gaps = np.minimum(gaps, [tree.query(piece)[0].min() for piece in near])
         chosen = int(gaps.argmin())
         newest, gaps = near.pop(chosen), np.delete(gaps, chosen)
-        ring = joined(ring, [newest])
-    return corners(joined(ring, dust))
+        ring = join_rings(ring, [newest])
+    return remove_collinear(join_rings(ring, small))
 
 
-def joined(ring: Ring, others: Sequence[Ring]) -> Ring:
+def join_rings(ring: Ring, others: Sequence[Ring]) -> Ring:
     """One ring of several: each of the others is entered and left where it is nearest to the first."""
     if not others:
         return ring
@@ -93,35 +103,41 @@ def joined(ring: Ring, others: Sequence[Ring]) -> Ring:
     return np.concatenate([*parts, ring[last:]])
 
 
-def corners(ring: Ring) -> Ring:
-    """A ring of neighbouring points without those on a straight line between their neighbours."""
+def remove_collinear(ring: Ring) -> Ring:
+    """A ring of neighbouring pixels without those on a straight line between their neighbours."""
     before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
     kept = (before != after).any(axis=1)
     return ring[kept] if kept.any() else ring
 
 
 def _at_least_three(ring: Ring) -> Ring:
-    """Three points also for a single pixel or a line, as formats ask for."""
+    """Three vertices also for a single pixel or a line, as formats ask for."""
     return ring if len(ring) >= 3 else np.concatenate([ring, ring, ring])[:3]
 
 
-def filled(polygons: Sequence[Ring], size: tuple[int, int]) -> BoolArray:
-    """Polygons to a ``(H, W)`` mask, as Ultralytics fills them: points rounded down, outline included."""
+def fill_polygons(polygons: Sequence[Ring], size: ImageSize) -> BoolArray:
+    """Polygons to a ``(H, W)`` mask, as Ultralytics fills them: vertices rounded down, outline included."""
     mask = np.zeros(size, np.uint8)
     for polygon in polygons:
         cv2.fillPoly(mask, [np.floor(polygon).astype(np.int32)], 1)
     return mask > 0
 
 
-def drawn(shape: str, points: Ring, size: tuple[int, int]) -> BoolArray:
-    """A LabelMe shape to a ``(H, W)`` mask, as its own program draws it (labelme.utils.shape_to_mask)."""
-    image = Image.new("L", size[::-1])
+def draw_shape(kind: str, points: Ring, size: ImageSize) -> BoolArray:
+    """A LabelMe shape to a ``(H, W)`` mask, as LabelMe draws it (labelme.utils.shape_to_mask).
+
+    Args:
+        kind: "rectangle", "circle", or a kind that is a polygon.
+        points: two corners, the centre and a point of the circle, or the vertices.
+        size: the size of the mask.
+    """
+    image = Image.new("L", (size.width, size.height))
     draw = ImageDraw.Draw(image)
     xy = [(float(x), float(y)) for x, y in points]
-    if shape == "rectangle":
+    if kind == "rectangle":
         (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
         draw.rectangle((x0, y0, x1, y1), outline=1, fill=1)
-    elif shape == "circle":
+    elif kind == "circle":
         (cx, cy), radius = xy[0], float(np.hypot(*(points[1] - points[0])))
         draw.ellipse((cx - radius, cy - radius, cx + radius, cy + radius), outline=1, fill=1)
     else:
