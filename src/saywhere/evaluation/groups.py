@@ -99,7 +99,7 @@ def _per_image(samples: Iterable[Sample], groups_of: Callable[[Sequence[Sample]]
     """The group of each object by its name, from a function of the objects of one image."""
     by_image: dict[Path, list[Sample]] = defaultdict(list)
     for sample in samples:
-        by_image[sample.photo].append(sample)
+        by_image[sample.image_path].append(sample)
     return {
         sample.name: group
         for together in by_image.values()
