@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from saywhere.annotate.service import Annotator
     from saywhere.runtime.torch import TorchRuntime
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported
+# One thread for each test process, also for those it starts. OpenMP's threads spin while they wait: where other
+# processes want the cores, a step of training takes ten times as long with two threads as with one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
 if "SAYWHERE_DATA" not in os.environ and BESIDE.is_dir():
     os.environ["SAYWHERE_DATA"] = str(BESIDE)

@@ -1,12 +1,14 @@
-"""The command line as a person meets it: real processes, real files."""
+"""The command line as a person meets it, on real files; a few times as a real process."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 import tomllib
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import metadata
 from pathlib import Path
 
@@ -29,6 +31,20 @@ SMALL = {"widths": [8, 8, 16, 16], "key": 8}
 
 
 def saywhere(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command line in this process, which has imported torch already."""
+    out, error, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(error):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["saywhere", *map(str, arguments)])
+        try:
+            main.main()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), error.getvalue())
+
+
+def process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own."""
     command = [sys.executable, "-m", "saywhere.cli", *map(str, arguments)]
     environment = {**os.environ, "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
@@ -55,7 +71,7 @@ def folder(tmp_path: Path, photo: np.ndarray) -> Path:
 
 class TestSegment:
     def test_mask_overlay_and_json(self, folder: Path) -> None:
-        result = saywhere(
+        result = process(
             "segment", "photo.png", "--weights", "small.safetensors", "--click", "300,200", "--drag", "310,210,12.5",
             "--not", "20,20", "--out", "out/mask.png", "--overlay", "out/overlay.jpg", "--json", cwd=folder,
         )  # fmt: skip
@@ -96,6 +112,9 @@ class TestSegment:
         if "--weights" not in arguments:
             arguments = [*arguments, "--weights", "small.safetensors"]
         refused(saywhere("segment", "photo.png", *arguments, cwd=folder), folder, *words)
+
+    def test_a_process_ends_with_code_two(self, folder: Path) -> None:
+        refused(process("segment", "photo.png", "--click", "9000,5", cwd=folder), folder, "9000", "640x480")
 
     def test_bad_photographs(self, folder: Path) -> None:
         (folder / "empty.jpg").touch()
