@@ -282,7 +282,7 @@ def test_every_public_name_can_be_imported_and_an_unknown_one_is_refused() -> No
 def test_a_missing_extra_is_one_line_wherever_it_is_noticed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str, extra: str
 ) -> None:
-    def fail() -> None:
+    def fail(*given: object) -> None:
         raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
     monkeypatch.setattr(main, "app", fail)
@@ -293,7 +293,7 @@ def test_a_missing_extra_is_one_line_wherever_it_is_noticed(
 
 
 def test_a_fault_of_the_package_is_not_called_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
+    def fail(*given: object) -> None:
         raise ModuleNotFoundError("No module named 'saywhere.gone'", name="saywhere.gone")
 
     monkeypatch.setattr(main, "app", fail)
