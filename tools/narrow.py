@@ -19,7 +19,8 @@ from saywhere.models.checkpoint import load_model, save_model
 from saywhere.models.saywhere import Saywhere
 from saywhere.training.batch import collate
 from saywhere.training.dataset import CropDataset
-from saywhere.training.recipe import read_recipe
+from saywhere.training.recipe_files import read_recipe
+from saywhere.training.stages import list_stages
 
 BATCHES = 12
 # What makes channels, and what reads them.
@@ -39,7 +40,7 @@ def loudness(model: nn.Module, recipe: str) -> dict[str, Tensor]:
         return hook
 
     hooks = [model.get_submodule(name).register_forward_hook(note(name)) for name in PAIRS]
-    crops = CropDataset(read_recipe(Path(recipe)))
+    crops = CropDataset(list_stages(read_recipe(recipe))[-1].recipe)
     with torch.inference_mode():
         for number in range(BATCHES):
             batch = collate([crops[8 * number + i] for i in range(8)])
@@ -72,7 +73,7 @@ def narrowed(model: nn.Module, options: dict[str, Any], width: int, loud: dict[s
     return narrow
 
 
-def main(weights: str, fine: str, out: str, recipe: str = "recipes/saywhere-narrow.yaml") -> None:
+def main(weights: str, fine: str, out: str, recipe: str = "saywhere") -> None:
     loaded = load_model(Path(weights))
     options = {k: v for k, v in loaded.metadata["options"].items() if k != "fine"}
     narrow = narrowed(loaded.model, options, int(fine), loudness(loaded.model, recipe))

@@ -30,7 +30,7 @@ from saywhere.runtime.timed import TimedRuntime
 from saywhere.runtime.torch import TorchRuntime
 from saywhere.text.words import Words
 from saywhere.training.dataset import CropDataset
-from saywhere.training.phrases import QUALITIES, RELATIONS, SURROUNDINGS, described, phrase_for, qualifiers
+from saywhere.training.phrases import ADJECTIVES, CONTEXT_NOUNS, PREPOSITIONS, described, phrase_for, qualifiers
 from saywhere.training.recipe import Recipe
 
 SPEAKING = {"widths": (16, 16, 16, 16), "relevance": ("learned",), "attention": True}
@@ -226,8 +226,8 @@ class TestTrainingPhrases:
         phrase = described("dog", ["red hat"], np.random.default_rng(seed))
         before, _, after = f"{phrase} ".partition("dog ")
         assert phrase != "dog"
-        assert before.strip() in {"", *QUALITIES}
-        assert not after or any(after.startswith(f"{relation} ") for relation in RELATIONS)
+        assert before.strip() in {"", *ADJECTIVES}
+        assert not after or any(after.startswith(f"{relation} ") for relation in PREPOSITIONS)
 
     def test_crops_come_with_phrases_as_the_recipe_says(self, coco: Path) -> None:
         base = {"model": {"name": "saywhere"}, "data": [{"path": str(coco)}], "crop": {"size": 96}}
@@ -237,20 +237,20 @@ class TestTrainingPhrases:
             drawn = CropDataset(recipe)
             return [drawn[i] for i in range(12)]
 
-        assert all(c.prompt.phrase is None and c.supervised.target is None for c in crops())
+        assert all(c.prompt.phrase is None and c.supervision.target is None for c in crops())
         for crop in crops(share=1.0, wrong=0.0, alone=0.0):
             assert crop.prompt.phrase == "card"
             assert crop.prompt.clicks
-            ((label, where),) = crop.supervised.regions
+            ((label, where),) = crop.supervision.regions
             assert label == "card"
-            assert np.array_equal(where, crop.supervised.target)
+            assert np.array_equal(where, crop.supervision.target)
         heard = [c.prompt.phrase for c in crops(share=1.0, wrong=0.0, alone=0.0, described=1.0)]
         assert all(p != "card" and "card" in p for p in heard)
         for crop in crops(share=1.0, wrong=0.0, alone=1.0):
             assert not crop.prompt.clicks
         for crop in crops(share=1.0, wrong=1.0):
             assert crop.prompt.phrase != "card"
-            assert not crop.supervised.target.any()
+            assert not crop.supervision.target.any()
             assert crop.prompt.clicks
 
     def test_labels_that_are_held_out_are_neither_drawn_nor_named(self, coco: Path) -> None:
@@ -430,7 +430,7 @@ class TestBench:
             assert own.phrase is not None
             assert own.phrase in phrase
             assert phrase != own.phrase
-        trained = {*QUALITIES, *SURROUNDINGS}
+        trained = {*ADJECTIVES, *CONTEXT_NOUNS}
         assert not trained & set(robots.QUALITIES)
         assert not trained & {phrase.split()[-1] for phrase in robots.CONTEXTS}
 

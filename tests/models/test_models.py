@@ -21,7 +21,7 @@ from saywhere.models.targets import PhraseSupervision
 from saywhere.runtime.fuse import fuse_batch_norms
 from saywhere.runtime.torch import TorchRuntime
 from saywhere.text.words import shipped
-from saywhere.training.trainer import expand
+from saywhere.training.initialise import expand
 
 CLICK = Prompt((Click(10, 12),))
 MIXED = Prompt((Click(10, 12, True, 8.0), Click(30, 30, False), Click(20, 9)))

@@ -13,7 +13,8 @@ from saywhere.core import robot
 from saywhere.models import losses
 from saywhere.models.multistage import MultiStage, the_click
 from saywhere.runtime.torch import TorchRuntime
-from saywhere.training.trainer import expand, freeze_batch_norm
+from saywhere.training.initialise import expand
+from saywhere.training.schedule import freeze_batch_norm
 
 TINY: dict[str, Any] = {"backbone": "mobilenetv2_050", "channels": 16, "late_channels": 16}
 CLICK = Prompt((Click(20, 30),))

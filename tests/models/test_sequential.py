@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
@@ -12,9 +10,7 @@ from torchvision.models.segmentation.deeplabv3 import ASPP
 from saywhere import Click, Prompt, SaywhereError
 from saywhere.models.backbone import create_backbone
 from saywhere.models.sequential import RATES, Sequential, conv, equation_1
-from saywhere.training.recipe import read_recipe
-
-ROOT = Path(__file__).parents[2]
+from saywhere.training.recipe_files import read_recipe
 
 
 def test_equation_1_by_hand() -> None:
@@ -63,6 +59,6 @@ def test_an_unknown_backbone_is_named() -> None:
 
 @pytest.mark.parametrize("name", ["sequential", "sequential-small"])
 def test_its_recipes_can_be_read(name: str) -> None:
-    recipe = read_recipe(ROOT / "recipes" / f"{name}.yaml")
+    recipe = read_recipe(name)
     assert recipe.model.name == "sequential"
     assert recipe.loss["bce"] == 1.0

@@ -14,7 +14,7 @@ def recipe_for(path: Path, **changes: object) -> Recipe:
         "model": {"name": "saywhere", "options": SMALL, "freeze": ["encoder.blocks.0"]},
         "data": [{"path": str(path)}],
         "crop": {"size": 64},
-        "optimiser": {"warmup_steps": 2, "ema": 0.9},
+        "optimiser": {"warmup_steps": 2, "ema_decay": 0.9},
         "batch": 2,
         "steps": 4,
         "workers": 0,

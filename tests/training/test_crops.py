@@ -13,13 +13,15 @@ from recipes import recipe_for
 from conftest import disc, polygon_of
 from saywhere import Click, Prompt
 from saywhere.core.rle import RunLengths
+from saywhere.data.datasets.parts import lies_inside_another
 from saywhere.training.augment import crop_transform, warp, warp_box
 from saywhere.training.batch import collate
 from saywhere.training.corrections import correct
-from saywhere.training.dataset import LEFT, CropDataset
+from saywhere.training.crops import MIN_VISIBLE
+from saywhere.training.dataset import CropDataset
 from saywhere.training.first_clicks import initial_clicks
 from saywhere.training.recipe import ClicksRecipe
-from saywhere.training.targets import lies_inside_another, list_targets, sampling_weights
+from saywhere.training.targets import list_targets, sampling_probabilities
 
 
 class TestCrops:
@@ -59,7 +61,7 @@ class TestCrops:
                 assert expected.any() is not far
 
     def test_photographs_that_loaders_share_are_read_beforehand(self, coco: Path) -> None:
-        crops = CropDataset(recipe_for(coco, crop={"size": 64, "cache": 100}))
+        crops = CropDataset(recipe_for(coco, crop={"size": 64, "cached_images": 100}))
         crops.read_all()
         read = crops.read.cache_info().misses
         for number in range(40):
@@ -82,9 +84,11 @@ class TestCrops:
         assert lies_inside_another(regions).tolist() == [False, True, False]
 
     def test_weights_decide_what_is_drawn(self, coco: Path) -> None:
-        recipe = recipe_for(coco, data=[{"path": str(coco), "weight": 3.0}, {"path": str(coco), "labels": {"dog": 0}}])
+        recipe = recipe_for(
+            coco, data=[{"path": str(coco), "weight": 3.0}, {"path": str(coco), "label_weights": {"dog": 0}}]
+        )
         targets = list_targets(recipe)
-        probabilities = sampling_weights(recipe, targets, recipe.sampling)
+        probabilities = sampling_probabilities(recipe, targets, recipe.sampling)
         assert len(targets) == 12
         assert probabilities[:6].sum() == pytest.approx(0.75)
         assert probabilities.sum() == pytest.approx(1.0)
@@ -106,7 +110,7 @@ class TestCrops:
             before, after = plain[number], composed[number]
             was, left = before.target[0].numpy() > 0, after.target[0].numpy() > 0
             assert not (left & ~was).any()
-            assert left.sum() >= LEFT * was.sum()
+            assert left.sum() >= MIN_VISIBLE * was.sum()
             fewer += int(left.sum() < was.sum())
             # Away from its edge, which is softened, the object looks as it did; around it is another photograph.
             deep = cv2.erode(left.astype(np.uint8), np.ones((11, 11), np.uint8)) > 0
@@ -127,7 +131,7 @@ class TestCrops:
         crops = CropDataset(
             recipe_for(
                 coco, crop={"size": 64, "full_image_prob": 1.0}, clicks={"drag_prob": 0.5, "multi_click_prob": 0.0},
-                sampling={"part": 0.0, "dragged_part": 1.0, "full_area": 0.0},
+                sampling={"part_weight": 0.0, "dragged_part_weight": 1.0, "small_area": 0.0},
             )
         )  # fmt: skip
         drawn = [crops[number] for number in range(40)]

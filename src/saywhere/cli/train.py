@@ -13,21 +13,27 @@ from saywhere.errors import SaywhereError, needing
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="a YAML recipe, see recipes/")],
+    recipe: Annotated[str, typer.Argument(help="a recipe by its name, see saywhere models, or a YAML file")],
     out: Annotated[Path | None, typer.Option(help="folder of the run; runs/RECIPE if not given")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="change the recipe, for example crop.size=320"),
+    ] = None,
     time_limit: Annotated[str | None, typer.Option(metavar="25m", help="stretch the schedule over this time")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="resume from the last checkpoint")] = False,
+    stage: Annotated[str | None, typer.Option(metavar="NAME", help="run from this stage of the recipe on")] = None,
+    last_stage: Annotated[str | None, typer.Option(metavar="NAME", help="end with this stage")] = None,
 ) -> None:
     """Train a network; can be killed at any moment and resumed."""
     with needing("torch", "train"):
         from saywhere.evaluation.validate import validator
         from saywhere.training.loop import train as run
-        from saywhere.training.recipe import read_recipe
+        from saywhere.training.recipe_files import read_recipe
 
-    checked = read_recipe(recipe)
+    checked = read_recipe(recipe, changes or [])
+    folder = out or Path("runs") / Path(recipe).stem
     limit = seconds(time_limit) if time_limit else None
-    validate = validator(checked.validation.data, checked.validation.limit) if checked.validation else None
-    written = run(checked, out or Path("runs") / recipe.stem, limit, resume, validate, console)
+    written = run(checked, folder, limit, resume, validator, console, stage, last_stage)
     console.print(f"weights → {written}", highlight=False)
 
 

@@ -1,4 +1,4 @@
-"""What a training crop looks like: where it is cut, how it is turned, how its colours change."""
+"""Augmentation of training crops: where a crop is cut and how it is transformed, copy-paste, colours."""
 
 from __future__ import annotations
 
@@ -6,51 +6,63 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from saywhere.core.arrays import BoolArray
+from saywhere.core.geometry import ImageSize
+
 Image = NDArray[np.uint8]
 Affine = NDArray[np.float64]
+Box = tuple[float, float, float, float]  # x, y, width, height
 
 
 def crop_transform(
-    box: tuple[float, float, float, float],
-    photo: tuple[int, int],
-    size: int,
-    whole: bool,
-    zoom: tuple[float, float],
-    rng: np.random.Generator,
+    box: Box, image_size: ImageSize, size: int, full_image: bool, zoom: tuple[float, float], rng: np.random.Generator
 ) -> Affine:
-    """The 2x3 matrix from photograph pixels to a ``size`` x ``size`` crop that shows an object's box.
+    """A random crop that shows an object. Aspect, angle and mirroring are random too.
 
-    ``box`` is x, y, width, height; ``photo`` is height, width. A ``whole`` crop spans about the photograph;
-    else its side is ``zoom`` times the object's longer side. Aspect, angle and mirror are drawn too.
+    Args:
+        box: the object's, in pixels of the image.
+        image_size: the image's.
+        size: the side of the crop, in pixels.
+        full_image: whether the crop spans about the whole image.
+        zoom: otherwise, the range of the crop's side over the object's longer side.
+        rng: decides.
+
+    Returns:
+        ``(2, 3)``, from pixels of the image to pixels of the crop.
     """
     x, y, w, h = box
-    height, width = photo
+    height, width = image_size
     longer = max(w, h)
-    if whole:
+    if full_image:
         side = rng.uniform(max(min(height, width), longer), 1.1 * max(height, width))
     else:
         side = longer * np.exp(rng.uniform(*np.log(zoom)))
     side = max(side, size / 4.0)
-    slack_x, slack_y = max(side - w, 0.0), max(side - h, 0.0)
-    # Anywhere that keeps the object inside, but no further off the photograph than needed.
-    left = _place(x - slack_x, x, side, width, rng)
-    top = _place(y - slack_y, y, side, height, rng)
+    # Anywhere that keeps the object inside, but no further off the image than needed.
+    left = _offset(x - max(side - w, 0.0), x, side, width, rng)
+    top = _offset(y - max(side - h, 0.0), y, side, height, rng)
     angle = np.radians(rng.uniform(-20.0, 20.0)) if rng.random() < 0.25 else 0.0
     aspect = np.exp(rng.uniform(-0.15, 0.15))
     mirror = -1.0 if rng.random() < 0.5 else 1.0
     scale = size / side
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    linear = np.diag([mirror * scale * aspect, scale / aspect]) @ turn
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = np.diag([mirror * scale * aspect, scale / aspect]) @ rotation
     centre = np.array([left + side / 2.0, top + side / 2.0])
     offset = np.array([size / 2.0, size / 2.0]) - linear @ centre
     return np.hstack([linear, offset[:, None]])
 
 
-def _place(low: float, high: float, side: float, extent: int, rng: np.random.Generator) -> float:
+def _offset(low: float, high: float, side: float, extent: int, rng: np.random.Generator) -> float:
+    """Where a crop begins along one axis of an image of ``extent`` pixels."""
     if side >= extent:
         return rng.uniform(extent - side, 0.0) * 0.5 + (extent - side) * 0.25
     low, high = max(low, 0.0), min(high, extent - side)
     return rng.uniform(low, high) if low < high else min(max((low + high) / 2.0, 0.0), extent - side)
+
+
+def is_mirrored(transform: Affine) -> bool:
+    """Whether a transform swaps left and right."""
+    return bool(np.linalg.det(transform[:, :2]) < 0)
 
 
 def warp(
@@ -68,8 +80,15 @@ def warp(
     return np.asarray(cv2.warpAffine(image, transform, (size, size), flags=flags, borderMode=border), np.uint8)
 
 
-def warp_box(inside: Image, box: tuple[float, float, float, float], transform: Affine, size: int) -> Image:
-    """The crop of a mask that is empty outside its box ``x, y, w, h``, from its pixels inside; only where it shows."""
+def warp_box(mask: Image, box: Box, transform: Affine, size: int) -> Image:
+    """The crop of a mask that is empty outside its box, warped only where that is visible.
+
+    Args:
+        mask: ``(h, w)``, the pixels of the box.
+        box: x, y, w, h in pixels of the image.
+        transform: from pixels of the image to pixels of the crop.
+        size: the side of the crop, in pixels.
+    """
     x, y, w, h = box
     corners = np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]]) @ transform[:, :2].T + transform[:, 2]
     # A pixel more on each side, for rounding.
@@ -79,31 +98,23 @@ def warp_box(inside: Image, box: tuple[float, float, float, float], transform: A
     if left < right and top < bottom:
         offset = transform[:, :2] @ np.array([x, y]) + transform[:, 2] - np.array([left, top])
         moved = np.hstack([transform[:, :2], offset[:, None]])
-        found = cv2.warpAffine(inside, moved, (int(right - left), int(bottom - top)), flags=cv2.INTER_NEAREST)
-        crop[top:bottom, left:right] = found
+        visible = int(right - left), int(bottom - top)
+        crop[top:bottom, left:right] = cv2.warpAffine(mask, moved, visible, flags=cv2.INTER_NEAREST)
     return crop
 
 
-def paste(front: Image, inside: NDArray[np.bool_], back: Image, rng: np.random.Generator) -> Image:
-    """The ``inside`` pixels of one crop before another, with an edge about as soft as photographs have."""
-    alpha = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), rng.uniform(0.5, 1.2))[..., None]
+def paste(front: Image, mask: BoolArray, back: Image, rng: np.random.Generator) -> Image:
+    """Copy the masked pixels of one crop onto another, with an edge about as soft as photographs have."""
+    alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), rng.uniform(0.5, 1.2))[..., None]
     return np.asarray(np.round(alpha * front + (1.0 - alpha) * back), np.uint8)
 
 
 def recolour(image: Image, rng: np.random.Generator) -> Image:
-    """Brightness, contrast, gamma, hue, saturation, grey, blur, noise and JPEG, each now and then."""
+    """Random brightness, contrast, gamma, hue, saturation, grey, blur, noise and JPEG compression."""
     if rng.random() < 0.7:
-        gain, bias, gamma = rng.uniform(0.7, 1.3), rng.uniform(-30.0, 30.0), np.exp(rng.uniform(-0.35, 0.35))
-        levels = np.clip(np.arange(256) * gain + bias, 0, 255)
-        table = (255.0 * (levels / 255.0) ** gamma).astype(np.uint8)
-        image = np.asarray(cv2.LUT(image, table), np.uint8)
+        image = _change_brightness(image, rng)
     if rng.random() < 0.4:
-        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-        levels = np.arange(256)
-        turned = (levels + rng.integers(-12, 13)) % 180
-        saturated = np.clip(levels * rng.uniform(0.5, 1.5), 0, 255)
-        hsv = cv2.LUT(hsv, np.stack([turned, saturated, levels], -1).astype(np.uint8)[None])
-        image = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
+        image = _change_hue(image, rng)
     if rng.random() < 0.05:
         image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
     if rng.random() < 0.1:
@@ -115,3 +126,19 @@ def recolour(image: Image, rng: np.random.Generator) -> Image:
         _, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))])
         image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return image
+
+
+def _change_brightness(image: Image, rng: np.random.Generator) -> Image:
+    gain, bias, gamma = rng.uniform(0.7, 1.3), rng.uniform(-30.0, 30.0), np.exp(rng.uniform(-0.35, 0.35))
+    levels = np.clip(np.arange(256) * gain + bias, 0, 255)
+    table = (255.0 * (levels / 255.0) ** gamma).astype(np.uint8)
+    return np.asarray(cv2.LUT(image, table), np.uint8)
+
+
+def _change_hue(image: Image, rng: np.random.Generator) -> Image:
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    levels = np.arange(256)
+    hue = (levels + rng.integers(-12, 13)) % 180
+    saturation = np.clip(levels * rng.uniform(0.5, 1.5), 0, 255)
+    hsv = cv2.LUT(hsv, np.stack([hue, saturation, levels], -1).astype(np.uint8)[None])
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)

@@ -16,7 +16,17 @@ from saywhere.models.targets import PhraseSupervision
 
 @dataclass(frozen=True)
 class TrainingSample:
-    """One crop as tensors ``(3|1, S, S)`` uint8, and the prompt of its first round."""
+    """One crop and the prompt of its first round.
+
+    Attributes:
+        image: ``(3, S, S)`` uint8 RGB.
+        target: ``(1, S, S)`` uint8, 1 on the object.
+        ignore: ``(1, S, S)`` uint8, 1 where a pixel does not count.
+        prompt: clicks in pixels of the crop, and a phrase.
+        drags: whether clicks carry a radius.
+        number: the sample's number in the run.
+        supervision: what is known of the labels in the crop.
+    """
 
     image: Tensor
     target: Tensor
@@ -24,11 +34,13 @@ class TrainingSample:
     prompt: Prompt
     drags: bool
     number: int
-    supervised: PhraseSupervision
+    supervision: PhraseSupervision
 
 
 @dataclass(frozen=True)
 class Batch:
+    """B samples: the attributes of :class:`TrainingSample`, stacked or listed."""
+
     image: Tensor
     target: Tensor
     ignore: Tensor
@@ -38,12 +50,12 @@ class Batch:
     supervision: list[PhraseSupervision]
 
     def pin_memory(self) -> Batch:
-        """The same in memory that a GPU fetches by itself; torch's loader asks for it."""
+        """A copy in pinned memory, which a GPU fetches by itself; torch's loader calls this."""
         pinned = self.image.pin_memory(), self.target.pin_memory(), self.ignore.pin_memory()
         return Batch(*pinned, self.prompts, self.drags, self.numbers, self.supervision)
 
     def split(self, count: int) -> list[Batch]:
-        """The batch in so many parts that are alike in size."""
+        """At most ``count`` batches of about the same size."""
         if count == 1:
             return [self]
         bounds = np.linspace(0, len(self.numbers), count + 1).astype(int)
@@ -57,13 +69,14 @@ class Batch:
         ]  # fmt: skip
 
 
-def collate(crops: Sequence[TrainingSample]) -> Batch:
+def collate(samples: Sequence[TrainingSample]) -> Batch:
+    """Samples to a batch."""
     return Batch(
-        torch.stack([c.image for c in crops]),
-        torch.stack([c.target for c in crops]),
-        torch.stack([c.ignore for c in crops]),
-        [c.prompt for c in crops],
-        [c.drags for c in crops],
-        [c.number for c in crops],
-        [c.supervised for c in crops],
+        torch.stack([s.image for s in samples]),
+        torch.stack([s.target for s in samples]),
+        torch.stack([s.ignore for s in samples]),
+        [s.prompt for s in samples],
+        [s.drags for s in samples],
+        [s.number for s in samples],
+        [s.supervision for s in samples],
     )

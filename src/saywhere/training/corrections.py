@@ -1,4 +1,4 @@
-"""Many robot users at once: the next clicks of a batch, in the process that trains or in others."""
+"""The corrections of many robot users at once, in the process that trains or in others."""
 
 from __future__ import annotations
 
@@ -22,33 +22,45 @@ from saywhere.training.recipe import ClicksRecipe, Recipe
 
 
 @dataclass(frozen=True)
-class CorrectionTarget:
-    """What the robots of a batch want: true and uncounted pixels ``(B, H, W)``, who drags, and the crops' numbers."""
+class CorrectionTargets:
+    """What the robots of a batch compare masks with.
 
-    truth: BoolArray
+    Attributes:
+        target: ``(B, H, W)``, the objects.
+        ignore: ``(B, H, W)``, pixels that do not count.
+        drags: whether each sample's clicks carry a radius.
+        numbers: the samples' numbers in the run.
+    """
+
+    target: BoolArray
     ignore: BoolArray
     drags: list[bool]
     numbers: list[int]
 
     @cached_property
     def packed(self) -> NDArray[np.uint8]:
-        """``truth`` and ``ignore`` as ``(2, B, H, W / 8)``: what goes to other processes is copied several times."""
-        return np.packbits(np.stack([self.truth, self.ignore]), axis=-1)
+        """``target`` and ``ignore`` as ``(2, B, H, W / 8)`` bits: what other processes get is copied several times."""
+        return np.packbits(np.stack([self.target, self.ignore]), axis=-1)
 
 
 def corrections(
-    wanted: CorrectionTarget, predicted: BoolArray, prompts: Sequence[Prompt], turn: int, recipe: Recipe
+    targets: CorrectionTargets, predicted: BoolArray, prompts: Sequence[Prompt], turn: int, recipe: Recipe
 ) -> list[Prompt]:
-    """The prompts of the next round, from masks ``(B, H, W)``; a crop's clicks depend on its number and the round."""
-    found = []
-    for i, number in enumerate(wanted.numbers):
+    """The prompts of the next round.
+
+    Args:
+        targets: what the masks should be.
+        predicted: ``(B, H, W)``, the masks of this round.
+        prompts: the prompts of this round.
+        turn: the number of this round. A sample's corrections depend on it and on the sample's number alone.
+        recipe: the settings.
+    """
+    corrected = []
+    for i, number in enumerate(targets.numbers):
         rng = np.random.default_rng((recipe.seed, number, 1000 + turn))
-        found.append(
-            correct(
-                prompts[i], wanted.truth[i], predicted[i], wanted.ignore[i], wanted.drags[i], recipe.clicks, rng
-            )
-        )  # fmt: skip
-    return found
+        arguments = targets.target[i], predicted[i], targets.ignore[i], targets.drags[i]
+        corrected.append(correct(prompts[i], *arguments, recipe.clicks, rng))
+    return corrected
 
 
 def correct(
@@ -60,7 +72,7 @@ def correct(
     settings: ClicksRecipe,
     rng: np.random.Generator,
 ) -> Prompt:
-    """The prompt of the next round: a correction added, or none when only the mask is to be refined."""
+    """A prompt with a correction, or without one when a round is only to refine the mask."""
     if rng.random() < settings.no_new_click_prob:
         return prompt
     if settings.robot != "mixed" or rng.random() < 0.5:
@@ -70,38 +82,45 @@ def correct(
     return prompt if click is None else prompt.with_click(click)
 
 
-class Robots:
-    """The same in ``count`` processes of their own, which end with the one that made them, however that ends."""
+class RobotPool:
+    """Computes corrections in other processes, which end with the one that started them, however that ends.
+
+    Args:
+        count: the number of processes.
+    """
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self.pool = ProcessPoolExecutor(count, initializer=_begin, initargs=(os.getpid(),))
+        self.executor = ProcessPoolExecutor(count, initializer=_start_process, initargs=(os.getpid(),))
 
     def corrections(
-        self, wanted: CorrectionTarget, predicted: BoolArray, prompts: Sequence[Prompt], turn: int, recipe: Recipe
+        self, targets: CorrectionTargets, predicted: BoolArray, prompts: Sequence[Prompt], turn: int, recipe: Recipe
     ) -> list[Future[list[Prompt]]]:
-        """What :func:`corrections` gives, part by part as each is ready."""
+        """As :func:`corrections`, in parts that follow each other."""
         bounds = np.linspace(0, len(prompts), min(self.count, len(prompts)) + 1).astype(int)
-        masks = np.concatenate([wanted.packed, np.packbits(predicted, axis=-1)[None]])
+        masks = np.concatenate([targets.packed, np.packbits(predicted, axis=-1)[None]])
         tasks = []
         for a, b in pairwise(bounds):
-            who = wanted.drags[a:b], wanted.numbers[a:b], list(prompts[a:b])
-            tasks.append(self.pool.submit(_corrections, masks[:, a:b], predicted.shape[-1], *who, turn, recipe))
+            samples = targets.drags[a:b], targets.numbers[a:b], list(prompts[a:b])
+            width = predicted.shape[-1]
+            tasks.append(self.executor.submit(_packed_corrections, masks[:, a:b], width, *samples, turn, recipe))
         return tasks
 
-    def end(self) -> None:
-        self.pool.shutdown()
+    def close(self) -> None:
+        """End the processes."""
+        self.executor.shutdown()
 
 
-def _corrections(
+def _packed_corrections(
     packed: NDArray[np.uint8], width: int, drags: list[bool], numbers: list[int], prompts: list[Prompt],
     turn: int, recipe: Recipe,
 ) -> list[Prompt]:  # fmt: skip
-    truth, ignore, predicted = np.unpackbits(packed, axis=-1, count=width).astype(np.bool_)
-    return corrections(CorrectionTarget(truth, ignore, drags, numbers), predicted, prompts, turn, recipe)
+    target, ignore, predicted = np.unpackbits(packed, axis=-1, count=width).astype(np.bool_)
+    return corrections(CorrectionTargets(target, ignore, drags, numbers), predicted, prompts, turn, recipe)
 
 
-def _begin(parent: int) -> None:
+def _start_process(parent: int) -> None:
+    """One thread for OpenCV; and end as soon as the parent has ended."""
     cv2.setNumThreads(0)
 
     def watch() -> None:

@@ -1,59 +1,59 @@
-"""The one training loop, on whatever device Lightning Fabric finds; rounds.py has what a step learns from.
+"""The training loop, stage after stage.
 
-A run that is killed goes on from its last checkpoint: model, average, optimiser, step, time and random state are
-there, and crop n depends on the seed and n alone.
+A run that is killed resumes from its last checkpoint: model, moving average, optimiser, step, time and random state
+are there, and sample n depends on the recipe's seed and n alone. Stages that have their weights are not run again.
 """
 
 from __future__ import annotations
 
-import atexit
-import json
-import logging
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
-import torch.distributed as dist
 from lightning_fabric import Fabric
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import nn
 
 from saywhere.data.datasets import locate, locate_data
 from saywhere.errors import SaywhereError
-from saywhere.runtime.torch import bfloat16_pays
 from saywhere.training.dataset import CropDataset
+from saywhere.training.devices import check_batch, launch, precision_for
 from saywhere.training.loader import loader
 from saywhere.training.pretrained import find_pretrained
+from saywhere.training.progress import IntervalTimer, append_log, progress_bar
 from saywhere.training.recipe import Recipe
-from saywhere.training.trainer import Trainer, learning_rate
+from saywhere.training.result import write_result
+from saywhere.training.schedule import learning_rate
+from saywhere.training.stages import (
+    CHECKPOINT,
+    LOG,
+    WEIGHTS,
+    Stage,
+    list_stages,
+    select_stages,
+    stage_folder,
+    time_shares,
+)
+from saywhere.training.trainer import Trainer
 
-CHECKPOINT, WEIGHTS, LOG = "checkpoint.safetensors", "weights.safetensors", "log.jsonl"
 LOG_STEPS = 50
 Validate = Callable[[nn.Module], dict[str, float]]
+Validator = Callable[[str, int], Validate]
+"""From a data set and a number of objects to a function that measures a network on them."""
 
 
-def precision_for(device: torch.device, wish: str) -> Literal["32-true", "bf16-mixed"]:
-    """Lightning's name of the precision: bfloat16 where the device computes in it, else float32."""
-    if wish == "auto":
-        wish = "bf16" if bfloat16_pays(device) else "32"
-    return "bf16-mixed" if wish == "bf16" else "32-true"
+@dataclass(frozen=True)
+class StageRun:
+    """A stage with where it runs, for how long, and from where."""
 
-
-class IntervalTimer:
-    """True once in so many minutes."""
-
-    def __init__(self, minutes: float) -> None:
-        self.seconds, self.last = 60.0 * minutes, time.monotonic()
-
-    def due(self) -> bool:
-        if time.monotonic() - self.last < self.seconds:
-            return False
-        self.last = time.monotonic()
-        return True
+    stage: Stage
+    folder: Path
+    time_limit: float | None
+    start: Path | None
+    resume: bool
 
 
 def train(
@@ -61,76 +61,77 @@ def train(
     out: Path,
     time_limit: float | None = None,
     resume: bool = False,
-    validate: Validate | None = None,
+    validator: Validator | None = None,
     console: Console | None = None,
+    first_stage: str | None = None,
+    last_stage: str | None = None,
 ) -> Path:
-    """Train a recipe's network; returns the file of its averaged weights.
+    """Train a recipe's network.
 
-    ``time_limit`` (seconds, all resumed parts together) stretches the schedule over that time instead of over
-    the recipe's steps. Raises SaywhereError when ``out`` holds a run and ``resume`` is not set, or the reverse.
+    Each stage keeps its checkpoint, log and weights in ``out/STAGE``, a recipe without stages in ``out``.
+
+    Args:
+        recipe: the recipe.
+        out: the folder of the run.
+        time_limit: seconds, of all resumed parts together. The schedule spans this time instead of the recipe's steps;
+            stages share it by their steps.
+        resume: whether to go on with the run that ``out`` holds.
+        validator: measures the network on the recipe's validation data.
+        console: where progress is shown.
+        first_stage: run from this stage on; the one it comes after has its weights in ``out``.
+        last_stage: end with this stage.
+
+    Returns:
+        The file of the averaged weights: of the whole recipe, or of ``last_stage`` when that is not its last.
+
+    Raises:
+        SaywhereError: ``out`` holds a run and ``resume`` is not set, or the reverse, or a file is missing.
     """
     console = console or Console()
-    checkpoint = out / CHECKPOINT
-    refuse(recipe, checkpoint, resume)
-    fabric = launch(recipe)
+    stages = list_stages(recipe)
+    plan = _plan(select_stages(stages, first_stage, last_stage), out, time_limit, resume)
+    fabric = launch(plan[0].stage.recipe if plan else recipe)
     console.quiet = console.quiet or not fabric.is_global_zero
-    drawn = CropDataset(recipe)
-    torch.manual_seed(recipe.seed)  # all processes begin with the same network
-    trainer = Trainer(recipe, fabric, drawn)
-    if resume:
-        trainer.load(checkpoint)
-    if not fabric.is_global_zero:
-        torch.manual_seed(recipe.seed + fabric.global_rank)
-    crops = loader(drawn, trainer.step, fabric)
-    told = f"training on {fabric.world_size} x {fabric.device.type} in {precision_for(fabric.device, recipe.precision)}"
-    console.print(f"{told}, into {out}", highlight=False)
-    out.mkdir(parents=True, exist_ok=True)
-
-    started = time.monotonic() - trainer.seconds
-    save_due = IntervalTimer(recipe.checkpoint_minutes)
-    validation_due = IntervalTimer(recipe.validation.every_minutes if recipe.validation else math.inf)
-    recent: list[float] = []
-    with progress_bar(console, fabric.is_global_zero) as progress:
-        bar = progress.add_task("training", total=1.0, facts="")
-        for batch in crops:
-            trainer.seconds = time.monotonic() - started
-            done = trainer.step / recipe.steps if time_limit is None else trainer.seconds / time_limit
-            # One clock for all processes: none must leave while another waits for it.
-            done = fabric.broadcast(done)
-            if done >= 1.0:
-                break
-            recent.append(trainer.learn(batch, done))
-            progress.update(bar, completed=min(done, 1.0))
-            if not fabric.is_global_zero:
-                continue
-            if trainer.step % LOG_STEPS == 0:
-                mean, recent = sum(recent) / len(recent), []
-                log(out, trainer, loss=round(mean, 5), lr=learning_rate(recipe, trainer.step, done))
-                speed = trainer.step * recipe.batch / max(trainer.seconds, 1e-9)
-                progress.update(bar, facts=f"step {trainer.step} loss {mean:.4f} {speed:.1f} crops/s")
-            if save_due.due():
-                trainer.save(checkpoint)
-            if validate and validation_due.due():
-                figures = validate(trainer.average.module)
-                log(out, trainer, **figures)
-                progress.console.print(f"step {trainer.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
-
-    if trainer.robots is not None:
-        trainer.robots.end()
+    precision = precision_for(fabric.device, recipe.precision)
+    devices = f"{fabric.world_size} x {fabric.device.type} in {precision}"
+    console.print(f"training on {devices}, into {out}", highlight=False)
+    for run in plan:
+        _run_stage(run, fabric, validator, console)
+    if not recipe.stages or last_stage not in (None, stages[-1].name):
+        return stage_folder(out, last_stage or "") / WEIGHTS
     if fabric.is_global_zero:
-        trainer.save(checkpoint)
-        figures = validate(trainer.average.module) if validate else {}
-        trainer.export(out / WEIGHTS, figures)
-        log(out, trainer, **figures)
+        write_result(recipe, stages, out, validator)
     return out / WEIGHTS
 
 
-def refuse(recipe: Recipe, checkpoint: Path, resume: bool) -> None:
-    """Say what is wrong with a run before anything is made or started."""
-    if checkpoint.exists() and not resume:
-        raise SaywhereError(f"run '{checkpoint.parent}': holds a checkpoint; add --resume, or choose another --out")
-    if resume and not checkpoint.exists():
-        raise SaywhereError(f"run '{checkpoint.parent}': has no {CHECKPOINT} to resume; leave --resume out")
+def _plan(stages: list[Stage], out: Path, time_limit: float | None, resume: bool) -> list[StageRun]:
+    """The stages that are still to be run. Says what is wrong with them before anything is started."""
+    plan: list[StageRun] = []
+    for stage, limit in zip(stages, time_shares(stages, time_limit), strict=True):
+        folder = stage_folder(out, stage.name)
+        begun, ended = (folder / CHECKPOINT).exists(), (folder / WEIGHTS).exists()
+        if begun and not resume:
+            raise SaywhereError(f"run '{folder}': holds a checkpoint; add --resume, or choose another --out")
+        if stage.name and ended and resume:
+            continue
+        start = None if stage.after is None else stage_folder(out, stage.after) / WEIGHTS
+        planned = {run.stage.name for run in plan}
+        if start is not None and stage.after not in planned and not start.exists():
+            raise SaywhereError(f"stage '{stage.name}': comes after '{stage.after}', whose '{start}' is not there")
+        plan.append(StageRun(stage, folder, limit, start, begun))
+    if resume and not any(run.resume for run in plan) and not _any_weights(stages, out):
+        raise SaywhereError(f"run '{out}': has no {CHECKPOINT} to resume; leave --resume out")
+    for run in plan:
+        check_files(run.stage.recipe)
+    return plan
+
+
+def _any_weights(stages: list[Stage], out: Path) -> bool:
+    return any(stage.name and (stage_folder(out, stage.name) / WEIGHTS).exists() for stage in stages)
+
+
+def check_files(recipe: Recipe) -> None:
+    """SaywhereError when a file that a recipe names is not there."""
     for data in recipe.data:
         locate_data(data.path)
     if recipe.model.weights is not None:
@@ -139,38 +140,64 @@ def refuse(recipe: Recipe, checkpoint: Path, resume: bool) -> None:
         find_pretrained(recipe.model.pretrained)
 
 
-def launch(recipe: Recipe) -> Fabric:
-    """Lightning Fabric on all GPUs that there are, else on the processor."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    fabric = Fabric(
-        accelerator=device.type,
-        devices="auto" if device.type == "cuda" else recipe.processes,
-        precision=precision_for(device, recipe.precision),
-    )
-    fabric.launch()
-    if dist.is_initialized():
-        # The group's threads must not outlive the interpreter, which would then end with SIGABRT now and then.
-        atexit.register(dist.destroy_process_group)
-    if recipe.batch % fabric.world_size:
-        raise SaywhereError(f"recipe batch {recipe.batch}: not a multiple of the {fabric.world_size} processes")
-    return fabric
+def _run_stage(run: StageRun, fabric: Fabric, validator: Validator | None, console: Console) -> None:
+    """Train one stage to its end and write its weights."""
+    recipe = run.stage.recipe
+    check_batch(recipe, fabric)
+    if run.stage.name:
+        console.print(f"stage {run.stage.name}", highlight=False)
+    crops = CropDataset(recipe)
+    torch.manual_seed(recipe.seed)  # all processes begin with the same network
+    trainer = Trainer(recipe, fabric, crops, run.start)
+    if run.resume:
+        trainer.load(run.folder / CHECKPOINT)
+    if not fabric.is_global_zero:
+        torch.manual_seed(recipe.seed + fabric.global_rank)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    validation = recipe.validation
+    validate = validator(validation.data, validation.limit) if validator and validation else None
+    try:
+        _fit(trainer, crops, run, validate, console)
+    finally:
+        trainer.close()
+    if fabric.is_global_zero:
+        trainer.save(run.folder / CHECKPOINT)
+        figures = validate(trainer.average.module) if validate else {}
+        trainer.export(run.folder / WEIGHTS, figures, run.stage.name)
+        append_log(run.folder / LOG, trainer.step, trainer.seconds, **figures)
+    fabric.barrier()  # the next stage reads these weights
 
 
-def progress_bar(console: Console, shown: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>5.1f} %"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[facts]}"),
-        console=console,
-        disable=not shown,
-    )
-
-
-def log(out: Path, trainer: Trainer, **facts: Any) -> None:
-    line = {"step": trainer.step, "seconds": round(trainer.seconds, 1), **facts}
-    with (out / LOG).open("a") as file:
-        file.write(json.dumps(line) + "\n")
+def _fit(trainer: Trainer, crops: CropDataset, run: StageRun, validate: Validate | None, console: Console) -> None:
+    """Make steps until the stage's steps or its time are over."""
+    recipe, fabric = trainer.recipe, trainer.fabric
+    started = time.monotonic() - trainer.seconds
+    save_timer = IntervalTimer(recipe.checkpoint_minutes)
+    validation_timer = IntervalTimer(recipe.validation.every_minutes if recipe.validation else math.inf)
+    losses: list[float] = []
+    with progress_bar(console, fabric.is_global_zero) as progress:
+        bar = progress.add_task(run.stage.name or "training", total=1.0, status="")
+        for batch in loader(crops, trainer.step, fabric):
+            trainer.seconds = time.monotonic() - started
+            done = trainer.step / recipe.steps if run.time_limit is None else trainer.seconds / run.time_limit
+            # One clock for all processes: none must leave while another waits for it.
+            done = fabric.broadcast(done)
+            if done >= 1.0:
+                progress.update(bar, completed=1.0)
+                return
+            losses.append(trainer.learn(batch, done))
+            progress.update(bar, completed=min(done, 1.0))
+            if not fabric.is_global_zero:
+                continue
+            if trainer.step % LOG_STEPS == 0:
+                mean, losses = sum(losses) / len(losses), []
+                rate = learning_rate(recipe.optimiser, trainer.step, done)
+                append_log(run.folder / LOG, trainer.step, trainer.seconds, loss=round(mean, 5), lr=rate)
+                speed = trainer.step * recipe.batch / max(trainer.seconds, 1e-9)
+                progress.update(bar, status=f"step {trainer.step} loss {mean:.4f} {speed:.1f} crops/s")
+            if save_timer.due():
+                trainer.save(run.folder / CHECKPOINT)
+            if validate and validation_timer.due():
+                figures = validate(trainer.average.module)
+                append_log(run.folder / LOG, trainer.step, trainer.seconds, **figures)
+                progress.console.print(f"step {trainer.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))

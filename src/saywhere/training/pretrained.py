@@ -1,4 +1,4 @@
-"""The weights that a backbone begins with: a file, or a repository of timm's on the hub."""
+"""Pretrained weights of a backbone: a file, or a repository of timm's on the hub."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from saywhere.data.datasets import locate
-from saywhere.errors import SaywhereError
+from saywhere.errors import SaywhereError, needing
 
 HUB, HUB_FILE = "timm/", "model.safetensors"
 
@@ -17,12 +17,13 @@ HUB, HUB_FILE = "timm/", "model.safetensors"
 def find_pretrained(name: str) -> Path:
     """A safetensors file, as given or under SAYWHERE_DATA, or that of ``timm/NAME``, downloaded once.
 
-    Raises SaywhereError, saying which file is missing and where to put it.
+    Raises:
+        SaywhereError: says which file is missing and where to put it.
     """
     if not name.startswith(HUB) or name.endswith(".safetensors"):
         return locate(name)
-    from huggingface_hub import hf_hub_download
-
+    with needing("hub", f"pretrained '{name}'"):
+        from huggingface_hub import hf_hub_download
     try:
         return Path(hf_hub_download(name, HUB_FILE))
     except Exception as error:  # hubs and connections fail in many ways
@@ -34,21 +35,29 @@ def find_pretrained(name: str) -> Path:
 
 
 def select(state: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of a classifier's weights, those that a backbone has, in float32.
+    """Those weights of a classifier that a backbone has, in float32.
 
-    A first layer that also takes other channels than colours keeps what it was built with for them.
+    Args:
+        state: the classifier's weights.
+        built: the backbone's state. Input channels after the three colours keep what it has for them.
     """
-    found = {}
-    for name, tensor in state.items():
-        if name in built:
-            tensor = tensor.float() if tensor.is_floating_point() else tensor
-            like = built[name]
-            found[name] = inflate(tensor, like)
-    return found
+    return {
+        name: inflate(tensor.float() if tensor.is_floating_point() else tensor, built[name])
+        for name, tensor in state.items()
+        if name in built
+    }
 
 
-def inflate(weight: Tensor, onto: Tensor) -> Tensor:
-    """A convolution's weight for more channels than it had; the further ones are those of ``onto``."""
-    if not (weight.ndim == onto.ndim == 4 and weight.shape[1] < onto.shape[1]):
+def inflate(weight: Tensor, wider: Tensor) -> Tensor:
+    """A convolution's weight with the further input channels of a wider one.
+
+    Args:
+        weight: ``(O, I, k, k)``; other tensors are returned as they are.
+        wider: ``(O, I', k, k)`` with I' > I.
+
+    Returns:
+        ``(O, I', k, k)``: the first I input channels are those of ``weight``.
+    """
+    if not (weight.ndim == wider.ndim == 4 and weight.shape[1] < wider.shape[1]):
         return weight
-    return torch.cat([weight, onto[:, weight.shape[1] :].to(weight)], 1)
+    return torch.cat([weight, wider[:, weight.shape[1] :].to(weight)], 1)

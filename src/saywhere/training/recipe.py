@@ -1,21 +1,20 @@
-"""A recipe: everything that decides how a network is trained, as YAML that is checked before a step is made."""
+"""A recipe: everything that decides how a network is trained, checked before the first step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from saywhere.core.deprecation import rename_keys
-from saywhere.errors import SaywhereError
 from saywhere.models import MODELS
 from saywhere.models.losses import LOSSES
 
 
 class RecipePart(BaseModel):
+    """A section of a recipe. Unknown keys are errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     renamed: ClassVar[Mapping[str, str]] = {}
@@ -28,175 +27,219 @@ class RecipePart(BaseModel):
 
 
 class ModelRecipe(RecipePart):
+    """The network, and the weights it starts from."""
+
     renamed: ClassVar[Mapping[str, str]] = {"still_norms": "freeze_batch_norm"}
 
-    name: str
-    options: dict[str, Any] = {}
+    name: str = Field(description="a registered network, see saywhere.models.MODELS")
+    options: dict[str, Any] = Field({}, description="keyword arguments of the network")
     pretrained: str | None = Field(None, description="safetensors of the backbone, in timm's layout, or timm/NAME")
-    weights: str | None = Field(None, description="saywhere weights to go on from")
-    new: tuple[str, ...] = Field((), description="parts that these weights lack, by parameter prefix")
-    freeze: tuple[str, ...] = Field((), description="parts of the network that do not learn, by parameter prefix")
-    freeze_batch_norm: bool = Field(False, description="batch norms keep the statistics that the weights came with")
+    weights: str | None = Field(None, description="a weights file of the whole network to start from")
+    new: tuple[str, ...] = Field((), description="prefixes of parameters that these weights lack")
+    freeze: tuple[str, ...] = Field((), description="prefixes of parameters that are not trained")
+    freeze_batch_norm: bool = Field(
+        False, description="whether batch norms use the statistics that the weights came with, in training too"
+    )
 
     @field_validator("name")
     @classmethod
-    def known(cls, name: str) -> str:
+    def is_registered(cls, name: str) -> str:
         if name not in MODELS:
             raise ValueError(f"unknown model; choose one of {', '.join(MODELS)}")
         return name
 
 
 class DataRecipe(RecipePart):
+    """One data set, and how often its objects are drawn."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"groups": "folder_weights", "labels": "label_weights"}
+
     path: str = Field(description="a known data set, or a COCO JSON, as given or under SAYWHERE_DATA")
-    weight: float = Field(1.0, gt=0)
-    groups: dict[str, float] = Field({}, description="factor on objects by their photograph's folder")
-    labels: dict[str, float] = Field({}, description="factor on objects by their label")
+    weight: float = Field(1.0, gt=0, description="the data set's share of the samples, relative to the other data sets")
+    folder_weights: dict[str, float] = Field({}, description="weight of objects by the folder of their image; else 1")
+    label_weights: dict[str, float] = Field({}, description="weight of objects by their label; else 1")
 
 
 class SamplingRecipe(RecipePart):
-    """How often an object is drawn: the product of these and of its data set's factors."""
+    """How often an object is drawn: the product of these weights and of its data set's."""
 
-    part: float = Field(0.2, ge=0, description="factor on an object that lies inside another labelled one")
-    dragged_part: float | None = Field(None, ge=0, description="the same where clicks carry a radius; None: as part")
-    full_area: float = Field(0.02, ge=0, description="objects below this share of the photograph are drawn less")
-    small: float = Field(0.05, gt=0, le=1, description="the least that being small leaves of an object's weight")
+    renamed: ClassVar[Mapping[str, str]] = {
+        "part": "part_weight",
+        "dragged_part": "dragged_part_weight",
+        "full_area": "small_area",
+        "small": "min_small_weight",
+    }
+
+    part_weight: float = Field(0.2, ge=0, description="weight of an object that lies inside another labelled one")
+    dragged_part_weight: float | None = Field(
+        None, ge=0, description="the same for samples whose clicks carry a radius; null: part_weight"
+    )
+    small_area: float = Field(
+        0.02, ge=0, description="objects below this share of the image weigh as much less as they are smaller"
+    )
+    min_small_weight: float = Field(0.05, gt=0, le=1, description="the smallest weight of a small object")
 
 
 class CropRecipe(RecipePart):
-    renamed: ClassVar[Mapping[str, str]] = {"whole_photo": "full_image_prob", "paste": "copy_paste_prob"}
+    """How an object is shown."""
 
-    size: int = Field(256, ge=64, multiple_of=32)
-    full_image_prob: float = Field(0.4, ge=0, le=1, description="share of crops that show the whole photograph")
-    zoom: tuple[float, float] = Field((1.1, 2.2), description="else, the crop's side over the object's longer side")
+    renamed: ClassVar[Mapping[str, str]] = {
+        "whole_photo": "full_image_prob",
+        "paste": "copy_paste_prob",
+        "cache": "cached_images",
+    }
+
+    size: int = Field(256, ge=64, multiple_of=32, description="side of a crop, in pixels")
+    full_image_prob: float = Field(0.4, ge=0, le=1, description="probability that a crop shows the whole image")
+    zoom: tuple[float, float] = Field(
+        (1.1, 2.2), description="otherwise, the range of the crop's side over the object's longer side"
+    )
     copy_paste_prob: float = Field(
         0.0, ge=0, le=1,
-        description="share of crops without a phrase that are composed of two photographs: half of them show the "
-        "object before another's, half another's object in front",
+        description="probability of copy-paste augmentation in a sample without a phrase: the object is pasted into "
+        "another image, or another image's object is pasted into the crop",
     )  # fmt: skip
-    cache: int = Field(0, ge=0, description="decoded photographs that a loader keeps in memory")
+    cached_images: int = Field(0, ge=0, description="decoded images that a loader keeps in memory")
 
 
 class ClicksRecipe(RecipePart):
+    """What the robot user does."""
+
     renamed: ClassVar[Mapping[str, str]] = {
         "several_first": "multi_click_prob",
         "drag": "drag_prob",
         "no_new_click": "no_new_click_prob",
         "blurred_previous": "coarse_previous_prob",
         "no_previous": "no_previous_prob",
+        "rounds": "max_rounds",
+        "update_each": "update_every_round",
     }
 
     robot: Literal["mixed", "protocol", "tap"] = Field(
-        "mixed", description="who clicks: many kinds of people, the robot of the protocol, or one tap near the centre"
+        "mixed",
+        description="mixed: one or several initial clicks at random places, random corrections; protocol: the robot of "
+        "the evaluation protocol; tap: one click near the object's centre",
     )
-    update_each: bool = Field(False, description="learn after every round instead of after all of a step")
-    rounds: int = Field(3, ge=1, description="the most rounds of a step; each step draws 1 to this many")
-    multi_click_prob: float = Field(0.3, ge=0, le=1, description="share that starts from several clicks, not one")
-    drag_prob: float = Field(0.4, ge=0, le=1, description="share of objects whose clicks carry a radius")
-    no_new_click_prob: float = Field(0.2, ge=0, le=1, description="share of rounds that only refine the last mask")
-    coarse_previous_prob: float = Field(0.2, ge=0, le=1, description="share of previous masks made coarse")
-    no_previous_prob: float = Field(0.05, ge=0, le=1, description="share of previous masks that are not shown")
+    update_every_round: bool = Field(False, description="whether the optimiser steps after each round, not each batch")
+    max_rounds: int = Field(3, ge=1, description="each step draws a number of rounds from 1 to this one")
+    multi_click_prob: float = Field(0.3, ge=0, le=1, description="probability of several initial clicks")
+    drag_prob: float = Field(0.4, ge=0, le=1, description="probability that a sample's clicks carry a radius")
+    no_new_click_prob: float = Field(
+        0.2, ge=0, le=1, description="probability that a round adds no click and only refines the previous mask"
+    )
+    coarse_previous_prob: float = Field(0.2, ge=0, le=1, description="probability that the previous mask is coarsened")
+    no_previous_prob: float = Field(0.05, ge=0, le=1, description="probability that the previous mask is hidden")
 
 
 class PhrasesRecipe(RecipePart):
+    """Which phrases come with a sample, and which objects are drawn for them."""
+
     renamed: ClassVar[Mapping[str, str]] = {
         "share": "phrase_prob",
         "wrong": "wrong_phrase_prob",
         "alone": "phrase_only_prob",
         "described": "described_phrase_prob",
+        "part": "part_weight",
+        "full_area": "small_area",
+        "rare": "rare_label_power",
     }
 
-    phrase_prob: float = Field(0.0, ge=0, le=1, description="share of crops with a phrase")
-    wrong_phrase_prob: float = Field(0.12, ge=0, le=1, description="share of phrases that name something else")
+    phrase_prob: float = Field(0.0, ge=0, le=1, description="probability that a sample has a phrase")
+    wrong_phrase_prob: float = Field(0.12, ge=0, le=1, description="probability that a phrase names something else")
     phrase_only_prob: float = Field(
-        0.12, ge=0, le=1, description="share of unmistakable phrases that come before any click"
+        0.12, ge=0, le=1, description="probability that an unambiguous phrase comes without a click"
     )
     described_phrase_prob: float = Field(
-        0.0, ge=0, le=1, description="share of right phrases with a quality or surroundings that change no meaning"
+        0.0, ge=0, le=1, description="probability that a right phrase has words that do not change what it names"
     )
-    part: float = Field(1.0, ge=0, description="factor on parts among crops with a phrase, instead of sampling.part")
-    full_area: float = Field(0.005, ge=0, description="the same for sampling.full_area")
-    rare: float = Field(0.5, ge=0, le=1, description="how much rare labels are favoured: 0 not at all, 1 all are alike")
+    part_weight: float = Field(1.0, ge=0, description="sampling.part_weight of samples with a right phrase")
+    small_area: float = Field(0.005, ge=0, description="sampling.small_area of samples with a right phrase")
+    rare_label_power: float = Field(
+        0.5, ge=0, le=1,
+        description="objects weigh one over the number of objects of their label, to this power: "
+        "0 counts objects alike, 1 labels",
+    )  # fmt: skip
     synonyms: dict[str, tuple[str, ...]] = Field({}, description="other words for a label")
-    held_out: tuple[str, ...] = Field((), description="labels that are neither drawn nor named")
+    held_out: tuple[str, ...] = Field((), description="labels whose objects are neither drawn nor named")
 
 
 class OptimiserRecipe(RecipePart):
-    lr: float = Field(1e-3, gt=0)
-    encoder_scale: float = Field(0.1, ge=0)
+    """AdamW with a linear warm-up, a cosine schedule and an exponential moving average of the weights."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "encoder_scale": "encoder_lr_factor",
+        "final": "final_lr_factor",
+        "clip": "grad_clip_norm",
+        "ema": "ema_decay",
+    }
+
+    lr: float = Field(1e-3, gt=0, description="learning rate after the warm-up")
+    encoder_lr_factor: float = Field(0.1, ge=0, description="learning rate of the encoder over that of the rest")
     weight_decay: float = Field(1e-2, ge=0)
     warmup_steps: int = Field(200, ge=0)
-    final: float = Field(0.01, ge=0, le=1, description="what the cosine schedule leaves of the learning rate")
-    clip: float = Field(1.0, gt=0)
-    ema: float = Field(0.999, ge=0, lt=1)
+    final_lr_factor: float = Field(0.01, ge=0, le=1, description="learning rate at the end over that after the warm-up")
+    grad_clip_norm: float = Field(1.0, gt=0, description="the largest norm of a gradient")
+    ema_decay: float = Field(0.999, ge=0, lt=1, description="decay of the moving average of the weights")
 
 
 class ValidationRecipe(RecipePart):
-    data: str
-    limit: int = Field(100, ge=1)
+    """What is measured during training."""
+
+    data: str = Field(description="a known data set, or a COCO JSON")
+    limit: int = Field(100, ge=1, description="the number of objects to measure, spread evenly")
     every_minutes: float = Field(20.0, gt=0)
 
 
 class Recipe(RecipePart):
+    """A training run, or several that follow each other (see :mod:`saywhere.training.stages`)."""
+
     renamed: ClassVar[Mapping[str, str]] = {"parts": "micro_batches", "robots": "robot_processes"}
 
+    name: str = Field("", description="what the weights say they were made by; the file's name by default")
     model: ModelRecipe
     data: tuple[DataRecipe, ...] = Field(min_length=1)
     sampling: SamplingRecipe = SamplingRecipe()
     crop: CropRecipe = CropRecipe()
     clicks: ClicksRecipe = ClicksRecipe()
     phrases: PhrasesRecipe = PhrasesRecipe()
-    loss: dict[str, float] = {"bce": 1.0, "dice": 1.0}
+    loss: dict[str, float] = Field({"bce": 1.0, "dice": 1.0}, description="weights of losses, see models/losses.py")
     optimiser: OptimiserRecipe = OptimiserRecipe()
     validation: ValidationRecipe | None = None
-    batch: int = Field(16, ge=1, description="crops a step, over all processes")
-    processes: int = Field(1, ge=1, description="processes that share a batch, where there is no GPU: one a core")
+    batch: int = Field(16, ge=1, description="samples of a step, over all processes")
+    processes: int = Field(1, ge=1, description="processes that share a batch where there is no GPU")
     micro_batches: int = Field(
-        1, ge=1, description="parts of a batch that are learned from in turns: one while another waits for clicks"
-    )  # fmt: skip
-    robot_processes: int = Field(0, ge=0, description="processes that work out clicks; 0: the one that trains")
+        1, ge=1, description="parts of a batch that are worked on in turns: one while another waits for its clicks"
+    )
+    robot_processes: int = Field(
+        0, ge=0, description="processes that compute corrections; 0: the training process computes them"
+    )
     steps: int = Field(10_000, ge=1)
     seed: int = 0
-    workers: int = Field(1, ge=0)
-    precision: Literal["auto", "32", "bf16"] = "auto"
+    workers: int = Field(1, ge=0, description="processes that load samples; 0: the training process loads them")
+    precision: Literal["auto", "32", "bf16"] = Field("auto", description="auto: bf16 where the device computes in it")
     checkpoint_minutes: float = Field(5.0, gt=0)
+    stages: dict[str, dict[str, Any]] = Field(
+        {}, description="runs that follow each other, by name: what each changes, and after which stage it comes"
+    )
+    average: tuple[str, ...] = Field((), description="stages whose mean is the result; by default the last stage is it")
 
     @field_validator("loss")
     @classmethod
-    def losses_known(cls, loss: dict[str, float]) -> dict[str, float]:
+    def losses_are_known(cls, loss: dict[str, float]) -> dict[str, float]:
         unknown = sorted(set(loss) - set(LOSSES))
         if unknown or not loss:
             raise ValueError(f"unknown losses {unknown}; choose from {', '.join(LOSSES)}")
         return loss
 
 
-def read_recipe(path: Path) -> Recipe:
-    """A recipe from a YAML file; SaywhereError names the key that is wrong and what it may be.
-
-    ``extends: FILE``, beside it, takes all from another recipe but what this one says; a part such as ``clicks`` is
-    taken key by key.
-    """
-    content = _content(path)
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
-        raise SaywhereError(f"recipe '{path}': {faults}") from error
-
-
-def _content(path: Path, above: tuple[Path, ...] = ()) -> Any:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SaywhereError(f"recipe '{path}': cannot be read as YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict) or "extends" not in content:
-        return content
-    base = path.parent / str(content.pop("extends"))
-    if base in (*above, path):
-        raise SaywhereError(f"recipe '{path}': extends itself by way of '{base}'; name another recipe")
-    extended = _content(base, (*above, path))
-    if not isinstance(extended, dict):
-        raise SaywhereError(f"recipe '{path}': extends '{base}', which is no recipe")
-    for key, value in content.items():
-        known = extended.get(key)
-        extended[key] = known | value if isinstance(known, dict) and isinstance(value, dict) else value
-    return extended
+SECTIONS: Mapping[str, type[RecipePart]] = {
+    "model": ModelRecipe,
+    "data": DataRecipe,
+    "sampling": SamplingRecipe,
+    "crop": CropRecipe,
+    "clicks": ClicksRecipe,
+    "phrases": PhrasesRecipe,
+    "optimiser": OptimiserRecipe,
+    "validation": ValidationRecipe,
+}
+"""The sections of a recipe by their key."""

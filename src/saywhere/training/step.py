@@ -1,12 +1,13 @@
-"""What a step learns from: a batch is encoded once and answers several rounds of clicks.
+"""The losses of a step: a batch is encoded once and decoded for several rounds of clicks.
 
-After each round the robot looks at the network's own mask and corrects it (iterative training, Mahadevan et al. 2018,
-as the DCT-Net and sequential papers use it).
+After each round the robot user corrects the network's own mask (iterative training, Mahadevan et al. 2018, as the
+DCT-Net and sequential papers use it).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 
 import numpy as np
 import torch
@@ -14,84 +15,125 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional as F
 
+from saywhere.core.prompt import Prompt
 from saywhere.models import losses
 from saywhere.models.base import InteractiveModel
 from saywhere.text.words import Words
 from saywhere.training.batch import Batch
-from saywhere.training.corrections import CorrectionTarget, Robots, corrections
-from saywhere.training.recipe import Recipe
+from saywhere.training.corrections import CorrectionTargets, RobotPool, corrections
+from saywhere.training.recipe import ClicksRecipe, Recipe
+
+ROUNDS, PREVIOUS = 3000, 2000  # streams of random numbers, apart from those of samples and corrections
 
 
 def interleave(sources: Sequence[Iterator[Tensor | None]]) -> Iterator[Tensor]:
-    """All losses of all sources, which go on one after another; one that gives None waits for something."""
-    going = list(sources)
-    while going:
-        for source in list(going):
+    """All losses of all sources, one of each in turn.
+
+    A source gives None where it would wait for something else; then the next one goes on.
+    """
+    running = list(sources)
+    while running:
+        for source in list(running):
             try:
                 loss = next(source)
             except StopIteration:
-                going.remove(source)
+                running.remove(source)
                 continue
             if loss is not None:
                 yield loss
 
 
 def step_losses(
-    network: InteractiveModel, batch: Batch, recipe: Recipe, fabric: Fabric, labels: Words, robots: Robots | None = None
+    network: InteractiveModel,
+    batch: Batch,
+    recipe: Recipe,
+    fabric: Fabric,
+    labels: Words,
+    robots: RobotPool | None = None,
 ) -> Iterator[Tensor | None]:
-    """What a step learns from, one loss after another: the mean over its rounds, or that of each round.
+    """The losses to backpropagate, one after another: the mean over the rounds, or the loss of each round.
 
-    Each round's clicks answer the mask of the round before. When the network learns after every round, the photographs
-    are encoded anew for the next. With ``robots`` it gives None where it would wait: for the device, and for clicks.
+    Args:
+        network: in training mode.
+        batch: the samples.
+        recipe: the settings. With ``clicks.update_every_round`` each round's loss is given by itself, and the images
+            are encoded anew for the next round.
+        fabric: the device.
+        labels: all labels of the training data.
+        robots: computes corrections in other processes; then None is given where this would wait for them or for the
+            device.
     """
-    device = fabric.device
-    image = batch.image.to(device, non_blocking=True).float().div_(255.0).contiguous(memory_format=torch.channels_last)
-    target = batch.target.to(device, non_blocking=True).float()
-    counted = 1.0 - batch.ignore.to(device, non_blocking=True).float()
-    wanted = CorrectionTarget(
+    image, target, counted = _on_device(batch, fabric)
+    targets = CorrectionTargets(
         batch.target[:, 0].numpy() > 0, batch.ignore[:, 0].numpy() > 0, batch.drags, batch.numbers
     )
-    each = recipe.clicks.update_each
+    every_round = recipe.clicks.update_every_round
     with fabric.autocast():
         features = network.encode(image)
     prompts, previous = list(batch.prompts), None
-    total = torch.zeros((), device=device)
-    # Most of a step is rounds: one to the most, drawn alike, shows more photographs in the same time. All processes
-    # draw the same for a step, or they would wait for each other.
-    first = batch.numbers[0] - batch.numbers[0] % recipe.batch
-    rounds = 1 + int(np.random.default_rng((recipe.seed, first, 3000)).integers(recipe.clicks.rounds))
+    total = torch.zeros((), device=fabric.device)
+    rounds = number_of_rounds(batch, recipe)
     for turn in range(rounds):
         with fabric.autocast():
             logits = network.decode(features, prompts, previous).float()
         loss = losses.total(recipe.loss, logits, target, counted)
         total = total + loss / rounds
         last = turn + 1 == rounds
-        if each or last:
+        if every_round or last:
             with fabric.autocast():
                 auxiliary = network.auxiliary_loss(features, prompts, batch.supervision, labels)
-            yield (loss if each else total) + auxiliary.to(total)
+            yield (loss if every_round else total) + auxiliary.to(total)
         if last:
             break
-        previous = logits.detach().sigmoid()
-        predicted = previous[:, 0] > 0.5
+        probability = logits.detach().sigmoid()
+        predicted = probability[:, 0] > 0.5
         if robots is None:
-            prompts = corrections(wanted, predicted.cpu().numpy(), prompts, turn, recipe)
+            prompts = corrections(targets, predicted.cpu().numpy(), prompts, turn, recipe)
         else:
             yield None
-            awaited = robots.corrections(wanted, predicted.cpu().numpy(), prompts, turn, recipe)
+            futures = robots.corrections(targets, predicted.cpu().numpy(), prompts, turn, recipe)
             yield None
-            prompts = [prompt for some in awaited for prompt in some.result()]
-        previous = coarsen_mask(previous, batch.numbers, turn, recipe)
-        if each:
+            prompts = _joined(futures)
+        draws = np.random.default_rng((recipe.seed, batch.numbers[0], PREVIOUS + turn)).random(len(batch.numbers))
+        previous = degrade_previous(probability, draws, recipe.clicks)
+        if every_round:
             with fabric.autocast():
                 features = network.encode(image)
 
 
-def coarsen_mask(previous: Tensor, numbers: list[int], turn: int, recipe: Recipe) -> Tensor:
-    """Some previous masks as they come from a coarser look at the photograph, or not at all."""
-    draws = torch.from_numpy(np.random.default_rng((recipe.seed, numbers[0], 2000 + turn)).random(len(numbers)))
-    blurred = F.interpolate(F.avg_pool2d(previous, 4), scale_factor=4, mode="bilinear", align_corners=False)
-    settings = recipe.clicks
-    pick = draws.to(previous.device, non_blocking=True)[:, None, None, None]
-    shown = torch.where(pick < settings.coarse_previous_prob * (1.0 - settings.no_previous_prob), blurred, previous)
-    return torch.where(pick >= 1.0 - settings.no_previous_prob, torch.zeros_like(previous), shown)
+def number_of_rounds(batch: Batch, recipe: Recipe) -> int:
+    """How many rounds a step has, 1 to ``clicks.max_rounds``.
+
+    Most of a step's time goes to rounds: with a number that is drawn, more images are seen in the same time. All
+    processes draw the same for a step, or they would wait for each other.
+    """
+    first = batch.numbers[0] - batch.numbers[0] % recipe.batch
+    return 1 + int(np.random.default_rng((recipe.seed, first, ROUNDS)).integers(recipe.clicks.max_rounds))
+
+
+def degrade_previous(previous: Tensor, draws: np.ndarray, settings: ClicksRecipe) -> Tensor:
+    """Coarsen some previous masks, as those of a larger crop of the image are, and hide others.
+
+    Args:
+        previous: ``(B, 1, H, W)`` probability.
+        draws: ``(B,)`` in [0, 1), which decide what happens to each mask.
+        settings: the probabilities of both.
+    """
+    coarse = F.interpolate(F.avg_pool2d(previous, 4), scale_factor=4, mode="bilinear", align_corners=False)
+    draw = torch.from_numpy(draws).to(previous.device, non_blocking=True)[:, None, None, None]
+    hidden = draw >= 1.0 - settings.no_previous_prob
+    coarsened = draw < settings.coarse_previous_prob * (1.0 - settings.no_previous_prob)
+    return torch.where(hidden, torch.zeros_like(previous), torch.where(coarsened, coarse, previous))
+
+
+def _on_device(batch: Batch, fabric: Fabric) -> tuple[Tensor, Tensor, Tensor]:
+    """Images in [0, 1], targets and counted pixels as float."""
+    device = fabric.device
+    image = batch.image.to(device, non_blocking=True).float().div_(255.0).contiguous(memory_format=torch.channels_last)
+    target = batch.target.to(device, non_blocking=True).float()
+    counted = 1.0 - batch.ignore.to(device, non_blocking=True).float()
+    return image, target, counted
+
+
+def _joined(futures: Sequence[Future[list[Prompt]]]) -> list[Prompt]:
+    return [prompt for future in futures for prompt in future.result()]

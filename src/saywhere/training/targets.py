@@ -14,15 +14,23 @@ from saywhere.core.rle import RunLengths
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.data.datasets.parts import lies_inside_another
 from saywhere.text.words import label_words
-from saywhere.training.recipe import Recipe, SamplingRecipe
+from saywhere.training.recipe import DataRecipe, Recipe, SamplingRecipe
 
 
 @dataclass(frozen=True)
 class Target:
-    """An object to draw: its sample, run lengths, box and the other objects of its photograph.
+    """An object to draw.
 
-    ``label`` is in words; ``data`` is its data set's place in the recipe, ``factor`` what that makes of its chance,
-    ``share`` its part of the photograph.
+    Attributes:
+        sample: the object in its data set.
+        region: its mask.
+        box: x, y, width, height in pixels.
+        is_part: whether it lies inside another object.
+        others: the indices of the other objects of its image.
+        label: its class name in words; "" without one.
+        data: the index of its data set in the recipe.
+        weight: its weight by folder and label.
+        share: its share of the image's area.
     """
 
     sample: Sample
@@ -32,7 +40,7 @@ class Target:
     others: tuple[int, ...]
     label: str
     data: int
-    factor: float
+    weight: float
     share: float
 
 
@@ -41,49 +49,63 @@ def list_targets(recipe: Recipe) -> list[Target]:
     targets: list[Target] = []
     held_out = set(recipe.phrases.held_out)
     for number, data in enumerate(recipe.data):
-        by_photo: dict[Path, list[Sample]] = defaultdict(list)
+        by_image: dict[Path, list[Sample]] = defaultdict(list)
         for sample in load_dataset(data.path):
             if sample.label not in held_out:
-                by_photo[sample.image_path].append(sample)
-        for samples in by_photo.values():
-            regions = [RunLengths.from_mask(sample.target()) for sample in samples]
-            areas = np.array([region.area for region in regions], np.float64)
-            parts = lies_inside_another(regions)
-            present = [i for i in range(len(samples)) if areas[i] > 0]
-            base = len(targets)
-            for i in present:
-                sample, region = samples[i], regions[i]
-                x, y, w, h = map(float, region.box)
-                targets.append(
-                    Target(
-                        sample, region, (x, y, w, h), bool(parts[i]),
-                        others=tuple(base + k for k, j in enumerate(present) if j != i),
-                        label=label_words(sample.label or ""),
-                        factor=data.groups.get(sample.group, 1.0) * data.labels.get(sample.label or "", 1.0),
-                        data=number,
-                        share=float(areas[i]) / (region.height * region.width),
-                    )
-                )  # fmt: skip
+                by_image[sample.image_path].append(sample)
+        for samples in by_image.values():
+            targets += _targets_of_image(samples, len(targets), number, data)
     return targets
 
 
-def sampling_weights(
-    recipe: Recipe, targets: Sequence[Target], sampling: SamplingRecipe, rare: float = 0.0
-) -> NDArray[np.float64]:
-    """The probability with which each target is drawn; ``rare`` favours labels that few targets have.
+def _targets_of_image(samples: Sequence[Sample], first: int, number: int, data: DataRecipe) -> list[Target]:
+    """The objects of one image that are not empty; ``first`` is the index of the first of them."""
+    regions = [RunLengths.from_mask(sample.target()) for sample in samples]
+    areas = np.array([region.area for region in regions], np.float64)
+    parts = lies_inside_another(regions)
+    present = np.flatnonzero(areas > 0).tolist()
+    targets = []
+    for i in present:
+        sample, region = samples[i], regions[i]
+        x, y, w, h = region.box
+        targets.append(
+            Target(
+                sample=sample,
+                region=region,
+                box=(float(x), float(y), float(w), float(h)),
+                is_part=bool(parts[i]),
+                others=tuple(first + k for k, j in enumerate(present) if j != i),
+                label=label_words(sample.label or ""),
+                data=number,
+                weight=data.folder_weights.get(sample.group, 1.0) * data.label_weights.get(sample.label or "", 1.0),
+                share=float(areas[i]) / (region.height * region.width),
+            )
+        )
+    return targets
 
-    A data set's share of the draws is its weight, however many objects it has.
+
+def sampling_probabilities(
+    recipe: Recipe, targets: Sequence[Target], sampling: SamplingRecipe, rare_label_power: float = 0.0
+) -> NDArray[np.float64]:
+    """The probability with which each target is drawn: ``(N,)``, of sum 1.
+
+    Args:
+        recipe: its data sets. A data set's share of the samples is its weight, however many objects it has.
+        targets: the N objects.
+        sampling: what parts and small objects weigh.
+        rare_label_power: see the recipe's ``phrases.rare_label_power``.
     """
     counts = Counter(target.label for target in targets)
-    weights = np.array(
-        [t.factor * _kind_weight(sampling, t.is_part, t.share) * counts[t.label] ** -rare for t in targets]
-    )
+    weights = np.array([t.weight * _kind_weight(sampling, t) * counts[t.label] ** -rare_label_power for t in targets])
     source = np.array([target.data for target in targets])
     for number, data in enumerate(recipe.data):
         weights[source == number] *= data.weight / weights[source == number].sum()
     return np.asarray(weights / weights.sum())
 
 
-def _kind_weight(sampling: SamplingRecipe, is_part: bool, share: float) -> float:
-    small = max(min(share / sampling.full_area, 1.0), sampling.small) if sampling.full_area else 1.0
-    return (sampling.part if is_part else 1.0) * small
+def _kind_weight(sampling: SamplingRecipe, target: Target) -> float:
+    """What being a part and being small make of a target's weight."""
+    size = 1.0
+    if sampling.small_area:
+        size = max(min(target.share / sampling.small_area, 1.0), sampling.min_small_weight)
+    return (sampling.part_weight if target.is_part else 1.0) * size

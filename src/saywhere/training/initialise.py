@@ -1,0 +1,68 @@
+"""The network of a recipe with the weights that it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from saywhere.data.datasets import locate
+from saywhere.models import build
+from saywhere.models.base import InteractiveModel
+from saywhere.models.checkpoint import fill, read_tensors, rename_parameters
+from saywhere.training.pretrained import find_pretrained, inflate, select
+from saywhere.training.recipe import ModelRecipe
+
+
+def initialise(recipe: ModelRecipe, start: Path | None = None) -> InteractiveModel:
+    """Build a recipe's network, load the weights it starts from, and freeze what is not trained.
+
+    Args:
+        recipe: the recipe's section ``model``.
+        start: the weights of the stage before, instead of those that the recipe names. Parameters that they lack are
+            initialised anew.
+
+    Raises:
+        SaywhereError: a file is missing, damaged or of another network.
+    """
+    model = build(recipe.name, recipe.options)
+    if start is not None:
+        state = rename_parameters(read_tensors(start)[0], model.renamed_parameters)
+        fill(model, expand(state, model.state_dict(), lacking=True), start)
+    elif recipe.weights:
+        path = locate(recipe.weights)
+        state = rename_parameters(read_tensors(path)[0], model.renamed_parameters)
+        fill(model, expand(state, model.state_dict(), recipe.new), path)
+    elif recipe.pretrained:
+        path = find_pretrained(recipe.pretrained)
+        encoder: nn.Module = model.encoder  # type: ignore[assignment]
+        fill(encoder, select(read_tensors(path)[0], encoder.state_dict()), path)
+    for name, parameter in model.named_parameters():
+        if name.startswith(recipe.freeze):
+            parameter.requires_grad_(False)
+    return model
+
+
+def expand(
+    state: Mapping[str, Tensor], built: Mapping[str, Tensor], new: tuple[str, ...] = (), lacking: bool = False
+) -> dict[str, Tensor]:
+    """Weights for a network that has more parameters than the one they come from.
+
+    New parameters stay as they were initialised. Where a convolution has more input channels than before, the further
+    ones are zero, so that the network's answers are at first the same.
+
+    Args:
+        state: the weights.
+        built: the state of the network as it was initialised.
+        new: prefixes of parameters that are initialised anew.
+        lacking: whether every parameter that ``state`` lacks is initialised anew.
+    """
+    expanded = {name: tensor for name, tensor in state.items() if not (new and name.startswith(new))}
+    for name, initial in built.items():
+        if (new and name.startswith(new)) or (lacking and name not in state):
+            expanded[name] = initial
+        elif name in expanded:
+            expanded[name] = inflate(expanded[name], torch.zeros_like(initial))
+    return expanded
