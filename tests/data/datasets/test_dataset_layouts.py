@@ -12,7 +12,7 @@ from scipy.io import savemat
 from trees import BOX, OTHER, SIZE, box, coco_json, only, photo, picture, same
 
 from saywhere import SaywhereError
-from saywhere.data.datasets import DATASETS, load_dataset
+from saywhere.data.datasets import load_dataset
 
 
 class TestFolders:
@@ -228,14 +228,3 @@ def test_masks_wait_until_they_are_asked_for(root: Path) -> None:
         sample.target()
     picture(path, BOX)
     assert same(pickle.loads(pickle.dumps(sample)).target(), BOX)
-
-
-def test_every_data_set_says_what_a_person_must_know() -> None:
-    assert {"grabcut", "leeds-butterfly", "photos-7k:train", "photos-7k:val"} <= DATASETS.keys()
-    documented = (Path(__file__).parents[3] / "docs" / "datasets.md").read_text()
-    for name, known in DATASETS.items():
-        assert known.name == name
-        assert known.places
-        assert known.obtained
-        assert known.licence
-        assert f"`{name.partition(':')[0]}" in documented, f"docs/datasets.md lacks {name}"

@@ -162,7 +162,3 @@ class TestOpenImages:
         (folder / "images").rename(folder / "photographs")
         with pytest.raises(SaywhereError, match=r"expected images/ID\.jpg"):
             load_dataset("open-images:validation")
-
-    def test_samples_travel_to_other_processes(self, folder: Path) -> None:
-        sample = pickle.loads(pickle.dumps(only("open-images:validation")))
-        assert same(sample.target(), BOX)

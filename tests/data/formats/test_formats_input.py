@@ -348,10 +348,6 @@ class TestPlace:
         with pytest.raises(SaywhereError, match="json"):
             formats.write([], tmp_path / "out", "coco")
 
-    @pytest.mark.parametrize("format_name", formats.FORMATS)
-    def test_formats_are_recognised(self, sets: Callable[[str], Path], format_name: str) -> None:
-        assert formats.recognise(sets(format_name)) == format_name
-
 
 class TestCommandLine:
     def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
