@@ -1,6 +1,6 @@
-"""What the benchmark itself costs at each interaction: the robot, both IoUs and packing the mask, at 640x480.
+"""The cost of measuring one interaction: the robot user, both IoUs and encoding the mask, at 640x480.
 
-Run with ``.venv/bin/python examples/bench_cost.py``; no data set is needed.
+Run with ``python benchmarks/bench_cost.py``; no data set is needed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from saywhere.core import metrics, robot
 from saywhere.core.rle import RunLengths
-from saywhere.evaluation.benchmark import set_threads
 
 REPEATS = 200
 HEIGHT, WIDTH = 480, 640
@@ -26,13 +25,13 @@ def blob(rng: np.random.Generator, roughness: float) -> NDArray[np.float32]:
 
 
 def main() -> None:
-    set_threads(1)
+    cv2.setNumThreads(1)
     rng = np.random.default_rng(0)
-    spent: dict[str, list[float]] = {"robot": [], "IoU": [], "boundary IoU": [], "packing": [], "all": []}
+    spent: dict[str, list[float]] = {"robot": [], "IoU": [], "boundary IoU": [], "run lengths": [], "all": []}
     for repeat in range(REPEATS + 5):
         shape = blob(rng, 40.0)
         target = shape > 0.5
-        # Wrong in its outline, with holes and spots that were not asked for.
+        # With a wrong outline, holes and spots.
         predicted = shape + 0.4 * blob(rng, 8.0) + 0.2 * blob(rng, 2.0) > 0.5
         stamps = [time.perf_counter()]
         robot.next_click(target, predicted)

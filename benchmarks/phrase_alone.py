@@ -1,9 +1,9 @@
-"""What a phrase alone finds: whether the best click lies on the object, the mask's IoU, and whether it knows what is
-not there.
+"""Phrases without clicks: whether the most relevant click lies on the object, the IoU of its mask, and whether absent
+objects are recognised.
 
-    .venv/bin/python examples/phrase_alone.py photos-7k:val 500
+    python benchmarks/phrase_alone.py photos-7k:val 500
 
-A label that the photograph is not known to show is said for comparison. Labels of which no word is known are left out.
+A label that the image is not known to show is given for comparison. Labels of which no word is known are left out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-import torch
 
 import saywhere
 from saywhere.core import metrics
@@ -20,14 +19,15 @@ from saywhere.data.datasets import load_dataset
 from saywhere.errors import PhraseError
 from saywhere.evaluation.benchmark import spread
 from saywhere.evaluation.phrases import PhraseMode, with_phrases
+from saywhere.runtime.metadata import set_threads
 
 
 def main(data: str, limit: str, weights: str | None = None) -> None:
-    torch.set_num_threads(2)
+    set_threads(2)
     segmenter = saywhere.load(weights)
     samples = load_dataset(data)
-    own, wrong = (with_phrases(samples, saying) for saying in (PhraseMode.OWN, PhraseMode.WRONG))
-    hits, ious, found, mistaken = [], [], [], []
+    own, wrong = (with_phrases(samples, mode) for mode in (PhraseMode.OWN, PhraseMode.WRONG))
+    hits, ious, recognised, mistaken = [], [], [], []
     unknown = 0
     for i in spread(len(samples), int(limit)):
         segmenter.set_image(read_image(samples[i].image_path))
@@ -39,16 +39,18 @@ def main(data: str, limit: str, weights: str | None = None) -> None:
         target = samples[i].target()
         hits.append(target[int(right.click.y), int(right.click.x)])
         ious.append(metrics.iou(right.mask.array, target, samples[i].ignore()))
-        found.append(right.found)
+        recognised.append(right.found)
         try:
             mistaken.append(segmenter.propose(wrong[i].phrase or "").found)
         except PhraseError:
             mistaken.append(False)
     low, high = metrics.bootstrap_interval(ious)
     print(f"{len(ious)} objects, {unknown} more with unknown labels")
-    print(f"best click on the object: {np.mean(hits):.3f}")
+    print(f"most relevant click on the object: {np.mean(hits):.3f}")
     print(f"mIoU of the phrase alone: {np.mean(ious):.3f} ({low:.3f} to {high:.3f})")
-    print(f"taken to be there: {np.mean(found):.3f} of what is, {np.mean(mistaken):.3f} of what is not known to be")
+    print(
+        f"judged to be present: {np.mean(recognised):.3f} of the objects, {np.mean(mistaken):.3f} of the other labels"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What sequences are made of, one thing changed at a time: the paper's tables 3 and 7 and figure 4 b, at this scale.
+"""Ablations of sequences: the paper's tables 3 and 7 and figure 4 b, at this scale.
 
-``python examples/sequence_tables.py layers|bank|global [LABEL ...]`` on sequences of photos-7k:val (cat, hair and
-horse unless said otherwise), shipped weights, one thread, else as ``saywhere bench --sequence --unclicked_components
-0`` does it.
+Run ``python benchmarks/sequence_tables.py layers|bank|global [LABEL ...]`` on sequences of photos-7k:val (cat, hair and
+horse by default), with the shipped weights and one thread, otherwise as ``saywhere bench --sequence
+--unclicked-components 0`` does it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from saywhere.core.prompt import Prompt
 from saywhere.core.settings import Settings
 from saywhere.data.datasets import load_dataset
-from saywhere.evaluation.sequences import Run, SequenceTask, figures, runs_of, worker
+from saywhere.evaluation.sequences import Run, SequenceTask, figures, make_work, runs_of
 from saywhere.interactive.sequence import SequenceOptions
 from saywhere.models.base import Features, PurifyingModel
 from saywhere.runtime.torch import TorchRuntime
@@ -29,21 +29,21 @@ SIZES = (4, 12, 24)
 LAYERS = {"R1": (0,), "R2": (1,), "R3": (2,), "R4": (3,), "R3, R4": (2, 3), "R-MS": (0, 1, 2, 3)}
 
 
-class Everything(PurifyingModel):
-    """A network in which all that follows the backbone counts as the purification layer, so that all of it learns."""
+class GlobalPurification(PurifyingModel):
+    """A network whose purification layer is everything after the backbone, so that all of it learns."""
 
     def __init__(self, model: PurifyingModel) -> None:
         super().__init__()
         rest = copy.copy(model)
         rest._modules = {**model._modules, "encoder": nn.Identity()}
-        self.max_zoom_steps = model
+        self.model = model
         # Proposals ask for the layers by their numbers; the rest of the network comes after them.
         self.purification = nn.ModuleList([*model.purification, rest])
         self.strides = model.strides
 
     def encode(self, image: Tensor) -> Features:
-        looked = self.max_zoom_steps.encode(image)
-        return self.purify(Features(looked.size, {"raw": looked.levels["raw"]}))
+        features = self.model.encode(image)
+        return self.purify(Features(features.size, {"raw": features.levels["raw"]}))
 
     @property
     def rest(self) -> PurifyingModel:
@@ -60,15 +60,15 @@ def measure(name: str, runtime: TorchRuntime, options: SequenceOptions, labels: 
     task = SequenceTask(None, "photos-7k:val", options=options, threads=1, labels=labels)
     runs: list[Run] = runs_of(task, load_dataset(task.data))
     started = time.monotonic()
-    work, records = worker(task, runtime, Settings(unclicked_components=0.0)), {}
+    work, records = make_work(task, runtime, Settings(unclicked_components=0.0)), {}
     for run in runs:
         for interaction in work(run):
             records.setdefault(interaction.object, []).append(interaction)
-    found = figures(records, runs, task)
-    low, high = found["noc90_interval"]
+    result = figures(records, runs, task)
+    low, high = result["noc90_interval"]
     print(
-        f"{name:22} NoC@85 {found['noc85']:5.2f}, @90 {found['noc90']:5.2f} ({low:.2f} to {high:.2f}), "
-        f"proposals right {found['proposed_right']:.3f}, {found['objects']} objects, "
+        f"{name:22} NoC@85 {result['noc85']:5.2f}, @90 {result['noc90']:5.2f} ({low:.2f} to {high:.2f}), "
+        f"proposals right {result['proposed_right']:.3f}, {result['objects']} objects, "
         f"{time.monotonic() - started:.0f} s",
         flush=True,
     )
@@ -87,7 +87,7 @@ def main() -> None:
         for size in SIZES:
             each(f"bank of {size}", runtime, SequenceOptions(bank=size, interval=2))
     elif table == "global":
-        whole = Everything(cast(PurifyingModel, runtime.model))
+        whole = GlobalPurification(cast(PurifyingModel, runtime.model))
         # What the purification layer alone gives is the bank's last row.
         count = sum(parameter.numel() for parameter in whole.purification.parameters())
         each(
