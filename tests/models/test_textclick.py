@@ -15,7 +15,9 @@ from saywhere import Click, Prompt, SaywhereError
 from saywhere.models.checkpoint import save_model
 from saywhere.models.layers.maskclip import MaskClip, load_maskclip
 from saywhere.models.saywhere import Saywhere
-from saywhere.models.textclick import TextClick, chosen, click_map, scaled
+from saywhere.models.textclick import TextClick, click_map, relevance_channel, scaled
+from saywhere.runtime.relevance_source import connect_relevance_source
+from saywhere.runtime.weights import find_weights
 
 TINY: dict[str, Any] = {"backbone": "mobilenetv2_050", "channels": 16}
 TEXT = {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1}
@@ -33,6 +35,11 @@ def maskclip(kind: str, **settings: Any) -> MaskClip:
     torch.manual_seed(0)
     clip = open_clip.CLIP(embed_dim=12, vision_cfg=VISION[kind], text_cfg=TEXT)
     return MaskClip(clip, tokens, **{"side": 64, "templates": [str, "a {}".format], **settings})
+
+
+def connected(relevance: Any) -> TextClick:
+    """A network that loads its relevance source."""
+    return connect_relevance_source(TextClick(**TINY, relevance=relevance), find_weights).eval()
 
 
 class TestMaps:
@@ -55,7 +62,7 @@ class TestMaps:
         assert (click_map(Prompt((Click(0, 0, False),)), (2, 3)) == 1.0).all()
         assert np.isfinite(click_map(Prompt((Click(0, 0), Click(0, 0, False))), (1, 1))).all()
 
-    def test_saliency_is_scaled_for_its_own_image(self) -> None:
+    def test_relevance_is_scaled_for_its_own_image(self) -> None:
         relevance = torch.tensor([[[2.0, 3.0, 6.0]], [[5.0, 5.0, 5.0]]])
         assert scaled(relevance).tolist() == [[[-1.0, -0.5, 1.0]], [[0.0, 0.0, 0.0]]]
 
@@ -146,7 +153,7 @@ class TestMaskClip:
 
 class TestNetwork:
     def test_clicks_need_no_source_and_phrases_say_what_is_missing(self, tmp_path: Path) -> None:
-        model = TextClick(**TINY, relevance={"weights": str(tmp_path / "none.safetensors")}).eval()
+        model = connected({"weights": str(tmp_path / "none.safetensors")})
         assert model.phrases
         features = model.encode(torch.rand(1, 3, 64, 64))
         assert model.decode(features, [Prompt((Click(3, 4),))], None).shape == (1, 1, 64, 64)
@@ -161,18 +168,18 @@ class TestNetwork:
             model.relevance(model.encode(torch.rand(1, 3, 64, 64)), "dog")
 
     @pytest.mark.parametrize("wrong", ["clip", {"clip": "RN50"}, {"weights": "a", "other": "b"}])
-    def test_another_saliency_is_refused(self, wrong: Any) -> None:
+    def test_another_relevance_is_refused(self, wrong: Any) -> None:
         with pytest.raises(SaywhereError, match="give 'none'"):
-            chosen(wrong)
+            relevance_channel(wrong)
 
     def test_a_photograph_is_looked_at_once_and_phrases_matter(self) -> None:
         model = TextClick(**TINY).eval()
-        assert model.source is not None
+        assert model.relevance_channel is not None
         source = maskclip("vit")
         looked = []
         dense = source.dense
         source.dense = lambda image: looked.append(image) or dense(image)  # type: ignore[func-returns-value]
-        model.source.loaded = source
+        model.relevance_channel.loaded = source
         features = model.encode(torch.rand(2, 3, 64, 96))
         with torch.inference_mode():
             model.decode(features, [Prompt((Click(3, 4),))] * 2, None)
@@ -193,7 +200,7 @@ class TestNetwork:
         torch.manual_seed(0)
         teller = Saywhere(**{**options, "widths": (8, 8, 16, 16)}).eval()
         save_model(tmp_path / "teller.safetensors", teller, "saywhere", options, {})
-        model = TextClick(**TINY, relevance={"weights": str(tmp_path / "teller.safetensors")}).eval()
+        model = connected({"weights": str(tmp_path / "teller.safetensors")})
         image = torch.rand(1, 3, 64, 64)
         relevance = model.relevance(model.encode(image), "dog")
         with torch.inference_mode():
@@ -201,10 +208,15 @@ class TestNetwork:
         assert torch.allclose(relevance, expected, atol=0.05)  # matrices are stored in float16
         assert not [name for name in model.state_dict() if "source" in name or "learned" in name]
 
+    def test_nothing_loads_a_source_by_itself(self) -> None:
+        model = TextClick(**TINY, relevance={"weights": "saywhere"}).eval()
+        with pytest.raises(SaywhereError, match=r"'saywhere': nothing loads them.*connect_relevance_source"):
+            model.relevance(model.encode(torch.rand(1, 3, 64, 64)), "dog")
+
     def test_a_network_without_phrases_is_refused(self, tmp_path: Path) -> None:
         options = {"widths": [8, 8, 16, 16], "key": 0}
         path = tmp_path / "deaf.safetensors"
         save_model(path, Saywhere(widths=(8, 8, 16, 16), key=0), "saywhere", options, {})
-        model = TextClick(**TINY, relevance={"weights": str(path)}).eval()
-        with pytest.raises(SaywhereError, match="no phrases"):
+        model = connected({"weights": str(path)})
+        with pytest.raises(SaywhereError, match="does not read phrases"):
             model.relevance(model.encode(torch.rand(1, 3, 64, 64)), "dog")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -20,27 +20,45 @@ FORMS = "give 'none', 'maskclip', {clip: MODEL, weights: NAME or FILE}, or {weig
 PREFIX = "relevance."
 
 
-class Source(Protocol):
-    """What tells where a phrase applies: MaskCLIP, or a Saywhere network that understands phrases."""
+class RelevanceSource(Protocol):
+    """What computes relevance maps: MaskCLIP, or a Saywhere network that reads phrases."""
 
     def encode(self, image: Tensor) -> Features:
-        """``(B, 3, H, W)`` RGB in [0, 1] to what ``relevance`` needs of it."""
+        """``(B, 3, H, W)`` RGB in [0, 1] to features for ``relevance``."""
 
     def relevance(self, features: Features, phrase: str) -> Tensor:
         """How well a phrase fits each pixel of one image, on any scale: ``(1, 1, H, W)``."""
 
 
 class RelevanceChannel:
-    """A source that is loaded when the first phrase is said, so that clicks alone need none."""
+    """A relevance source that is loaded at the first phrase, so that clicks alone need none.
+
+    Attributes:
+        clip: the name of a CLIP model; None for a Saywhere network.
+        weights: the name or file of its weights.
+        load: loads the source. Whoever loads the network sets it, see
+            :func:`saywhere.runtime.relevance_source.connect_relevance_source`.
+        loaded: the source, once it is loaded.
+    """
 
     def __init__(self, clip: str | None, weights: str) -> None:
         self.clip, self.weights = clip, weights
-        self.loaded: Source | None = None
+        self.load: Callable[[str | None, str], RelevanceSource] | None = None
+        self.loaded: RelevanceSource | None = None
 
-    def source(self, device: torch.device) -> Source:
-        """Raises SaywhereError when the source's weights cannot be had."""
+    def source(self, device: torch.device) -> RelevanceSource:
+        """The source on a device.
+
+        Raises:
+            SaywhereError: nothing was set that loads it, or its weights are not available.
+        """
         if self.loaded is None:
-            self.loaded = _clip(self.clip, self.weights) if self.clip else _network(self.weights)
+            if self.load is None:
+                raise SaywhereError(
+                    f"relevance weights '{self.weights}': nothing loads them; call "
+                    "saywhere.runtime.relevance_source.connect_relevance_source"
+                )
+            self.loaded = self.load(self.clip, self.weights)
         if isinstance(self.loaded, torch.nn.Module):
             self.loaded.to(device)
         return self.loaded
@@ -49,12 +67,17 @@ class RelevanceChannel:
 class TextClick(DeepLab):
     """A DeepLabv3+ of five channels: RGB, one click map and one relevance map, each in [-1, 1] for its own image.
 
-    ``relevance`` says where the second map comes from: "maskclip" is the RN50 of OpenAI with which the authors worked,
-    ``{clip: MODEL, weights: NAME or FILE}`` another CLIP (see :mod:`saywhere.models.layers.maskclip`),
-    ``{weights: FILE}`` a Saywhere network that understands phrases (also a shipped one's name or a hub id), and
-    "none" the paper's baseline: the same network without that channel. No source learns, and none is kept with the
-    weights, which remember only which it was. Without a phrase the map is 0 everywhere. The previous mask is not
-    used: the paper shows none.
+    The relevance source is not trained and not kept with the weights, which only name it. Without a phrase the map is 0
+    everywhere. The previous mask is not used: the paper has none.
+
+    Args:
+        backbone: a model of timm.
+        channels: the width of ASPP and decoder.
+        stride: the output stride of the backbone, 8 or 16.
+        relevance: the source of the relevance map. "maskclip" is the RN50 of OpenAI with which the authors worked,
+            ``{clip: MODEL, weights: NAME or FILE}`` another CLIP (see :mod:`saywhere.models.layers.maskclip`),
+            ``{weights: FILE}`` a Saywhere network that reads phrases (also a shipped one's name or a hub id), and
+            "none" the paper's baseline: the same network without that channel.
     """
 
     def __init__(
@@ -64,43 +87,43 @@ class TextClick(DeepLab):
         stride: int = 8,
         relevance: str | Mapping[str, str] = "maskclip",
     ) -> None:
-        found = chosen(relevance)
-        super().__init__(backbone, 1 if found is None else 2, channels, stride)
-        self.source = found
-        self.phrases = self.relevance_maps = found is not None
+        channel = relevance_channel(relevance)
+        super().__init__(backbone, 1 if channel is None else 2, channels, stride)
+        self.relevance_channel = channel
+        self.phrases = self.relevance_maps = channel is not None
 
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
         (image,) = features.levels["image"]
         maps = [torch.from_numpy(np.stack([click_map(p, features.size) for p in prompts]))[:, None].to(image)]
-        if self.source is not None:
-            maps.append(self._relevance_maps(self.source, features, [prompt.phrase for prompt in prompts]))
+        if self.relevance_channel is not None:
+            maps.append(self._relevance_maps(self.relevance_channel, features, [prompt.phrase for prompt in prompts]))
         fine, context = self.look(image, torch.cat(maps, 1))
         return self.finish(fine, context, features.size)
 
     def relevance(self, features: Features, phrase: str) -> Tensor:
         """The relevance map of a phrase, ``(1, 1, H, W)``, from 0 where it fits least to 1 where it fits best."""
-        if self.source is None:
+        if self.relevance_channel is None:
             return super().relevance(features, phrase)
-        return 0.5 + 0.5 * self._relevance_maps(self.source, features, [phrase])
+        return 0.5 + 0.5 * self._relevance_maps(self.relevance_channel, features, [phrase])
 
     def _relevance_maps(self, channel: RelevanceChannel, features: Features, phrases: Sequence[str | None]) -> Tensor:
-        """The relevance maps of a batch's phrases in [-1, 1], ``(B, 1, H, W)``; 0 where nothing was said."""
+        """The relevance maps of a batch's phrases in [-1, 1], ``(B, 1, H, W)``; 0 without a phrase."""
         (image,) = features.levels["image"]
         maps = image.new_zeros(len(phrases), 1, *features.size)
         if any(phrases):
             source = channel.source(image.device)
             with torch.no_grad():
                 if not any(name.startswith(PREFIX) for name in features.cache):
-                    seen = source.encode(image)
-                    features.cache.update({PREFIX + name: tensors for name, tensors in seen.levels.items()})
+                    encoded = source.encode(image)
+                    features.cache.update({PREFIX + name: tensors for name, tensors in encoded.levels.items()})
                 for row, phrase in enumerate(phrases):
                     if phrase:
                         maps[row] = scaled(source.relevance(_one(features, row), phrase)[0])
         return maps
 
 
-def chosen(relevance: str | Mapping[str, str]) -> RelevanceChannel | None:
-    """The source that an option names, not loaded yet; SaywhereError when it is none of the forms."""
+def relevance_channel(relevance: str | Mapping[str, str]) -> RelevanceChannel | None:
+    """The channel that an option names, without its source; SaywhereError when the option has none of the forms."""
     if relevance == "none":
         return None
     if relevance == "maskclip":
@@ -145,22 +168,3 @@ def _one(features: Features, row: int) -> Features:
         if name.startswith(PREFIX)
     }
     return Features(features.size, levels)
-
-
-def _clip(name: str, weights: str) -> Source:
-    from saywhere.models.layers.maskclip import load_maskclip
-
-    return load_maskclip(name, weights)
-
-
-def _network(weights: str) -> Source:
-    # Only here, where weights are found by name, does a network look at another one's file.
-    from saywhere.models.checkpoint import load_model
-    from saywhere.runtime.fuse import fuse_batch_norms
-    from saywhere.runtime.weights import find_weights
-
-    path = find_weights(weights)
-    model = load_model(path).model
-    if not model.phrases:
-        raise SaywhereError(f"relevance weights '{weights}': this network understands no phrases; {FORMS}")
-    return fuse_batch_norms(model).requires_grad_(False)

@@ -60,10 +60,12 @@ def load_runtime(weights: str | Path | None = None, device: str | None = None) -
     from saywhere.models.saywhere import Saywhere
     from saywhere.runtime.fuse import fuse_batch_norms
     from saywhere.runtime.onnx import Graphs
+    from saywhere.runtime.relevance_source import connect_relevance_source
     from saywhere.runtime.torch import TorchRuntime
 
     path = find_weights(weights)
     loaded = load_model(path)
+    connect_relevance_source(loaded.model, find_weights)
     runtime = TorchRuntime(fuse_batch_norms(loaded.model), path.stem, loaded.digest, device, loaded.metadata)
     if runtime.device.type == "cpu" and isinstance(runtime.model, Saywhere):
         runtime.model.graphs = Graphs.of(runtime.model, loaded.metadata["options"])

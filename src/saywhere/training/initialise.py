@@ -12,6 +12,8 @@ from saywhere.data.datasets import locate
 from saywhere.models import build
 from saywhere.models.base import InteractiveModel
 from saywhere.models.checkpoint import fill, read_tensors, rename_parameters
+from saywhere.runtime.relevance_source import connect_relevance_source
+from saywhere.runtime.weights import find_weights
 from saywhere.training.pretrained import find_pretrained, inflate, select
 from saywhere.training.recipe import ModelRecipe
 
@@ -27,7 +29,7 @@ def initialise(recipe: ModelRecipe, start: Path | None = None) -> InteractiveMod
     Raises:
         SaywhereError: a file is missing, damaged or of another network.
     """
-    model = build(recipe.name, recipe.options)
+    model = connect_relevance_source(build(recipe.name, recipe.options), find_weights)
     if start is not None:
         state = rename_parameters(read_tensors(start)[0], model.renamed_parameters)
         fill(model, expand(state, model.state_dict(), lacking=True), start)
