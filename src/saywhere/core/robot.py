@@ -1,8 +1,8 @@
-"""The robot user: what a person would click, worked out from the ground truth.
+"""The robot user: simulates the clicks of a person from the ground truth.
 
-Masks are ``(H, W)`` bool. ``ignore`` marks pixels that are not counted: the robot never clicks them.
-For evaluation the robot is deterministic (:func:`first_click`, :func:`next_click`); for training it draws
-clicks the way Xu et al. (2016) do, as PhraseClick and Text+Click cite them.
+Masks are ``(H, W)`` bool. ``ignore`` marks pixels that do not count: the robot never clicks them. For evaluation the
+robot is deterministic (:func:`first_click`, :func:`next_click`); for training it draws clicks as Xu et al. (2016) do,
+whom PhraseClick and Text+Click cite.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from saywhere.core.arrays import BoolArray
 from saywhere.core.prompt import Click
 from saywhere.errors import SaywhereError
 
-TRIES = 20  # of a tap to hit its object
+TRIES = 20  # after which a tap that misses its object is moved onto it
 NEGATIVE_STRATEGIES = ("rim", "objects", "anywhere")
 
 
 def _distances(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """From each pixel to the nearest that is 0.
+    """The distance from each pixel to the nearest that is 0.
 
-    Their squares are whole numbers. OpenCV's roots are off by the last bit now and then, and not always the same ones,
-    but of several equally deep pixels the robot must choose the same each time.
+    Squared distances are whole numbers. OpenCV's square roots are sometimes off by the last bit, and not always the
+    same ones are, but of several equally deep pixels the robot must choose the same each time.
     """
-    found = cv2.distanceTransform(pixels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(np.sqrt(np.rint(np.square(found))), np.float32)
+    distances = cv2.distanceTransform(pixels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(np.sqrt(np.rint(np.square(distances))), np.float32)
 
 
 def boundary_distance(region: BoolArray) -> NDArray[np.float32]:
     """Distance in pixels from each pixel of a region to the nearest pixel outside; the image border is outside."""
     pixels = region.astype(np.uint8)
     distance = np.zeros(region.shape, np.float32)
-    # Only the region's box: whatever lies beyond its rim is farther from the region than the rim itself.
+    # Only within the region's box: no pixel outside the box is nearer than the box's border.
     x, y, w, h = cv2.boundingRect(pixels)
     if w:
         padded = np.pad(pixels[y : y + h, x : x + w], 1)
@@ -49,7 +49,23 @@ def _centre(region: BoolArray, positive: bool, drag: bool) -> Click:
 
 
 def first_click(target: BoolArray, ignore: BoolArray | None = None, drag: bool = False) -> Click:
-    """The point of the object farthest from its boundary; a drag ends at that boundary."""
+    """The first click: the point of the object farthest from its boundary.
+
+    Args:
+        target: the object.
+        ignore: pixels that do not count.
+        drag: whether the click is dragged to the boundary.
+
+    Raises:
+        SaywhereError: the object has no counted pixel.
+
+    Example:
+        >>> target = np.zeros((20, 30), bool)
+        >>> target[5:14, 10:19] = True
+        >>> click = first_click(target)
+        >>> click.x, click.y
+        (14.0, 9.0)
+    """
     region = target if ignore is None else target & ~ignore
     if not region.any():
         raise SaywhereError("empty target: the object has no counted pixel, so no click can be placed; check the mask")
@@ -59,16 +75,27 @@ def first_click(target: BoolArray, ignore: BoolArray | None = None, drag: bool =
 def next_click(
     target: BoolArray, predicted: BoolArray, ignore: BoolArray | None = None, drag: bool = False
 ) -> Click | None:
-    """The centre of the largest wrong region: positive where object is missing. None when nothing is wrong."""
+    """The next click: the centre of the largest connected region of wrong pixels.
+
+    Args:
+        target: the object.
+        predicted: the mask so far.
+        ignore: pixels that do not count.
+        drag: whether the click is dragged to the boundary of its region.
+
+    Returns:
+        A positive click where the object is missing, a negative one where the mask goes too far; None when no counted
+        pixel is wrong.
+    """
     missing, extra = target & ~predicted, predicted & ~target
     if ignore is not None:
         missing, extra = missing & ~ignore, extra & ~ignore
     best: tuple[int, BoolArray, bool] | None = None
-    for wrong, positive in ((missing, True), (extra, False)):
-        count, labels = cv2.connectedComponents(wrong.astype(np.uint8), connectivity=8)
+    for region, positive in ((missing, True), (extra, False)):
+        count, labels = cv2.connectedComponents(region.astype(np.uint8), connectivity=8)
         if count > 1:
-            # Counted here: OpenCV's own statistics take ten times as long as its labels.
-            areas = np.bincount(labels[wrong])
+            # bincount, because OpenCV's statistics of components take ten times as long as its labels.
+            areas = np.bincount(labels[region])
             largest = int(areas.argmax())
             area = int(areas[largest])
             if best is None or area > best[0]:
@@ -93,9 +120,14 @@ def _spread(candidates: BoolArray, count: int, apart: float, rng: np.random.Gene
 def positive_clicks(
     target: BoolArray, count: int, rng: np.random.Generator, margin: float = 5.0, apart: float = 20.0
 ) -> list[Click]:
-    """Up to ``count`` clicks on the object, ``margin`` pixels from its border and ``apart`` from each other.
+    """Random clicks on the object.
 
-    An object too thin for the margin is clicked where it is thickest, so a non-empty object always gets one.
+    Args:
+        target: the object.
+        count: maximum number of clicks; a non-empty object always gets one.
+        rng: random numbers.
+        margin: least distance from the boundary, in pixels; an object too thin for it is clicked where it is thickest.
+        apart: least distance between clicks, in pixels.
     """
     distance = boundary_distance(target)
     thickest = float(distance.max())
@@ -106,10 +138,18 @@ def positive_clicks(
 
 
 def tap(target: BoolArray, rng: np.random.Generator, jitter: float = 50.0) -> Click:
-    """A tap near the object's centre of mass, up to ``jitter`` pixels off on each axis, and on the object.
+    """A click near the object's centre of mass, on the object (Multi-Stage Fusion, section 3.4).
 
-    Section 3.4 of Multi-Stage Fusion. Where no tap hits, the object's pixel nearest to the last try is it. Raises
-    SaywhereError for an empty target.
+    Args:
+        target: the object.
+        rng: random numbers.
+        jitter: maximum offset on each axis, in pixels.
+
+    Returns:
+        The click; the pixel of the object nearest to the last try when none of TRIES hit it.
+
+    Raises:
+        SaywhereError: the object has no pixel.
     """
     rows, columns = np.nonzero(target)
     if not rows.size:
@@ -133,10 +173,21 @@ def negative_clicks(
     rim: float = 40.0,
     apart: float = 10.0,
 ) -> list[Click]:
-    """Up to ``count`` clicks off the object, by one of the strategies of Xu et al. (2016).
+    """Random clicks off the object, by one of the strategies of Xu et al. (2016).
 
-    ``rim``: between ``margin`` and ``rim`` pixels outside its border; ``objects``: on ``others``, the other
-    objects of the photograph; ``anywhere``: on any background. Each stays ``margin`` pixels off the object.
+    Args:
+        target: the object.
+        count: maximum number of clicks.
+        rng: random numbers.
+        strategy: "rim", between ``margin`` and ``rim`` pixels outside the boundary; "objects", on ``others``;
+            "anywhere", on any background.
+        others: the other objects of the image.
+        margin: least distance from the object, in pixels.
+        rim: largest distance from the object for "rim", in pixels.
+        apart: least distance between clicks, in pixels.
+
+    Raises:
+        SaywhereError: an unknown strategy.
     """
     if strategy not in NEGATIVE_STRATEGIES:
         raise SaywhereError(f"negative strategy '{strategy}': choose one of {', '.join(NEGATIVE_STRATEGIES)}")
@@ -156,10 +207,20 @@ def training_correction(
     ignore: BoolArray | None = None,
     drag: bool = False,
 ) -> Click | None:
-    """A correction as a hurried person gives it: a random point of the inner half of a large wrong region.
+    """A random click in the core of an error region, for iterative training.
 
-    Missing and extra pixels compete by their largest thickness, as in iterative training
-    (Mahadevan et al. 2018, cited by the DCT-Net and sequential papers).
+    Missing and extra pixels compete by their largest depth (Mahadevan et al. 2018, cited by DCT-Net and Sequential
+    Interactive Image Segmentation). The core are the pixels at least half as deep as the deepest.
+
+    Args:
+        target: the object.
+        predicted: the mask so far.
+        rng: random numbers.
+        ignore: pixels that do not count.
+        drag: whether the click is dragged to the boundary of its region.
+
+    Returns:
+        The click; None when no counted pixel is wrong.
     """
     missing, extra = target & ~predicted, predicted & ~target
     if ignore is not None:

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Atomic output: files are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from saywhere.errors import SaywhereError
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file in one step: until the new content is on the disk the old file stays.
 
-    Makes missing folders. Raises SaywhereError when the disk refuses.
+    Args:
+        path: the file; missing folders are made.
+        content: its new content.
+
+    Raises:
+        SaywhereError: the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,29 +43,37 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def whole(dest: Path) -> Iterator[Path]:
-    """A path to write a file or a folder to, which is put at ``dest`` in one step when all went well, else removed.
+def atomic_output(dest: Path) -> Iterator[Path]:
+    """A temporary path for a file or a folder, which is moved to ``dest`` in one step, or removed after an error.
 
-    Raises SaywhereError when something is at ``dest`` already, other than an empty folder, or the disk refuses.
+    Args:
+        dest: where the output goes; missing folders are made.
+
+    Raises:
+        SaywhereError: something other than an empty folder is at ``dest``, or it cannot be written.
     """
     if dest.exists() and not (dest.is_dir() and not any(dest.iterdir())):
         raise SaywhereError(f"'{dest}': is there already; move it away or write elsewhere")
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=dest.parent, prefix=f".{dest.name}.") as folder:
-            place = Path(folder) / dest.name
-            yield place
+            temporary = Path(folder) / dest.name
+            yield temporary
             # The new name must not outlive a power cut that the content does not.
             os.sync()
             if dest.is_dir():
                 dest.rmdir()
-            place.replace(dest)
+            temporary.replace(dest)
     except OSError as error:
         raise SaywhereError(f"'{error.filename or dest}': cannot be written ({error.strerror or error})") from error
 
 
 def copy_file(source: Path, dest: Path) -> None:
-    """Copy a file's content; makes missing folders. SaywhereError when it cannot be read."""
+    """Copy a file's content; missing folders are made.
+
+    Raises:
+        SaywhereError: it cannot be read.
+    """
     dest.parent.mkdir(parents=True, exist_ok=True)
     try:
         content = source.open("rb")

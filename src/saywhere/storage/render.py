@@ -1,4 +1,4 @@
-"""Masks for eyes and files: PNG, overlay, COCO."""
+"""Masks as images, overlays and COCO annotations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from saywhere.core.arrays import ImageArray
+from saywhere.core.arrays import BoolArray, ImageArray
 from saywhere.core.mask import Mask
 from saywhere.core.prompt import Prompt
 from saywhere.core.rle import RunLengths
@@ -26,32 +26,41 @@ def mask_image(mask: Mask) -> NDArray[np.uint8]:
     return mask.array.astype(np.uint8) * np.uint8(255)
 
 
-def overlay(photo: ImageArray, mask: Mask, prompt: Prompt) -> ImageArray:
-    """The photograph with an answer and its prompt; see :func:`draw`."""
-    return draw(photo, mask.array, prompt)
+def overlay(image: ImageArray, mask: Mask, prompt: Prompt) -> ImageArray:
+    """The image with a mask and its prompt; see :func:`draw`."""
+    return draw(image, mask.array, prompt)
 
 
-def draw(photo: ImageArray, inside: NDArray[np.bool_], prompt: Prompt) -> ImageArray:
-    """The photograph dimmed off the object, its contour, and the clicks: green on it, red off it, circles for drags."""
-    drawn = np.asarray(cv2.convertScaleAbs(photo, alpha=0.35), np.uint8)
-    tinted = cv2.add(cv2.convertScaleAbs(photo, alpha=0.75), np.array([*(c // 4 for c in OBJECT), 0], np.float64))
-    np.copyto(drawn, tinted, where=inside[:, :, None])
-    stroke = max(round(max(photo.shape[:2]) / 400), 1)
-    contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+def draw(image: ImageArray, mask: BoolArray, prompt: Prompt) -> ImageArray:
+    """Draw a mask and its prompt on an image.
+
+    Args:
+        image: ``(H, W, 3)`` RGB.
+        mask: ``(H, W)``.
+        prompt: clicks in pixels of the image: positive ones are green, negative ones red, drags have a circle.
+
+    Returns:
+        A new image, darker outside the mask, with its contour.
+    """
+    drawn = np.asarray(cv2.convertScaleAbs(image, alpha=0.35), np.uint8)
+    tinted = cv2.add(cv2.convertScaleAbs(image, alpha=0.75), np.array([*(c // 4 for c in OBJECT), 0], np.float64))
+    np.copyto(drawn, tinted, where=mask[:, :, None])
+    stroke = max(round(max(image.shape[:2]) / 400), 1)
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(drawn, contours, -1, CONTOUR, stroke)
     for click in prompt.clicks:
         colour = POSITIVE if click.positive else NEGATIVE
-        at = round(click.x), round(click.y)
-        cv2.circle(drawn, at, 4 * stroke + 2, CONTOUR, -1, cv2.LINE_AA)
-        cv2.circle(drawn, at, 4 * stroke, colour, -1, cv2.LINE_AA)
+        centre = round(click.x), round(click.y)
+        cv2.circle(drawn, centre, 4 * stroke + 2, CONTOUR, -1, cv2.LINE_AA)
+        cv2.circle(drawn, centre, 4 * stroke, colour, -1, cv2.LINE_AA)
         if click.radius is not None:
-            cv2.circle(drawn, at, round(click.radius), colour, stroke, cv2.LINE_AA)
+            cv2.circle(drawn, centre, round(click.radius), colour, stroke, cv2.LINE_AA)
     return drawn
 
 
-def relevance_overlay(photo: ImageArray, relevance: NDArray[np.float32]) -> ImageArray:
-    """The photograph in grey under ``(H, W)`` values in [0, 1]: blue where they are low, red where they are high."""
-    grey = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+def relevance_overlay(image: ImageArray, relevance: NDArray[np.float32]) -> ImageArray:
+    """The image in grey under ``(H, W)`` values in [0, 1]: blue where they are low, red where they are high."""
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     colours = cv2.applyColorMap((255.0 * np.clip(relevance, 0.0, 1.0)).astype(np.uint8), cv2.COLORMAP_TURBO)
     return np.asarray(cv2.addWeighted(grey, 0.5, cv2.cvtColor(colours, cv2.COLOR_BGR2RGB), 0.5, 0.0), np.uint8)
 
@@ -61,19 +70,27 @@ def as_coco(mask: Mask) -> dict[str, Any]:
     return {"height": mask.photo[0], "width": mask.photo[1], **region_as_coco(mask.array, mask.score)}
 
 
-def region_as_coco(inside: NDArray[np.bool_], score: float) -> dict[str, Any]:
-    """Area, box, score and compressed run lengths of ``(H, W)`` pixels, as COCO has them."""
-    return {**RunLengths.from_mask(inside).as_annotation(), "score": round(score, 4)}
+def region_as_coco(mask: BoolArray, score: float) -> dict[str, Any]:
+    """Area, box, score and compressed run lengths of an ``(H, W)`` mask, as COCO has them."""
+    return {**RunLengths.from_mask(mask).as_annotation(), "score": round(score, 4)}
 
 
-def write_image(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write ``(H, W)`` grey or ``(H, W, 3)`` RGB by the path's ending, whole or not at all."""
-    if picture.ndim == 3:
-        picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
+def write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write an image in one step: a kill leaves the old file, or none.
+
+    Args:
+        path: the file; its ending says the format.
+        image: ``(H, W)`` grey or ``(H, W, 3)`` RGB.
+
+    Raises:
+        SaywhereError: the format is unknown, or the file cannot be written.
+    """
+    if image.ndim == 3:
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
     try:
-        done, packed = cv2.imencode(path.suffix or ".", picture)
+        encoded, content = cv2.imencode(path.suffix or ".", image)
     except cv2.error:
-        done = False
-    if not done:
+        encoded = False
+    if not encoded:
         raise SaywhereError(f"'{path}': no image format has the ending '{path.suffix}'; use .png")
-    write_atomically(path, packed.tobytes())
+    write_atomically(path, content.tobytes())

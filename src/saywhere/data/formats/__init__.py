@@ -11,7 +11,7 @@ from saywhere.core.images import read_header
 from saywhere.data.formats import coco, labelme, png, voc, yolo
 from saywhere.data.formats.annotated_image import AnnotatedImage, AnnotationSource, ObjectAnnotation, WriteOptions
 from saywhere.errors import SaywhereError
-from saywhere.storage.atomic import whole
+from saywhere.storage.atomic import atomic_output
 
 __all__ = [
     "FORMATS", "AnnotatedImage", "AnnotationFormat", "AnnotationSource", "ConversionResult", "FaultsError",
@@ -133,7 +133,7 @@ def write(
     target, used, result = _find_format(to), options or WriteOptions(), ConversionResult()
     if to == "coco" and dest.suffix != ".json":
         raise SaywhereError(f"'{dest}': COCO is one file; give it the ending .json")
-    with whole(dest) as place:
+    with atomic_output(dest) as place:
         target.write(_count(images, result, target.holds_images and used.copy), place, used, result.notes)
     return result
 
