@@ -20,7 +20,7 @@ def convert(
     source: Annotated[Path, typer.Argument(help="a COCO JSON file, or a folder in another format")],
     dest: Annotated[Path, typer.Argument(help="what to write: a .json file for coco, else a new folder")],
     to: Annotated[str, typer.Option(help="coco, voc, yolo, labelme or png")],
-    from_: Annotated[str | None, typer.Option("--from", help="the source's format, if it cannot be told")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="the source's format, if it cannot be recognised")] = None,
     images: Annotated[
         Path | None, typer.Option(help="the folder of the images, when they are not in their usual place")
     ] = None,

@@ -12,19 +12,19 @@ from saywhere.errors import SaywhereError
 
 
 def data(
-    name: Annotated[str | None, typer.Argument(help="a known data set, or a COCO JSON file: check its files")] = None,
+    name: Annotated[str | None, typer.Argument(help="a known dataset, or a COCO JSON file: check its files")] = None,
 ) -> None:
-    """Data sets: where they are obtained, under which terms, which are here; or what is wrong with one."""
+    """List datasets: where they are obtained, under which terms, which are here; or check the files of one."""
     from rich.progress import track
 
     from saywhere.data.datasets import DATASETS, load_dataset
-    from saywhere.data.datasets.check import check, found
+    from saywhere.data.datasets.check import check, describe_local
 
     if name is None:
         table = Table("name", "published", "on this machine", "licence", Column("obtained", overflow="fold"))
-        for known in DATASETS.values():
-            count = f"{known.objects:,} objects" if known.objects else ""
-            table.add_row(known.name, count, found(known), known.licence, known.obtained)
+        for dataset in DATASETS.values():
+            published = f"{dataset.objects:,} objects" if dataset.objects else ""
+            table.add_row(dataset.name, published, describe_local(dataset), dataset.licence, dataset.url)
         console.print(table)
         return
     samples = load_dataset(name)
@@ -32,6 +32,6 @@ def data(
     list_faults(faults)
     if faults:
         raise SaywhereError(f"data '{name}': {len(faults):,} faults, listed above; mend or remove these files first")
-    published = DATASETS[name].objects if name in DATASETS else None
-    beside = f" of {published:,} published" if published else ""
-    console.print(f"{name}: {len(samples):,} objects{beside}, nothing wrong", highlight=False)
+    count = DATASETS[name].objects if name in DATASETS else None
+    of = f" of {count:,} published" if count else ""
+    console.print(f"{name}: {len(samples):,} objects{of}, nothing wrong", highlight=False)

@@ -1,8 +1,8 @@
-"""A prompt drawn as image channels.
+"""Guidance maps: a prompt drawn as image channels.
 
-Every map takes the clicks of one sign and returns ``(h, w)`` float32. With ``stride`` s the map is
-drawn for an image s times as large: cell ``(row, column)`` stands for the image point at its centre,
-so maps can be drawn at a feature's own resolution without loss of position.
+Every function takes the clicks of one sign, in pixels of the image, and the shape ``(h, w)`` of the map, and returns
+``(h, w)`` float32. With a stride s the map is drawn for an image s times as large: cell ``(row, column)`` is the image
+point at its centre, so maps can be drawn at the resolution of features without loss of position.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from saywhere.core.arrays import FloatArray
 from saywhere.core.prompt import Click, Prompt
 from saywhere.errors import SaywhereError
 
-Map = NDArray[np.float32]
+Map = FloatArray
 Shape = tuple[int, int]
+"""Rows and columns of a map, which may be coarser than the image."""
 
 
 def squared_distances(clicks: Sequence[Click], shape: Shape, stride: int = 1) -> Map:
@@ -80,9 +81,20 @@ GUIDANCE: Final[dict[str, Callable[..., Map]]] = {
 
 
 def maps(prompt: Prompt, shape: Shape, kind: str, stride: int = 1, **parameters: float) -> Map:
-    """The positive and the negative map of a prompt: ``(2, h, w)``.
+    """Draw the positive and the negative clicks of a prompt.
 
-    ``kind`` is a key of :data:`GUIDANCE`; ``parameters`` go to that function.
+    Args:
+        prompt: its clicks are drawn.
+        shape: rows and columns of the maps.
+        kind: a key of :data:`GUIDANCE`.
+        stride: pixels of the image for each cell of a map.
+        parameters: of that function.
+
+    Returns:
+        ``(2, h, w)``: the map of the positive clicks, and that of the negative ones.
+
+    Raises:
+        SaywhereError: there is no such kind of map.
     """
     if kind not in GUIDANCE:
         raise SaywhereError(f"guidance map '{kind}': choose one of {', '.join(GUIDANCE)}")

@@ -67,12 +67,12 @@ def list_images(folder: Path, on_error: Callable[[OSError], None] | None = None)
     Returns:
         Paths relative to the folder, with ``/``, sorted.
     """
-    found = []
+    names_below = []
     for parent, folders, names in os.walk(folder, onerror=on_error):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths = [Path(parent, name) for name in names]
-        found += [path.relative_to(folder).as_posix() for path in paths if is_image_name(path) and path.is_file()]
-    return sorted(found)
+        names_below += [path.relative_to(folder).as_posix() for path in paths if is_image_name(path) and path.is_file()]
+    return sorted(names_below)
 
 
 def read_header(path: Path) -> ImageHeader:

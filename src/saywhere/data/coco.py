@@ -169,19 +169,19 @@ def region_of(annotation: Entry, size: ImageSize) -> RunLengths:
 
 def _by_id(content: Entry, key: str, what: str, faults: list[str]) -> dict[Id, Entry]:
     """The entries under a key by their ids; those without an id of their own become faults."""
-    found: dict[Id, Entry] = {}
+    by_id: dict[Id, Entry] = {}
     entries = content.get(key)
     for number, entry in enumerate(entries if isinstance(entries, list) else [], 1):
         if not isinstance(entry, dict):
             faults.append(f"{what} number {number}: expected an object; see the COCO format")
         elif (name := entry.get("id")) is None:
             faults.append(f"{what} number {number}: an id of its own is needed")
-        elif _check_id(name, f"id of {what} number {number}") not in found:
-            found[name] = entry
+        elif _check_id(name, f"id of {what} number {number}") not in by_id:
+            by_id[name] = entry
         # Some programs list a category twice, which does no harm.
-        elif key == "images" or entry != found[name]:
+        elif key == "images" or entry != by_id[name]:
             faults.append(f"{what} {name}: another has the same id; give each one of its own")
-    return found
+    return by_id
 
 
 def _check_id(given: Any, what: str) -> Id:

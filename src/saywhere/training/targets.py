@@ -60,7 +60,7 @@ def list_targets(recipe: Recipe) -> list[Target]:
 
 def _targets_of_image(samples: Sequence[Sample], first: int, number: int, data: DataRecipe) -> list[Target]:
     """The objects of one image that are not empty; ``first`` is the index of the first of them."""
-    regions = [RunLengths.from_mask(sample.target()) for sample in samples]
+    regions = [sample.region() for sample in samples]
     areas = np.array([region.area for region in regions], np.float64)
     parts = lies_inside_another(regions)
     present = np.flatnonzero(areas > 0).tolist()

@@ -14,7 +14,7 @@ from trees import same
 from saywhere import SaywhereError
 from saywhere.core.images import read_image
 from saywhere.data.datasets import DATASETS, Sample, load_dataset
-from saywhere.data.datasets.check import check, found
+from saywhere.data.datasets.check import check, describe_local
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -23,7 +23,7 @@ class TestEveryDataset:
         known = DATASETS[name]
         assert known.name == name
         assert known.places
-        assert known.obtained
+        assert known.url
         assert known.licence
         assert tree_of(name), "give it a toy tree in dataset_trees.TREES"
         documented = (Path(__file__).parents[3] / "docs" / "datasets.md").read_text()
@@ -44,7 +44,7 @@ class TestEveryDataset:
             assert sample.group
         assert len({sample.name for sample in samples}) == 2
         assert check(samples) == []
-        assert found(DATASETS[name]) == "2 objects"
+        assert describe_local(DATASETS[name]) == "2 objects"
 
     def test_at_each_of_its_places(self, root: Path, name: str) -> None:
         for number, place in enumerate(DATASETS[name].places):
@@ -66,7 +66,7 @@ class TestEveryDataset:
     def test_it_is_not_here(self, root: Path, name: str) -> None:
         with pytest.raises(SaywhereError, match="SAYWHERE_DATA"):
             load_dataset(name)
-        assert found(DATASETS[name]) == "no"
+        assert describe_local(DATASETS[name]) == "no"
 
     def test_it_is_in_another_layout(self, root: Path, name: str) -> None:
         place = root / DATASETS[name].places[0]
@@ -76,7 +76,7 @@ class TestEveryDataset:
             load_dataset(name)
         assert str(place) in str(caught.value)
         assert "\n" not in str(caught.value)
-        assert "another layout" in found(DATASETS[name])
+        assert "another layout" in describe_local(DATASETS[name])
 
     def test_a_missing_image(self, root: Path, name: str) -> None:
         build(root, name)

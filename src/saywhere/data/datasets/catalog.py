@@ -1,4 +1,4 @@
-"""The data sets known by name: where they lie, where they come from, under which terms, and how large they are."""
+"""The datasets known by name: where they lie, where they come from, under which terms, and how large they are."""
 
 from __future__ import annotations
 
@@ -19,17 +19,23 @@ from saywhere.data.datasets.sample import Sample
 
 
 @dataclass(frozen=True)
-class DataSet:
-    """A data set that is known by name.
+class Dataset:
+    """A dataset that is known by name.
 
-    ``places`` are where it is looked for under SAYWHERE_DATA, the first that is there counts; ``read`` takes that
-    place. ``images`` and ``objects`` are the published counts, None where they are not known for certain.
+    Attributes:
+        name: of the dataset, and after a colon of the split.
+        places: where it is looked for under SAYWHERE_DATA; the first that is there counts.
+        read: takes that place.
+        url: the page that offers it, or how it was made.
+        licence: its terms.
+        images: the published number of images, None where it is not known for certain.
+        objects: the published number of objects, None where it is not known for certain.
     """
 
     name: str
     places: tuple[str, ...]
     read: Callable[[Path], list[Sample]]
-    obtained: str
+    url: str
     licence: str
     images: int | None = None
     objects: int | None = None
@@ -41,26 +47,26 @@ FLICKR = "photographs under Flickr's terms of use"
 COCO_TERMS = f"annotations CC BY 4.0, {FLICKR}"
 
 
-def _clicked() -> list[DataSet]:
-    """What interactive segmentation is measured on, as the RITM and f-BRS projects lay it out."""
+def _click_benchmarks() -> list[Dataset]:
+    """The benchmarks of interactive segmentation, as the RITM and f-BRS projects lay them out."""
     return [
-        DataSet("grabcut", ("grabcut", "GrabCut"), read_grabcut, RELEASES, "research", 50, 50),
-        DataSet(
+        Dataset("grabcut", ("grabcut", "GrabCut"), read_grabcut, RELEASES, "research", 50, 50),
+        Dataset(
             "berkeley", ("berkeley", "Berkeley"), partial(read_folders, layout=folders.BERKELEY),
             RELEASES, "research and education, not commercial (BSDS)", 96, 100,
         ),
-        DataSet(
+        Dataset(
             "davis", ("davis", "DAVIS"), partial(read_folders, layout=folders.DAVIS),
             f"{RELEASES}, from https://davischallenge.org", SEE_PAGE, 345, 345,
         ),
-        DataSet(
+        Dataset(
             "coco-mval", ("coco-mval", "COCO_MVal"), partial(read_folders, layout=folders.COCO_MVAL),
             f"{RELEASES}, from https://cocodataset.org", COCO_TERMS, 800, 800,
         ),
     ]  # fmt: skip
 
 
-def _pascal() -> list[DataSet]:
+def _pascal() -> list[Dataset]:
     sbd, voc = (
         ("sbd/dataset", "sbd", "SBD/dataset", "SBD", "benchmark_RELEASE/dataset"),
         ("VOCdevkit/VOC2012", "voc2012"),
@@ -68,21 +74,21 @@ def _pascal() -> list[DataSet]:
     sbd_page = "http://home.bharathh.info/pubs/codes/SBD/download.html"
     voc_page = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
     return [
-        DataSet("sbd:train", sbd, partial(read_sbd, split="train"), sbd_page, FLICKR, 8498, 20172),
-        DataSet("sbd:val", sbd, partial(read_sbd, split="val"), sbd_page, FLICKR, 2857, 6671),
-        DataSet("voc2012:train", voc, partial(read_voc, split="train"), voc_page, FLICKR, 1464),
-        DataSet("voc2012:val", voc, partial(read_voc, split="val"), voc_page, FLICKR, 1449, 3427),
+        Dataset("sbd:train", sbd, partial(read_sbd, split="train"), sbd_page, FLICKR, 8498, 20172),
+        Dataset("sbd:val", sbd, partial(read_sbd, split="val"), sbd_page, FLICKR, 2857, 6671),
+        Dataset("voc2012:train", voc, partial(read_voc, split="train"), voc_page, FLICKR, 1464),
+        Dataset("voc2012:val", voc, partial(read_voc, split="val"), voc_page, FLICKR, 1449, 3427),
     ]
 
 
-def _coco_json() -> list[DataSet]:
+def _coco_json() -> list[Dataset]:
     coco_page, lvis_page = "https://cocodataset.org/#download", "https://www.lvisdataset.org/dataset"
     fashion_page, fashion_terms = "https://fashionpedia.github.io/home/", "annotations CC BY 4.0, photographs differ"
     coco, lvis, fashion = ("coco", "COCO"), ("lvis", "coco", "LVIS", "COCO"), ("fashionpedia",)
     rows: list[tuple[str, tuple[str, ...], str, tuple[str, ...], str, str, int, int | None]] = [
         ("coco:train2017", coco, "instances_train2017", ("train2017",), coco_page, COCO_TERMS, 118287, None),
         ("coco:val2017", coco, "instances_val2017", ("val2017",), coco_page, COCO_TERMS, 5000, 36335),
-        # LVIS takes its photographs from both of COCO's folders, so its file names begin with the folder.
+        # LVIS takes its images from both of COCO's folders, so its file names begin with the folder.
         ("lvis:train", lvis, "lvis_v1_train", (".",), lvis_page, COCO_TERMS, 100170, 1270141),
         ("lvis:val", lvis, "lvis_v1_val", (".",), lvis_page, COCO_TERMS, 19809, 244707),
         ("fashionpedia:train", fashion, "instances_attributes_train2020", ("images/train", "train"),
@@ -91,7 +97,7 @@ def _coco_json() -> list[DataSet]:
          fashion_page, fashion_terms, 1158, None),
     ]  # fmt: skip
     return [
-        DataSet(
+        Dataset(
             name, tuple(f"{root}/annotations/{file}.json" for root in roots), partial(read_coco_folder, folders=below),
             page, terms, images, objects,
         )
@@ -99,8 +105,8 @@ def _coco_json() -> list[DataSet]:
     ]  # fmt: skip
 
 
-def _referred() -> list[DataSet]:
-    """Each split: references (one object and its phrases each) and the photographs that they speak of."""
+def _referring() -> list[Dataset]:
+    """Each split: references, of one object and its phrases each, and their images."""
     page, terms = "https://github.com/lichengunc/refer", f"phrases: {SEE_PAGE}; COCO's {COCO_TERMS}"
     splits: dict[tuple[str, str, str], dict[str, tuple[int | None, int]]] = {
         ("refcoco", "refcoco", "unc"): {
@@ -112,14 +118,14 @@ def _referred() -> list[DataSet]:
         ("refcocog-google", "refcocog", "google"): {"train": (None, 44822), "val": (None, 5000)},
     }  # fmt: skip
     return [
-        DataSet(f"{name}:{split}", tuple(f"{root}{folder}/refs({by}).p" for root in ("refer/data/", "refer/", "")),
+        Dataset(f"{name}:{split}", tuple(f"{root}{folder}/refs({by}).p" for root in ("refer/data/", "refer/", "")),
                 partial(read_refer, split=split), page, terms, *counts)
         for (name, folder, by), sizes in splits.items()
         for split, counts in sizes.items()
     ]  # fmt: skip
 
 
-def _open_images() -> list[DataSet]:
+def _open_images() -> list[Dataset]:
     page = "https://storage.googleapis.com/openimages/web/download_v7.html"
     terms = "annotations CC BY 4.0, photographs listed as CC BY 2.0"
     counts = {"train": (944037, 2686666), "validation": (13524, 24730), "test": (40386, 74102)}
@@ -129,37 +135,37 @@ def _open_images() -> list[DataSet]:
         for split in counts
     }
     return [
-        DataSet(f"open-images:{split}", places[split], read_open_images, page, terms, *counts[split])
+        Dataset(f"open-images:{split}", places[split], read_open_images, page, terms, *counts[split])
         for split in counts
     ]
 
 
-def _salient() -> list[DataSet]:
+def _salient() -> list[Dataset]:
     return [
-        DataSet("msra10k", ("msra10k", "MSRA10K_Imgs_GT"), partial(read_folders, layout=folders.MSRA10K),
+        Dataset("msra10k", ("msra10k", "MSRA10K_Imgs_GT"), partial(read_folders, layout=folders.MSRA10K),
                 "https://mmcheng.net/msra10k/", SEE_PAGE, 10000, 10000),
-        DataSet("ecssd", ("ecssd", "ECSSD"), partial(read_folders, layout=folders.ECSSD),
+        Dataset("ecssd", ("ecssd", "ECSSD"), partial(read_folders, layout=folders.ECSSD),
                 "http://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html", SEE_PAGE, 1000, 1000),
-        DataSet("cosod3k", ("cosod3k", "CoSOD3k"), partial(read_folders, layout=folders.COSOD3K),
+        Dataset("cosod3k", ("cosod3k", "CoSOD3k"), partial(read_folders, layout=folders.COSOD3K),
                 "https://github.com/DengPingFan/CoSOD3K", SEE_PAGE, 3316, 3316),
-        DataSet("coca", ("coca", "CoCA"), partial(read_folders, layout=folders.COCA),
+        Dataset("coca", ("coca", "CoCA"), partial(read_folders, layout=folders.COCA),
                 "http://zhaozhang.net/coca.html", SEE_PAGE, 1295, 1295),
     ]  # fmt: skip
 
 
-def _own() -> list[DataSet]:
-    """What this project is trained and measured on, besides the above."""
-    photos = "put together for this project from 33 public sets", "differ by photograph: see licenses in the JSON"
+def _project() -> list[Dataset]:
+    """Further datasets on which this project trains and measures."""
+    collected = "put together for this project from 33 public sets", "differ by photograph: see licenses in the JSON"
     return [
-        DataSet("leeds-butterfly", ("leeds-butterfly/instances.json", "leeds-butterfly", "leedsbutterfly"), read_leeds,
+        Dataset("leeds-butterfly", ("leeds-butterfly/instances.json", "leeds-butterfly", "leedsbutterfly"), read_leeds,
                 "http://www.josiahwang.com/dataset/leedsbutterfly/", "learning and research", 832, 832),
-        DataSet("photos-7k:train", ("photos-7k/train.json",), read_coco, *photos, 6571, 22626),
-        DataSet("photos-7k:val", ("photos-7k/val.json",), read_coco, *photos, 594, 1987),
+        Dataset("photos-7k:train", ("photos-7k/train.json",), read_coco, *collected, 6571, 22626),
+        Dataset("photos-7k:val", ("photos-7k/val.json",), read_coco, *collected, 594, 1987),
     ]  # fmt: skip
 
 
-DATASETS: Final[Mapping[str, DataSet]] = {
-    known.name: known
-    for family in (_clicked(), _own(), _pascal(), _coco_json(), _referred(), _open_images(), _salient())
-    for known in family
+DATASETS: Final[Mapping[str, Dataset]] = {
+    dataset.name: dataset
+    for family in (_click_benchmarks(), _project(), _pascal(), _coco_json(), _referring(), _open_images(), _salient())
+    for dataset in family
 }

@@ -1,4 +1,4 @@
-"""What is wrong with a data set, before a run starts."""
+"""Check the files of a dataset before a run starts."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ import numpy as np
 
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import image_size
-from saywhere.data.datasets import DataSet, Sample, locate
+from saywhere.data.datasets import Dataset, Sample, locate
 from saywhere.errors import SaywhereError
 
 
 def check(samples: Iterable[Sample]) -> list[str]:
-    """One line for each fault: what file or object it is, what is wrong and what was expected.
+    """Find what is wrong with the files of a dataset.
 
-    Finds photographs and masks that are missing or unreadable, masks of another size than their photograph, objects
-    without a pixel that counts, and names that come twice. Of a photograph only the header is read.
+    These are images and masks that are missing or unreadable, masks of another size than their image, objects without a
+    pixel that counts, and names that come twice. Of an image only the header is read.
+
+    Args:
+        samples: the objects of the dataset.
+
+    Returns:
+        A line for each fault: what file or object it is, what is wrong and what was expected.
     """
     faults: list[str] = []
     sizes: dict[Path, ImageSize | None] = {}
@@ -39,10 +45,10 @@ def check(samples: Iterable[Sample]) -> list[str]:
 
 
 def _mask_fault(sample: Sample, size: ImageSize | None) -> str | None:
-    """What is wrong with an object's mask whose photograph has this size, None when that is not known."""
+    """What is wrong with an object's mask, or None. ``size`` is that of its image, None when it is not known."""
     try:
         target, ignore = sample.target(), sample.ignore()
-    # Whatever a reader's library raises, the other files are still to be looked at.
+    # Whatever a reader's library raises, the other files are still to be checked.
     except Exception as error:
         return f"cannot be read ({error}); expected a mask"
     height, width = target.shape
@@ -55,13 +61,13 @@ def _mask_fault(sample: Sample, size: ImageSize | None) -> str | None:
     return None
 
 
-def found(known: DataSet) -> str:
-    """In a few words, whether a data set is on this machine, with how many objects."""
+def describe_local(dataset: Dataset) -> str:
+    """Whether a dataset is on this machine, and with how many objects, in a few words."""
     try:
-        place = locate(*known.places)
+        place = locate(*dataset.places)
     except SaywhereError:
         return "no"
     try:
-        return f"{len(known.read(place)):,} objects"
+        return f"{len(dataset.read(place)):,} objects"
     except SaywhereError:
-        return f"in another layout; see saywhere data {known.name}"
+        return f"in another layout; see saywhere data {dataset.name}"

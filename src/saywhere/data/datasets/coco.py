@@ -24,8 +24,8 @@ from saywhere.data.datasets.sample import Sample, nothing_ignored
 from saywhere.errors import SaywhereError
 
 
-def decode(segmentation: Any, size: ImageSize, annotation: str = "", path: Path | None = None) -> BoolArray:
-    """Decode a COCO segmentation.
+def encode(segmentation: Any, size: ImageSize, annotation: str, path: Path) -> RunLengths:
+    """The run lengths of a COCO segmentation.
 
     Args:
         segmentation: polygons or run lengths, as :meth:`RunLengths.from_coco` takes them.
@@ -33,16 +33,18 @@ def decode(segmentation: Any, size: ImageSize, annotation: str = "", path: Path 
         annotation: what an error calls the annotation.
         path: the file to be named in an error.
 
-    Returns:
-        The ``(H, W)`` mask.
-
     Raises:
         SaywhereError: the segmentation cannot be used.
     """
     try:
-        return RunLengths.from_coco(segmentation, size).mask()
+        return RunLengths.from_coco(segmentation, size)
     except SaywhereError as error:
-        raise SaywhereError(f"file '{path}': {annotation}: {error}" if path else str(error)) from error
+        raise SaywhereError(f"file '{path}': {annotation}: {error}") from error
+
+
+def decode(segmentation: Any, size: ImageSize, annotation: str, path: Path) -> BoolArray:
+    """The ``(H, W)`` mask of a COCO segmentation; see :func:`encode`."""
+    return encode(segmentation, size, annotation, path).mask()
 
 
 def read_coco(path: Path, images: Path | None = None) -> list[Sample]:
@@ -104,7 +106,7 @@ def coco_sample(
             raise SaywhereError("an id is needed")
         size = size_of(image)
         path = folder / file_name_of(image)
-        mask = partial(decode, segmentation_of(annotation), size, what, source)
+        segmentation = segmentation_of(annotation)
         label = class_name_of(annotation, class_names)
     except SaywhereError as error:
         raise SaywhereError(f"file '{source}': {what} of image {image['id']}: {error}") from error
@@ -112,9 +114,10 @@ def coco_sample(
     return Sample(
         name=str(annotation["id"]),
         image_path=path,
-        target=mask,
+        target=partial(decode, segmentation, size, what, source),
         ignore=partial(decode, region, size, f"ignore_region of {what}", source) if region else nothing_ignored,
         label=label,
         group=path.parent.name,
         source=source,
+        encoded=partial(encode, segmentation, size, what, source),
     )

@@ -1,4 +1,4 @@
-"""A folder of photographs and a folder of masks that bear the same names: GrabCut, Berkeley, DAVIS and the like."""
+"""A folder of images and a folder of masks of the same names: GrabCut, Berkeley, DAVIS and the like."""
 
 from __future__ import annotations
 
@@ -9,40 +9,43 @@ from functools import partial
 from pathlib import Path
 
 from saywhere.core.images import IMAGE_SUFFIXES, is_image_name
-from saywhere.data.datasets.masks import as_bright_as, brighter_than
+from saywhere.data.datasets.masks import mask_above, mask_equal_to
 from saywhere.data.datasets.sample import Sample, nothing_ignored
 from saywhere.errors import SaywhereError
 
-MASKS = {".png", ".bmp"}  # suffixes of masks that lie among the photographs
+MASK_SUFFIXES = {".png", ".bmp"}  # suffixes of masks that lie among the images
 
 
 @dataclass(frozen=True)
-class Folders:
-    """How one such data set is laid out.
+class FolderLayout:
+    """The layout of such a dataset.
 
-    ``pairs`` are the names (photographs, masks) that people know the two folders by; the first pair that is there
-    counts. A mask is object where it is brighter than ``above`` and not counted where it is as bright as ``ignored``.
-    With ``grouped``, both hold one folder for each group of photographs, whose name is the object's label.
-    ``ending`` is what a mask's name has and its photograph's lacks.
+    Attributes:
+        group: the group of its samples, unless ``grouped``.
+        pairs: names of the two folders, of images and of masks; the first pair that is there counts.
+        threshold: a mask is object where it is brighter.
+        ignored_value: pixels of this brightness are not counted; None when all are.
+        grouped: both folders hold a folder for each group of images, whose name is the label of its objects.
+        mask_suffix: what the name of a mask has after that of its image.
     """
 
     group: str
     pairs: tuple[tuple[str, str], ...]
-    above: int = 127
-    ignored: int | None = None
+    threshold: int = 127
+    ignored_value: int | None = None
     grouped: bool = False
-    ending: str = ""
+    mask_suffix: str = ""
 
 
-GRABCUT = Folders("grabcut", (("data_GT", "boundary_GT"),), above=128, ignored=128)
-BERKELEY = Folders("berkeley", (("images", "masks"),), above=128, ignored=128)
-DAVIS = Folders("davis", (("img", "gt"),), above=0)
-COCO_MVAL = Folders("coco-mval", (("img", "gt"),), above=0)
-MSRA10K = Folders("msra10k", (("Imgs", "Imgs"),))
-ECSSD = Folders("ecssd", (("images", "ground_truth_mask"), ("Image", "Mask")))
+GRABCUT = FolderLayout("grabcut", (("data_GT", "boundary_GT"),), threshold=128, ignored_value=128)
+BERKELEY = FolderLayout("berkeley", (("images", "masks"),), threshold=128, ignored_value=128)
+DAVIS = FolderLayout("davis", (("img", "gt"),), threshold=0)
+COCO_MVAL = FolderLayout("coco-mval", (("img", "gt"),), threshold=0)
+MSRA10K = FolderLayout("msra10k", (("Imgs", "Imgs"),))
+ECSSD = FolderLayout("ecssd", (("images", "ground_truth_mask"), ("Image", "Mask")))
 COSALIENT = (("image", "binary"), ("Image", "GroundTruth"), ("img", "gt"))
-COSOD3K = Folders("cosod3k", COSALIENT, grouped=True)
-COCA = Folders("coca", COSALIENT, grouped=True)
+COSOD3K = FolderLayout("cosod3k", COSALIENT, grouped=True)
+COCA = FolderLayout("coca", COSALIENT, grouped=True)
 
 
 def read_grabcut(folder: Path) -> list[Sample]:
@@ -50,30 +53,39 @@ def read_grabcut(folder: Path) -> list[Sample]:
     return read_folders(folder, GRABCUT)
 
 
-def read_folders(folder: Path, layout: Folders) -> list[Sample]:
-    """The objects of a data set of photographs and masks, by name, with phrases from ``phrases.json`` if there.
+def read_folders(folder: Path, layout: FolderLayout) -> list[Sample]:
+    """The objects of a dataset of images and masks, with phrases from ``phrases.json`` if it is there.
 
-    A photograph NAME has a mask NAME, or several: NAME-1, NAME-2. SaywhereError names what has no counterpart.
+    An image NAME has a mask NAME, or several: NAME-1, NAME-2.
+
+    Args:
+        folder: of the dataset.
+        layout: of the dataset.
+
+    Raises:
+        SaywhereError: files have no counterpart; it names them.
     """
     pair = next((pair for pair in layout.pairs if all((folder / part).is_dir() for part in pair)), layout.pairs[0])
-    photos, masks = _files(folder, layout, pair)
-    owners = {name: name if name in photos else re.sub(r"[-_#]\d+$", "", name) for name in masks}
-    unpaired = sorted((masks.keys() - {m for m, owner in owners.items() if owner in photos})
-                      | (photos.keys() - set(owners.values())))  # fmt: skip
-    if unpaired or not photos:
+    images, masks = _find_files(folder, layout, pair)
+    image_of = {name: name if name in images else re.sub(r"[-_#]\d+$", "", name) for name in masks}
+    unpaired = sorted((masks.keys() - {m for m, owner in image_of.items() if owner in images})
+                      | (images.keys() - set(image_of.values())))  # fmt: skip
+    if unpaired or not images:
         shape = "/".join((*(["GROUP"] if layout.grouped else []), "NAME"))
         more = f" and {len(unpaired) - 10} more" if len(unpaired) > 10 else ""
         raise SaywhereError(
-            f"data '{folder}': expected {pair[0]}/{shape}.jpg and {pair[1]}/{shape}{layout.ending}.png for every name; "
-            f"unpaired: {', '.join(unpaired[:10]) or 'all'}{more}"
+            f"data '{folder}': expected {pair[0]}/{shape}.jpg and {pair[1]}/{shape}{layout.mask_suffix}.png for every "
+            f"name; unpaired: {', '.join(unpaired[:10]) or 'all'}{more}"
         )
-    phrases = _phrases(folder / "phrases.json")
+    phrases = _read_phrases(folder / "phrases.json")
     return [
         Sample(
             name=name,
-            image_path=photos[owners[name]],
-            target=partial(brighter_than, path, layout.above),
-            ignore=nothing_ignored if layout.ignored is None else partial(as_bright_as, path, layout.ignored),
+            image_path=images[image_of[name]],
+            target=partial(mask_above, path, layout.threshold),
+            ignore=nothing_ignored
+            if layout.ignored_value is None
+            else partial(mask_equal_to, path, layout.ignored_value),
             label=path.parent.name if layout.grouped else None,
             phrase=phrases.get(name),
             group=path.parent.name if layout.grouped else layout.group,
@@ -83,23 +95,23 @@ def read_folders(folder: Path, layout: Folders) -> list[Sample]:
     ]
 
 
-def _files(folder: Path, layout: Folders, pair: tuple[str, str]) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Photographs and masks by name; the name of a grouped one is ``GROUP/NAME``."""
-    # In one folder for both, only the kind of file tells them apart.
+def _find_files(folder: Path, layout: FolderLayout, pair: tuple[str, str]) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Images and masks by name; the name of a grouped one is ``GROUP/NAME``."""
+    # In one folder for both, only the type of the file tells them apart.
     types = set(IMAGE_SUFFIXES)
-    kinds = (types - MASKS, MASKS) if pair[0] == pair[1] else (types, types)
-    found: list[dict[str, Path]] = []
-    for part, kind, ending in zip(pair, kinds, ("", layout.ending), strict=True):
+    suffixes = (types - MASK_SUFFIXES, MASK_SUFFIXES) if pair[0] == pair[1] else (types, types)
+    by_name: list[dict[str, Path]] = []
+    for part, allowed, mask_suffix in zip(pair, suffixes, ("", layout.mask_suffix), strict=True):
         files = sorted((folder / part).glob("*/*" if layout.grouped else "*"))
-        found.append({
-            path.relative_to(folder / part).with_suffix("").as_posix().removesuffix(ending): path
+        by_name.append({
+            path.relative_to(folder / part).with_suffix("").as_posix().removesuffix(mask_suffix): path
             for path in files
-            if is_image_name(path) and path.suffix.lower() in kind and path.stem.endswith(ending)
+            if is_image_name(path) and path.suffix.lower() in allowed and path.stem.endswith(mask_suffix)
         })  # fmt: skip
-    return found[0], found[1]
+    return by_name[0], by_name[1]
 
 
-def _phrases(path: Path) -> dict[str, str]:
+def _read_phrases(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:

@@ -1,4 +1,4 @@
-"""Leeds Butterfly, as its makers lay it out or as COCO JSON."""
+"""Leeds Butterfly, in the layout of its makers or as COCO JSON."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from saywhere.data.datasets.coco import read_coco
-from saywhere.data.datasets.folders import Folders, read_folders
+from saywhere.data.datasets.folders import FolderLayout, read_folders
 from saywhere.data.datasets.sample import Sample
 from saywhere.errors import SaywhereError
 
-LAYOUT = Folders("leeds-butterfly", (("images", "segmentations"),), ending="_seg0")
+LAYOUT = FolderLayout("leeds-butterfly", (("images", "segmentations"),), mask_suffix="_seg0")
 SPECIES: Final = {
     "001": "Danaus plexippus",
     "002": "Heliconius charitonius",
@@ -29,12 +29,12 @@ SPECIES: Final = {
 def read_leeds(place: Path) -> list[Sample]:
     """The 832 butterflies from a COCO JSON file, or from a folder with ``images`` and ``segmentations``.
 
-    In the folder, the first three digits of a photograph's name are its species, which is the label.
+    In the folder, the first three digits of an image's name are its species, which is the label.
     """
     if place.is_file():
         return read_coco(place)
     samples = read_folders(place, LAYOUT)
-    strange = next((sample.image_path for sample in samples if sample.name[:3] not in SPECIES), None)
-    if strange:
-        raise SaywhereError(f"photograph '{strange}': expected a name that begins with a species, 001 to 010")
+    unknown = next((sample.image_path for sample in samples if sample.name[:3] not in SPECIES), None)
+    if unknown:
+        raise SaywhereError(f"photograph '{unknown}': expected a name that begins with a species, 001 to 010")
     return [replace(sample, label=SPECIES[sample.name[:3]]) for sample in samples]

@@ -1,4 +1,4 @@
-"""Mask images: what their pixels say, read when a sample asks for it."""
+"""Mask images, read when a sample is asked for its mask."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from saywhere.errors import SaywhereError
 Values = NDArray[np.uint8] | NDArray[np.uint16]
 
 
-def brightness(path: Path) -> Values:
-    """``(H, W)``: each pixel's brightest channel, palettes looked up. SaywhereError when it is no image."""
+def read_brightness(path: Path) -> Values:
+    """The brightest channel of each pixel, ``(H, W)``; palettes are looked up. SaywhereError when it is no image."""
     try:
         with Image.open(path, formats=PILLOW_FORMATS) as image:
             if image.mode in ("1", "L"):
@@ -26,8 +26,8 @@ def brightness(path: Path) -> Values:
         raise SaywhereError(f"mask '{path}': missing or not an image ({error})") from error
 
 
-def numbers(path: Path) -> Values:
-    """``(H, W)``: each pixel's number, for a palette its place there. SaywhereError when the image has no such."""
+def read_numbers(path: Path) -> Values:
+    """The number of each pixel, ``(H, W)``: grey value or palette index. SaywhereError when the image is in colour."""
     try:
         with Image.open(path, formats=PILLOW_FORMATS) as image:
             if image.mode not in ("P", "L", "I;16"):
@@ -39,16 +39,16 @@ def numbers(path: Path) -> Values:
         raise SaywhereError(f"mask '{path}': missing or not an image ({error})") from error
 
 
-def brighter_than(path: Path, value: int) -> BoolArray:
+def mask_above(path: Path, value: int) -> BoolArray:
     """Where a mask image is brighter than ``value``, as ``(H, W)``."""
-    return np.asarray(brightness(path) > value)
+    return np.asarray(read_brightness(path) > value)
 
 
-def as_bright_as(path: Path, value: int) -> BoolArray:
+def mask_equal_to(path: Path, value: int) -> BoolArray:
     """Where a mask image is exactly as bright as ``value``, as ``(H, W)``."""
-    return np.asarray(brightness(path) == value)
+    return np.asarray(read_brightness(path) == value)
 
 
-def numbered(path: Path, number: int) -> BoolArray:
+def mask_with_number(path: Path, number: int) -> BoolArray:
     """Where a palette image has ``number``, as ``(H, W)``."""
-    return np.asarray(numbers(path) == number)
+    return np.asarray(read_numbers(path) == number)

@@ -11,11 +11,11 @@ from PIL import Image
 
 from saywhere.core.arrays import BoolArray
 from saywhere.core.images import image_size
-from saywhere.data.datasets.masks import brighter_than
+from saywhere.data.datasets.masks import mask_above
 from saywhere.data.datasets.sample import Sample
 from saywhere.errors import SaywhereError
 
-NEEDED = {"MaskPath", "ImageID", "LabelName"}
+REQUIRED_COLUMNS = {"MaskPath", "ImageID", "LabelName"}
 
 
 def read_open_images(path: Path) -> list[Sample]:
@@ -24,50 +24,50 @@ def read_open_images(path: Path) -> list[Sample]:
     Names of classes come from ``*class-descriptions*.csv``, beside it or one folder up.
     SaywhereError when something of this is not there.
     """
-    photos, masks = path.parent / "images", path.parent / "masks"
-    described = next((file for up in path.parents[:2] for file in sorted(up.glob("*class-descriptions*.csv"))), None)
-    if not photos.is_dir() or not masks.is_dir() or not described:
+    images, mask_folder = path.parent / "images", path.parent / "masks"
+    descriptions = next((file for up in path.parents[:2] for file in sorted(up.glob("*class-descriptions*.csv"))), None)
+    if not images.is_dir() or not mask_folder.is_dir() or not descriptions:
         raise SaywhereError(
             f"data '{path}': expected images/ID.jpg, masks/NAME.png and class-descriptions-boxable.csv beside it"
         )
     try:
-        with described.open(newline="", encoding="utf-8-sig") as file:
+        with descriptions.open(newline="", encoding="utf-8-sig") as file:
             labels = {row[0]: row[1] for row in csv.reader(file) if len(row) > 1}
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
-            lacking = NEEDED.difference(rows.fieldnames or ())
-            if lacking:
-                raise SaywhereError(f"data '{path}': its first line lacks the columns {', '.join(sorted(lacking))}")
-            return [_sample(row, photos, masks, labels) for row in rows]
+            missing = REQUIRED_COLUMNS.difference(rows.fieldnames or ())
+            if missing:
+                raise SaywhereError(f"data '{path}': its first line lacks the columns {', '.join(sorted(missing))}")
+            return [_sample(row, images, mask_folder, labels) for row in rows]
     except KeyError as error:
-        raise SaywhereError(f"data '{path}': the class {error} is not in {described}") from error
+        raise SaywhereError(f"data '{path}': the class {error} is not in {descriptions}") from error
     except (OSError, ValueError, TypeError, csv.Error) as error:
         if isinstance(error, SaywhereError):
             raise
         raise SaywhereError(f"data '{path}': cannot be read as CSV ({error})") from error
 
 
-def _sample(row: dict[str, str], photos: Path, masks: Path, labels: dict[str, str]) -> Sample:
-    photo, mask = photos / f"{row['ImageID']}.jpg", masks / row["MaskPath"]
+def _sample(row: dict[str, str], images: Path, mask_folder: Path, labels: dict[str, str]) -> Sample:
+    image, mask = images / f"{row['ImageID']}.jpg", mask_folder / row["MaskPath"]
     return Sample(
         name=mask.stem,
-        image_path=photo,
-        target=partial(mask_of_photo, mask, photo),
+        image_path=image,
+        target=partial(fitted_mask, mask, image),
         label=labels[row["LabelName"]],
         group="open-images",
         source=mask,
     )
 
 
-def mask_of_photo(mask: Path, photo: Path) -> BoolArray:
-    """A mask brought to its photograph's size, as ``(H, W)``.
+def fitted_mask(mask: Path, image: Path) -> BoolArray:
+    """A mask scaled to the size of its image, ``(H, W)``.
 
-    Masks were drawn on photographs of another size than those most people have. A mask of another shape, more than
-    a pixel off, stays as it is: it belongs to another photograph, or to one that was turned.
+    Masks were drawn on images of another size than those most people have. A mask of another shape, more than a pixel
+    off, stays as it is: it belongs to another image, or to one that was turned.
     """
-    found = brighter_than(mask, 0)
-    (height, width), (h, w) = image_size(photo), found.shape
+    values = mask_above(mask, 0)
+    (height, width), (h, w) = image_size(image), values.shape
     if (w, h) == (width, height) or abs(w * height - h * width) > max(w, h, width, height):
-        return found
-    scaled = Image.fromarray(found).resize((width, height), Image.Resampling.NEAREST)
+        return values
+    scaled = Image.fromarray(values).resize((width, height), Image.Resampling.NEAREST)
     return np.asarray(scaled, np.bool_)

@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012 and SBD: one map of object numbers for each photograph, and lists of photographs."""
+"""PASCAL VOC 2012 and SBD: one map of object numbers for each image, and lists of images."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 
 from saywhere.core.arrays import BoolArray
-from saywhere.data.datasets.masks import Values, numbered, numbers
+from saywhere.data.datasets.masks import Values, mask_with_number, read_numbers
 from saywhere.data.datasets.sample import Sample
 from saywhere.errors import SaywhereError, needing
 
-VOID = 255  # VOC's rim around objects, and what its makers would not decide
+VOID = 255  # the border around objects, and what the annotators could not decide
 CLASSES: Final = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
@@ -21,24 +21,24 @@ CLASSES: Final = (
 
 
 def read_voc(folder: Path, split: str) -> list[Sample]:
-    """The objects of the photographs that ``ImageSets/Segmentation/SPLIT.txt`` lists; the void rim is not counted.
+    """The objects of the images that ``ImageSets/Segmentation/SPLIT.txt`` lists; the void border is not counted.
 
-    Which objects there are only their maps say, so each is looked at once; masks are read again when asked for.
+    The maps alone tell which objects there are, so each is read once here, and again when a mask is asked for.
     """
     object_maps, class_maps = folder / "SegmentationObject", folder / "SegmentationClass"
     layout = f"ImageSets/Segmentation/{split}.txt, JPEGImages, SegmentationObject and SegmentationClass"
     samples = []
-    for name in _listed(folder, f"ImageSets/Segmentation/{split}.txt", layout):
+    for name in _read_list(folder, f"ImageSets/Segmentation/{split}.txt", layout):
         path = object_maps / f"{name}.png"
-        object_map, classes = numbers(path), numbers(class_maps / f"{name}.png")
+        object_map, classes = read_numbers(path), read_numbers(class_maps / f"{name}.png")
         if object_map.shape != classes.shape:
             raise SaywhereError(f"mask '{path}': its size is not that of its map in SegmentationClass")
         samples += [
             Sample(
                 name=f"{name}/{number}",
                 image_path=folder / "JPEGImages" / f"{name}.jpg",
-                target=partial(numbered, path, number),
-                ignore=partial(numbered, path, VOID),
+                target=partial(mask_with_number, path, number),
+                ignore=partial(mask_with_number, path, VOID),
                 label=_label(most_common_class(classes[object_map == number]), path),
                 group="voc2012",
                 source=path,
@@ -49,14 +49,14 @@ def read_voc(folder: Path, split: str) -> list[Sample]:
 
 
 def read_sbd(folder: Path, split: str) -> list[Sample]:
-    """The objects of the photographs that ``SPLIT.txt`` lists; their numbers and kinds come from ``inst/NAME.mat``.
+    """The objects of the images that ``SPLIT.txt`` lists; their numbers and classes come from ``inst/NAME.mat``.
 
-    Each ``.mat`` file is looked at once for its kinds; masks are read again when asked for.
+    Each ``.mat`` file is read once for its classes, and again when a mask is asked for.
     """
     samples = []
-    for name in _listed(folder, f"{split}.txt", f"{split}.txt, img and inst"):
+    for name in _read_list(folder, f"{split}.txt", f"{split}.txt, img and inst"):
         path = folder / "inst" / f"{name}.mat"
-        _, classes = _instances(path)
+        _, classes = _read_instances(path)
         samples += [
             Sample(
                 name=f"{name}/{number}",
@@ -73,17 +73,17 @@ def read_sbd(folder: Path, split: str) -> list[Sample]:
 
 def sbd_object(path: Path, number: int) -> BoolArray:
     """Object ``number`` (from 1) of an SBD ``.mat`` file as ``(H, W)``."""
-    segmentation, _ = _instances(path)
+    segmentation, _ = _read_instances(path)
     return np.asarray(segmentation == number)
 
 
-def _instances(path: Path) -> tuple[Values, list[int]]:
+def _read_instances(path: Path) -> tuple[Values, list[int]]:
     """The ``(H, W)`` map of object numbers of an SBD file, and the kind (from 1) of each object."""
     with needing("bench", f"mask '{path}'"):
         from scipy.io import loadmat
     try:
-        found = loadmat(path, variable_names=["GTinst"], squeeze_me=True, struct_as_record=False)["GTinst"]
-        return np.asarray(found.Segmentation, np.uint8), np.atleast_1d(found.Categories).astype(int).tolist()
+        instances = loadmat(path, variable_names=["GTinst"], squeeze_me=True, struct_as_record=False)["GTinst"]
+        return np.asarray(instances.Segmentation, np.uint8), np.atleast_1d(instances.Categories).astype(int).tolist()
     # scipy raises whatever the damaged part of a file happens to break.
     except Exception as error:
         raise SaywhereError(
@@ -91,8 +91,8 @@ def _instances(path: Path) -> tuple[Values, list[int]]:
         ) from error
 
 
-def _listed(folder: Path, file: str, layout: str) -> list[str]:
-    """The names in a list of photographs, or SaywhereError that says what the folder should look like."""
+def _read_list(folder: Path, file: str, layout: str) -> list[str]:
+    """The names in a list of images. SaywhereError says what the folder should look like."""
     try:
         names = (folder / file).read_text().split()
     except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from saywhere.core.arrays import BoolArray
+from saywhere.core.rle import RunLengths
 
 
 def nothing_ignored() -> None:
@@ -27,6 +28,7 @@ class Sample:
         phrase: what a person would say to mean this object.
         group: the folder of the image: the dataset that it came from.
         source: the file that the mask is read from, to be named when it is wrong.
+        encoded: reads the mask's run lengths when called, for datasets that store these; else None.
     """
 
     name: str
@@ -37,3 +39,8 @@ class Sample:
     phrase: str | None = None
     group: str = ""
     source: Path | None = None
+    encoded: Callable[[], RunLengths] | None = field(default=None, repr=False)
+
+    def region(self) -> RunLengths:
+        """The mask as run lengths. Those that the dataset stores are not decoded and encoded again."""
+        return RunLengths.from_mask(self.target()) if self.encoded is None else self.encoded()

@@ -188,11 +188,11 @@ def convert(
         FaultsError: the annotations of some images cannot be used. All images are read before it is raised.
         SaywhereError: as :func:`read` and :func:`write`.
     """
-    found, used = read(source, format_name, images), options or WriteOptions()
+    annotations, used = read(source, format_name, images), options or WriteOptions()
     needs_files = _find_format(to).holds_images and used.copy
-    used = replace(used, labels=[*used.labels, *found.labels])
-    result = write(_usable(found, needs_files, progress), dest, to, used)
-    result.notes[:0] = found.notes
+    used = replace(used, labels=[*used.labels, *annotations.labels])
+    result = write(_usable(annotations, needs_files, progress), dest, to, used)
+    result.notes[:0] = annotations.notes
     return result
 
 

@@ -55,10 +55,10 @@ def read_coco(source: Path, images: Path | None) -> AnnotationSource:
     for annotation in file.annotations:
         by_image[annotation["image_id"]].append(annotation)
     folder = images or source.parent
-    found = [partial(_read_image, image, by_image[key], names, folder) for key, image in file.images.items()]
+    readers = [partial(_read_image, image, by_image[key], names, folder) for key, image in file.images.items()]
     extra = sorted({key for annotation in file.annotations for key in annotation} - ANNOTATION_KEYS)
     notes = [f"source '{source}': not read: {', '.join(extra)} of annotations"] if extra else []
-    return AnnotationSource(found, [name for name in names.values() if name], notes)
+    return AnnotationSource(readers, [name for name in names.values() if name], notes)
 
 
 def _read_image(

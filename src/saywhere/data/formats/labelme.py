@@ -85,7 +85,7 @@ def _read_size(content: dict[str, Any], image: Path) -> ImageSize:
 
 def _read_shapes(shapes: list[Shape], size: ImageSize) -> tuple[tuple[ObjectAnnotation, ...], list[str]]:
     """The objects of shapes, and notes. Shapes of the same label and group are one object."""
-    found: dict[Any, tuple[BoolArray, Shape]] = {}
+    by_object: dict[Any, tuple[BoolArray, Shape]] = {}
     skipped: dict[str, int] = {}
     for number, shape in enumerate(shapes, 1):
         if not isinstance(shape, dict):
@@ -100,14 +100,14 @@ def _read_shapes(shapes: list[Shape], size: ImageSize) -> tuple[tuple[ObjectAnno
             raise SaywhereError(f"shape {number}: {error}") from error
         group = shape.get("group_id")
         key = (shape.get("label"), group) if group is not None else number
-        if key in found:
-            mask = mask | found[key][0]
-        found[key] = mask, shape
+        if key in by_object:
+            mask = mask | by_object[key][0]
+        by_object[key] = mask, shape
     objects = tuple(
         ObjectAnnotation.from_mask(
             mask, check_label(shape.get("label")), check_score(shape.get("score")), check_label(shape.get("author"))
         )
-        for mask, shape in found.values()
+        for mask, shape in by_object.values()
     )
     return objects, [f"{count} shapes '{kind}' have no area; left out" for kind, count in skipped.items()]
 

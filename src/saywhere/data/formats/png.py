@@ -14,7 +14,7 @@ from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import IMAGE_SUFFIXES
 from saywhere.data.checks import check_label, check_score
-from saywhere.data.datasets.masks import numbers
+from saywhere.data.datasets.masks import read_numbers
 from saywhere.data.formats.annotated_image import (
     AnnotatedImage,
     AnnotationSource,
@@ -50,9 +50,9 @@ def read_png(source: Path, images: Path | None) -> AnnotationSource:
 
 def _read_table(path: Path) -> dict[str, list[Row]]:
     """The lines of the table by mask; none without a table."""
-    found: dict[str, list[Row]] = defaultdict(list)
+    rows_by_mask: dict[str, list[Row]] = defaultdict(list)
     if not path.exists():
-        return found
+        return rows_by_mask
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file, strict=True)
@@ -61,15 +61,15 @@ def _read_table(path: Path) -> dict[str, list[Row]]:
             for row in reader:
                 if None in row or None in row.values():
                     raise SaywhereError(f"'{path}', line {reader.line_num}: expected {len(COLUMNS)} fields")
-                found[row["mask"]].append(row)
+                rows_by_mask[row["mask"]].append(row)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SaywhereError(f"'{path}': cannot be read as CSV ({error})") from error
-    return found
+    return rows_by_mask
 
 
 def _read_image(source: Path, mask: str, rows: list[Row], images: Path | None) -> AnnotatedImage:
     path = source / safe_name(mask)
-    values = numbers(path)
+    values = read_numbers(path)
     present = np.unique(values[values > 0]).tolist()
     # The masks themselves are not taken for the images.
     folder = None if images == source else images

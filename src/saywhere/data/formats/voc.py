@@ -12,7 +12,7 @@ import numpy as np
 
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import IMAGE_SUFFIXES
-from saywhere.data.datasets.masks import numbers
+from saywhere.data.datasets.masks import read_numbers
 from saywhere.data.datasets.pascal import CLASSES, VOID, most_common_class
 from saywhere.data.formats.annotated_image import (
     AnnotatedImage,
@@ -61,8 +61,8 @@ def read_voc(source: Path, images: Path | None) -> AnnotationSource:
         )
     labels = _read_labelmap(source / LABELMAP)
     folder = images or source / "JPEGImages"
-    found = [partial(_read_image, source, name, labels, folder) for name in dict.fromkeys(names)]
-    return AnnotationSource(found, list(labels.values()))
+    readers = [partial(_read_image, source, name, labels, folder) for name in dict.fromkeys(names)]
+    return AnnotationSource(readers, list(labels.values()))
 
 
 def _read_labelmap(path: Path) -> dict[int, str]:
@@ -83,7 +83,7 @@ def _read_labelmap(path: Path) -> dict[int, str]:
 def _read_image(source: Path, name: str, labels: Mapping[int, str], folder: Path) -> AnnotatedImage:
     name = safe_name(name)
     path = source / "SegmentationObject" / f"{name}.png"
-    object_map, class_map = numbers(path), numbers(source / "SegmentationClass" / f"{name}.png")
+    object_map, class_map = read_numbers(path), read_numbers(source / "SegmentationClass" / f"{name}.png")
     if object_map.shape != class_map.shape:
         raise SaywhereError(f"mask '{path}': its size is not that of its map in SegmentationClass")
     objects = []

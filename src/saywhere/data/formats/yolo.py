@@ -57,10 +57,10 @@ def read_yolo(source: Path, images: Path | None) -> AnnotationSource:
             "there is none at all"
         )  # fmt: skip
         raise SaywhereError(f"source '{source}': photographs are needed in images/ for their sizes; {which}")
-    found = [
+    readers = [
         partial(_read_image, name, path, tables.get(f"{_stem(name)}.txt"), labels) for name, path in image_paths.items()
     ]
-    return AnnotationSource(found, [labels[number] for number in sorted(labels)])
+    return AnnotationSource(readers, [labels[number] for number in sorted(labels)])
 
 
 def _stem(name: str) -> str:
