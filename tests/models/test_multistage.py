@@ -11,7 +11,7 @@ import torch
 from saywhere import Click, Prompt, SaywhereError, Segmenter
 from saywhere.core import robot
 from saywhere.models import losses
-from saywhere.models.multistage import MultiStage, the_click
+from saywhere.models.multistage import MultiStage, single_positive_click
 from saywhere.runtime.torch import TorchRuntime
 from saywhere.training.initialise import expand
 from saywhere.training.schedule import freeze_batch_norm
@@ -65,12 +65,12 @@ class TestTap:
 
 class TestPrompt:
     def test_what_it_cannot_be_told_is_refused(self) -> None:
-        assert the_click(CLICK) == CLICK.clicks
-        assert the_click(Prompt()) == ()
+        assert single_positive_click(CLICK) == CLICK.clicks
+        assert single_positive_click(Prompt()) == ()
         with pytest.raises(SaywhereError, match=r"negative click.*one positive click"):
-            the_click(Prompt((Click(1, 1, False),)))
+            single_positive_click(Prompt((Click(1, 1, False),)))
         with pytest.raises(SaywhereError, match=r"2 clicks.*one positive click"):
-            the_click(Prompt((Click(1, 1), Click(2, 2))))
+            single_positive_click(Prompt((Click(1, 1), Click(2, 2))))
 
     def test_a_refused_click_changes_nothing(self) -> None:
         torch.manual_seed(0)
@@ -83,7 +83,7 @@ class TestPrompt:
 
 
 class TestFusion:
-    def test_only_the_baseline_ignores_the_click(self) -> None:
+    def test_only_the_baseline_ignores_single_positive_click(self) -> None:
         image = torch.rand(1, 3, 64, 64)
         for fusion, minds in (("none", False), ("early", True), ("multi", True)):
             torch.manual_seed(0)

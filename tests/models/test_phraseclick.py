@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from saywhere import Click, Prompt, SaywhereError
+from saywhere.models.checkpoint import load_model, read_tensors, save_model, write_tensors
 from saywhere.models.deeplab import DeepLab
 from saywhere.models.layers.phrase import AttributeAttention, attribute_loss
 from saywhere.models.phraseclick import ATTRIBUTES, PhraseClick, distance_maps, known_attributes
@@ -63,10 +65,10 @@ class TestAttributes:
         assert rows == [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
 
     def test_rare_words_weigh_more(self, model: PhraseClick) -> None:
-        model.said.copy_(torch.tensor([4.0, 16.0, 0.0]))
+        model.word_counts.copy_(torch.tensor([4.0, 16.0, 0.0]))
         # 1/2, 1/4 and 1, over their mean of 7/12.
         assert model.balance().tolist() == pytest.approx([6 / 7, 3 / 7, 12 / 7])
-        model.said.zero_()
+        model.word_counts.zero_()
 
     def test_the_default_ones_are_known(self) -> None:
         assert len(known_attributes(ATTRIBUTES, shipped())) > 80
@@ -85,7 +87,7 @@ class TestAttributes:
         loss = model.auxiliary_loss(features, prompts, [PhraseSupervision((), None)] * 2, shipped())
         # Logits of 0; "dog" was said once and "red" never, which count alike.
         assert loss.item() == pytest.approx(10.0 * math.log(2))
-        assert sorted(model.said.tolist()) == [0.0, 1.0]
+        assert sorted(model.word_counts.tolist()) == [0.0, 1.0]
         silent = model.auxiliary_loss(features, [Prompt((CLICK,))] * 2, [PhraseSupervision((), None)] * 2, shipped())
         assert silent.item() == 0.0
 
@@ -114,7 +116,7 @@ class TestNetwork:
 
     def test_without_the_library_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(__import__("sys").modules, "segmentation_models_pytorch.decoders.deeplabv3.decoder", None)
-        with pytest.raises(SaywhereError, match=r"saywhere\[papers\]"):
+        with pytest.raises(SaywhereError, match=r"saywhere\[torch\]"):
             PhraseClick(**TINY)
 
     def test_all_of_it_lines_up_with_the_picture(self, model: PhraseClick) -> None:
@@ -130,3 +132,15 @@ class TestNetwork:
         assert features.size == (64, 128)
         assert abs(row - 50) < 16
         assert abs(column - 100) < 16
+
+
+def test_weights_of_earlier_releases_are_read(tmp_path: Path) -> None:
+    model = PhraseClick(**TINY)
+    model.word_counts[0] = 7.0
+    save_model(tmp_path / "now.safetensors", model, "phraseclick", TINY, {})
+    tensors, metadata = read_tensors(tmp_path / "now.safetensors")
+    tensors["said"] = tensors.pop("word_counts")
+    write_tensors(tmp_path / "before.safetensors", tensors, metadata)
+    loaded = load_model(tmp_path / "before.safetensors").model
+    assert isinstance(loaded, PhraseClick)
+    assert loaded.word_counts[0] == 7.0

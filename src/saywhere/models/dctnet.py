@@ -1,4 +1,4 @@
-"""DCT-Net (Lin et al. 2021): a click is drawn as wide as what it is about, and its features say what to look for."""
+"""DCT-Net (Lin et al. 2021): clicks are drawn with a radius, and the features under them scale the decoder's."""
 
 from __future__ import annotations
 
@@ -26,13 +26,18 @@ AUTO_DRAG_WEIGHT = 0.3
 class DCTNet(InteractiveModel):
     """A U-Net with spatial pyramid pooling at its end, over RGB and two click maps.
 
-    ``spatial`` draws each click as a Gaussian of its own radius (Spatial-DCT, equation 2), else distances are drawn
-    (equation 1). A click that was not dragged gets the radius that the Auto-Drag-Head predicts. ``feature`` lets the
-    features under the clicks, in their order, set means and variances of the decoder's three instance norms
-    (Feature-DCT, equation 3); else these learn fixed ones. ``channels`` is the decoder's width, ``hidden`` that of the
-    small networks. What the paper leaves open: the decoder is U-Net's with one convolution a level from stride 16 to
-    4, the clicked features are those of strides 8, 16 and 32, at unit length each. Its drag distances come from a
-    lightweight network of which nothing is said; the previous mask is not used.
+    The paper leaves open: the decoder, here U-Net's with one convolution a level from stride 16 to 4; the clicked
+    features, here those of strides 8, 16 and 32, at unit length each; the lightweight network that predicts drag
+    distances (:class:`AutoDragHead`). The previous mask is not used.
+
+    Args:
+        backbone: a model of timm.
+        spatial: draw each click as a Gaussian of its own radius (Spatial-DCT, equation 2), and predict the radius of a
+            click that was not dragged; else draw distances (equation 1).
+        feature: let the features under the clicks, in their order, set means and variances of the decoder's three
+            instance norms (Feature-DCT, equation 3); else these are learned.
+        channels: the width of the decoder.
+        hidden: the width of the small networks.
     """
 
     def __init__(
@@ -59,7 +64,7 @@ class DCTNet(InteractiveModel):
         self.auto_drag = AutoDragHead(hidden) if spatial else None
 
     def encode(self, image: Tensor) -> Features:
-        """The photograph, and what the Auto-Drag-Head sees of it."""
+        """The image, and the Auto-Drag-Head's features of it."""
         levels: dict[str, tuple[Tensor, ...]] = {"image": (image,)}
         if self.auto_drag is not None:
             levels["drag"] = (self.auto_drag.look(self.normalise(image)),)
@@ -85,7 +90,7 @@ class DCTNet(InteractiveModel):
     def auxiliary_loss(
         self, features: Features, prompts: list[Prompt], supervision: Sequence[PhraseSupervision], labels: Words
     ) -> Tensor:
-        """How far the predicted radii are from those that were dragged."""
+        """The distance of predicted radii from those that were dragged."""
         if self.auto_drag is None:
             return features.levels["image"][0].new_zeros(())
         return AUTO_DRAG_WEIGHT * self.auto_drag.loss(features.levels["drag"][0], prompts)

@@ -1,4 +1,4 @@
-"""DeepLabv3+ (Chen et al. 2018) that sees a prompt beside the photograph: what PhraseClick and Text+Click share."""
+"""DeepLabv3+ (Chen et al. 2018) with guidance maps as further input channels: what PhraseClick and Text+Click share."""
 
 from __future__ import annotations
 
@@ -18,10 +18,18 @@ RATES = {16: (6, 12, 18), 8: (12, 24, 36)}  # of the ASPP, by output stride
 
 
 class DeepLab(InteractiveModel):
-    """Early fusion: ``encode`` only keeps the photograph, and every answer runs the whole network.
+    """Early fusion: ``encode`` only keeps the image, and every prompt runs the whole network.
 
-    The backbone (``encoder``) is timm's and takes ``extra`` channels after RGB; ASPP and decoder are those of
-    segmentation-models-pytorch, ``channels`` wide; ``stride`` is the backbone's output stride.
+    ASPP and decoder are those of segmentation-models-pytorch.
+
+    Args:
+        backbone: a model of timm.
+        extra: the number of guidance maps, channels after RGB.
+        channels: the width of ASPP and decoder.
+        stride: the output stride of the backbone, 8 or 16.
+
+    Raises:
+        SaywhereError: the backbone or the stride is unknown.
     """
 
     def __init__(self, backbone: str, extra: int, channels: int, stride: int) -> None:
@@ -37,19 +45,25 @@ class DeepLab(InteractiveModel):
         self.head = nn.Conv2d(channels, 1, 1)
 
     def encode(self, image: Tensor) -> Features:
-        """The photograph itself; a model may add what it finds while answering, so that it is found once."""
+        """The image itself. A subclass may put what depends on the image alone into ``cache`` while it decodes."""
         return Features((image.shape[-2], image.shape[-1]), {"image": (image,)})
 
-    def look(self, image: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """``(B, 3, H, W)`` RGB in [0, 1] and ``(B, extra, H, W)`` maps to the level of stride 4 and what ASPP makes
-        of the last one."""
-        seen = torch.cat([self.normalise(image), maps.to(image)], 1)
-        seen = pad_to_multiple(seen, MULTIPLE)
-        fine, coarse = self.encoder(seen.contiguous(memory_format=torch.channels_last))
+    def fuse_early(self, image: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Backbone and ASPP.
+
+        Args:
+            image: ``(B, 3, H, W)`` RGB in [0, 1].
+            maps: ``(B, extra, H, W)`` guidance maps.
+
+        Returns:
+            The backbone's features of stride 4, and ASPP's output from the last ones.
+        """
+        inputs = pad_to_multiple(torch.cat([self.normalise(image), maps.to(image)], 1), MULTIPLE)
+        fine, coarse = self.encoder(inputs.contiguous(memory_format=torch.channels_last))
         return fine, self.decoder.aspp(coarse)
 
-    def finish(self, fine: Tensor, context: Tensor, size: tuple[int, int]) -> Tensor:
-        """The levels that :meth:`look` gave to logits ``(B, 1, H, W)`` of an image of ``size``."""
+    def predict(self, fine: Tensor, context: Tensor, size: tuple[int, int]) -> Tensor:
+        """From what :meth:`fuse_early` returned to logits ``(B, 1, H, W)`` of an image of ``size`` (height, width)."""
         x = torch.cat([self.decoder.up(context), self.decoder.block1(fine)], 1)
         logits = self.head(self.decoder.block2(x))
         logits = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)

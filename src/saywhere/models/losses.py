@@ -1,4 +1,8 @@
-"""Losses, by name. Logits, target (0 or 1) and counted (0 or 1) are ``(B, 1, H, W)``; each gives ``(B,)``."""
+"""Losses by name.
+
+Each takes logits, target (0 or 1) and counted (0 or 1), ``(B, 1, H, W)``, and returns ``(B,)``. Pixels that are not
+counted have no influence.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,7 @@ def class_balanced_bce(logits: Tensor, target: Tensor, counted: Tensor) -> Tenso
 
 
 def normalised_focal(logits: Tensor, target: Tensor, counted: Tensor, gamma: float = 2.0) -> Tensor:
-    """Focal loss divided by its own weights' mean, so that it does not fade as the mask gets better (RITM)."""
+    """Focal loss divided by its own weights' mean, so that its size does not shrink as the mask improves (RITM)."""
     values = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     probability = torch.exp(-values)
     weight = (1.0 - probability) ** gamma

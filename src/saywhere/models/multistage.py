@@ -1,4 +1,4 @@
-"""Multi-Stage Fusion (Majumder et al. 2020): one click that meets the network at its input and again near its end."""
+"""Multi-Stage Fusion (Majumder et al. 2020): one click, fused at the input and again near the end of the network."""
 
 from __future__ import annotations
 
@@ -34,10 +34,18 @@ GUIDANCE: dict[str, tuple[dict[str, float], float]] = {
 class MultiStage(InteractiveModel):
     """A ResNet of stride 8 (``encoder``), a pyramid supervised parsing head, and a short ``late`` branch between them.
 
-    ``fusion`` is the paper's ablation: "none" sees no click, "early" sees its map beside the photograph, "multi" also
-    takes photograph and map through the late branch, whose ``late_channels`` join the encoder's (section 3.2).
-    ``guidance`` is a key of :data:`GUIDANCE`, ``channels`` the width after the pyramid. One positive click is all it
-    understands; the previous mask is not used.
+    A prompt is one positive click; the previous mask is not used.
+
+    Args:
+        backbone: a model of timm.
+        fusion: the paper's ablation. "none" has no click, "early" its map as a fourth input channel, "multi" also takes
+            image and map through the late branch, whose channels join the encoder's (section 3.2).
+        guidance: how the click is drawn, a key of :data:`GUIDANCE`.
+        channels: the width after the pyramid.
+        late_channels: the width of the late branch.
+
+    Raises:
+        SaywhereError: an option is unknown.
     """
 
     single_click = True
@@ -56,30 +64,29 @@ class MultiStage(InteractiveModel):
         if guidance not in GUIDANCE:
             raise SaywhereError(f"guidance '{guidance}': choose {', '.join(GUIDANCE)}")
         self.fusion, self.guidance = fusion, guidance
-        seen = 3 if fusion == "none" else 4
-        self.encoder, (deep,) = create_backbone(backbone, (STRIDE,), (4,), seen, STRIDE)
+        inputs = 3 if fusion == "none" else 4
+        self.encoder, (deep,) = create_backbone(backbone, (STRIDE,), (4,), inputs, STRIDE)
         self.normalise = ImageNetNormalisation()
-        self.late = late_branch(seen, late_channels) if fusion == "multi" else None
+        self.late = late_branch(inputs, late_channels) if fusion == "multi" else None
         self.head = PyramidHead(deep, channels, late_channels if fusion == "multi" else 0)
 
     def encode(self, image: Tensor) -> Features:
-        """The photograph itself: the click is there from the first layer on."""
+        """The image itself: the click enters at the first layer."""
         return Features((image.shape[-2], image.shape[-1]), {"image": (image,)})
 
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
         (image,) = features.levels["image"]
-        clicks = [the_click(prompt) for prompt in prompts]
-        seen = self.normalise(image)
+        clicks = [single_positive_click(prompt) for prompt in prompts]
+        inputs = self.normalise(image)
         if self.fusion != "none":
             parameters, scale = GUIDANCE[self.guidance]
             drawn = [guidance.GUIDANCE[self.guidance](c, features.size, **parameters) / scale for c in clicks]
-            seen = torch.cat([seen, torch.from_numpy(np.stack(drawn))[:, None].to(seen)], 1)
+            inputs = torch.cat([inputs, torch.from_numpy(np.stack(drawn))[:, None].to(inputs)], 1)
         h, w = features.size
-        seen = pad_to_multiple(seen, STRIDE)
-        seen = seen.contiguous(memory_format=torch.channels_last)
-        (deep,) = self.encoder(seen)
-        logits = self.head(deep, None if self.late is None else self.late(seen))
-        logits = F.interpolate(logits, size=seen.shape[-2:], mode="bilinear", align_corners=False)
+        inputs = pad_to_multiple(inputs, STRIDE).contiguous(memory_format=torch.channels_last)
+        (deep,) = self.encoder(inputs)
+        logits = self.head(deep, None if self.late is None else self.late(inputs))
+        logits = F.interpolate(logits, size=inputs.shape[-2:], mode="bilinear", align_corners=False)
         return logits[..., :h, :w].float()
 
 
@@ -105,13 +112,13 @@ class PyramidHead(nn.Module):
         return self.classify(self.join(torch.cat([deep, *levels, *([] if late is None else [late])], 1)))
 
 
-def late_branch(seen: int, channels: int) -> nn.Sequential:
-    """From the input ``(B, seen, H, W)`` to ``(B, channels, H/8, W/8)``: the Init block and three SE-ResNet blocks,
+def late_branch(inputs: int, channels: int) -> nn.Sequential:
+    """From the input ``(B, inputs, H, W)`` to ``(B, channels, H/8, W/8)``: the Init block and three SE-ResNet blocks,
     the last of which halves (section 3.2, figure 3)."""
     squeeze: Any = partial(SEModule, rd_ratio=1.0 / REDUCTION)
     halve = nn.Sequential(nn.Conv2d(channels, channels, 1, 2, bias=False), nn.BatchNorm2d(channels))
     return nn.Sequential(
-        nn.Conv2d(seen, channels, 7, 2, 3, bias=False),
+        nn.Conv2d(inputs, channels, 7, 2, 3, bias=False),
         nn.BatchNorm2d(channels),
         nn.ReLU(inplace=True),
         nn.MaxPool2d(2, 2),
@@ -121,11 +128,9 @@ def late_branch(seen: int, channels: int) -> nn.Sequential:
     )
 
 
-def the_click(prompt: Prompt) -> tuple[Click, ...]:
-    """The click of a prompt, or none; SaywhereError for what this network cannot be told."""
+def single_positive_click(prompt: Prompt) -> tuple[Click, ...]:
+    """The click of a prompt, or none; SaywhereError for a negative click or several."""
     if all(click.positive for click in prompt.clicks) and len(prompt.clicks) < 2:
         return prompt.clicks
     given = f"{len(prompt.clicks)} clicks" if len(prompt.clicks) > 1 else "a negative click"
-    raise SaywhereError(
-        f"{given}: multistage knows one positive click only; take back what is more, or use another model"
-    )
+    raise SaywhereError(f"{given}: multistage takes one positive click; undo the others, or use another model")

@@ -1,8 +1,9 @@
-"""PhraseClick (Ding et al. 2020): phrases say what, clicks say where, attention over channels brings them together."""
+"""PhraseClick (Ding et al. 2020): clicks as distance maps, a phrase as attention over channels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -36,15 +37,23 @@ ATTRIBUTES = tuple(COMMON.split())
 class PhraseClick(DeepLab):
     """A DeepLabv3+ of five channels (equation 1) whose ASPP features are weighed by attribute attention (2 to 5).
 
-    ``channels`` is the paper's #C; ``hidden`` the width of the bi-LSTM in each direction, which the paper does not
-    give. ``attributes`` are the N words of equation 7, ``attribute_weight`` is omega_a; omega_m is the loss weight in
-    the recipe. Equations 6 and 7 are taken as means, over pixels and over words. Clicks alone, a phrase alone and
-    both together are prompts: what is not given is a map at its limit, or zeros. The paper shows no previous mask to
-    the network, and none is used.
+    Equations 6 and 7 are taken as means, over pixels and over words. Clicks alone, a phrase alone and both together are
+    prompts: without clicks the maps are at their limit, without a phrase its encoding is zeros. The previous mask is
+    not used: the paper has none.
+
+    Args:
+        backbone: a model of timm.
+        channels: the paper's #C.
+        stride: the output stride of the backbone, 8 or 16.
+        hidden: the width of the bi-LSTM in each direction, which the paper does not give.
+        attributes: the N words of equation 7.
+        attribute_weight: omega_a of equation 7; omega_m is the loss weight in the recipe.
+        words: a word2vec or GloVe file instead of the shipped words.
     """
 
     phrases = True
-    said: Tensor
+    renamed_parameters: ClassVar[Mapping[str, str]] = {"said": "word_counts"}
+    word_counts: Tensor
 
     def __init__(
         self,
@@ -63,9 +72,9 @@ class PhraseClick(DeepLab):
         self.attribute_weight = attribute_weight
         self.attributes = known_attributes(attributes, self.reader.words)
         self.naming = nn.Linear(channels, len(self.attributes)) if self.attributes else None
-        # How often each attribute was said in training: the rarer a word, the more it weighs.
-        self.register_buffer("said", torch.zeros(len(self.attributes)))
-        # The new layers that no batch norm follows, and with it their scale matters.
+        # How often each attribute occurred in training: the rarer a word, the more it weighs.
+        self.register_buffer("word_counts", torch.zeros(len(self.attributes)))
+        # Of the new layers, those that no batch norm follows: only their scale matters.
         with torch.no_grad():
             first = next(m for m in self.encoder.modules() if isinstance(m, nn.Conv2d))
             first.weight[:, 3:].normal_(std=NEW)
@@ -76,41 +85,41 @@ class PhraseClick(DeepLab):
 
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
         (image,) = features.levels["image"]
-        fine, context = self.look(image, distance_maps(prompts, features.size).to(image.device))
+        fine, context = self.fuse_early(image, distance_maps(prompts, features.size).to(image.device))
         spoken = self.reader([prompt.phrase for prompt in prompts])
         weights = self.attention.attributes(context, spoken.context)
         if self.training:
-            # What the attribute loss asks about; the network is not run again for it.
+            # For the attribute loss, so that the network is not run again.
             features.cache["attributes"] = (weights,)
-        return self.finish(fine, self.attention.weigh(context, weights), features.size)
+        return self.predict(fine, self.attention.weigh(context, weights), features.size)
 
     def auxiliary_loss(
         self, features: Features, prompts: list[Prompt], supervision: Sequence[PhraseSupervision], labels: Words
     ) -> Tensor:
-        """omega_a times equation 7, of the last answer and over the images of which something was said."""
+        """omega_a times equation 7, of the last decoding and over the images with a phrase."""
         rows = [row for row, prompt in enumerate(prompts) if prompt.phrase]
         if self.naming is None or not rows or "attributes" not in features.cache:
             return features.levels["image"][0].new_zeros(())
         (weights,) = features.cache["attributes"]
         present = self.present([prompts[row].phrase for row in rows]).to(weights)
         if self.training:
-            self.said += present.sum(0)
+            self.word_counts += present.sum(0)
         return self.attribute_weight * attribute_loss(self.naming(weights[rows]).float(), present, self.balance())
 
     def present(self, phrases: Sequence[str | None]) -> Tensor:
         """Which attribute words are in which phrase, or their plurals: ``(B, N)`` of 0 and 1."""
-        said = [
+        present = [
             set[str]().union(*(forms(part) for word in LETTERS.findall(plain(p or "")) for part in word.split("-")))
             for p in phrases
         ]
-        return torch.tensor([[float(attribute in words) for attribute in self.attributes] for words in said])
+        return torch.tensor([[float(attribute in words) for attribute in self.attributes] for words in present])
 
     def balance(self) -> Tensor:
-        """The weights w of equation 7, ``(N,)``: one over the root of how often a word was said, of mean 1.
+        """The weights w of equation 7, ``(N,)``: one over the root of how often a word occurred, of mean 1.
 
         The paper does not give them; these are those of MAttNet (Yu et al. 2018), its source for attributes.
         """
-        rarity = self.said.float().clamp_min(1.0).rsqrt()
+        rarity = self.word_counts.float().clamp_min(1.0).rsqrt()
         return rarity / rarity.mean()
 
 

@@ -29,11 +29,14 @@ def conv(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
 class Sequential(PurifyingModel):
     """The paper's modified DeepLabv3+ (section 3.1, figure 2).
 
-    The features of the backbone's last four stages are purified to ``widths`` channels by a 1x1 convolution each (R_1
-    to R_4; an eighth of theirs if None, as published). The mini encoder takes two Gaussian maps of the clicks down
-    through them (equation 1), a mini ASPP makes a quarter of E_4's channels, and with E_1 these are convolved to the
-    mask. With a ResNet-101 it has the parameters that the paper counts: 45.743 million, 0.697 of them in the
-    purification. The previous mask is not used: the paper shows none to the network.
+    A 1x1 convolution each purifies the features of the backbone's last four stages (R_1 to R_4). The mini encoder takes
+    two Gaussian maps of the clicks down through them (equation 1), a mini ASPP makes a quarter of E_4's channels, and
+    with E_1 these are convolved to the mask. With a ResNet-101 it has the parameters that the paper counts: 45.743
+    million, 0.697 of them in the purification. The previous mask is not used: the paper has none.
+
+    Args:
+        backbone: a model of timm.
+        widths: channels of R_1 to R_4; None for an eighth of the backbone's, as published.
     """
 
     strides = (4, 8, 16, 16)
@@ -81,6 +84,6 @@ class Sequential(PurifyingModel):
         return torch.from_numpy(drawn).to(like)
 
 
-def equation_1(convolve: nn.Module, level: Tensor, before: Tensor) -> Tensor:
+def equation_1(convolve: nn.Module, level: Tensor, previous: Tensor) -> Tensor:
     """``E_i = C(R_i + D(E_{i-1}))``, where + joins channels and D is the mean over each cell of R_i."""
-    return convolve(torch.cat([level, F.adaptive_avg_pool2d(before, (level.shape[-2], level.shape[-1]))], 1))
+    return convolve(torch.cat([level, F.adaptive_avg_pool2d(previous, (level.shape[-2], level.shape[-1]))], 1))

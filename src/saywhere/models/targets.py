@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class PhraseSupervision:
-    """What a training photograph is known to show, at an eighth of its size.
+    """What is known of the labels in a training sample, at an eighth of its size.
 
-    ``regions`` are the labels and where each is, ``(h, w)`` bool; ``target`` is where the prompt's phrase truly
-    applies, None without a phrase.
+    Attributes:
+        regions: labels, each with its ``(h, w)`` mask.
+        target: ``(h, w)``, where the prompt's phrase applies; None without a phrase.
     """
 
     regions: tuple[tuple[str, NDArray[np.bool_]], ...]

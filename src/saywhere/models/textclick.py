@@ -1,4 +1,4 @@
-"""Text+Click (Warner et al. 2023): a click map and a map of where the phrase applies, beside the photograph."""
+"""Text+Click (Warner et al. 2023): a click map and a relevance map as further input channels."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ class TextClick(DeepLab):
         maps = [torch.from_numpy(np.stack([click_map(p, features.size) for p in prompts]))[:, None].to(image)]
         if self.relevance_channel is not None:
             maps.append(self._relevance_maps(self.relevance_channel, features, [prompt.phrase for prompt in prompts]))
-        fine, context = self.look(image, torch.cat(maps, 1))
-        return self.finish(fine, context, features.size)
+        fine, context = self.fuse_early(image, torch.cat(maps, 1))
+        return self.predict(fine, context, features.size)
 
     def relevance(self, features: Features, phrase: str) -> Tensor:
         """The relevance map of a phrase, ``(1, 1, H, W)``, from 0 where it fits least to 1 where it fits best."""

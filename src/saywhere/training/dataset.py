@@ -1,4 +1,4 @@
-"""Training samples by number: which object is drawn, how it is shown, what is said and clicked first.
+"""Training samples by number: which object is drawn, how it is cropped, its phrase and its first clicks.
 
 Sample n of a run depends only on the recipe's seed and on n, so a run that was killed resumes with the samples that it
 would have seen.

@@ -156,10 +156,10 @@ def _read(path: Path, extending: tuple[Path, ...] = ()) -> Any:
         base = path.parent / str(name)
         if base in (*extending, path):
             raise SaywhereError(f"recipe '{path}': extends itself by way of '{base}'; name another recipe")
-        found = _read(base, (*extending, path))
-        if not isinstance(found, dict):
+        below = _read(base, (*extending, path))
+        if not isinstance(below, dict):
             raise SaywhereError(f"recipe '{path}': extends '{base}', which is no recipe")
-        extended = merged(extended, {key: value for key, value in found.items() if key != "name"})
+        extended = merged(extended, {key: value for key, value in below.items() if key != "name"})
     return merged(extended, content)
 
 
