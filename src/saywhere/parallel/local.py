@@ -1,8 +1,8 @@
-"""Where work is done: in this process, in several, or on a Ray cluster. The same results whichever it is.
+"""Engines: work in this process, in several, or on a Ray cluster. All give the same results.
 
-Work is a function from an item to its results. ``prepare`` makes that function where it is needed: it is sent to the
-processes that work, so it must be a function of a module, or a ``partial`` of one, and so must the items be such
-that they can be sent. Only the process that asked takes results and keeps them, so no two write to one file.
+Work is a function from an item to its results. ``prepare`` makes that function in each worker: it is sent there, so it
+must be a function of a module or a ``partial`` of one, and items must be picklable. Only the process that started the
+work receives results, so that no two processes write to one file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 class Engine(StrEnum):
-    """Where a run works."""
+    """Where work runs: on this machine, or on a Ray cluster."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -34,10 +34,21 @@ def run(
     threads: int = 1,
     gpu: bool = False,
 ) -> Iterator[Result]:
-    """The results of all items, in no order between items.
+    """The results of all items, in no particular order of items.
 
-    With the Ray engine the results of an item may come twice, when a worker died after it had given some of them.
-    Raises what the work raises as SaywhereError, and SaywhereError when a process ends early.
+    Args:
+        prepare: makes the function from an item to its results, in each worker.
+        items: the items.
+        engine: where the work runs.
+        jobs: processes of the local engine.
+        threads: processor threads of each task, with Ray.
+        gpu: whether each task needs a GPU, with Ray.
+
+    Yields:
+        Results. With Ray those of an item may come twice, when a worker died after it had given some of them.
+
+    Raises:
+        SaywhereError: the work raised it, or a process ended early.
     """
     if not items:
         return iter(())
@@ -54,16 +65,16 @@ def run(
 def in_processes(
     prepare: Callable[[], Callable[[Item], Iterable[Result]]], items: Sequence[Item], jobs: int
 ) -> Iterator[Result]:
-    """Several processes take items as they become free."""
+    """Several processes take items as they become free; arguments and errors are those of :func:`run`."""
     context = multiprocessing.get_context("spawn")
-    # Each process has a pipe of its own: one that is killed in the middle of a result holds up no other.
+    # Each process has a pipe of its own: one that is killed in the middle of a result blocks no other.
     workers: dict[Any, Any] = {}
     for _ in range(min(jobs, len(items))):
         ours, theirs = context.Pipe()
         workers[ours] = context.Process(target=_serve, args=(prepare, theirs), daemon=True)
         workers[ours].start()
         theirs.close()
-    todo, fallen = iter(items), 0
+    remaining, crashed = iter(items), 0
     open_ends = list(workers)
     try:
         while open_ends:
@@ -76,19 +87,19 @@ def in_processes(
                     elif kind == "error":
                         raise SaywhereError(value)
                     else:
-                        end.send(next(todo, None))
+                        end.send(next(remaining, None))
                 except (EOFError, ConnectionError):
                     open_ends.remove(end)
                     workers[end].join()
-                    fallen += workers[end].exitcode != 0
+                    crashed += workers[end].exitcode != 0
     finally:
         for end, worker in workers.items():
             end.close()
             worker.terminate()
             worker.join()
-    if fallen:
+    if crashed:
         raise SaywhereError(
-            f"{fallen} of {len(workers)} processes ended early; what they gave before is kept: run again to go on"
+            f"{crashed} of {len(workers)} processes ended early; their results so far are kept: run again to go on"
         )
 
 
@@ -104,4 +115,4 @@ def _serve(prepare: Callable[[], Callable[[Any], Iterable[Any]]], end: Any) -> N
     except SaywhereError as error:
         end.send(("error", str(error)))
     except (EOFError, ConnectionError):
-        pass  # Who asked is gone, so there is nothing left to do.
+        pass  # The process that started the work is gone, so there is nothing left to do.

@@ -1,4 +1,4 @@
-"""Work as a Ray Data pipeline, on a cluster that is there or one made for the moment on this machine."""
+"""Work as a Ray Data pipeline, on a running cluster or a temporary one on this machine."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from saywhere.errors import SaywhereError, needing
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-MOST_TASKS = 1000  # a task that is lost with its machine is done again from its start, so tasks are small
+MAX_TASKS = 1000  # a task whose machine dies starts again, so tasks are small
 
 
 def on_ray(
     prepare: Callable[[], Callable[[Item], Iterable[Result]]], items: Sequence[Item], threads: int, gpu: bool
 ) -> Iterator[Result]:
-    """The results of all items; see :func:`saywhere.parallel.local.run`.
+    """The results of all items; arguments and errors are those of :func:`saywhere.parallel.local.run`.
 
-    A task holds ``threads`` processors, and a GPU if so told. The machines of the cluster need the same files under
-    the same paths, and the same versions of everything. Tasks, not actors, do the work: Ray moves a task whose machine
-    died to any other, an actor waits for a machine of its own.
+    A task holds ``threads`` processors, and a GPU if ``gpu``. The machines of the cluster need the same files under
+    the same paths, and the same versions of all packages. Tasks, not actors, do the work: Ray moves a task whose
+    machine died to any other machine, while an actor waits for a machine of its own.
     """
     ray = connect(threads, gpu)
     rows = [{"item": pickle.dumps(item)} for item in items]
-    sent = {"prepare": pickle.dumps(prepare), "folder": str(Path.cwd())}
-    data = ray.data.from_items(rows, override_num_blocks=min(len(rows), MOST_TASKS))
-    results = data.flat_map(_work, fn_kwargs=sent, num_cpus=threads, num_gpus=1 if gpu else None)
+    arguments = {"prepare": pickle.dumps(prepare), "folder": str(Path.cwd())}
+    data = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_TASKS))
+    results = data.flat_map(_work, fn_kwargs=arguments, num_cpus=threads, num_gpus=1 if gpu else None)
     for batch in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         for kind, content in zip(batch["kind"].to_pylist(), batch["content"].to_pylist(), strict=True):
             value = pickle.loads(content)
@@ -40,11 +40,19 @@ def on_ray(
 
 
 def connect(threads: int, gpu: bool) -> Any:
-    """Ray's module, connected to the cluster that RAY_ADDRESS names, one that runs on this machine, or a new one here.
+    """Connect to the cluster that RAY_ADDRESS names, one that runs on this machine, or a new one here.
 
-    Raises SaywhereError when Ray is not installed, no cluster answers, or no machine of it is large enough.
+    Args:
+        threads: processors that each task needs.
+        gpu: whether each task needs a GPU.
+
+    Returns:
+        The module ``ray``.
+
+    Raises:
+        SaywhereError: Ray is not installed, no cluster answers, or none of its machines is large enough.
     """
-    # A cluster that is started here reports to nobody; one that is there does as its owner told it.
+    # A cluster that is started here sends no usage statistics; a running one keeps its owner's choice.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     with needing("ray", "engine ray"):
         import ray
@@ -75,15 +83,15 @@ def _line(error: BaseException) -> str:
 
 @lru_cache(maxsize=1)
 def _prepared(prepare: bytes, folder: str) -> Callable[[Any], Iterable[Any]]:
-    """What works, made once in each process of the cluster, in the folder that relative paths are meant from."""
+    """The work, made once in each process of the cluster, in the folder that relative paths start from."""
     if Path(folder).is_dir():
         os.chdir(folder)
-    made: Callable[[Any], Iterable[Any]] = pickle.loads(prepare)()
-    return made
+    work: Callable[[Any], Iterable[Any]] = pickle.loads(prepare)()
+    return work
 
 
 def _work(row: dict[str, Any], prepare: bytes, folder: str) -> list[dict[str, Any]]:
-    """The results of one item. A user's error is a result too: Ray would wrap it in pages of its own."""
+    """The results of one item. A user's error is a result too: Ray would wrap it in a long trace."""
     try:
         results = list(_prepared(prepare, folder)(pickle.loads(row["item"])))
     except SaywhereError as error:

@@ -1,4 +1,4 @@
-"""What can be measured, by name: weights, a classical method, or a runtime of one's own."""
+"""Methods by name: weights, a classical method, or a runtime of one's own."""
 
 from __future__ import annotations
 
@@ -18,9 +18,17 @@ from saywhere.runtime.weights import load_runtime
 def find_method(name: str | None, settings: Settings) -> tuple[Runtime, Settings]:
     """The runtime behind a name, and the settings that it is measured with.
 
-    ``name`` is None or weights (see :func:`saywhere.runtime.weights.find_weights`), a classical method, or
-    ``module:factory``, a function that returns a :class:`saywhere.runtime.base.Runtime`. A classical method never looks
-    closer: it has no features to keep, and its answer is as sharp as its picture.
+    Args:
+        name: None or weights (see :func:`saywhere.runtime.weights.find_weights`), a classical method, or
+            ``module:factory``, a function that returns a :class:`saywhere.runtime.base.Runtime`.
+        settings: what the user chose.
+
+    Returns:
+        The runtime and its settings. A classical method never zooms in: it has no features to cache, and its mask has
+        the resolution of its image.
+
+    Raises:
+        SaywhereError: no such method, or it cannot be loaded.
     """
     if name is not None and ":" in name:
         return own_method(name), settings
@@ -32,16 +40,21 @@ def find_method(name: str | None, settings: Settings) -> tuple[Runtime, Settings
 
 
 def verify_method(
-    name: str | None, settings: Settings, threads: int, traits: Mapping[str, Any]
+    name: str | None, settings: Settings, threads: int, expected: Mapping[str, Any]
 ) -> tuple[Runtime, Settings]:
-    """A method by its name in another process or on another machine.
+    """Load a method by its name in another process or on another machine.
 
-    Raises SaywhereError when it is not the one with these ``traits``: other weights under the same name, another
-    device.
+    Args:
+        name, settings: as for :func:`find_method`.
+        threads: processor threads.
+        expected: the run metadata of the method where the job was started.
+
+    Raises:
+        SaywhereError: this is another method: other weights under the same name, another device.
     """
     runtime, used = find_method(name, settings)
-    found = run_metadata(runtime, used, threads)
-    differing = [f"{trait} is {found[trait]}, not {value}" for trait, value in traits.items() if found[trait] != value]
+    actual = run_metadata(runtime, used, threads)
+    differing = [f"{key} is {actual[key]}, not {value}" for key, value in expected.items() if actual[key] != value]
     if differing:
         raise SaywhereError(
             f"worker on {platform.node()}: {'; '.join(differing)}; all machines need the same files and devices"
@@ -59,18 +72,24 @@ def classical_names() -> tuple[str, ...]:
 
 
 def own_method(name: str) -> Runtime:
-    """The runtime that ``module:factory`` makes; SaywhereError when there is none."""
+    """Call ``module:factory``.
+
+    Returns:
+        The runtime that it makes.
+
+    Raises:
+        SaywhereError: it cannot be imported, or makes something else.
+    """
     module, _, factory = name.partition(":")
     try:
-        made = getattr(importlib.import_module(module), factory)()
+        runtime: Runtime = getattr(importlib.import_module(module), factory)()
     except (ImportError, AttributeError) as error:
         raise SaywhereError(
             f"method '{name}': {error}; give module:factory of something that can be imported"
         ) from error
-    lacking = [part for part in ("name", "digest", "capabilities", "encode", "decode") if not hasattr(made, part)]
-    if lacking:
+    missing = [part for part in ("name", "digest", "capabilities", "encode", "decode") if not hasattr(runtime, part)]
+    if missing:
         raise SaywhereError(
-            f"method '{name}': what it makes lacks {', '.join(lacking)}; see saywhere.runtime.base.Runtime"
+            f"method '{name}': what it makes lacks {', '.join(missing)}; see saywhere.runtime.base.Runtime"
         )
-    runtime: Runtime = made
     return runtime
