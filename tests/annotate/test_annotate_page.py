@@ -19,7 +19,8 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium: apt-get install chromium, or name it by CHROMIUM"
 )
-# A busy machine is no fault of the page.
+SAMPLES = Path(__file__).parents[2] / "examples" / "images"
+# A busy machine is not the page's fault.
 PATIENCE = int(os.environ.get("SAYWHERE_PATIENCE", "90")) * 1000
 
 
@@ -57,12 +58,12 @@ class Page:
             self.shown(image)
 
     def shown(self, image: int) -> None:
-        """Wait until a photograph is painted."""
+        """Wait until an image is painted."""
         self.page.wait_for_selector(f'canvas[data-image="{image}"]')
         self.page.wait_for_selector("canvas[data-seq]:not([data-seq=''])")
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Where a pixel of a photograph of ``size`` is on the page, as long as all of it is shown."""
+        """Where a pixel of an image of ``size`` is on the page, as long as all of it is shown."""
         box, (width, height) = self.page.locator("#canvas").bounding_box(), self.size
         scale = min((box["width"] - 56) / width, (box["height"] - 56) / height, 8)
         left, top = box["x"] + (box["width"] - width * scale) / 2, box["y"] + (box["height"] - height * scale) / 2
@@ -79,15 +80,15 @@ class Page:
         self.page.mouse.up()
 
     def seq(self, number: int) -> None:
-        """Wait until the photograph is painted as it is after an event."""
+        """Wait until the image is painted as it is after an event."""
         self.page.wait_for_selector(f'canvas[data-seq="{number}"]')
 
     def state(self, image: int) -> dict[str, object]:
-        """What the server keeps."""
-        return self.server.client("looker-on").get(f"/api/images/{image}").json()["state"]
+        """The state that the server has stored."""
+        return self.server.client("observer-page").get(f"/api/images/{image}").json()["state"]
 
     def pixel(self, x: float, y: float) -> tuple[int, int, int]:
-        """The colour that is painted at a pixel of the photograph."""
+        """The colour that is painted at a pixel of the image."""
         script = """([x, y]) => { const c = document.getElementById('canvas'), b = c.getBoundingClientRect();
             const s = c.width / b.width;
             return [...c.getContext('2d').getImageData((x - b.x) * s, (y - b.y) * s, 1, 1).data.slice(0, 3)]; }"""
@@ -144,7 +145,7 @@ def test_phrase_with_its_map(browser: sync_api.Browser, server: Server) -> None:
     page.page.keyboard.type("qqxzv")
     page.page.wait_for_selector("#hint.bad")
     page.page.keyboard.press("Escape")
-    page.page.locator("#said button").click()
+    page.page.locator("#current-phrase button").click()
     page.seq(2)
     assert page.state(4)["objects"][0]["phrase"] is None
     page.close()
@@ -196,6 +197,38 @@ def test_brush_eraser_and_threshold(browser: sync_api.Browser, server: Server) -
     page.close()
 
 
+def test_side_panel_and_list(browser: sync_api.Browser, tmp_path: Path) -> None:
+    server = Server(make_folder(tmp_path / "images"))
+    page = Page(browser, server, 1)
+    page.page.locator("#label-name").fill("cup")
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_selector("#labels >> text=cup")
+    page.click(300, 200)
+    page.seq(1)
+    painted = page.pixel(280, 190)
+    page.page.keyboard.press("l")
+    page.page.keyboard.press("h")
+    page.page.wait_for_timeout(100)
+    assert page.pixel(280, 190) != painted, "masks are hidden"
+    page.page.keyboard.press("h")
+    page.page.wait_for_timeout(100)
+    assert page.pixel(280, 190) == painted, "and shown again"
+    page.page.locator("#accept").click()
+    page.shown(2)
+    page.page.locator("#skip").click()
+    page.shown(3)
+    assert [page.state(image)["state"] for image in (1, 2, 3)] == ["done", "skipped", "new"]
+    page.page.locator("#filter [data-filter=todo]").click()
+    page.page.wait_for_selector(".row >> text=c-none.png")
+    assert page.page.locator(".row").count() == 1
+    page.page.locator("#filter [data-filter=all]").click()
+    page.page.locator("#search").fill("two")
+    page.page.wait_for_selector(".row >> text=b-two.png")
+    assert page.page.locator(".row").count() == 1
+    page.close()
+    server.stop()
+
+
 def test_by_keyboard_alone(browser: sync_api.Browser, server: Server) -> None:
     page = Page(browser, server, 5)
     for key in ("c", "ArrowLeft", "Shift+ArrowUp", "Enter"):
@@ -240,22 +273,22 @@ def test_fingers(browser: sync_api.Browser, server: Server) -> None:
     page.close()
 
 
-def test_two_browsers_on_one_photograph(browser: sync_api.Browser, server: Server) -> None:
+def test_two_browsers_on_one_image(browser: sync_api.Browser, server: Server) -> None:
     anna = Page(browser, server, 8)
     anna.page.locator("#person").fill("Anna")
     anna.page.keyboard.press("Tab")
     anna.click(200, 150)
     anna.seq(1)
     ben = Page(browser, server, 8)
-    ben.page.wait_for_selector("#banner >> text=Anna works on this photograph")
+    ben.page.wait_for_selector("#banner >> text=Anna is editing this image")
     ben.click(450, 300)
-    assert ben.state(8)["seq"] == 1, "who only looks on changes nothing"
+    assert ben.state(8)["seq"] == 1, "a page without the lock changes nothing"
     ben.page.locator("#banner button").click()
     ben.page.wait_for_selector("#banner", state="hidden")
     ben.click(450, 300)
     ben.seq(2)
     anna.click(100, 100)
-    anna.page.wait_for_selector("#banner >> text=somebody works on this photograph")
+    anna.page.wait_for_selector("#banner >> text=somebody is editing this image")
     anna.seq(2)
     assert anna.state(8)["seq"] == 2
     anna.close()
@@ -274,10 +307,10 @@ def test_large_masks_are_drawn_from_a_part_of_their_pixels(browser: sync_api.Bro
     page = browser.new_page()
     page.goto(server.url)
     for step in (1, 2, 5):
-        found = page.evaluate(
+        region = page.evaluate(
             """async ([mask, step]) => {
-                const { decode, outline } = await import('/static/mask.js');
-                const region = decode(mask, step), path = outline(region);
+                const { decodeMask, outline } = await import('/static/mask.js');
+                const region = decodeMask(mask, step), path = outline(region);
                 const context = new OffscreenCanvas(1, 1).getContext('2d'), filled = [];
                 for (let y = 0; y < region.height; y++) for (let x = 0; x < region.width; x++) {
                     const at = [region.left + (x + 0.5) * step, region.top + (y + 0.5) * step];
@@ -288,10 +321,10 @@ def test_large_masks_are_drawn_from_a_part_of_their_pixels(browser: sync_api.Bro
             [mask, step],
         )
         expected = part[::step, ::step].astype(int)
-        assert (found["left"], found["top"]) == (columns[0], rows[0])
-        assert (found["height"], found["width"]) == expected.shape
-        assert found["inside"] == expected.ravel().tolist()
-        assert found["filled"] == expected.ravel().tolist()
+        assert (region["left"], region["top"]) == (columns[0], rows[0])
+        assert (region["height"], region["width"]) == expected.shape
+        assert region["inside"] == expected.ravel().tolist()
+        assert region["filled"] == expected.ravel().tolist()
     page.close()
 
 
@@ -308,8 +341,8 @@ def test_statistics_and_export(browser: sync_api.Browser, server: Server) -> Non
     page.close()
 
 
-def test_it_goes_on_where_it_was(browser: sync_api.Browser, tmp_path: Path) -> None:
-    """Closing the tab, and killing the server with a click on its way: nothing that was done is lost."""
+def test_it_continues_where_it_was(browser: sync_api.Browser, tmp_path: Path) -> None:
+    """Closing the tab, and killing the server with a click on its way: no step is lost."""
     folder = make_folder(tmp_path / "photos")
     server = Server(folder)
     page = Page(browser, server)
@@ -335,18 +368,15 @@ def test_it_goes_on_where_it_was(browser: sync_api.Browser, tmp_path: Path) -> N
     server.stop()
 
 
-def test_real_photographs_and_the_pictures_of_the_documents(browser: sync_api.Browser, tmp_path: Path) -> None:
-    """The shipped weights on scikit-image's photographs. ``make pictures`` keeps what is shown, in docs/images."""
-    data = pytest.importorskip("skimage.data")
+def test_real_images_and_the_pictures_of_the_documents(browser: sync_api.Browser, tmp_path: Path) -> None:
+    """The shipped weights on the sample images. ``make pictures`` writes screenshots to docs/images."""
     out = Path(os.environ.get("SAYWHERE_PICTURES") or tmp_path / "pictures")
-    folder = tmp_path / "photographs"
-    folder.mkdir()
-    for name in ("astronaut", "chelsea", "coffee", "rocket"):
-        Image.fromarray(getattr(data, name)()).save(folder / f"{name}.png")
+    folder = tmp_path / "images"
+    shutil.copytree(SAMPLES, folder, ignore=shutil.ignore_patterns("*.md"))
     server = Server(folder, "--label", "cat", "--label", "cup", "--label", "person", "--label", "rocket", model=None)
     page = Page(browser, server, 2)
 
-    def keep(name: str) -> None:
+    def screenshot(name: str) -> None:
         page.page.wait_for_timeout(400)
         jpeg = {"type": "jpeg", "quality": 84} if name.endswith("jpg") else {}
         page.page.screenshot(path=out / name, **jpeg)
@@ -354,14 +384,14 @@ def test_real_photographs_and_the_pictures_of_the_documents(browser: sync_api.Br
     page.page.keyboard.press("1")
     page.size = (451, 300)
     page.page.wait_for_selector("#canvas[data-proposal]")
-    keep("annotate-proposal.jpg")
+    screenshot("annotate-proposal.jpg")
     page.click(230, 140)
     page.seq(1)
     page.click(428, 70, "right")
     page.seq(2)
     (cat,) = page.state(2)["objects"]
     assert 0.45 < cat["area"] / (451 * 300) < 0.9
-    keep("annotate-mask.jpg")
+    screenshot("annotate-mask.jpg")
     page.page.keyboard.press("n")
     page.shown(3)
     page.size = (600, 400)
@@ -369,7 +399,7 @@ def test_real_photographs_and_the_pictures_of_the_documents(browser: sync_api.Br
     page.page.keyboard.press("/")
     page.page.keyboard.type("cup")
     page.page.wait_for_selector("#hint >> text=where it applies")
-    keep("annotate-phrase.jpg")
+    screenshot("annotate-phrase.jpg")
     page.page.keyboard.press("Enter")
     page.seq(1)
     page.page.keyboard.press("n")
@@ -393,9 +423,9 @@ def test_real_photographs_and_the_pictures_of_the_documents(browser: sync_api.Br
     page.drag((395, 215), (440, 215))
     page.seq(3)
     assert [o["label"] is not None for o in page.state(1)["objects"]] == [True, True]
-    keep("annotate-dark.jpg")
+    screenshot("annotate-dark.jpg")
     page.page.goto(f"{server.url}stats")
     page.page.wait_for_selector("html[data-ready]")
-    keep("annotate-stats.png")
+    screenshot("annotate-stats.png")
     page.close()
     server.stop()

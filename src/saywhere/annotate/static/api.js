@@ -1,6 +1,6 @@
-// The server's contract, and nothing else: /api/openapi.json says what each path takes and gives.
+// Requests to the server's API; /api/openapi.json describes what each path takes and returns.
 
-/** What the server refused, or could not be reached for (status 0). */
+/** A request that the server rejected, or that did not reach it (status 0). */
 export class ApiError extends Error {
   constructor(status, message, holder = null) {
     super(message);
@@ -9,13 +9,13 @@ export class ApiError extends Error {
   }
 }
 
-/** A name of our own: n random letters and digits. Works without https too. */
+/** An identifier of n random letters and digits. Works without https too. */
 export function randomName(n = 20) {
   const letters = 'abcdefghijklmnopqrstuvwxyz0123456789';
   return Array.from(crypto.getRandomValues(new Uint8Array(n)), (v) => letters[v % letters.length]).join('');
 }
 
-/** This tab's name; the same after it is loaded again. */
+/** This tab's identifier, kept when it is reloaded. */
 export const client = sessionStorage.getItem('saywhere-client') ?? randomName();
 sessionStorage.setItem('saywhere-client', client);
 
@@ -35,18 +35,18 @@ export async function call(method, path, body, options = {}) {
   }
   if (response.status === 401) location.assign('/login');
   if (response.status === 204) return null;
-  const answer = await response.json().catch(() => null);
-  if (!response.ok) throw new ApiError(response.status, answer?.error ?? `error ${response.status}`, answer?.holder);
-  if (answer === null) throw new ApiError(0, 'the answer was cut short');
-  return answer;
+  const result = await response.json().catch(() => null);
+  if (!response.ok) throw new ApiError(response.status, result?.error ?? `error ${response.status}`, result?.holder);
+  if (result === null) throw new ApiError(0, 'the response was cut short');
+  return result;
 }
 
 export const get = (path, options) => call('GET', path, undefined, options);
 export const post = (path, body, options) => call('POST', path, body, options);
 
-/** A map of the contract (values over a rectangle) as an image. */
+/** A map of the API (values over a rectangle of the image) with its values as a bitmap. */
 export async function decodeMap(map) {
   const bytes = Uint8Array.from(atob(map.png), (c) => c.charCodeAt(0));
-  const image = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
-  return { ...map, image };
+  const bitmap = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
+  return { ...map, bitmap };
 }

@@ -1,40 +1,40 @@
-// Every key and what it does: one table for the keyboard and for the page that explains it.
+// Key bindings: one table for the keyboard and for the dialog that lists them.
 
-/** [keys, what they do, how they are shown, action]; keys are KeyboardEvent.key, with 'Mod+' for Ctrl or Cmd. */
+/** [keys, description, how they are shown, action]; keys are KeyboardEvent.key, with 'Mod+' for Ctrl or Cmd. */
 export function bindings({ session, stage, input, phrase, help, side }) {
-  const cross = (dx, dy) => (e) => input.moveCross(dx, dy, e.shiftKey);
-  const photo = (step) => () => session.go(step);
-  const arrow = (step, dx, dy) => (e) => (input.cross ? cross(dx, dy)(e) : dx ? photo(step)() : false);
+  const moveBy = (dx, dy) => (e) => input.moveCrosshair(dx, dy, e.shiftKey);
+  const openNeighbour = (step) => () => session.openNeighbour(step);
+  const arrow = (step, dx, dy) => (e) => (input.crosshair ? moveBy(dx, dy)(e) : dx ? openNeighbour(step)() : false);
   return [
-    [['n', 'Enter'], 'accept, next photograph', 'N or Enter', (e) => (input.cross && e.key === 'Enter' ? input.pressCross(true) : session.finish('done'))],
-    [['s'], 'skip this photograph', 'S', () => session.finish('skipped')],
-    [['d', 'ArrowRight'], 'next photograph', 'D or →', (e) => (e.key === 'd' ? session.go(1) : arrow(1, 1, 0)(e))],
-    [['a', 'ArrowLeft'], 'photograph before', 'A or ←', (e) => (e.key === 'a' ? session.go(-1) : arrow(-1, -1, 0)(e))],
+    [['n', 'Enter'], 'accept, next image', 'N or Enter', (e) => (input.crosshair && e.key === 'Enter' ? input.pressCrosshair(true) : session.markAndContinue('done'))],
+    [['s'], 'skip this image', 'S', () => session.markAndContinue('skipped')],
+    [['d', 'ArrowRight'], 'next image', 'D or →', (e) => (e.key === 'd' ? session.openNeighbour(1) : arrow(1, 1, 0)(e))],
+    [['a', 'ArrowLeft'], 'previous image', 'A or ←', (e) => (e.key === 'a' ? session.openNeighbour(-1) : arrow(-1, -1, 0)(e))],
     [['z', 'Mod+z'], 'undo', 'Z or Ctrl Z', () => session.act({ kind: 'undo' }, { toObject: false })],
     [['y', 'Mod+y', 'Mod+Shift+z'], 'redo', 'Y or Ctrl Y', () => session.act({ kind: 'redo' }, { toObject: false })],
-    [[' '], 'accept the proposed point; held: move', 'Space', null],
+    [[' '], 'accept the proposed click; held: move', 'Space', null],
     [['o'], 'new object', 'O', () => session.select(null)],
-    [['Tab'], 'next object', 'Tab', (e) => side.cycle(e.shiftKey ? -1 : 1)],
+    [['Tab'], 'next object', 'Tab', (e) => side.selectNext(e.shiftKey ? -1 : 1)],
     [['Delete', 'Backspace'], 'delete the object', 'Del', () => session.object && session.act({ kind: 'delete' })],
     [['1', '2', '3', '4', '5', '6', '7', '8', '9', '0'], 'label', '1 … 0', (e) => side.labelByKey(e.key)],
-    [['/'], 'say what it is', '/', () => phrase.focus()],
-    [['v'], 'point', 'V', () => input.setTool('point')],
+    [['/'], 'phrase', '/', () => phrase.focus()],
+    [['v'], 'click', 'V', () => input.setTool('click')],
     [['b'], 'brush', 'B', () => input.setTool('brush')],
     [['e'], 'eraser', 'E', () => input.setTool('eraser')],
     [['[', ']'], 'smaller, larger brush', '[ ]', (e) => input.setBrush(input.brush * (e.key === '[' ? 0.8 : 1.25))],
-    [['x'], 'on it / not it', 'X', () => (input.cross ? input.pressCross(false) : input.setSign(!input.positive))],
-    [['c'], 'crosshair: arrows move, Enter is on it, X is not', 'C', () => input.toggleCross()],
-    [['ArrowUp', 'ArrowDown'], null, '', (e) => (input.cross ? cross(0, e.key === 'ArrowUp' ? -1 : 1)(e) : session.go(e.key === 'ArrowUp' ? -1 : 1))],
-    [['f'], 'whole photograph', 'F', () => stage.fit()],
+    [['x'], 'object / background', 'X', () => (input.crosshair ? input.pressCrosshair(false) : input.setSign(!input.positive))],
+    [['c'], 'crosshair: arrows move, Enter clicks on the object, X on the background', 'C', () => input.toggleCrosshair()],
+    [['ArrowUp', 'ArrowDown'], null, '', (e) => (input.crosshair ? moveBy(0, e.key === 'ArrowUp' ? -1 : 1)(e) : session.openNeighbour(e.key === 'ArrowUp' ? -1 : 1))],
+    [['f'], 'whole image', 'F', () => stage.fit()],
     [['+', '=', '-', '_'], 'zoom', '+ −', (e) => stage.zoom('+='.includes(e.key) ? 1.25 : 0.8)],
     [['h'], 'hide or show masks', 'H', () => side.toggleMasks()],
     [['l'], 'contour', 'L', () => side.toggleContour()],
     [['?'], 'these keys', '?', () => help.showModal()],
-    [['Escape'], null, '', () => { if (input.cross) input.toggleCross(); phrase.leave(); }],
+    [['Escape'], null, '', () => { if (input.crosshair) input.toggleCrosshair(); phrase.clear(); }],
   ];
 }
 
-export function listen(table, { session, input }) {
+export function listenForKeys(table, { session, input }) {
   const byKey = new Map();
   for (const [keys, , , action] of table) if (action) for (const key of keys) byKey.set(key, action);
   addEventListener('keydown', (e) => {
@@ -42,17 +42,17 @@ export function listen(table, { session, input }) {
     const field = e.target.closest?.('input:not([type=range]):not([type=checkbox]), textarea, select');
     if (field) return;
     if (e.key === ' ' && !e.target.closest?.('button, a, [type=checkbox]')) {
-      if (!e.repeat) input.space(true);
+      if (!e.repeat) input.setSpace(true);
       return e.preventDefault();
     }
-    // Buttons and lists keep the keys that belong to them.
+    // Buttons and sliders keep their own keys.
     if (e.key === 'Enter' && e.target.closest?.('button, a, summary')) return;
     if (e.key === 'Tab' && e.target !== input.canvas) return;
     if (e.key.startsWith('Arrow') && e.target.closest?.('[type=range]')) return;
     if (e.altKey) return;
     const mod = e.ctrlKey || e.metaKey;
-    const plain = e.key.length === 1 ? e.key.toLowerCase() : e.key;
-    const name = mod ? `Mod+${e.shiftKey ? 'Shift+' : ''}${plain}` : plain;
+    const key = e.key.length === 1 ? e.key.toLowerCase() : e.key;
+    const name = mod ? `Mod+${e.shiftKey ? 'Shift+' : ''}${key}` : key;
     const action = byKey.get(name);
     if (!action || action(e) === false) return;
     e.preventDefault();
@@ -60,13 +60,13 @@ export function listen(table, { session, input }) {
   addEventListener('keyup', (e) => {
     if (e.key !== ' ' || !input.spaceHeld) return;
     const moved = input.panned;
-    input.space(false);
-    if (!moved && !session.agree()) session.notice('No point is proposed here; click, or choose a label first.', false);
+    input.setSpace(false);
+    if (!moved && !session.acceptProposal()) session.notice('No click is proposed here; click, or choose a label first.', false);
   });
-  addEventListener('blur', () => input.space(false));
+  addEventListener('blur', () => input.setSpace(false));
 }
 
-export function explain(table, into) {
+export function describeKeys(table, into) {
   for (const [, text, shown] of table) {
     if (!text) continue;
     const row = document.createElement('div'), keys = document.createElement('span');

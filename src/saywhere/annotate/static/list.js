@@ -1,18 +1,17 @@
-// The list of photographs: only the rows in sight exist, so four thousand scroll like forty.
+// The list of images: only the visible rows exist, so four thousand scroll like forty.
 
-const ROW = 60, MORE = 6, PATIENCE = 70;
-const WORDS = { new: 'new', started: 'started', done: 'done', skipped: 'skipped' };
+const ROW_HEIGHT = 60, EXTRA_ROWS = 6, THUMBNAIL_DELAY = 70;
 
-export class List {
+export class ImageList {
   filter = 'all'; search = '';
-  #rows = new Map(); #shown = []; #wanted = 0;
+  #rows = new Map(); #listed = []; #frame = 0;
 
   constructor(session) {
     this.session = session;
     this.box = document.getElementById('list');
     this.inner = document.getElementById('rows');
-    this.box.addEventListener('scroll', () => this.#later(), { passive: true });
-    new ResizeObserver(() => this.#later()).observe(this.box);
+    this.box.addEventListener('scroll', () => this.#scheduleRender(), { passive: true });
+    new ResizeObserver(() => this.#scheduleRender()).observe(this.box);
     session.addEventListener('list', () => this.refresh());
     session.addEventListener('row', (e) => this.#update(e.detail));
     session.addEventListener('open', () => this.#reveal());
@@ -30,58 +29,58 @@ export class List {
   }
 
   refresh() {
-    const over = (row) => row.state === 'done' || row.state === 'skipped';
-    this.#shown = this.session.images.filter((row) =>
-      (this.filter === 'all' || (this.filter === 'done') === over(row)) && (!this.search || row.path.toLowerCase().includes(this.search)));
+    const isFinished = (row) => row.state === 'done' || row.state === 'skipped';
+    this.#listed = this.session.rows.filter((row) =>
+      (this.filter === 'all' || (this.filter === 'done') === isFinished(row)) && (!this.search || row.path.toLowerCase().includes(this.search)));
     for (const element of this.#rows.values()) element.remove();
     this.#rows.clear();
-    this.inner.style.height = `${ROW * this.#shown.length}px`;
-    document.getElementById('nothing').hidden = this.#shown.length > 0;
-    this.#progress();
-    this.#later();
+    this.inner.style.height = `${ROW_HEIGHT * this.#listed.length}px`;
+    document.getElementById('no-images').hidden = this.#listed.length > 0;
+    this.#showProgress();
+    this.#scheduleRender();
   }
 
-  #progress() {
-    const all = this.session.images.length, done = this.session.images.filter((r) => r.state === 'done').length;
-    const skipped = this.session.images.filter((r) => r.state === 'skipped').length;
+  #showProgress() {
+    const all = this.session.rows.length, done = this.session.rows.filter((r) => r.state === 'done').length;
+    const skipped = this.session.rows.filter((r) => r.state === 'skipped').length;
     document.getElementById('bar').style.width = all ? `${(100 * (done + skipped)) / all}%` : '0';
     document.getElementById('progress').textContent = `${done.toLocaleString()} of ${all.toLocaleString()} done${skipped ? `, ${skipped} skipped` : ''}`;
   }
 
-  #later() {
-    if (this.#wanted) return;
-    this.#wanted = requestAnimationFrame(() => { this.#wanted = 0; this.#render(); });
+  #scheduleRender() {
+    if (this.#frame) return;
+    this.#frame = requestAnimationFrame(() => { this.#frame = 0; this.#render(); });
   }
 
   #render() {
-    const first = Math.max(Math.floor(this.box.scrollTop / ROW) - MORE, 0);
-    const last = Math.min(Math.ceil((this.box.scrollTop + this.box.clientHeight) / ROW) + MORE, this.#shown.length);
-    for (const [at, element] of this.#rows) if (at < first || at >= last) this.#drop(at, element);
-    for (let at = first; at < last; at++) if (!this.#rows.has(at)) this.#make(at);
+    const first = Math.max(Math.floor(this.box.scrollTop / ROW_HEIGHT) - EXTRA_ROWS, 0);
+    const last = Math.min(Math.ceil((this.box.scrollTop + this.box.clientHeight) / ROW_HEIGHT) + EXTRA_ROWS, this.#listed.length);
+    for (const [index, element] of this.#rows) if (index < first || index >= last) this.#removeRow(index, element);
+    for (let index = first; index < last; index++) if (!this.#rows.has(index)) this.#addRow(index);
   }
 
-  #drop(at, element) {
-    element.querySelector('img').removeAttribute('src');  // a picture on its way is not wanted any more
+  #removeRow(index, element) {
+    element.querySelector('img').removeAttribute('src');  // cancels its request
     element.remove();
-    this.#rows.delete(at);
+    this.#rows.delete(index);
   }
 
-  #make(at) {
-    const row = this.#shown[at], element = document.createElement('div');
+  #addRow(index) {
+    const row = this.#listed[index], element = document.createElement('div');
     element.className = 'row';
     element.setAttribute('role', 'option');
-    element.style.transform = `translateY(${at * ROW}px)`;
+    element.style.transform = `translateY(${index * ROW_HEIGHT}px)`;
     const image = document.createElement('img'), text = document.createElement('div');
     const name = document.createElement('b'), state = document.createElement('span'), mark = document.createElement('i');
     image.alt = '';
     text.append(name, state);
     element.append(image, text, mark);
     element.addEventListener('click', () => this.session.open(row.id));
-    this.#rows.set(at, element);
+    this.#rows.set(index, element);
     this.#fill(element, row);
     this.inner.append(element);
-    // Rows that only fly past need no picture.
-    setTimeout(() => { if (element.isConnected && !row.missing) image.src = `/api/images/${row.id}/thumbnail`; }, PATIENCE);
+    // Rows that are only scrolled past need no thumbnail.
+    setTimeout(() => { if (element.isConnected && !row.missing) image.src = `/api/images/${row.id}/thumbnail`; }, THUMBNAIL_DELAY);
   }
 
   #fill(element, row) {
@@ -90,7 +89,7 @@ export class List {
     name.textContent = row.path.slice(cut + 1);
     element.title = row.fault ?? row.path;
     const count = row.objects ? `, ${row.objects} object${row.objects > 1 ? 's' : ''}` : '';
-    state.textContent = row.missing ? 'file is gone' : row.fault ? 'cannot be read' : WORDS[row.state] + count;
+    state.textContent = row.missing ? 'file is gone' : row.fault ? 'cannot be read' : row.state + count;
     element.dataset.state = row.state;
     element.dataset.id = row.id;
     element.dataset.fault = Boolean(row.fault || row.missing);
@@ -98,9 +97,9 @@ export class List {
   }
 
   #update(id) {
-    const at = this.#shown.findIndex((row) => row.id === id), element = this.#rows.get(at);
-    if (element) this.#fill(element, this.#shown[at]);
-    this.#progress();
+    const index = this.#listed.findIndex((row) => row.id === id), element = this.#rows.get(index);
+    if (element) this.#fill(element, this.#listed[index]);
+    this.#showProgress();
   }
 
   #select(id) {
@@ -109,13 +108,13 @@ export class List {
   }
 
   #reveal() {
-    const id = this.session.image?.id, at = this.#shown.findIndex((row) => row.id === id);
+    const id = this.session.row?.id, index = this.#listed.findIndex((row) => row.id === id);
     this.#select(id);
     this.#update(id);
-    if (at < 0) return;
-    const top = at * ROW, height = this.box.clientHeight;
-    if (top < this.box.scrollTop) this.box.scrollTop = Math.max(top - ROW, 0);
-    else if (top + ROW > this.box.scrollTop + height) this.box.scrollTop = top + 2 * ROW - height;
-    this.#later();
+    if (index < 0) return;
+    const top = index * ROW_HEIGHT, height = this.box.clientHeight;
+    if (top < this.box.scrollTop) this.box.scrollTop = Math.max(top - ROW_HEIGHT, 0);
+    else if (top + ROW_HEIGHT > this.box.scrollTop + height) this.box.scrollTop = top + 2 * ROW_HEIGHT - height;
+    this.#scheduleRender();
   }
 }

@@ -1,8 +1,8 @@
-// Masks: from COCO run lengths to pixels, from pixels to a picture and an outline.
+// Masks: from COCO run lengths to pixels, from pixels to a coloured picture and an outline.
 
 /** COCO's compressed run lengths to numbers. */
-export function runs(counts) {
-  const found = [];
+export function decodeRuns(counts) {
+  const lengths = [];
   let at = 0;
   while (at < counts.length) {
     let value = 0, shift = 0, more = true;
@@ -14,17 +14,17 @@ export function runs(counts) {
       if (!more && c & 16) value |= -1 << shift;
     }
     // From the third on, each is the difference to the one before last.
-    found.push(found.length > 2 ? value + found[found.length - 2] : value);
+    lengths.push(lengths.length > 2 ? value + lengths[lengths.length - 2] : value);
   }
-  return found;
+  return lengths;
 }
 
 /**
- * A mask of the contract to { left, top, width, height, step, inside: Uint8Array }; null when it has no pixel.
- * Of each square of `step` pixels one is looked at; width and height count these squares.
+ * A mask of the API to { left, top, width, height, step, inside: Uint8Array }; null when it has no pixel.
+ * Of each square of `step` pixels one is used; width and height count these squares.
  */
-export function decode({ size, counts }, step = 1) {
-  const height = size[0], lengths = runs(counts);
+export function decodeMask({ size, counts }, step = 1) {
+  const height = size[0], lengths = decodeRuns(counts);
   let at = 0, left = Infinity, right = -1, top = Infinity, bottom = -1;
   for (let i = 0; i < lengths.length; i++) {
     if (i % 2 && lengths[i]) {
@@ -56,71 +56,71 @@ export function decode({ size, counts }, step = 1) {
   return { left, top, width, height: rows, step, inside };
 }
 
-/** A picture of a region in one colour (#rrggbb), opaque inside. */
-export function tinted(region, colour) {
+/** A picture of a mask in one colour (#rrggbb), opaque on the object. */
+export function colourMask(region, colour) {
   const canvas = new OffscreenCanvas(region.width, region.height), context = canvas.getContext('2d');
   const picture = context.createImageData(region.width, region.height);
-  const words = new Uint32Array(picture.data.buffer);
+  const pixels = new Uint32Array(picture.data.buffer);
   const [r, g, b] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
-  const word = ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;  // little-endian: a, b, g, r
-  for (let i = 0; i < words.length; i++) if (region.inside[i]) words[i] = word;
+  const pixel = ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;  // little-endian: a, b, g, r
+  for (let i = 0; i < pixels.length; i++) if (region.inside[i]) pixels[i] = pixel;
   context.putImageData(picture, 0, 0);
   return canvas;
 }
 
-/** The edges between inside and outside as closed lines, in pixels of the photograph whose first pixel begins at 0, 0. */
+/** The edges between inside and outside as closed lines, in pixels of the image, whose first pixel begins at 0, 0. */
 export function outline({ left, top, width, height, step, inside }) {
-  const path = new Path2D(), wide = width + 2;
-  const padded = new Uint8Array(wide * (height + 2));  // a rim of outside, so that no neighbour need be asked for
-  for (let y = 0; y < height; y++) padded.set(inside.subarray(y * width, (y + 1) * width), (y + 1) * wide + 1);
+  const path = new Path2D(), stride = width + 2;
+  const padded = new Uint8Array(stride * (height + 2));  // with a border of background, so that every pixel has neighbours
+  for (let y = 0; y < height; y++) padded.set(inside.subarray(y * width, (y + 1) * width), (y + 1) * stride + 1);
   // Lines run with the inside on their right: right, down, left, up. A corner at (x, y) is the first of pixel (x, y);
-  // going on from it, the pixels ahead are, for each direction, these to the right hand and to the left one.
-  const steps = [1, wide, -1, -wide], right = [0, -1, -wide - 1, -wide], ahead = [-wide, 0, -1, -wide - 1];
-  const seen = new Uint8Array(padded.length);  // upper edges that have their line
-  for (let start = wide + 1; start < padded.length; start++) {
-    if (!padded[start] || padded[start - wide] || seen[start]) continue;
-    let at = start, way = 0;
-    const x = () => left + ((at % wide) - 1) * step, y = () => top + (Math.floor(at / wide) - 1) * step;
+  // going on from it, the pixels ahead are, for each direction, these on the right and on the left.
+  const steps = [1, stride, -1, -stride], right = [0, -1, -stride - 1, -stride], ahead = [-stride, 0, -1, -stride - 1];
+  const seen = new Uint8Array(padded.length);  // upper edges that are in a line already
+  for (let start = stride + 1; start < padded.length; start++) {
+    if (!padded[start] || padded[start - stride] || seen[start]) continue;
+    let at = start, direction = 0;
+    const x = () => left + ((at % stride) - 1) * step, y = () => top + (Math.floor(at / stride) - 1) * step;
     path.moveTo(x(), y());
     do {
-      if (way === 0) seen[at] = 1;
-      at += steps[way];
-      const turn = !padded[at + right[way]] ? 1 : padded[at + ahead[way]] ? 3 : 0;
+      if (direction === 0) seen[at] = 1;
+      at += steps[direction];
+      const turn = !padded[at + right[direction]] ? 1 : padded[at + ahead[direction]] ? 3 : 0;
       if (turn) path.lineTo(x(), y());
-      way = (way + turn) % 4;
-    } while (at !== start || way !== 0);
+      direction = (direction + turn) % 4;
+    } while (at !== start || direction !== 0);
     path.closePath();
   }
   return path;
 }
 
-/** What a map of probabilities gives when cut at a threshold, over its rectangle (at most 1024 pixels wide or high). */
-export function cut(map, threshold) {
+/** The mask of a probability map above a threshold, over its rectangle (at most 1024 pixels wide or high). */
+export function thresholdMap(map, threshold) {
   const spanX = map.right - map.left, spanY = map.bottom - map.top;
   const scale = Math.min(1, 1024 / Math.max(spanX, spanY));
   const width = Math.max(1, Math.round(spanX * scale)), height = Math.max(1, Math.round(spanY * scale));
   const canvas = new OffscreenCanvas(width, height), context = canvas.getContext('2d', { willReadFrequently: true });
   context.imageSmoothingQuality = 'high';
-  context.drawImage(map.image, 0, 0, width, height);
+  context.drawImage(map.bitmap, 0, 0, width, height);
   const values = context.getImageData(0, 0, width, height).data, inside = new Uint8Array(width * height);
   for (let i = 0; i < inside.length; i++) inside[i] = values[4 * i] > 255 * threshold ? 1 : 0;
   return { region: { left: 0, top: 0, width, height, step: 1, inside }, scaleX: spanX / width, scaleY: spanY / height };
 }
 
-/** A map as a picture: warm where it is high, clear where it is low. `colours` is a list of [r, g, b] from low to high. */
-export function heatPicture(map, colours) {
-  const { width, height } = map.image;
+/** A map as a picture, transparent where it is low. `colours` is a list of [r, g, b] from low to high. */
+export function colourMap(map, colours) {
+  const { width, height } = map.bitmap;
   const canvas = new OffscreenCanvas(width, height), context = canvas.getContext('2d', { willReadFrequently: true });
-  context.drawImage(map.image, 0, 0);
+  context.drawImage(map.bitmap, 0, 0);
   const picture = context.getImageData(0, 0, width, height), data = picture.data;
   for (let i = 0; i < data.length; i += 4) {
-    const value = data[i] / 255, place = value * (colours.length - 1), low = Math.min(Math.floor(place), colours.length - 2);
-    for (let k = 0; k < 3; k++) data[i + k] = colours[low][k] + (place - low) * (colours[low + 1][k] - colours[low][k]);
+    const value = data[i] / 255, position = value * (colours.length - 1), low = Math.min(Math.floor(position), colours.length - 2);
+    for (let k = 0; k < 3; k++) data[i + k] = colours[low][k] + (position - low) * (colours[low + 1][k] - colours[low][k]);
     data[i + 3] = 235 * Math.min(1, value * 1.35);
   }
   context.putImageData(picture, 0, 0);
   return canvas;
 }
 
-export const WARM = [[60, 70, 190], [40, 170, 190], [240, 200, 60], [235, 70, 40]];
-export const PURPLE = [[90, 40, 180], [150, 80, 250], [200, 150, 255]];
+export const RELEVANCE_COLOURS = [[60, 70, 190], [40, 170, 190], [240, 200, 60], [235, 70, 40]];
+export const PROPOSAL_COLOURS = [[90, 40, 180], [150, 80, 250], [200, 150, 255]];

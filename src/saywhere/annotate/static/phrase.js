@@ -1,36 +1,36 @@
-// Say what it is: the map of where a phrase applies while it is written, the phrase itself on Enter.
+// The phrase form: shows the relevance map while a phrase is typed, and submits the phrase on Enter.
 
 import { decodeMap, get } from './api.js';
 
 const byId = (id) => document.getElementById(id);
 
-export class Phrase {
-  #timer = 0; #asked = null;
+export class PhraseForm {
+  #timer = 0; #request = null;
 
   constructor(session, stage, canvas) {
     Object.assign(this, { session, stage, canvas });
     this.field = byId('phrase');
-    this.field.addEventListener('input', () => this.#written());
-    this.field.addEventListener('keydown', (e) => { if (e.key === 'Escape') this.leave(); });
-    this.field.addEventListener('blur', () => setTimeout(() => { if (document.activeElement !== this.field) this.#show(null); }, 120));
-    this.field.addEventListener('focus', () => { if (this.field.value.trim()) this.#written(); });
-    byId('say').addEventListener('submit', (e) => { e.preventDefault(); this.#say(); });
-    byId('said').querySelector('button').addEventListener('click', () => session.act({ kind: 'phrase', text: null }));
+    this.field.addEventListener('input', () => this.#scheduleMap());
+    this.field.addEventListener('keydown', (e) => { if (e.key === 'Escape') this.clear(); });
+    this.field.addEventListener('blur', () => setTimeout(() => { if (document.activeElement !== this.field) this.#showMap(null); }, 120));
+    this.field.addEventListener('focus', () => { if (this.field.value.trim()) this.#scheduleMap(); });
+    byId('phrase-form').addEventListener('submit', (e) => { e.preventDefault(); this.#submit(); });
+    byId('current-phrase').querySelector('button').addEventListener('click', () => session.act({ kind: 'phrase', text: null }));
     for (const name of ['state', 'open']) session.addEventListener(name, () => this.#update());
-    session.addEventListener('project', () => this.#allow());
+    session.addEventListener('project', () => this.#setAvailability());
   }
 
-  #allow() {
-    const { phrases, study } = this.session.project, may = phrases && (study === null || study === 'phraseclick');
-    this.field.disabled = !may;
+  #setAvailability() {
+    const { phrases, study } = this.session.project, available = phrases && (study === null || study === 'phraseclick');
+    this.field.disabled = !available;
     if (!phrases) this.field.placeholder = 'these weights understand no phrases';
-    else if (!may) this.field.placeholder = `a study of '${study}' goes without phrases`;
+    else if (!available) this.field.placeholder = `no phrases in a study of '${study}'`;
   }
 
   #update() {
     const phrase = this.session.object?.phrase;
-    byId('said').hidden = !phrase;
-    byId('said').querySelector('b').textContent = phrase ?? '';
+    byId('current-phrase').hidden = !phrase;
+    byId('current-phrase').querySelector('b').textContent = phrase ?? '';
   }
 
   focus() {
@@ -38,12 +38,12 @@ export class Phrase {
     this.field.select();
   }
 
-  leave() {
+  clear() {
     clearTimeout(this.#timer);
-    this.#asked?.abort();
+    this.#request?.abort();
     this.field.value = '';
     this.#hint('');
-    this.#show(null);
+    this.#showMap(null);
     this.canvas.focus();
   }
 
@@ -52,38 +52,38 @@ export class Phrase {
     byId('hint').classList.toggle('bad', bad);
   }
 
-  #show(map) {
-    this.stage.showHeat(map);
+  #showMap(map) {
+    this.stage.showRelevance(map);
   }
 
-  #written() {
+  #scheduleMap() {
     clearTimeout(this.#timer);
-    this.#asked?.abort();
+    this.#request?.abort();
     const text = this.field.value.trim();
     this.#hint('');
-    if (!text || !this.session.photo) return this.#show(null);
-    this.#timer = setTimeout(() => this.#ask(text), 160);
+    if (!text || !this.session.image) return this.#showMap(null);
+    this.#timer = setTimeout(() => this.#loadMap(text), 160);
   }
 
-  async #ask(text) {
-    const id = this.session.image.id, asked = (this.#asked = new AbortController());
+  async #loadMap(text) {
+    const id = this.session.row.id, request = (this.#request = new AbortController());
     try {
-      const map = await decodeMap(await get(`/api/images/${id}/relevance?phrase=${encodeURIComponent(text)}`, { signal: asked.signal }));
-      if (id !== this.session.image.id || document.activeElement !== this.field) return;
-      this.#show(map);
-      this.#hint('where it applies; Enter to say it');
+      const map = await decodeMap(await get(`/api/images/${id}/relevance?phrase=${encodeURIComponent(text)}`, { signal: request.signal }));
+      if (id !== this.session.row.id || document.activeElement !== this.field) return;
+      this.#showMap(map);
+      this.#hint('where it applies; Enter to use it');
     } catch (error) {
-      if (error.name === 'AbortError' || error.status === 409) return;  // a newer one is on its way
-      this.#show(null);
+      if (error.name === 'AbortError' || error.status === 409) return;  // a newer request is under way
+      this.#showMap(null);
       this.#hint(error.message.replace(/^phrase '[^']*': /, ''), true);
     }
   }
 
-  async #say() {
+  async #submit() {
     const text = this.field.value.trim();
     if (!text) return;
     clearTimeout(this.#timer);
-    this.#asked?.abort();
-    if (await this.session.act({ kind: 'phrase', text })) this.leave();
+    this.#request?.abort();
+    if (await this.session.act({ kind: 'phrase', text })) this.clear();
   }
 }

@@ -1,86 +1,86 @@
-// Right of the photograph: labels, objects, how masks are shown.
+// The panel on the right: labels, objects, how masks are shown.
 
 import { decodeMap, get } from './api.js';
 
 const byId = (id) => document.getElementById(id);
 
-export class Side {
+export class SidePanel {
   #map = null;
 
   constructor(session, stage, input) {
     Object.assign(this, { session, stage, input });
-    this.#remember();
-    for (const name of ['project', 'state']) session.addEventListener(name, () => { this.#labels(); this.#objects(); });
-    session.addEventListener('open', () => this.#objects());
+    this.#restoreDisplay();
+    for (const name of ['project', 'state']) session.addEventListener(name, () => { this.#renderLabels(); this.#renderObjects(); });
+    session.addEventListener('open', () => this.#renderObjects());
     session.addEventListener('tool', () => { byId('brush-size').value = input.brush; });
     byId('new-label').addEventListener('submit', (e) => this.#addLabel(e));
     byId('new-object').addEventListener('click', () => session.select(null));
-    byId('accept').addEventListener('click', () => session.finish('done'));
-    byId('skip').addEventListener('click', () => session.finish('skipped'));
+    byId('accept').addEventListener('click', () => session.markAndContinue('done'));
+    byId('skip').addEventListener('click', () => session.markAndContinue('skipped'));
     byId('brush-size').addEventListener('input', (e) => input.setBrush(Number(e.target.value)));
-    byId('threshold').addEventListener('input', (e) => this.#tryThreshold(e.target.value / 100));
+    byId('threshold').addEventListener('input', (e) => this.#previewThreshold(e.target.value / 100));
     byId('threshold').addEventListener('change', (e) => this.#setThreshold(e.target.value / 100));
     const person = byId('person');
     person.value = localStorage.getItem('saywhere-person') ?? '';
     person.addEventListener('change', () => localStorage.setItem('saywhere-person', person.value.trim()));
   }
 
-  // How masks are shown, remembered by the browser
+  // How masks are shown; the browser stores it
 
-  #remember() {
+  #restoreDisplay() {
     const settings = this.stage.settings;
     Object.assign(settings, JSON.parse(localStorage.getItem('saywhere-display') ?? '{}'));
     byId('opacity').value = 100 * settings.opacity;
     byId('contour').checked = settings.contour;
     byId('others').checked = settings.others;
     byId('brush-size').value = this.input.brush;
-    byId('opacity').addEventListener('input', (e) => this.#show({ opacity: e.target.value / 100 }));
-    byId('contour').addEventListener('change', (e) => this.#show({ contour: e.target.checked }));
-    byId('others').addEventListener('change', (e) => this.#show({ others: e.target.checked }));
+    byId('opacity').addEventListener('input', (e) => this.#setDisplay({ opacity: e.target.value / 100 }));
+    byId('contour').addEventListener('change', (e) => this.#setDisplay({ contour: e.target.checked }));
+    byId('others').addEventListener('change', (e) => this.#setDisplay({ others: e.target.checked }));
   }
 
-  #show(change) {
+  #setDisplay(change) {
     Object.assign(this.stage.settings, change);
     localStorage.setItem('saywhere-display', JSON.stringify(this.stage.settings));
     this.stage.draw();
   }
 
   toggleMasks() {
-    this.hidden = this.hidden ? null : this.stage.settings.opacity || 0.5;
-    const opacity = this.hidden ? 0 : this.was;
-    this.was = this.hidden ?? this.was;
+    this.hiddenOpacity = this.hiddenOpacity ? null : this.stage.settings.opacity || 0.5;
+    const opacity = this.hiddenOpacity ? 0 : this.shownOpacity;
+    this.shownOpacity = this.hiddenOpacity ?? this.shownOpacity;
     byId('opacity').value = 100 * opacity;
-    this.#show({ opacity });
+    this.#setDisplay({ opacity });
   }
 
   toggleContour() {
     byId('contour').checked = !byId('contour').checked;
-    this.#show({ contour: byId('contour').checked });
+    this.#setDisplay({ contour: byId('contour').checked });
   }
 
-  // The threshold: tried out here, decided there
+  // The threshold: previewed here, applied by the server
 
-  async #tryThreshold(threshold) {
-    const { object, image } = this.session;
+  async #previewThreshold(threshold) {
+    const { object, row } = this.session;
     if (!object) return;
-    const key = `${image.id}/${object.id}/${object.clicks.length}/${object.phrase}`;
-    this.wanted = threshold;
+    const key = `${row.id}/${object.id}/${object.clicks.length}/${object.phrase}`;
+    this.threshold = threshold;
     if (this.#map?.key !== key) {
       this.#map = { key, map: null };
       try {
-        this.#map.map = await decodeMap(await get(`/api/images/${image.id}/objects/${object.id}/probability`));
+        this.#map.map = await decodeMap(await get(`/api/images/${row.id}/objects/${object.id}/probability`));
       } catch (error) {
         this.#map = null;
         return this.session.notice(error.message);
       }
     }
-    if (!this.#map?.map || this.session.object?.id !== object.id || this.wanted === null) return;
-    this.stage.preview = { object: object.id, map: this.#map.map, threshold: this.wanted };
+    if (!this.#map?.map || this.session.object?.id !== object.id || this.threshold === null) return;
+    this.stage.preview = { object: object.id, map: this.#map.map, threshold: this.threshold };
     this.stage.draw();
   }
 
   async #setThreshold(value) {
-    this.wanted = null;
+    this.threshold = null;
     if (this.session.object) await this.session.act({ kind: 'threshold', value });
     this.stage.preview = null;
     this.stage.draw();
@@ -104,11 +104,11 @@ export class Side {
   labelByKey(key) {
     const label = this.session.project.labels.find((l) => l.key === key);
     if (!label) return false;
-    this.session.choose(label.id);
+    this.session.chooseLabel(label.id);
     return true;
   }
 
-  #labels() {
+  #renderLabels() {
     const { session } = this, current = session.object?.label ?? session.label;
     byId('labels').replaceChildren(...session.project.labels.map((label) => {
       const row = document.createElement('div');
@@ -123,25 +123,25 @@ export class Side {
       name.textContent = label.name;
       key.textContent = label.key;
       row.append(colour, name, ...(label.key ? [key] : []));
-      row.addEventListener('click', () => session.choose(label.id));
-      row.addEventListener('keydown', (e) => { if (e.key === 'Enter') { session.choose(label.id); e.stopPropagation(); } });
+      row.addEventListener('click', () => session.chooseLabel(label.id));
+      row.addEventListener('keydown', (e) => { if (e.key === 'Enter') { session.chooseLabel(label.id); e.stopPropagation(); } });
       return row;
     }));
   }
 
   // Objects
 
-  #objects() {
+  #renderObjects() {
     const { session } = this, list = session.state?.objects ?? [];
-    byId('objects').replaceChildren(...list.map((object) => this.#object(object)));
-    byId('no-objects').hidden = list.length > 0 || !session.photo;
+    byId('objects').replaceChildren(...list.map((object) => this.#objectRow(object)));
+    byId('no-objects').hidden = list.length > 0 || !session.image;
     const threshold = byId('threshold'), active = session.object;
     threshold.disabled = !active || (!active.clicks.length && !active.phrase);
     if (!this.stage.preview) threshold.value = 100 * (active?.threshold ?? 0.5);
-    byId('accept').disabled = byId('skip').disabled = !session.photo;
+    byId('accept').disabled = byId('skip').disabled = !session.image;
   }
 
-  #object(object) {
+  #objectRow(object) {
     const { session } = this, row = document.createElement('div');
     row.className = 'object';
     row.tabIndex = 0;
@@ -150,28 +150,28 @@ export class Side {
     swatch.className = 'swatch';
     swatch.style.background = session.colourOf(object);
     name.textContent = session.labelOf(object.label)?.name ?? object.phrase ?? `Object ${object.id}`;
-    const said = object.clicks.length + (object.phrase ? 1 : 0) + object.strokes;
-    size.textContent = `${said}×`;
-    row.title = `${(object.area ?? 0).toLocaleString()} pixels, ${said} interactions${object.score ? `, expected IoU ${object.score.toFixed(2)}` : ''}`;
-    const bin = document.createElement('button');
-    bin.ariaLabel = 'Delete the object';
-    bin.innerHTML = '<svg><use href="#i-bin"/></svg>';
-    bin.addEventListener('click', (e) => {
+    const interactions = object.clicks.length + (object.phrase ? 1 : 0) + object.strokes;
+    size.textContent = `${interactions}×`;
+    row.title = `${(object.area ?? 0).toLocaleString()} pixels, ${interactions} interactions${object.score ? `, expected IoU ${object.score.toFixed(2)}` : ''}`;
+    const remove = document.createElement('button');
+    remove.ariaLabel = 'Delete the object';
+    remove.innerHTML = '<svg><use href="#i-bin"/></svg>';
+    remove.addEventListener('click', (e) => {
       e.stopPropagation();
       session.act({ kind: 'delete' }, { object: { id: object.id } });
     });
-    row.append(swatch, name, size, bin);
+    row.append(swatch, name, size, remove);
     row.addEventListener('click', () => session.select(object.id));
     row.addEventListener('keydown', (e) => { if (e.key === 'Enter' && e.target === row) { session.select(object.id); e.stopPropagation(); } });
     return row;
   }
 
-  cycle(step) {
+  selectNext(step) {
     const list = this.session.state?.objects ?? [];
     if (!list.length) return false;
     const at = list.findIndex((o) => o.id === this.session.active.id);
     const next = at < 0 ? (step > 0 ? 0 : list.length - 1) : at + step;
     this.session.select(list[next]?.id ?? null);
-    return next in list;  // after the last one the key does what it does everywhere: it goes on in the page
+    return next in list;  // after the last object the key moves the focus, as everywhere
   }
 }

@@ -1,20 +1,20 @@
-// The photograph with everything on it, at any zoom. Draws; changes nothing.
+// The image with masks, clicks and maps on it, at any zoom. Draws; changes nothing.
 
-import { WARM, PURPLE, cut, decode, heatPicture, outline, tinted } from './mask.js';
+import { RELEVANCE_COLOURS, PROPOSAL_COLOURS, thresholdMap, decodeMask, colourMap, outline, colourMask } from './mask.js';
 
-const MOST_OVERVIEW = 2048, MOST_DETAIL = 4096, MARGIN = 28;
-const LARGE = 4e6;  // pixels from which on masks are drawn no finer than the screen
-const ON = '#12b76a', OFF = '#e5304f', PROPOSED = '#8b3ff0';
+const MAX_OVERVIEW = 2048, MAX_DETAIL = 4096, MARGIN = 28;
+const LARGE_IMAGE = 4e6;  // pixels of an image from which on masks are drawn at the screen's resolution
+const POSITIVE = '#12b76a', NEGATIVE = '#e5304f', PROPOSED = '#8b3ff0';
 
-/** A picture as large as the canvas that is painted again only when what it shows changes. */
+/** An off-screen canvas that is painted again only when its inputs change. */
 class Layer {
   canvas = document.createElement('canvas');
-  seen = [];
+  inputs = [];
 
-  of(seen, paint) {
-    if (seen.length === this.seen.length && seen.every((value, i) => value === this.seen[i])) return this.canvas;
-    this.seen = seen;
-    const [width, height] = seen;
+  painted(inputs, paint) {
+    if (inputs.length === this.inputs.length && inputs.every((value, i) => value === this.inputs[i])) return this.canvas;
+    this.inputs = inputs;
+    const [width, height] = inputs;
     Object.assign(this.canvas, { width, height });
     paint(this.canvas.getContext('2d', { alpha: false }));
     return this.canvas;
@@ -22,23 +22,23 @@ class Layer {
 }
 
 export class Stage {
-  scale = 1; x = 0; y = 0;           // a pixel of the photograph is at x + scale * pixel
+  scale = 1; x = 0; y = 0;           // a pixel of the image is at x + scale * pixel
   overview = null; detail = null;
-  relevance = null;                       // the phrase's map, while a phrase is being written
-  preview = null;                    // { object, map, threshold } while the threshold is being moved
-  gesture = null;                    // a drag's circle or a brush's stroke under way
-  pointer = null;                    // where the brush's ring or the crosshair is, in pixels of the photograph
+  relevance = null;                  // the phrase's map, while a phrase is typed
+  preview = null;                    // { object, map, threshold } while the threshold is moved
+  gesture = null;                    // a drag or brush stroke in progress
+  pointer = null;                    // position of the brush or crosshair, in pixels of the image
   settings = { opacity: 0.5, contour: true, others: true };
-  #pictures = new Map();             // what was made of masks, by object
-  #layers = [new Layer(), new Layer()];  // the photograph; and with the objects that are not being worked on
-  #wanted = 0; #detailTimer = 0; #detailTurn = 0;
+  #pictures = new Map();             // pictures and outlines of masks, by object
+  #layers = [new Layer(), new Layer()];  // the image; the image with the inactive objects
+  #frame = 0; #detailTimer = 0; #detailTurn = 0;
 
   constructor(canvas, session) {
     this.canvas = canvas;
     this.session = session;
     this.context = canvas.getContext('2d', { alpha: false });
     new ResizeObserver(() => this.#resize()).observe(canvas);
-    for (const name of ['state', 'pending', 'proposal', 'held', 'project']) session.addEventListener(name, () => this.draw());
+    for (const name of ['state', 'pending', 'proposal', 'lock', 'project']) session.addEventListener(name, () => this.draw());
     session.addEventListener('open', () => this.#open());
   }
 
@@ -57,18 +57,18 @@ export class Stage {
   get height() { return this.canvas.clientHeight; }
 
   #fits() {
-    return !this.session.photo || this.fitScale === undefined || Math.abs(this.scale - this.fitScale) < 1e-9;
+    return !this.session.image || this.fitScale === undefined || Math.abs(this.scale - this.fitScale) < 1e-9;
   }
 
   fit() {
-    const photo = this.session.photo;
-    if (!photo) return this.draw();
-    this.scale = Math.min((this.width - 2 * MARGIN) / photo.width, (this.height - 2 * MARGIN) / photo.height, 8);
+    const image = this.session.image;
+    if (!image) return this.draw();
+    this.scale = Math.min((this.width - 2 * MARGIN) / image.width, (this.height - 2 * MARGIN) / image.height, 8);
     this.scale = Math.max(this.scale, 0.005);
     this.fitScale = this.scale;
-    this.x = (this.width - this.scale * photo.width) / 2;
-    this.y = (this.height - this.scale * photo.height) / 2;
-    this.#moved();
+    this.x = (this.width - this.scale * image.width) / 2;
+    this.y = (this.height - this.scale * image.height) / 2;
+    this.#viewChanged();
   }
 
   zoom(factor, at = [this.width / 2, this.height / 2]) {
@@ -77,126 +77,126 @@ export class Stage {
     this.x = px - (px - this.x) * by;
     this.y = py - (py - this.y) * by;
     this.scale = scale;
-    this.#moved();
+    this.#viewChanged();
   }
 
   pan(dx, dy) {
-    const photo = this.session.photo;
-    if (!photo) return;
-    // Some of the photograph stays in sight.
-    this.x = Math.min(Math.max(this.x + dx, 60 - this.scale * photo.width), this.width - 60);
-    this.y = Math.min(Math.max(this.y + dy, 60 - this.scale * photo.height), this.height - 60);
-    this.#moved();
+    const image = this.session.image;
+    if (!image) return;
+    // A part of the image stays visible.
+    this.x = Math.min(Math.max(this.x + dx, 60 - this.scale * image.width), this.width - 60);
+    this.y = Math.min(Math.max(this.y + dy, 60 - this.scale * image.height), this.height - 60);
+    this.#viewChanged();
   }
 
-  #moved() {
-    this.session.tell('view');
+  #viewChanged() {
+    this.session.emit('view');
     this.draw();
     clearTimeout(this.#detailTimer);
     this.#detailTimer = setTimeout(() => this.#loadDetail(), 180);
   }
 
-  /** From the page (relative to the canvas) to pixels of the photograph; 0, 0 is the first pixel's centre. */
-  toPhoto(px, py) {
+  /** From CSS pixels of the canvas to pixels of the image; 0, 0 is the first pixel's centre. */
+  toImage(px, py) {
     return { x: (px - this.x) / this.scale - 0.5, y: (py - this.y) / this.scale - 0.5 };
   }
 
-  holds({ x, y }) {
-    const photo = this.session.photo;
-    return photo && x >= -0.5 && y >= -0.5 && x < photo.width - 0.5 && y < photo.height - 0.5;
+  contains({ x, y }) {
+    const image = this.session.image;
+    return image && x >= -0.5 && y >= -0.5 && x < image.width - 0.5 && y < image.height - 0.5;
   }
 
   // Pictures
 
   async #open() {
-    const { photo, image } = this.session;
-    if (this.shown !== image?.id) {
-      this.overview?.image.close();
+    const { image, row } = this.session;
+    if (this.shownId !== row?.id) {
+      this.overview?.bitmap.close();
       this.overview = this.detail = this.relevance = this.preview = this.gesture = null;
       this.#pictures.clear();
-      this.shown = image?.id;
-      if (photo) this.fit(); else return this.draw();
+      this.shownId = row?.id;
+      if (image) this.fit(); else return this.draw();
     }
-    if (!photo) return this.draw();
-    const id = image.id;
-    const loaded = await this.#picture(`longest=${MOST_OVERVIEW}`);
-    if (!loaded || this.shown !== id) return;
-    this.overview = { image: loaded };
+    if (!image) return this.draw();
+    const id = row.id;
+    const loaded = await this.#picture(`longest=${MAX_OVERVIEW}`);
+    if (!loaded || this.shownId !== id) return;
+    this.overview = { bitmap: loaded };
     this.canvas.dataset.image = id;
     this.fit();
   }
 
   async #picture(query) {
-    const { photo, image } = this.session;
+    const { image, row } = this.session;
     try {
-      const response = await fetch(`/api/images/${image.id}/picture?version=${photo.version}&${query}`);
+      const response = await fetch(`/api/images/${row.id}/picture?version=${image.version}&${query}`);
       return response.ok ? await createImageBitmap(await response.blob()) : null;
     } catch {
-      return null;  // drawn as it is; the next move asks again
+      return null;  // drawn as it is; the next change of the view requests it again
     }
   }
 
-  /** Where the overview is coarser than the screen, the part in sight is fetched as it is. */
+  /** Where the overview is coarser than the screen, the visible part is loaded at full resolution. */
   async #loadDetail() {
-    const photo = this.session.photo;
-    if (!photo || !this.overview) return;
-    const known = this.overview.image.width / photo.width;
-    if (known >= 1 || this.scale * this.ratio <= known * 1.15) { this.detail = null; return; }
-    const a = this.toPhoto(0, 0), b = this.toPhoto(this.width, this.height);
+    const image = this.session.image;
+    if (!image || !this.overview) return;
+    const overviewScale = this.overview.bitmap.width / image.width;
+    if (overviewScale >= 1 || this.scale * this.ratio <= overviewScale * 1.15) { this.detail = null; return; }
+    const a = this.toImage(0, 0), b = this.toImage(this.width, this.height);
     const left = Math.max(Math.floor(a.x), 0), top = Math.max(Math.floor(a.y), 0);
-    const right = Math.min(Math.ceil(b.x) + 1, photo.width), bottom = Math.min(Math.ceil(b.y) + 1, photo.height);
+    const right = Math.min(Math.ceil(b.x) + 1, image.width), bottom = Math.min(Math.ceil(b.y) + 1, image.height);
     if (right <= left || bottom <= top) return;
-    const longest = Math.min(Math.ceil(Math.max(right - left, bottom - top) * Math.min(1, this.scale * this.ratio)), MOST_DETAIL);
-    const turn = ++this.#detailTurn, id = this.shown;
-    const image = await this.#picture(`left=${left}&top=${top}&right=${right}&bottom=${bottom}&longest=${Math.max(longest, 16)}`);
-    if (!image || turn !== this.#detailTurn || id !== this.shown) return;
-    this.detail = { image, left, top, right, bottom };
+    const longest = Math.min(Math.ceil(Math.max(right - left, bottom - top) * Math.min(1, this.scale * this.ratio)), MAX_DETAIL);
+    const turn = ++this.#detailTurn, id = this.shownId;
+    const bitmap = await this.#picture(`left=${left}&top=${top}&right=${right}&bottom=${bottom}&longest=${Math.max(longest, 16)}`);
+    if (!bitmap || turn !== this.#detailTurn || id !== this.shownId) return;
+    this.detail = { bitmap, left, top, right, bottom };
     this.draw();
   }
 
-  showHeat(map) {
-    this.relevance = map && { map, picture: heatPicture(map, WARM) };
+  showRelevance(map) {
+    this.relevance = map && { map, picture: colourMap(map, RELEVANCE_COLOURS) };
     this.draw();
   }
 
-  /** What is drawn of an object: made again only when its mask or colour changes, or a large one is seen closer. */
-  #pictureOf(object) {
-    const colour = this.session.colourOf(object), known = this.#pictures.get(object.id), step = this.#step();
-    const same = known && known.mask === object.mask && known.step === step;
-    if (same && known.colour === colour) return known;
+  /** An object's picture and outline: made again only when its mask or colour changes, or a large one is zoomed. */
+  #objectPicture(object) {
+    const colour = this.session.colourOf(object), previous = this.#pictures.get(object.id), step = this.#step();
+    const same = previous && previous.mask === object.mask && previous.step === step;
+    if (same && previous.colour === colour) return previous;
     const packed = this.session.masks.get(object.mask);
-    const region = same ? known.region : packed ? decode(packed, step) : null;
-    const picture = region && tinted(region, colour), path = same ? known.path : region && outline(region);
-    const made = { mask: object.mask, step, colour, region, picture, path };
-    this.#pictures.set(object.id, made);
-    return made;
+    const region = same ? previous.region : packed ? decodeMask(packed, step) : null;
+    const picture = region && colourMask(region, colour), path = same ? previous.path : region && outline(region);
+    const drawn = { mask: object.mask, step, colour, region, picture, path };
+    this.#pictures.set(object.id, drawn);
+    return drawn;
   }
 
-  /** Pixels of a large photograph to one that is drawn of a mask: never more than the screen shows in one. */
+  /** Pixels of a large image to one drawn pixel of a mask: never more than the screen shows in one. */
   #step() {
-    const { width, height } = this.session.photo;
-    return width * height < LARGE ? 1 : 2 ** Math.floor(Math.log2(Math.max(1 / (this.scale * (this.ratio ?? 1)), 1)));
+    const { width, height } = this.session.image;
+    return width * height < LARGE_IMAGE ? 1 : 2 ** Math.floor(Math.log2(Math.max(1 / (this.scale * (this.ratio ?? 1)), 1)));
   }
 
   // Drawing: at most once a frame
 
   draw() {
-    if (this.#wanted) return;
-    this.#wanted = requestAnimationFrame(() => { this.#wanted = 0; this.#paint(); });
+    if (this.#frame) return;
+    this.#frame = requestAnimationFrame(() => { this.#frame = 0; this.#paint(); });
   }
 
   #paint() {
     const { context: c, session } = this;
     c.setTransform(1, 0, 0, 1, 0, 0);
-    c.drawImage(this.#ground(), 0, 0);
-    if (!session.photo || !this.overview) return;
-    this.#placed(c);
+    c.drawImage(this.#background(), 0, 0);
+    if (!session.image || !this.overview) return;
+    this.#inImagePixels(c);
     this.#paintMaps(c);
     if (session.state) {
       const active = session.object;
       if (active) this.#paintMask(c, active, 1);
       if (active) for (const click of active.clicks) this.#paintClick(c, click, 1);
-      for (const { action, image } of session.pending) if (action.kind === 'click' && image === session.image.id) this.#paintClick(c, action, 0.6);
+      for (const { action, imageId } of session.pending) if (action.kind === 'click' && imageId === session.row.id) this.#paintClick(c, action, 0.6);
     }
     if (session.proposal) this.#paintProposal(c, session.proposal);
     this.canvas.toggleAttribute('data-proposal', session.proposal !== null);
@@ -204,46 +204,46 @@ export class Stage {
     this.canvas.dataset.seq = session.pending.length ? '' : session.state?.seq ?? '';
   }
 
-  /** What lies under the object that is being worked on: most of a painting's time, so it is kept while it is the same. */
-  #ground() {
-    const { session, settings } = this, { width, height } = this.canvas, ratio = this.ratio ?? 1, photo = session.photo;
+  /** Everything below the active object. Painting it takes longest, so it is kept while it is the same. */
+  #background() {
+    const { session, settings } = this, { width, height } = this.canvas, ratio = this.ratio ?? 1, image = session.image;
     const colour = getComputedStyle(this.canvas.parentElement).backgroundColor;
-    const view = [width, height, ratio, this.scale, this.x, this.y, colour, photo, this.overview, this.detail];
-    const shown = photo && this.overview, others = shown && settings.others ? session.state?.objects ?? [] : [];
+    const view = [width, height, ratio, this.scale, this.x, this.y, colour, image, this.overview, this.detail];
+    const shown = image && this.overview, others = shown && settings.others ? session.state?.objects ?? [] : [];
     const masks = others.filter((object) => object.id !== session.active.id);
-    const painted = this.#layers[0].of(view, (c) => {
+    const painted = this.#layers[0].painted(view, (c) => {
       c.fillStyle = colour;
       c.fillRect(0, 0, width, height);
-      if (shown) this.#paintPhoto(this.#placed(c), photo);
+      if (shown) this.#paintImage(this.#inImagePixels(c), image);
     });
     if (!masks.length) return painted;
-    const seen = masks.flatMap((object) => [object.id, object.mask, session.colourOf(object)]);
-    return this.#layers[1].of([...view, settings.opacity, settings.contour, ...seen], (c) => {
+    const inputs = masks.flatMap((object) => [object.id, object.mask, session.colourOf(object)]);
+    return this.#layers[1].painted([...view, settings.opacity, settings.contour, ...inputs], (c) => {
       c.drawImage(painted, 0, 0);
-      for (const object of masks) this.#paintMask(this.#placed(c), object, 0.6);
+      for (const object of masks) this.#paintMask(this.#inImagePixels(c), object, 0.6);
     });
   }
 
-  /** Coordinates are the photograph's pixels from here on. */
-  #placed(c) {
+  /** A context whose coordinates are pixels of the image. */
+  #inImagePixels(c) {
     const scale = (this.ratio ?? 1) * this.scale;
     c.setTransform(scale, 0, 0, scale, (this.ratio ?? 1) * this.x, (this.ratio ?? 1) * this.y);
     return c;
   }
 
-  #paintPhoto(c, { width, height }) {
+  #paintImage(c, { width, height }) {
     c.shadowColor = 'rgb(0 0 0 / 25%)';
     c.shadowBlur = 14 * this.ratio;
     c.fillStyle = '#888';
     c.fillRect(0, 0, width, height);
     c.shadowColor = 'transparent';
-    // Enlarged, pixels are shown as they are, so that a person sees where they click.
+    // Enlarged pixels are shown as they are, so that a person sees where they click.
     c.imageSmoothingEnabled = this.scale * this.ratio < 3;
     c.imageSmoothingQuality = 'high';
-    c.drawImage(this.overview.image, 0, 0, width, height);
+    c.drawImage(this.overview.bitmap, 0, 0, width, height);
     if (this.detail) {
-      const { image, left, top, right, bottom } = this.detail;
-      c.drawImage(image, left, top, right - left, bottom - top);
+      const { bitmap, left, top, right, bottom } = this.detail;
+      c.drawImage(bitmap, left, top, right - left, bottom - top);
     }
   }
 
@@ -257,14 +257,14 @@ export class Stage {
     if (this.relevance) show(this.relevance.map, this.relevance.picture, 0.72);
     const proposal = this.session.proposal;
     if (proposal && !this.relevance) {
-      proposal.picture ??= heatPicture(proposal.confidence, PURPLE);
+      proposal.picture ??= colourMap(proposal.confidence, PROPOSAL_COLOURS);
       show(proposal.confidence, proposal.picture, 0.4);
     }
   }
 
   #paintMask(c, object, strength) {
     if (this.preview?.object === object.id) return this.#paintPreview(c, object);
-    const { region, picture, path, colour } = this.#pictureOf(object);
+    const { region, picture, path, colour } = this.#objectPicture(object);
     if (!region) return;
     c.globalAlpha = this.settings.opacity * strength;
     c.imageSmoothingEnabled = this.scale * this.ratio * region.step < 1;
@@ -286,11 +286,11 @@ export class Stage {
   }
 
   #paintPreview(c, object) {
-    const { map, threshold } = this.preview, { region, scaleX, scaleY } = cut(map, threshold);
+    const { map, threshold } = this.preview, { region, scaleX, scaleY } = thresholdMap(map, threshold);
     const colour = this.session.colourOf(object);
     c.globalAlpha = this.settings.opacity;
     c.imageSmoothingEnabled = false;
-    c.drawImage(tinted(region, colour), map.left, map.top, map.right - map.left, map.bottom - map.top);
+    c.drawImage(colourMask(region, colour), map.left, map.top, map.right - map.left, map.bottom - map.top);
     c.globalAlpha = 1;
     if (!this.settings.contour) return;
     const path = new Path2D();
@@ -320,7 +320,7 @@ export class Stage {
   }
 
   #paintClick(c, { x, y, positive, radius }, alpha) {
-    const colour = positive ? ON : OFF;
+    const colour = positive ? POSITIVE : NEGATIVE;
     c.globalAlpha = alpha;
     if (radius) {
       c.setLineDash([6 / this.scale, 4 / this.scale]);
@@ -328,7 +328,7 @@ export class Stage {
       c.setLineDash([]);
     }
     this.#dot(c, x, y, colour, 5.5);
-    // Told apart without colour too: a bar for what is not on the object, a cross for what is.
+    // Distinguishable without colour too: a minus for negative clicks, a plus for positive ones.
     c.beginPath();
     const arm = 2.6 / this.scale;
     c.moveTo(x + 0.5 - arm, y + 0.5);
@@ -351,7 +351,7 @@ export class Stage {
   #paintGesture(c) {
     const gesture = this.gesture;
     if (gesture?.kind === 'press') {
-      const colour = gesture.positive ? ON : OFF;
+      const colour = gesture.positive ? POSITIVE : NEGATIVE;
       if (gesture.radius) {
         this.#circle(c, gesture.x, gesture.y, gesture.radius, colour);
         c.globalAlpha = 0.12;
@@ -372,10 +372,10 @@ export class Stage {
       c.globalAlpha = 1;
     }
     if (this.pointer?.radius) this.#circle(c, this.pointer.x, this.pointer.y, this.pointer.radius, '#20242c');
-    if (this.pointer?.cross) this.#paintCross(c, this.pointer);
+    if (this.pointer?.crosshair) this.#paintCrosshair(c, this.pointer);
   }
 
-  #paintCross(c, { x, y }) {
+  #paintCrosshair(c, { x, y }) {
     for (const [width, colour] of [[4, 'rgb(0 0 0 / 55%)'], [1.6, '#fff']]) {
       c.beginPath();
       for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {

@@ -1,8 +1,8 @@
-// Figures and plots of what annotating cost, made of one row for each object.
+// Figures and plots of what annotation cost, made of one row for each object.
 
 import { get } from './api.js';
 
-const SVG = 'http://www.w3.org/2000/svg', WIDE = 440, HIGH = 200, LEFT = 36, BOTTOM = 26, TOP = 10;
+const SVG = 'http://www.w3.org/2000/svg', WIDTH = 440, HEIGHT = 200, LEFT = 36, BOTTOM = 26, TOP = 10;
 const mean = (values) => values.reduce((a, b) => a + b, 0) / (values.length || 1);
 const median = (values) => {
   const sorted = [...values].sort((a, b) => a - b), half = sorted.length >> 1;
@@ -11,10 +11,10 @@ const median = (values) => {
 const number = (value, digits = 1) => value.toLocaleString(undefined, { maximumFractionDigits: digits });
 
 function element(name, attributes = {}, text = '') {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.textContent = text;
-  return made;
+  const svg = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) svg.setAttribute(key, value);
+  svg.textContent = text;
+  return svg;
 }
 
 function panel(title, ...content) {
@@ -25,113 +25,113 @@ function panel(title, ...content) {
   document.getElementById('plots').append(box);
 }
 
-/** Axes with round numbers on the left; gives what turns a value into a height. */
+/** A plot with round numbers on the left, and the function from a value to its y coordinate. */
 function frame(highest) {
-  const svg = element('svg', { viewBox: `0 0 ${WIDE} ${HIGH}`, role: 'img' });
+  const svg = element('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img' });
   const power = 10 ** Math.floor(Math.log10(Math.max(highest, 1) / 2)), step = [1, 2, 5, 10].map((m) => m * power).find((s) => highest / s <= 4) ?? power;
   const round = Math.max(step, 1), top = Math.max(Math.ceil(highest / round) * round, 1);
-  const y = (value) => HIGH - BOTTOM - ((HIGH - BOTTOM - TOP) * value) / top;
+  const y = (value) => HEIGHT - BOTTOM - ((HEIGHT - BOTTOM - TOP) * value) / top;
   for (let value = 0; value <= top; value += round) {
-    svg.append(element('line', { class: 'axis', x1: LEFT, x2: WIDE, y1: y(value), y2: y(value) }));
+    svg.append(element('line', { class: 'axis', x1: LEFT, x2: WIDTH, y1: y(value), y2: y(value) }));
     svg.append(element('text', { x: LEFT - 6, y: y(value) + 4, 'text-anchor': 'end' }, number(value)));
   }
   return { svg, y };
 }
 
-/** How many values fall in each of the bins [from, to, name]. */
+/** The number of values in each of the bins [from, to, name]. */
 function histogram(title, unit, values, bins) {
   const counts = bins.map(([from, to]) => values.filter((v) => v >= from && v < to).length);
-  const { svg, y } = frame(Math.max(...counts)), wide = (WIDE - LEFT) / bins.length;
+  const { svg, y } = frame(Math.max(...counts)), barWidth = (WIDTH - LEFT) / bins.length;
   svg.setAttribute('aria-label', `${title}: ${bins.map(([, , name], i) => `${name} ${unit}: ${counts[i]}`).join(', ')}`);
   counts.forEach((count, i) => {
-    const bar = element('rect', { class: 'mark', x: LEFT + i * wide + 2, width: Math.max(wide - 4, 1), y: y(count), height: y(0) - y(count), rx: 3 });
+    const bar = element('rect', { class: 'mark', x: LEFT + i * barWidth + 2, width: Math.max(barWidth - 4, 1), y: y(count), height: y(0) - y(count), rx: 3 });
     bar.append(element('title', {}, `${bins[i][2]} ${unit}: ${count}`));
-    svg.append(bar, element('text', { x: LEFT + (i + 0.5) * wide, y: HIGH - 8, 'text-anchor': 'middle' }, bins[i][2]));
+    svg.append(bar, element('text', { x: LEFT + (i + 0.5) * barWidth, y: HEIGHT - 8, 'text-anchor': 'middle' }, bins[i][2]));
   });
   panel(title, svg);
 }
 
 function overTime(objects) {
   const times = objects.map((o) => o.ended_ms).sort((a, b) => a - b), first = times[0], span = Math.max(times.at(-1) - first, 1);
-  const { svg, y } = frame(times.length), x = (t) => LEFT + ((WIDE - LEFT - 4) * (t - first)) / span;
-  let way = `M${x(first)},${y(0)}`;
-  times.forEach((t, i) => { way += `L${x(t)},${y(i)}L${x(t)},${y(i + 1)}`; });
-  svg.append(element('path', { class: 'under', d: `${way}L${x(times.at(-1))},${y(0)}Z` }), element('path', { class: 'way', d: way }));
+  const { svg, y } = frame(times.length), x = (t) => LEFT + ((WIDTH - LEFT - 4) * (t - first)) / span;
+  let path = `M${x(first)},${y(0)}`;
+  times.forEach((t, i) => { path += `L${x(t)},${y(i)}L${x(t)},${y(i + 1)}`; });
+  svg.append(element('path', { class: 'area', d: `${path}L${x(times.at(-1))},${y(0)}Z` }), element('path', { class: 'line', d: path }));
   const day = span > 36e5 * 20, show = (t) => new Date(t).toLocaleString(undefined, day ? { dateStyle: 'short' } : { timeStyle: 'short' });
-  svg.append(element('text', { x: LEFT, y: HIGH - 8 }, show(first)), element('text', { x: WIDE, y: HIGH - 8, 'text-anchor': 'end' }, show(times.at(-1))));
+  svg.append(element('text', { x: LEFT, y: HEIGHT - 8 }, show(first)), element('text', { x: WIDTH, y: HEIGHT - 8, 'text-anchor': 'end' }, show(times.at(-1))));
   svg.setAttribute('aria-label', `${times.length} objects from ${show(first)} to ${show(times.at(-1))}`);
   panel('Objects over time', svg);
 }
 
-/** Interactions an object from the project's start to now, a bar for each tenth. */
+/** Interactions per object over the project, a bar for each tenth of its objects. */
 function overProject(effort) {
-  const { svg, y } = frame(Math.max(...effort.map((e) => e.interactions))), wide = (WIDE - LEFT) / effort.length;
+  const { svg, y } = frame(Math.max(...effort.map((e) => e.interactions))), barWidth = (WIDTH - LEFT) / effort.length;
   let done = 0;
-  const words = effort.map(({ objects, interactions, seconds, proposed }, i) => {
-    const name = `${done + 1}–${done += objects}`, says = `objects ${name}: ${number(interactions, 2)} interactions, ${number(seconds)} s, ${number(100 * proposed, 0)} % proposed`;
-    const bar = element('rect', { class: 'mark', x: LEFT + i * wide + 2, width: Math.max(wide - 4, 1), y: y(interactions), height: y(0) - y(interactions), rx: 3 });
-    bar.append(element('title', {}, says));
-    svg.append(bar, element('text', { x: LEFT + (i + 0.5) * wide, y: HIGH - 8, 'text-anchor': 'middle' }, effort.length > 5 ? `${done}` : name));
-    return says;
+  const descriptions = effort.map(({ objects, interactions, seconds, proposed }, i) => {
+    const name = `${done + 1}–${done += objects}`, description = `objects ${name}: ${number(interactions, 2)} interactions, ${number(seconds)} s, ${number(100 * proposed, 0)} % proposed`;
+    const bar = element('rect', { class: 'mark', x: LEFT + i * barWidth + 2, width: Math.max(barWidth - 4, 1), y: y(interactions), height: y(0) - y(interactions), rx: 3 });
+    bar.append(element('title', {}, description));
+    svg.append(bar, element('text', { x: LEFT + (i + 0.5) * barWidth, y: HEIGHT - 8, 'text-anchor': 'middle' }, effort.length > 5 ? `${done}` : name));
+    return description;
   });
-  svg.setAttribute('aria-label', words.join('; '));
-  panel('Interactions an object, from the start to now', svg);
+  svg.setAttribute('aria-label', descriptions.join('; '));
+  panel('Interactions per object over the project', svg);
 }
 
 function table(title, objects, nameOf) {
   const groups = new Map();
   for (const object of objects) groups.set(nameOf(object), [...(groups.get(nameOf(object)) ?? []), object]);
-  const made = document.createElement('table');
+  const tableElement = document.createElement('table');
   const row = (cells, kind) => {
-    const line = made.insertRow();
+    const line = tableElement.insertRow();
     for (const text of cells) { const cell = document.createElement(kind); cell.textContent = text; line.append(cell); }
   };
   row(['', 'objects', 'interactions', 'seconds'], 'th');
   for (const [name, own] of [...groups].sort((a, b) => b[1].length - a[1].length).slice(0, 30)) {
     row([name, number(own.length), number(mean(own.map((o) => o.interactions)), 2), number(median(own.map((o) => o.seconds)))], 'td');
   }
-  panel(title, made);
+  panel(title, tableElement);
 }
 
 function tile(value, name) {
-  const box = document.createElement('div'), figure = document.createElement('b'), words = document.createElement('span');
+  const box = document.createElement('div'), figure = document.createElement('b'), caption = document.createElement('span');
   box.className = 'tile';
-  words.className = 'quiet';
+  caption.className = 'quiet';
   figure.textContent = value;
-  words.textContent = name;
-  box.append(figure, words);
+  caption.textContent = name;
+  box.append(figure, caption);
   document.getElementById('tiles').append(box);
 }
 
 async function show() {
   const { images, objects, effort } = await get('/api/stats');
   const all = Object.values(images).reduce((a, b) => a + b, 0), hours = objects.reduce((sum, o) => sum + o.seconds, 0) / 3600;
-  tile(`${number(images.done ?? 0)} of ${number(all)}`, 'photographs done');
+  tile(`${number(images.done ?? 0)} of ${number(all)}`, 'images done');
   tile(number(objects.length), 'objects');
   document.getElementById('none').hidden = objects.length > 0;
   if (!objects.length) return;
-  tile(number(mean(objects.map((o) => o.interactions)), 2), 'interactions an object (mean)');
-  tile(`${number(median(objects.map((o) => o.seconds)))} s`, 'an object (median)');
-  tile(hours > 0 ? number(objects.length / hours, 0) : '–', 'objects an hour of work');
+  tile(number(mean(objects.map((o) => o.interactions)), 2), 'interactions per object (mean)');
+  tile(`${number(median(objects.map((o) => o.seconds)))} s`, 'per object (median)');
+  tile(hours > 0 ? number(objects.length / hours, 0) : '–', 'objects per hour of work');
   const proposed = objects.filter((o) => o.proposed > 0).length, start = effort[0], now = effort.at(-1);
   tile(`${number(proposed)} (${number((100 * proposed) / objects.length, 0)} %)`, 'objects that began with a proposal');
-  const saved = (then, since) => (then > 0 ? `${number(100 * (1 - since / then), 0)} %` : '–');
+  const saved = (before, after) => (before > 0 ? `${number(100 * (1 - after / before), 0)} %` : '–');
   if (effort.length > 1) {
-    tile(saved(start.interactions, now.interactions), `interactions saved: last ${number(now.objects)} objects against the first ${number(start.objects)}`);
-    tile(saved(start.seconds, now.seconds), 'time saved, likewise');
+    tile(saved(start.interactions, now.interactions), `interactions saved: last ${number(now.objects)} objects compared with the first ${number(start.objects)}`);
+    tile(saved(start.seconds, now.seconds), 'time saved, compared likewise');
     overProject(effort);
   }
-  histogram('Interactions an object', 'interactions', objects.map((o) => o.interactions),
+  histogram('Interactions per object', 'interactions', objects.map((o) => o.interactions),
     [...Array.from({ length: 10 }, (_, i) => [i + 1, i + 2, `${i + 1}`]), [11, 21, '≤20'], [21, Infinity, '>20']]);
-  histogram('Seconds an object', 'seconds', objects.map((o) => o.seconds),
+  histogram('Seconds per object', 'seconds', objects.map((o) => o.seconds),
     [[0, 2, '2'], [2, 5, '5'], [5, 10, '10'], [10, 20, '20'], [20, 40, '40'], [40, 80, '80'], [80, 160, '160'], [160, Infinity, '>160']]);
   overTime(objects);
-  const said = ['clicks', 'drags', 'phrases', 'strokes'].map((kind) => [kind, objects.reduce((sum, o) => sum + o[kind], 0)]);
-  const { svg, y } = frame(Math.max(...said.map(([, count]) => count))), wide = (WIDE - LEFT) / said.length;
-  said.forEach(([kind, count], i) => svg.append(
-    element('rect', { class: 'mark', x: LEFT + (i + 0.2) * wide, width: 0.6 * wide, y: y(count), height: y(0) - y(count), rx: 4 }),
-    element('text', { x: LEFT + (i + 0.5) * wide, y: HIGH - 8, 'text-anchor': 'middle' }, `${kind}: ${count}`)));
-  panel('What was done', svg);
+  const totals = ['clicks', 'drags', 'phrases', 'strokes'].map((kind) => [kind, objects.reduce((sum, o) => sum + o[kind], 0)]);
+  const { svg, y } = frame(Math.max(...totals.map(([, count]) => count))), barWidth = (WIDTH - LEFT) / totals.length;
+  totals.forEach(([kind, count], i) => svg.append(
+    element('rect', { class: 'mark', x: LEFT + (i + 0.2) * barWidth, width: 0.6 * barWidth, y: y(count), height: y(0) - y(count), rx: 4 }),
+    element('text', { x: LEFT + (i + 0.5) * barWidth, y: HEIGHT - 8, 'text-anchor': 'middle' }, `${kind}: ${count}`)));
+  panel('Interactions by kind', svg);
   table('By label', objects, (o) => o.label || 'no label');
   table('By person', objects, (o) => o.person);
 }
