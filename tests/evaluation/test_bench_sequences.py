@@ -52,9 +52,9 @@ def discs(tmp_path: Path) -> Path:
     folder.mkdir()
     images, annotations = [], []
     places = {1: [(30, 40, 1)], 2: [(30, 30, 1), (96, 60, 1)], 3: [(60, 40, 2)], 4: [(90, 40, 1)], 5: [(40, 50, 3)]}
-    for number, some in places.items():
+    for number, objects in places.items():
         pixels = np.full((96, 128, 3), (20, 40, 160), np.uint8)
-        for x, y, category in some:
+        for x, y, category in objects:
             pixels[disc(96, 128, x, y, 20)] = (220, 30 * category, 20)
             box = [[x - 17, y - 12, x + 17, y - 12, x + 17, y + 12, x - 17, y + 12]]
             annotations.append(
@@ -71,8 +71,8 @@ def discs(tmp_path: Path) -> Path:
 def as_measured(out: Path) -> dict[str, list[tuple[object, ...]]]:
     """The interactions of a run without their times."""
     return {
-        name: [(i.k, i.x, i.y, i.positive, i.iou, i.mask, i.last) for i in some]
-        for name, some in read_records(journal_path(out)).items()
+        name: [(i.k, i.x, i.y, i.positive, i.iou, i.mask, i.last) for i in interactions]
+        for name, interactions in read_records(journal_path(out)).items()
     }
 
 
@@ -93,14 +93,14 @@ class TestFigures:
             "b@0": [replace(DONE, object="b@0", k=0)],
             "b@1": [replace(DONE, object="b@1", iou=0.5)],
         }
-        told = figures(records, runs, SequenceTask(None, "x", seeds=2))
-        assert told["noc90"] == (1 + 2 + 0 + 20) / 4
-        assert told["noc90_by_seed"] == [0.5, 11.0]
-        assert told["noc90_by_label"] == {"card": 23 / 4}
-        assert told["noc90_curve"] == [(0, 1, 1.5, 2), (1, 2, 10.0, 2)]
-        assert (told["objects"], told["nof90"], told["proposed_right"]) == (2, 0.5, 0.5)
-        assert told["miou0"] == pytest.approx(0.92 / 4)
-        assert told["miou1"] == pytest.approx((0.92 + 0.5 + 0.92 + 0.5) / 4)
+        result = figures(records, runs, SequenceTask(None, "x", seeds=2))
+        assert result["noc90"] == (1 + 2 + 0 + 20) / 4
+        assert result["noc90_by_seed"] == [0.5, 11.0]
+        assert result["noc90_by_label"] == {"card": 23 / 4}
+        assert result["noc90_curve"] == [(0, 1, 1.5, 2), (1, 2, 10.0, 2)]
+        assert (result["objects"], result["nof90"], result["proposed_right"]) == (2, 0.5, 0.5)
+        assert result["miou0"] == pytest.approx(0.92 / 4)
+        assert result["miou1"] == pytest.approx((0.92 + 0.5 + 0.92 + 0.5) / 4)
         assert annotated_before(records, runs) == {"a@0": 0, "a@1": 0, "b@0": 1, "b@1": 1}
 
     def test_a_curve_says_over_what_its_means_are(self) -> None:
@@ -121,21 +121,21 @@ class TestFigures:
 class TestRuns:
     def test_proposals_choose_the_object_and_count_from_0(self, discs: Path, tmp_path: Path) -> None:
         out = tmp_path / "out.json"
-        told = bench_sequences(task_on(discs), out)
-        assert (told["objects"], told["sequences"], told["seeds"]) == (6, 6, 2)
+        result = bench_sequences(task_on(discs), out)
+        assert (result["objects"], result["sequences"], result["seeds"]) == (6, 6, 2)
         targets = {sample.name: sample.target() for sample in load_dataset(str(discs))}
         records = read_records(journal_path(out))
         assert set(records) == {f"{name}@{seed}" for name in targets for seed in (0, 1)}
-        free = {name for name, some in records.items() if some[0].k == 0}
-        assert told["proposed_right"] == pytest.approx(len(free) / 6)  # of the objects that are not the first
+        free = {name for name, interactions in records.items() if interactions[0].k == 0}
+        assert result["proposed_right"] == pytest.approx(len(free) / 6)  # of the objects that are not the first
         assert free  # an alike disc is found even by a network that was never trained
-        for name, some in records.items():
-            first = some[0]
+        for name, interactions in records.items():
+            first = interactions[0]
             assert first.x is not None
             assert first.y is not None
             assert targets[name.split("@")[0]][int(first.y), int(first.x)]
-            assert [i.k for i in some] == list(range(first.k, first.k + len(some)))
-            assert some[-1].last
+            assert [i.k for i in interactions] == list(range(first.k, first.k + len(interactions)))
+            assert interactions[-1].last
         assert not free & {"1@0", "1@1", "4@0", "6@0"}  # the first of a label has no proposal
 
     def test_the_same_in_processes_and_after_an_interruption(
@@ -179,9 +179,9 @@ class TestRuns:
         out = tmp_path / "out.json"
         command = ["bench", "--data", str(discs), "--model", OWN, "--json", str(out)]
         sequence = ["--sequence", "--label", "brick", "--size", "96", "--no-zoom", "--clicks", "2", "--threads", "1"]
-        told = CliRunner().invoke(app, [*command, *sequence, "--no-opo", "--published", "--target-iou", "85"])
-        assert told.exit_code == 0, told.output
-        assert "object 1 to 1" in told.output
+        result = CliRunner().invoke(app, [*command, *sequence, "--no-opo", "--published", "--target-iou", "85"])
+        assert result.exit_code == 0, result.output
+        assert "object 1 to 1" in result.output
         figures = json.loads(out.read_text())
         assert (figures["objects"], figures["learn"], figures["propose"], figures["target_iou"]) == (
             1,

@@ -40,8 +40,8 @@ def task_on(coco: Path, **changes: object) -> Task:
 def as_measured(out: Path) -> dict[str, list[tuple[object, ...]]]:
     """The interactions of a run without their times."""
     return {
-        name: [(i.k, i.x, i.y, i.positive, i.radius, i.iou, i.boundary_iou, i.mask, i.last) for i in some]
-        for name, some in read_records(journal_path(out)).items()
+        name: [(i.k, i.x, i.y, i.positive, i.radius, i.iou, i.boundary_iou, i.mask, i.last) for i in interactions]
+        for name, interactions in read_records(journal_path(out)).items()
     }
 
 
@@ -49,36 +49,36 @@ class TestWork:
     def test_an_object_is_worked_through_until_nothing_is_wrong(self, coco: Path) -> None:
         timed = TimedRuntime(ColourRuntime())
         (sample, *_) = load_dataset(str(coco))
-        some = list(segment_object(RobotUser(), Segmenter(timed), timed, sample))
-        assert [i.k for i in some] == list(range(1, len(some) + 1))
-        assert some[-1].last
-        assert not any(i.last for i in some[:-1])
-        assert some[0].iou > 0.9
-        mask = RunLengths.from_counts(some[-1].mask, ImageSize(90, 120)).mask()
-        assert np.array_equal(mask, sample.target()) or some[-1].k == 20
-        assert some[0].ms >= some[0].encode_ms + some[0].decode_ms > 0
+        interactions = list(segment_object(RobotUser(), Segmenter(timed), timed, sample))
+        assert [i.k for i in interactions] == list(range(1, len(interactions) + 1))
+        assert interactions[-1].last
+        assert not any(i.last for i in interactions[:-1])
+        assert interactions[0].iou > 0.9
+        mask = RunLengths.from_counts(interactions[-1].mask, ImageSize(90, 120)).mask()
+        assert np.array_equal(mask, sample.target()) or interactions[-1].k == 20
+        assert interactions[0].ms >= interactions[0].encode_ms + interactions[0].decode_ms > 0
 
     def test_times_by_hand(self) -> None:
         second = replace(EASY, k=2, ms=10.0, encode_ms=0.0, decode_ms=6.0, last=True)
-        told = times({"1": [EASY, second], "2": [replace(EASY, object="2", ms=50.0, encode_ms=40.0, last=True)]})
-        assert told["first_mask_ms_p50"] == 40.0
-        assert told["click_ms_p50"] == 10.0
-        assert told["encode_ms_p50"] == 30.0  # the second click looked nowhere new
-        assert told["decode_ms_p50"] == 8.0
+        result = times({"1": [EASY, second], "2": [replace(EASY, object="2", ms=50.0, encode_ms=40.0, last=True)]})
+        assert result["first_mask_ms_p50"] == 40.0
+        assert result["click_ms_p50"] == 10.0
+        assert result["encode_ms_p50"] == 30.0  # the second click encodes no new crop
+        assert result["decode_ms_p50"] == 8.0
 
     def test_figures_by_hand(self) -> None:
         records = {"1": [EASY, replace(EASY, k=2, iou=0.92, last=True)], "2": [replace(EASY, object="2", iou=0.95)]}
-        told = figures(records, 20)
-        assert (told["objects"], told["noc90"], told["nof90"], told["nof95"]) == (2, 1.5, 0, 1)
-        assert told["miou1"] == pytest.approx(0.825)
-        assert told["noc90_interval"][0] <= 1.5 <= told["noc90_interval"][1]
+        result = figures(records, 20)
+        assert (result["objects"], result["noc90"], result["nof90"], result["nof95"]) == (2, 1.5, 0, 1)
+        assert result["miou1"] == pytest.approx(0.825)
+        assert result["noc90_interval"][0] <= 1.5 <= result["noc90_interval"][1]
 
     def test_figures_by_class(self) -> None:
         records = {"1": [EASY], "2": [replace(EASY, object="2", label="cup", iou=0.9)]}
-        told = classes(records, 20, {"card"})
-        assert told["miou1"] == {"card": 0.7, "cup": 0.9}
-        assert (told["miou1_seen"], told["miou1_unseen"]) == (0.7, 0.9)
-        assert (told["objects"], told["seen"]) == ({"card": 1, "cup": 1}, ["card"])
+        result = classes(records, 20, {"card"})
+        assert result["miou1"] == {"card": 0.7, "cup": 0.9}
+        assert (result["miou1_seen"], result["miou1_unseen"]) == (0.7, 0.9)
+        assert (result["objects"], result["seen"]) == ({"card": 1, "cup": 1}, ["card"])
         assert "seen" not in classes(records, 20)
 
 
@@ -176,10 +176,10 @@ class TestRun:
 
     def test_a_worker_with_another_method_is_refused(self) -> None:
         settings = Settings()
-        traits = run_metadata(find_method(OWN, settings)[0], settings, 2)
-        assert verify_method(OWN, settings, 2, traits)[0].name == "disc"
+        expected = run_metadata(find_method(OWN, settings)[0], settings, 2)
+        assert verify_method(OWN, settings, 2, expected)[0].name == "disc"
         with pytest.raises(SaywhereError, match=r"weights is 0, not 1.*same files"):
-            verify_method(OWN, settings, 2, traits | {"weights": "1"})
+            verify_method(OWN, settings, 2, expected | {"weights": "1"})
 
     def test_labels_that_were_trained_on_come_from_the_weights_or_a_list(
         self, coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -244,5 +244,7 @@ def test_killed_and_run_again_nothing_is_lost_and_nothing_counted_twice(coco: Pa
     assert start("killed.json").wait(120) == 0
     assert as_measured(tmp_path / "killed.json") == as_measured(tmp_path / "whole.json")
     after = read_records(journal)
-    assert all(after[name][: len(some)] == some for name, some in before.items())  # not even measured again
+    assert all(
+        after[name][: len(interactions)] == interactions for name, interactions in before.items()
+    )  # not even measured again
     assert json.loads((tmp_path / "killed.json").read_text())["objects"] == 6

@@ -105,9 +105,9 @@ def test_bench_with_a_worker_killed_half_way(cluster: Any, coco: Path, tmp_path:
     assert {k: v for k, v in ray.items() if k not in moving} == {k: v for k, v in one.items() if k not in moving}
     assert (ray["engine"], ray["objects"]) == ("ray", 40)
     # Not only are the means the same, but every interaction, and each is there once.
-    told = ("object", "k", "x", "y", "positive", "iou", "boundary_iou", "mask", "last")
+    compared = ("object", "k", "x", "y", "positive", "iou", "boundary_iou", "mask", "last")
     kept = {
-        name: sorted([line[key] for key in told] for line in lines_of(tmp_path / f"{name}.jsonl")[1:])
+        name: sorted([line[key] for key in compared] for line in lines_of(tmp_path / f"{name}.jsonl")[1:])
         for name in ("one", "ray")
     }
     assert kept["one"] == kept["ray"]

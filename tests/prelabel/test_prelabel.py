@@ -51,7 +51,7 @@ def boxes(coco: Path) -> Path:
 
 
 def change(path: Path, number: int, **fields: Any) -> None:
-    """Other fields in one annotation of a file; those that are None are taken out."""
+    """Other fields in one annotation of a file; those that are None are original out."""
     content = json.loads(path.read_text())
     annotation = content["annotations"][number] | fields
     content["annotations"][number] = {key: value for key, value in annotation.items() if value is not None}
@@ -247,12 +247,14 @@ class TestGoingOn:
     def test_only_what_is_new_or_changed_is_done(self, boxes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         out = boxes.with_name("labels.json")
         prelabel(read_request(boxes), out, COLOUR)
-        looked: list[Path] = []
-        taken = Segmenter.set_image
-        monkeypatch.setattr(Segmenter, "set_image", lambda self, photo: (looked.append(photo), taken(self, photo))[1])
+        encoded: list[Path] = []
+        original = Segmenter.set_image
+        monkeypatch.setattr(
+            Segmenter, "set_image", lambda self, image: (encoded.append(image), original(self, image))[1]
+        )
         change(boxes, 4, bbox=[42, 32, 20, 20])
         assert prelabel(read_request(boxes), out, COLOUR).objects == 6
-        assert [path.name for path in looked] == ["5.png"]
+        assert [path.name for path in encoded] == ["5.png"]
         assert json.loads(out.read_text())["annotations"][4]["bbox"] == [42, 32, 20, 20]
 
     def test_a_photograph_is_encoded_once_for_all_its_objects(self, boxes: Path) -> None:
