@@ -35,7 +35,7 @@ class RedRuntime(ColourRuntime):
     """Finds the piece of the clicked colour; a phrase means what is red. Where nothing is clicked, it finds nothing."""
 
     name, digest = "red", "00red"
-    capabilities = Capabilities(phrases=True)
+    capabilities = Capabilities(phrases=True, relevance=True)
 
     def decode(self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None) -> np.ndarray:
         if not prompt.clicks:

@@ -1,0 +1,36 @@
+"""Every runtime that the tests know, by name: to register one is to run it through ``tests/runtime/test_runtimes.py``.
+
+Each entry makes a new runtime whose answers are the same every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from annotator import RedRuntime
+
+from conftest import ColourRuntime, DiscRuntime
+from saywhere.runtime.base import Runtime
+from saywhere.runtime.classical import CLASSICAL
+from saywhere.runtime.weights import load_runtime
+
+
+def tiny_network() -> Runtime:
+    """Our network with few channels and random weights, computed by torch."""
+    import torch
+
+    from saywhere.models.saywhere import Saywhere
+    from saywhere.runtime.torch import TorchRuntime
+
+    torch.manual_seed(0)
+    return TorchRuntime(Saywhere(widths=(8, 8, 16, 16), key=8).eval(), "tiny", "0", "cpu")
+
+
+RUNTIMES: dict[str, Callable[[], Runtime]] = {
+    **CLASSICAL,
+    "colour": ColourRuntime,
+    "disc": DiscRuntime,
+    "red": RedRuntime,
+    "shipped": load_runtime,
+    "tiny-network": tiny_network,
+}
