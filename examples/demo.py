@@ -1,6 +1,6 @@
 """Objects of four well-known photographs, each from the clicks below; writes demo/demo.png.
 
-The photographs lie in ``examples/images``. Run with ``make demo``.
+The photographs ship with the package. Run with ``make demo``.
 """
 
 from __future__ import annotations
@@ -12,22 +12,24 @@ import cv2
 import numpy as np
 
 import saywhere
+from saywhere.annotate.sample_images import write_samples
 from saywhere.core.images import read_image
 from saywhere.storage import render
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path("demo/images")
 
 # (photograph, points on the object, points off it), x and y in pixels. The README names the same ones.
 CLICKS = [
-    ("astronaut.png", [(220, 330)], []),
-    ("chelsea.png", [(230, 140)], []),
-    ("coffee.png", [(310, 180)], []),
+    ("astronaut.jpg", [(220, 330)], []),
+    ("chelsea.jpg", [(230, 140)], []),
+    ("coffee.jpg", [(310, 180)], []),
     ("rocket.jpg", [(322, 200)], []),
 ]
 HEIGHT = 360
 
 
 def main() -> None:
+    write_samples(IMAGES)
     segmenter = saywhere.load()
     pictures = []
     for name, on, off in CLICKS:

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from saywhere.annotate.sample_images import SAMPLES
+
 ROOT = Path(__file__).parents[2]
-IMAGE = ROOT / "examples" / "images" / "chelsea.png"
+IMAGE = SAMPLES / "chelsea.jpg"
 
 pytestmark = pytest.mark.slow
 

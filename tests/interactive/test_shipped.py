@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 
 import saywhere
+from saywhere.annotate.sample_images import SAMPLES
 from saywhere.core.images import read_image
 from saywhere.data.datasets import locate
 from saywhere.models.checkpoint import load_model
 from saywhere.runtime.weights import find_weights
 
 ROOT = Path(__file__).parents[2]
-IMAGES = ROOT / "examples" / "images"
 
 
 def have(name: str) -> bool:
@@ -43,7 +43,7 @@ def test_the_file_is_small_and_says_what_it_is() -> None:
 
 
 def test_one_click_cuts_out_the_cat() -> None:
-    segmenter = saywhere.load(device="cpu").set_image(read_image(IMAGES / "chelsea.png"))
+    segmenter = saywhere.load(device="cpu").set_image(read_image(SAMPLES / "chelsea.jpg"))
     mask = segmenter.click(230, 140)
     assert mask.array[140, 230]
     assert mask.array[60, 150]  # an ear
@@ -52,7 +52,7 @@ def test_one_click_cuts_out_the_cat() -> None:
 
 
 def test_a_negative_click_takes_away() -> None:
-    segmenter = saywhere.load(device="cpu").set_image(read_image(IMAGES / "astronaut.png"))
+    segmenter = saywhere.load(device="cpu").set_image(read_image(SAMPLES / "astronaut.jpg"))
     before = segmenter.click(220, 330)
     ys, xs = np.nonzero(before.array)
     # Somewhere in the mask, far from the first click.
@@ -62,7 +62,7 @@ def test_a_negative_click_takes_away() -> None:
 
 
 def test_a_phrase_tells_a_part_from_the_whole() -> None:
-    segmenter = saywhere.load(device="cpu").set_image(read_image(IMAGES / "astronaut.png"))
+    segmenter = saywhere.load(device="cpu").set_image(read_image(SAMPLES / "astronaut.jpg"))
     hair = (225, 60)
     alone = segmenter.click(*hair).array.sum()
     said = segmenter.say("hair").array
@@ -72,7 +72,7 @@ def test_a_phrase_tells_a_part_from_the_whole() -> None:
 
 
 def test_a_phrase_finds_what_is_there_and_says_what_is_not() -> None:
-    segmenter = saywhere.load(device="cpu").set_image(read_image(IMAGES / "chelsea.png"))
+    segmenter = saywhere.load(device="cpu").set_image(read_image(SAMPLES / "chelsea.jpg"))
     cat = segmenter.propose("cat")
     assert cat.found
     assert cat.mask.array[140, 230]
@@ -80,7 +80,7 @@ def test_a_phrase_finds_what_is_there_and_says_what_is_not() -> None:
 
 
 def test_words_that_are_not_understood_leave_the_click_its_answer(tmp_path: Path) -> None:
-    Image.fromarray(read_image(IMAGES / "chelsea.png")).save(tmp_path / "cat.png")
+    Image.fromarray(read_image(SAMPLES / "chelsea.jpg")).save(tmp_path / "cat.png")
     command = [sys.executable, "-m", "saywhere.cli", "segment", str(tmp_path / "cat.png"), "--say", "zxqv"]
     out = ["--out", str(tmp_path / "mask.png")]
     refused = subprocess.run([*command, *out], capture_output=True, text=True)
@@ -109,7 +109,7 @@ def test_memory_is_bounded(tmp_path: Path, size: tuple[int, int], most: float) -
 
     A small process starts it and asks: a child of this one would count the memory of the tests as its own.
     """
-    Image.fromarray(read_image(IMAGES / "astronaut.png")).resize(size, Image.Resampling.NEAREST).save(
+    Image.fromarray(read_image(SAMPLES / "astronaut.jpg")).resize(size, Image.Resampling.NEAREST).save(
         tmp_path / "photo.jpg"
     )
     command = [sys.executable, "-m", "saywhere.cli", "segment", str(tmp_path / "photo.jpg"), "--click", "300,300",
@@ -123,11 +123,16 @@ def test_memory_is_bounded(tmp_path: Path, size: tuple[int, int], most: float) -
 
 
 @pytest.mark.skipif(not have("grabcut"), reason="GrabCut is not on this machine")
-def test_grabcut_stays_as_good_as_promised(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("limit", "noc90", "miou1"),
+    [(12, 2.3, 0.78), pytest.param(50, 4.5, 0.70, marks=pytest.mark.slow)],
+)
+def test_grabcut_stays_as_good_as_promised(tmp_path: Path, limit: int, noc90: float, miou1: float) -> None:
+    """The first 12 objects reach 2.08 and 0.811, all 50 what the model card says."""
     out = tmp_path / "grabcut.json"
-    command = [sys.executable, "-m", "saywhere.cli", "bench", "--data", "grabcut", "--json", str(out)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    bench = ["bench", "--data", "grabcut", "--limit", str(limit), "--json", str(out)]
+    subprocess.run([sys.executable, "-m", "saywhere.cli", *bench], check=True, stdout=subprocess.DEVNULL)
     figures = json.loads(out.read_text())
-    assert figures["objects"] == 50
-    assert figures["noc90"] <= 4.5
-    assert figures["miou1"] >= 0.70
+    assert figures["objects"] == limit
+    assert figures["noc90"] <= noc90
+    assert figures["miou1"] >= miou1
