@@ -130,7 +130,7 @@ def test_memory_is_bounded(tmp_path: Path, size: tuple[int, int], most: float) -
 def test_grabcut_stays_as_good_as_promised(tmp_path: Path, limit: int, noc90: float, miou1: float) -> None:
     """The first 12 objects reach 2.08 and 0.811, all 50 what the model card says."""
     out = tmp_path / "grabcut.json"
-    bench = ["bench", "--data", "grabcut", "--limit", str(limit), "--json", str(out)]
+    bench = ["bench", "--data", "grabcut", "--limit", str(limit), "--threads", "1", "--json", str(out)]
     subprocess.run([sys.executable, "-m", "saywhere.cli", *bench], check=True, stdout=subprocess.DEVNULL)
     figures = json.loads(out.read_text())
     assert figures["objects"] == limit

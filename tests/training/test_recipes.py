@@ -58,6 +58,7 @@ class TestExtending:
         assert recipe.model.options == {"hidden": 3, "channels": 8}
         assert (recipe.steps, recipe.name) == (6, "own")
 
+    @pytest.mark.filterwarnings("default::DeprecationWarning")
     def test_old_keys_of_one_file_meet_new_keys_of_another(self, tmp_path: Path) -> None:
         (tmp_path / "base.yaml").write_text(
             "model: {name: saywhere}\ndata: [{path: a}]\nsampling: {part_weight: 0.5}\n"
