@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.io import savemat
-from trees import BOX, OTHER, SIZE, coco_json, photo, picture
+from trees import BOX, OTHER, SIZE, coco_json, save_image, save_mask
 
 from conftest import polygon_of
 from saywhere.data.datasets import DATASETS
@@ -26,23 +26,23 @@ def folders(images: str, masks: str) -> Tree:
 
     def build(place: Path, name: str) -> None:
         for stem, mask in BOTH:
-            photo(place / images.format(stem[0]) / f"{stem}.jpg")
-            picture(place / masks.format(stem[0]) / f"{stem}.png", np.where(mask, 255, 0))
+            save_image(place / images.format(stem[0]) / f"{stem}.jpg")
+            save_mask(place / masks.format(stem[0]) / f"{stem}.png", np.where(mask, 255, 0))
 
     return build
 
 
 def leeds(place: Path, name: str) -> None:
     for stem, mask in (("0010001", BOX), ("0100002", OTHER)):
-        photo(place / f"images/{stem}.png")
-        picture(place / f"segmentations/{stem}_seg0.png", np.where(mask, 255, 0))
+        save_image(place / f"images/{stem}.png")
+        save_mask(place / f"segmentations/{stem}_seg0.png", np.where(mask, 255, 0))
 
 
 def voc(place: Path, name: str) -> None:
     for stem, mask in BOTH:
-        photo(place / f"JPEGImages/{stem}.jpg")
+        save_image(place / f"JPEGImages/{stem}.jpg")
         for kind, number in (("Object", 1), ("Class", 8)):
-            picture(place / f"Segmentation{kind}/{stem}.png", mask * number, palette=True)
+            save_mask(place / f"Segmentation{kind}/{stem}.png", mask * number, palette=True)
     names = place / f"ImageSets/Segmentation/{name.partition(':')[2]}.txt"
     names.parent.mkdir(parents=True)
     names.write_text("a_1\nb_2\n")
@@ -51,7 +51,7 @@ def voc(place: Path, name: str) -> None:
 def sbd(place: Path, name: str) -> None:
     (place / "inst").mkdir(parents=True)
     for stem, mask in BOTH:
-        photo(place / f"img/{stem}.jpg")
+        save_image(place / f"img/{stem}.jpg")
         instances = {"Segmentation": mask.astype(np.uint8), "Categories": np.array([[8]], np.uint8)}
         savemat(place / f"inst/{stem}.mat", {"GTinst": instances})
     (place / f"{name.partition(':')[2]}.txt").write_text("a_1\nb_2\n")
@@ -61,20 +61,20 @@ def coco(images: str) -> Tree:
     """A COCO JSON file; its images lie in a folder relative to it."""
 
     def build(place: Path, name: str) -> None:
-        photo(place.parent / images / "a.jpg")
+        save_image(place.parent / images / "a.jpg")
         coco_json(place, {"id": 1, "file_name": "a.jpg"}, {"id": 8, "segmentation": polygon_of(0, 0, 6, 4)})
 
     return build
 
 
 def lvis(place: Path, name: str) -> None:
-    photo(place.parents[1] / "train2017/9.jpg")
+    save_image(place.parents[1] / "train2017/9.jpg")
     image = {"id": 9, "coco_url": "http://images.cocodataset.org/train2017/9.jpg"}
     coco_json(place, image, {"id": 8, "segmentation": polygon_of(0, 0, 6, 4)})
 
 
 def refer(place: Path, name: str) -> None:
-    photo(place.parents[1] / "images/mscoco/images/train2014/9.jpg")
+    save_image(place.parents[1] / "images/mscoco/images/train2014/9.jpg")
     other = {"id": 8, "segmentation": polygon_of(0, 0, 6, 4)}
     coco_json(place.with_name("instances.json"), {"id": 9, "file_name": "9.jpg"}, other)
     split = name.partition(":")[2]
@@ -87,8 +87,8 @@ def refer(place: Path, name: str) -> None:
 def open_images(place: Path, name: str) -> None:
     rows = [["MaskPath", "ImageID", "LabelName"]]
     for stem, mask in BOTH:
-        photo(place.parent / f"images/{stem}.jpg")
-        picture(place.parent / f"masks/{stem}.png", np.where(mask, 255, 0))
+        save_image(place.parent / f"images/{stem}.jpg")
+        save_mask(place.parent / f"masks/{stem}.png", np.where(mask, 255, 0))
         rows.append([f"{stem}.png", stem, "/m/1"])
     (place.parents[1] / "class-descriptions-boxable.csv").write_text("/m/1,Cat\n")
     with place.open("w", newline="") as file:

@@ -1,4 +1,4 @@
-"""What the tests of data sets build their trees of: photographs, masks and COCO JSON of one size."""
+"""What the tests of datasets build their trees of: images, masks and COCO JSON of one size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from conftest import polygon_of
 from saywhere.data.datasets import Sample, load_dataset
 
-SIZE = (20, 30)  # height, width of every photograph here
+SIZE = (20, 30)  # height, width of every image here
 
 
 def box(left: int, top: int, right: int, bottom: int) -> np.ndarray:
@@ -25,13 +25,13 @@ def box(left: int, top: int, right: int, bottom: int) -> np.ndarray:
 BOX, OTHER = box(10, 5, 25, 15), box(0, 0, 6, 4)
 
 
-def photo(path: Path) -> Path:
+def save_image(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", SIZE[::-1], (90, 120, 40)).save(path)
     return path
 
 
-def picture(path: Path, values: np.ndarray, palette: bool = False) -> Path:
+def save_mask(path: Path, values: np.ndarray, palette: bool = False) -> Path:
     """Values as a grey image, or as places in a palette whose colours say nothing of the values."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(values.astype(np.uint8))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
-from trees import BOX, OTHER, SIZE, box, coco_json, only, photo, picture, same
+from trees import BOX, OTHER, SIZE, box, coco_json, only, same, save_image, save_mask
 
 from saywhere import SaywhereError
 from saywhere.data.datasets import load_dataset
@@ -31,8 +31,8 @@ class TestFolders:
     )
     def test_masks_are_exact(self, root: Path, name: str, photographs: str, masks: str) -> None:
         for stem, mask in (("a_1", BOX), ("b", OTHER)):
-            photo(root / photographs / f"{stem}.jpg")
-            picture(root / masks / f"{stem}.png", np.where(mask, 255, 0))
+            save_image(root / photographs / f"{stem}.jpg")
+            save_mask(root / masks / f"{stem}.png", np.where(mask, 255, 0))
         first, second = load_dataset(name)
         assert (first.name, second.name) == ("a_1", "b")
         assert first.image_path == root / photographs / "a_1.jpg"
@@ -43,29 +43,29 @@ class TestFolders:
 
     @pytest.mark.parametrize(("name", "folder"), [("grabcut", "boundary_GT"), ("berkeley", "masks")])
     def test_value_128_is_not_counted(self, root: Path, name: str, folder: str) -> None:
-        photo(root / name / {"boundary_GT": "data_GT", "masks": "images"}[folder] / "a.jpg")
-        picture(root / name / folder / "a.png", np.where(BOX, 255, np.where(OTHER, 128, 64)))
+        save_image(root / name / {"boundary_GT": "data_GT", "masks": "images"}[folder] / "a.jpg")
+        save_mask(root / name / folder / "a.png", np.where(BOX, 255, np.where(OTHER, 128, 64)))
         sample = only(name)
         assert same(sample.target(), BOX)
         assert same(sample.ignore(), OTHER)
 
     def test_davis_takes_every_colour_for_the_object(self, root: Path) -> None:
-        photo(root / "davis/img/bear_00001.jpg")
+        save_image(root / "davis/img/bear_00001.jpg")
         colours = np.zeros((*SIZE, 3), np.uint8)
         colours[BOX] = (0, 0, 3)
-        picture(root / "davis/gt/bear_00001.png", colours)
+        save_mask(root / "davis/gt/bear_00001.png", colours)
         assert same(only("davis").target(), BOX)
         assert only("davis").ignore() is None
 
     def test_salient_objects_end_half_way(self, root: Path) -> None:
-        photo(root / "msra10k/Imgs/7.jpg")
-        picture(root / "msra10k/Imgs/7.png", np.where(BOX, 200, np.where(OTHER, 100, 0)))
+        save_image(root / "msra10k/Imgs/7.jpg")
+        save_mask(root / "msra10k/Imgs/7.png", np.where(BOX, 200, np.where(OTHER, 100, 0)))
         assert same(only("msra10k").target(), BOX)
 
     def test_several_masks_of_one_photograph(self, root: Path) -> None:
-        photo(root / "berkeley/images/3096.jpg")
+        save_image(root / "berkeley/images/3096.jpg")
         for number, mask in ((1, BOX), (2, OTHER)):
-            picture(root / f"berkeley/masks/3096-{number}.png", np.where(mask, 255, 0))
+            save_mask(root / f"berkeley/masks/3096-{number}.png", np.where(mask, 255, 0))
         first, second = load_dataset("berkeley")
         assert (first.name, second.name) == ("3096-1", "3096-2")
         assert first.image_path == second.image_path == root / "berkeley/images/3096.jpg"
@@ -76,8 +76,8 @@ class TestFolders:
     )
     def test_groups_of_photographs(self, root: Path, name: str, photographs: str, masks: str) -> None:
         for group, mask in (("axe", BOX), ("pineapple", OTHER)):
-            photo(root / name / photographs / group / "1.jpg")
-            picture(root / name / masks / group / "1.png", np.where(mask, 255, 0))
+            save_image(root / name / photographs / group / "1.jpg")
+            save_mask(root / name / masks / group / "1.png", np.where(mask, 255, 0))
         first, second = load_dataset(name)
         assert [(s.name, s.label, s.group) for s in (first, second)] == [
             ("axe/1", "axe", "axe"),
@@ -88,20 +88,20 @@ class TestFolders:
         assert same(second.target(), OTHER)
 
     def test_what_has_no_counterpart_is_named(self, root: Path) -> None:
-        photo(root / "coca/image/axe/1.jpg")
-        picture(root / "coca/binary/axe/2.png", BOX)
+        save_image(root / "coca/image/axe/1.jpg")
+        save_mask(root / "coca/binary/axe/2.png", BOX)
         with pytest.raises(SaywhereError, match=r"image/GROUP/NAME\.jpg and binary/GROUP.*unpaired: axe/1, axe/2$"):
             load_dataset("coca")
 
     def test_a_long_list_of_these_is_cut(self, root: Path) -> None:
         for number in range(13):
-            photo(root / f"davis/img/{number:02}.jpg")
+            save_image(root / f"davis/img/{number:02}.jpg")
         with pytest.raises(SaywhereError, match=r"unpaired: 00, .*, 09 and 3 more$"):
             load_dataset("davis")
 
     def test_phrases_that_are_no_json_are_named(self, root: Path) -> None:
-        photo(root / "grabcut/data_GT/a.jpg")
-        picture(root / "grabcut/boundary_GT/a.png", BOX)
+        save_image(root / "grabcut/data_GT/a.jpg")
+        save_mask(root / "grabcut/boundary_GT/a.png", BOX)
         (root / "grabcut/phrases.json").write_text("{")
         with pytest.raises(SaywhereError, match=r"phrases\.json.*JSON"):
             load_dataset("grabcut")
@@ -110,9 +110,9 @@ class TestFolders:
 class TestLeeds:
     def test_as_its_makers_lay_it_out(self, root: Path) -> None:
         for name, mask in (("0010001", BOX), ("0100002", OTHER)):
-            photo(root / f"leedsbutterfly/images/{name}.png")
-            picture(root / f"leedsbutterfly/segmentations/{name}_seg0.png", np.where(mask, 255, 0))
-        picture(root / "leedsbutterfly/segmentations/0010001_seg1.png", OTHER)  # another's, not the makers'
+            save_image(root / f"leedsbutterfly/images/{name}.png")
+            save_mask(root / f"leedsbutterfly/segmentations/{name}_seg0.png", np.where(mask, 255, 0))
+        save_mask(root / "leedsbutterfly/segmentations/0010001_seg1.png", OTHER)  # another's, not the makers'
         first, second = load_dataset("leeds-butterfly")
         assert (first.name, first.label) == ("0010001", "Danaus plexippus")
         assert (second.name, second.label) == ("0100002", "Vanessa cardui")
@@ -120,8 +120,8 @@ class TestLeeds:
         assert same(second.target(), OTHER)
 
     def test_a_species_that_is_none(self, root: Path) -> None:
-        photo(root / "leeds-butterfly/images/0110001.png")
-        picture(root / "leeds-butterfly/segmentations/0110001_seg0.png", BOX)
+        save_image(root / "leeds-butterfly/images/0110001.png")
+        save_mask(root / "leeds-butterfly/segmentations/0110001_seg0.png", BOX)
         with pytest.raises(SaywhereError, match=r"0110001.*001 to 010"):
             load_dataset("leeds-butterfly")
 
@@ -143,9 +143,9 @@ class TestPascal:
         classes[5:7, 10:25] = 9
         objects[16], classes[16] = 255, 255
         for name in ("2007_000033", "2007_000042", "2007_000061"):
-            photo(folder / f"JPEGImages/{name}.jpg")
-            picture(folder / f"SegmentationObject/{name}.png", objects, palette=True)
-            picture(folder / f"SegmentationClass/{name}.png", classes, palette=True)
+            save_image(folder / f"JPEGImages/{name}.jpg")
+            save_mask(folder / f"SegmentationObject/{name}.png", objects, palette=True)
+            save_mask(folder / f"SegmentationClass/{name}.png", classes, palette=True)
             objects, classes = np.where(OTHER, 1, 0), np.where(OTHER, 15, 0)
         lists = folder / "ImageSets/Segmentation"
         lists.mkdir(parents=True)
@@ -179,7 +179,7 @@ class TestPascal:
             load_dataset("voc2012:val")
 
     def sbd(self, folder: Path, name: str, segmentation: np.ndarray, kinds: list[int]) -> None:
-        photo(folder / f"img/{name}.jpg")
+        save_image(folder / f"img/{name}.jpg")
         (folder / "inst").mkdir(exist_ok=True)
         found = {"Segmentation": segmentation.astype(np.uint8), "Categories": np.array(kinds, np.uint8)[:, None]}
         savemat(folder / f"inst/{name}.mat", {"GTinst": found})
@@ -219,12 +219,12 @@ class TestPascal:
 
 
 def test_masks_wait_until_they_are_asked_for(root: Path) -> None:
-    photo(root / "davis/img/a.jpg")
+    save_image(root / "davis/img/a.jpg")
     path = root / "davis/gt/a.png"
     path.parent.mkdir()
     path.write_text("no image")
     sample = only("davis")
     with pytest.raises(SaywhereError, match=r"gt/a\.png': missing or not an image"):
         sample.target()
-    picture(path, BOX)
+    save_mask(path, BOX)
     assert same(pickle.loads(pickle.dumps(sample)).target(), BOX)

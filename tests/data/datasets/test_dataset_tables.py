@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trees import BOX, OTHER, SIZE, coco_json, only, photo, picture, same
+from trees import BOX, OTHER, SIZE, coco_json, only, same, save_image, save_mask
 
 from conftest import polygon_of
 from saywhere import SaywhereError
@@ -19,7 +19,7 @@ from saywhere.data.datasets import load_dataset
 
 class TestCoco:
     def test_coco_in_its_folders(self, root: Path) -> None:
-        taken = photo(root / "coco/val2017/000000000139.jpg")
+        taken = save_image(root / "coco/val2017/000000000139.jpg")
         image = {"id": 139, "file_name": taken.name}
         coco_json(root / "coco/annotations/instances_val2017.json", image, {"id": 8, "iscrowd": 1})
         sample = only("coco:val2017")
@@ -39,7 +39,7 @@ class TestCoco:
         assert same(sample.target(), BOX)
 
     def test_fashionpedia_has_parts(self, root: Path) -> None:
-        taken = photo(root / "fashionpedia/images/test/a.jpg")
+        taken = save_image(root / "fashionpedia/images/test/a.jpg")
         sleeve = {"id": 8, "category_id": 31, "segmentation": polygon_of(0, 0, 6, 4)}
         coco_json(
             root / "fashionpedia/annotations/instances_attributes_val2020.json", {"id": 1, "file_name": "a.jpg"}, sleeve
@@ -68,7 +68,7 @@ class TestRefer:
     @pytest.fixture
     def refs(self, root: Path) -> Path:
         folder = root / "refer/refcoco"
-        taken = photo(root / "refer/images/mscoco/images/train2014/COCO_train2014_000000000009.jpg")
+        taken = save_image(root / "refer/images/mscoco/images/train2014/COCO_train2014_000000000009.jpg")
         left = {"id": 8, "segmentation": polygon_of(0, 0, 6, 4)}
         coco_json(folder / "instances.json", {"id": 9, "file_name": taken.name}, left)
         references = [
@@ -125,8 +125,8 @@ class TestOpenImages:
     @pytest.fixture
     def folder(self, root: Path) -> Path:
         folder = root / "open-images/validation"
-        photo(folder / "images/0001eeaf4aed83f9.jpg")
-        picture(folder / "masks/0001_m0cmf2_ab.png", np.where(BOX, 255, 0))
+        save_image(folder / "images/0001eeaf4aed83f9.jpg")
+        save_mask(folder / "masks/0001_m0cmf2_ab.png", np.where(BOX, 255, 0))
         (root / "open-images/class-descriptions-boxable.csv").write_text('/m/0cmf2,"Airplane, toy"\n')
         rows = [
             ["MaskPath", "ImageID", "LabelName", "BoxID", "BoxXMin"],
@@ -143,11 +143,11 @@ class TestOpenImages:
         assert same(sample.target(), BOX)
 
     def test_a_larger_mask_is_brought_to_the_photograph(self, folder: Path) -> None:
-        picture(folder / "masks/0001_m0cmf2_ab.png", np.kron(BOX * 255, np.ones((3, 3))))
+        save_mask(folder / "masks/0001_m0cmf2_ab.png", np.kron(BOX * 255, np.ones((3, 3))))
         assert same(only("open-images:validation").target(), BOX)
 
     def test_a_turned_mask_is_not(self, folder: Path) -> None:
-        picture(folder / "masks/0001_m0cmf2_ab.png", BOX.T * 255)
+        save_mask(folder / "masks/0001_m0cmf2_ab.png", BOX.T * 255)
         assert same(only("open-images:validation").target(), BOX.T)
 
     def test_what_is_not_there_is_named(self, folder: Path) -> None:

@@ -101,6 +101,11 @@ class TestRoundTrip:
         assert_same(found, images)
         assert not notes
 
+    @pytest.mark.parametrize("label", ["a\x85b", "a\u2028b", "\ufeffa", "a\tb", "\x85"])
+    def test_line_breaks_of_every_kind_in_labels(self, format_name: str, label: str) -> None:
+        found, notes = round_trip([annotated_image([replace(CAT, label=label)])], format_name)
+        assert found[0].objects[0].label == label or any(repr(label) in note for note in notes)
+
     def test_labels_that_look_like_something_else(self, format_name: str) -> None:
         labels = ["# a", "b:1,2,3::", "null", "1", "true", "- c", "<d>&amp;", "'e'", '"f",g']
         numbers = np.zeros((9, 20), int)

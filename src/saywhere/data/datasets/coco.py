@@ -24,25 +24,25 @@ from saywhere.data.datasets.sample import Sample, nothing_ignored
 from saywhere.errors import SaywhereError
 
 
-def encode(segmentation: Any, size: ImageSize, annotation: str, path: Path) -> RunLengths:
+def encode(segmentation: Any, size: ImageSize, annotation: str = "", path: Path | None = None) -> RunLengths:
     """The run lengths of a COCO segmentation.
 
     Args:
         segmentation: polygons or run lengths, as :meth:`RunLengths.from_coco` takes them.
         size: the size of its image.
         annotation: what an error calls the annotation.
-        path: the file to be named in an error.
+        path: the file that an error names.
 
     Raises:
         SaywhereError: the segmentation cannot be used.
     """
     try:
-        return RunLengths.from_coco(segmentation, size)
+        return RunLengths.from_coco(segmentation, ImageSize(*size))
     except SaywhereError as error:
-        raise SaywhereError(f"file '{path}': {annotation}: {error}") from error
+        raise SaywhereError(f"file '{path}': {annotation}: {error}" if path else str(error)) from error
 
 
-def decode(segmentation: Any, size: ImageSize, annotation: str, path: Path) -> BoolArray:
+def decode(segmentation: Any, size: ImageSize, annotation: str = "", path: Path | None = None) -> BoolArray:
     """The ``(H, W)`` mask of a COCO segmentation; see :func:`encode`."""
     return encode(segmentation, size, annotation, path).mask()
 

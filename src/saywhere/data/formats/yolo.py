@@ -28,6 +28,19 @@ from saywhere.storage.atomic import copy_file
 TOLERANCE = 0.01  # how far outside [0, 1] a coordinate may be, as in Ultralytics
 
 
+class _Quoted(str):
+    """A label that YAML writes in double quotes: only there does it escape every kind of line break."""
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+_Dumper.add_representer(
+    _Quoted, lambda dumper, label: dumper.represent_scalar("tag:yaml.org,2002:str", label, style='"')
+)
+
+
 def read_yolo(source: Path, images: Path | None) -> AnnotationSource:
     """The annotated images of a YOLO dataset.
 
@@ -149,9 +162,10 @@ def write_yolo(images: Iterable[AnnotatedImage], dest: Path, options: WriteOptio
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         if options.copy and image.path:
             copy_file(image.path, dest / "images" / (name + Path(image.file_name).suffix))
-    names = {number: label for label, number in classes.numbers.items()}
+    names = {number: label if label.isprintable() else _Quoted(label) for label, number in classes.numbers.items()}
     content = {"train": "images", "val": "images", "names": names}
-    (dest / "data.yaml").write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    (dest / "data.yaml").write_text(text, encoding="utf-8")
 
 
 def to_one_polygon(each: ObjectAnnotation) -> tuple[Ring | None, list[str]]:
