@@ -24,7 +24,7 @@ def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
         ...     warnings.simplefilter("always")
         ...     warn_renamed("looks", "max_zoom_steps")
         >>> str(caught[0].message)
-        'looks is deprecated and will be removed in the next release; use looks'
+        'looks is deprecated and will be removed in the next release; use max_zoom_steps'
     """
     message = f"{old} is deprecated and will be removed in the next release; use {new}"
     warnings.warn(message, DeprecationWarning, stacklevel=stacklevel)
