@@ -22,7 +22,7 @@ from saywhere.core import graphcut
 from saywhere.core.images import read_image
 from saywhere.core.prompt import Click, Prompt
 from saywhere.data.datasets import load_dataset
-from saywhere.runtime.classical.base import COLOURS, Seeds
+from saywhere.runtime.classical.base import COLOUR_RADIUS, Seeds
 from saywhere.runtime.classical.colours import colour_costs
 
 SIZE = (320, 320)
@@ -65,7 +65,7 @@ def seeded(image: np.ndarray, target: np.ndarray) -> dict[str, Any]:
         clicks.append(Click(float(x), float(y), positive))
     prompt = Prompt(tuple(clicks))
     seeds = Seeds.of(prompt, SIZE).with_border()
-    on, off = colour_costs(image, Seeds.of(prompt, SIZE, COLOURS))
+    on, off = colour_costs(image, Seeds.of(prompt, SIZE, COLOUR_RADIUS))
     return {"object_cost": on, "background_cost": off, "object_seeds": seeds.on, "background_seeds": seeds.off}
 
 

@@ -11,8 +11,8 @@ from saywhere import Click, Prompt, Segmenter
 from saywhere.core import metrics
 from saywhere.core.graphcut import boundary_weights, cut
 from saywhere.runtime.classical import CLASSICAL, SETTINGS, Seeds
-from saywhere.runtime.classical.colours import NOISE, STRANGE, colour_cost, sample
-from saywhere.runtime.classical.randomwalker import BETA, RandomWalker, reach
+from saywhere.runtime.classical.colours import MIN_DEVIATION, UNIFORM_WEIGHT, colour_cost, sample
+from saywhere.runtime.classical.randomwalker import BETA, RandomWalker, object_probability
 
 
 @pytest.fixture
@@ -139,9 +139,9 @@ def test_the_walk_is_scikit_images(small: tuple[np.ndarray, np.ndarray]) -> None
     seeds = Seeds.of(Prompt((Click(60, 50), Click(60, 20, False))), target.shape).with_border()
     labels = np.where(seeds.off, 2, seeds.on.astype(int))
     theirs = random_walker(photo / 255.0, labels, beta=BETA, mode="bf", return_full_prob=True, channel_axis=-1)[0]
-    ours = reach(RandomWalker().encode(photo), seeds)
+    ours = object_probability(RandomWalker().encode(photo), seeds)
     assert np.abs(ours - theirs).max() < 0.02
-    again = reach(RandomWalker().encode(photo), seeds, ours.astype(np.float32)[::-1])  # from a bad guess
+    again = object_probability(RandomWalker().encode(photo), seeds, ours.astype(np.float32)[::-1])  # from a bad guess
     assert np.abs(again - theirs).max() < 0.02
 
 
@@ -211,11 +211,11 @@ def test_a_colour_that_was_seen_costs_less() -> None:
 
 
 def test_a_mixture_of_one_gaussian_by_hand() -> None:
-    """Grey 100 and 110, alike often: mean 105, variance 25 + NOISE^2 along grey, NOISE^2 across it."""
+    """Grey 100 and 110, alike often: mean 105, variance 25 + MIN_DEVIATION^2 along grey, MIN_DEVIATION^2 across it."""
     image = np.array([[[100] * 3, [110] * 3, [105] * 3]], np.uint8)
-    cost = colour_cost(image, np.repeat(image[0, :2], 50, axis=0).astype(np.float32), parts=1)
-    along, across = 3 * 25 + NOISE**2, NOISE**2
-    peak = (1 - STRANGE) / np.sqrt((2 * np.pi) ** 3 * along * across**2)
-    assert cost[0, 2] == pytest.approx(-np.log(peak + STRANGE / 256**3), rel=1e-5)
+    cost = colour_cost(image, np.repeat(image[0, :2], 50, axis=0).astype(np.float32), components=1)
+    along, across = 3 * 25 + MIN_DEVIATION**2, MIN_DEVIATION**2
+    peak = (1 - UNIFORM_WEIGHT) / np.sqrt((2 * np.pi) ** 3 * along * across**2)
+    assert cost[0, 2] == pytest.approx(-np.log(peak + UNIFORM_WEIGHT / 256**3), rel=1e-5)
     away = peak * np.exp(-0.5 * 3 * 5**2 / along)
-    assert cost[0, 0] == pytest.approx(-np.log(away + STRANGE / 256**3), rel=1e-5)
+    assert cost[0, 0] == pytest.approx(-np.log(away + UNIFORM_WEIGHT / 256**3), rel=1e-5)

@@ -1,4 +1,4 @@
-"""A network's answer drawn to the edges of the photograph by a graph cut, as PhraseClick does at the end."""
+"""A network's mask aligned with the edges of the image by a graph cut, as PhraseClick does at the end."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from saywhere.core.graphcut import cut
 
 # Weight of a boundary between alike neighbours against the probabilities. The paper does not give it.
 SMOOTHNESS = 2.0
-SUREST = 8.0  # the logit at which a probability no longer grows: no pixel is beyond its neighbours' reach
-LEAST = 0.5  # the logit that a pixel which changed sides is given, at least
+MAX_LOGIT = 8.0  # logits are clipped to it, so that neighbours can outweigh any pixel
+MIN_LOGIT = 0.5  # magnitude that every pixel has at least after the cut
 
 
 def graph_cut(image: ImageArray, logits: FloatArray, smoothness: float = SMOOTHNESS) -> FloatArray:
@@ -22,11 +22,11 @@ def graph_cut(image: ImageArray, logits: FloatArray, smoothness: float = SMOOTHN
     A pixel pays ``-log p`` to lie on the object and ``-log (1 - p)`` to lie off it, alike neighbours pay to be
     divided. Every logit keeps how sure it was; its sign is the cut's. Raises SaywhereError without the extra bench.
     """
-    bounded = np.clip(logits.astype(np.float64), -SUREST, SUREST)
+    bounded = np.clip(logits.astype(np.float64), -MAX_LOGIT, MAX_LOGIT)
     on, off = np.logaddexp(0.0, -bounded), np.logaddexp(0.0, bounded)
     # No seeds: what was clicked is in the logits already.
     inside = cut(image, on, off, smoothness=smoothness)
-    sure = np.maximum(np.abs(logits), np.float32(LEAST))
+    sure = np.maximum(np.abs(logits), np.float32(MIN_LOGIT))
     return np.where(inside, sure, -sure).astype(np.float32)
 
 

@@ -19,7 +19,7 @@ CLASSICAL: Final[Mapping[str, type[Runtime]]] = {
     "random-walker": RandomWalker,
     "geodesic": Geodesic,
 }
-# They have nothing to look closer with, and their answers are as sharp as the photograph they are given.
+# No zoom: they have no features to reuse, and their masks are as sharp as the image that they are given.
 SETTINGS: Final = Settings(size=256, zoom=False, enlarge=False, previous_mask_from=2)
 
 __all__ = ["CLASSICAL", "SETTINGS", "Geodesic", "GrabCut", "GraphCut", "RandomWalker", "Seeds"]

@@ -1,4 +1,4 @@
-"""What all classical methods share: clicks as seeds, and where the object surely is not."""
+"""What all classical methods share: seeds from clicks, the image border as background, hard decisions as logits."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from saywhere.core import guidance
 from saywhere.core.arrays import FloatArray
 from saywhere.core.prompt import Prompt
 
-SURE = 8.0  # the logit of a hard decision
-RADIUS = 0.01  # of the longer side: how far around a click all is as it says; more would cover thin parts
-COLOURS = 0.02  # of the longer side: how far around a click it is a sample of colours; less would be too few
-REACH = 0.1  # of the shorter side: how far from a positive click the border may be the object's
+HARD_LOGIT = 8.0  # the logit of a hard decision
+SEED_RADIUS = 0.01  # of the longer side: of a click's seed disk; more would cover thin parts
+COLOUR_RADIUS = 0.02  # of the longer side: of the disk around a click that is sampled for colours; less holds too few
+BORDER_DISTANCE = 0.1  # of the shorter side: border pixels this near to a positive click are no background seeds
 
 
 @dataclass(frozen=True)
 class Seeds:
-    """Pixels that a prompt says are on the object and off it: ``(H, W)`` bool each.
+    """Pixels that are on the object and off it according to a prompt: ``(H, W)`` bool each.
 
-    A click speaks for a disk whose radius is a share of the photograph's longer side; a drag for its whole disk, less
-    a tenth for the hand that did not quite reach the boundary.
+    A click marks a disk whose radius is a share of the image's longer side; a drag marks its own disk with nine tenths
+    of the radius, because a drag may cross the boundary a little.
     """
 
     on: NDArray[np.bool_]
     off: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, prompt: Prompt, shape: tuple[int, int], share: float = RADIUS) -> Seeds:
+    def of(cls, prompt: Prompt, shape: tuple[int, int], share: float = SEED_RADIUS) -> Seeds:
         drawn = [np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)]
         # In their order: a later click overrules an earlier one where they meet.
         for click in prompt.clicks:
@@ -41,33 +41,33 @@ class Seeds:
         return cls(*drawn)
 
     def with_border(self) -> Seeds:
-        """The photograph's border is off the object too, except near what is on it.
+        """The same with the image's border off the object, except near a positive seed.
 
-        Whatever else is clicked: one negative click says nothing about all other sides. An object that runs off the
-        photograph takes its piece of the border with a positive click near it.
+        Also after negative clicks: one of them tells nothing about the other sides of the image. For an object that
+        is cut off by the border, a positive click near the border frees that part of it.
         """
         border = np.ones_like(self.on)
         border[1:-1, 1:-1] = False
-        far = away(self.on) > REACH * min(self.on.shape)
+        far = distance_to(self.on) > BORDER_DISTANCE * min(self.on.shape)
         return Seeds(self.on, self.off | (border & far))
 
 
-def away(where: NDArray[np.bool_]) -> FloatArray:
-    """Each pixel's distance to the nearest of ``where``; very far when there is none."""
+def distance_to(where: NDArray[np.bool_]) -> FloatArray:
+    """Each pixel's distance to the nearest True pixel of ``where`` ``(H, W)``; 1e9 when there is none."""
     if not where.any():
         return np.full(where.shape, np.float32(1e9))
     return np.asarray(cv2.distanceTransform((~where).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
 
 
-def held_together(inside: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The connected parts of ``inside`` that hold a seed: alike things elsewhere were not asked for."""
-    _, parts = cv2.connectedComponents(inside.astype(np.uint8), connectivity=4)
-    wanted = np.zeros(int(parts.max()) + 1, np.bool_)
-    wanted[parts[seeds & inside]] = True
-    wanted[0] = False
-    return wanted[parts]
+def components_with_seed(inside: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The connected components of ``inside`` ``(H, W)`` that hold a seed; similar objects elsewhere are left out."""
+    _, components = cv2.connectedComponents(inside.astype(np.uint8), connectivity=4)
+    seeded = np.zeros(int(components.max()) + 1, np.bool_)
+    seeded[components[seeds & inside]] = True
+    seeded[0] = False
+    return seeded[components]
 
 
-def decided(inside: NDArray[np.bool_]) -> FloatArray:
+def hard_logits(inside: NDArray[np.bool_]) -> FloatArray:
     """A hard decision as logits."""
-    return np.where(inside, SURE, -SURE).astype(np.float32)
+    return np.where(inside, HARD_LOGIT, -HARD_LOGIT).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Geodesic segmentation (Bai and Sapiro 2007): each pixel goes to the seed it reaches over the least change."""
+"""Geodesic segmentation (Bai and Sapiro 2007): each pixel gets the label of the seed at the least geodesic distance."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.prompt import Prompt
 from saywhere.errors import needing
 from saywhere.runtime.base import Runtime
-from saywhere.runtime.classical.base import COLOURS, Seeds
+from saywhere.runtime.classical.base import COLOUR_RADIUS, Seeds
 from saywhere.runtime.classical.colours import colour_costs
 
 STEP = 1e-3  # cost of a step where nothing changes, so that nearer wins among equals
 
 
 class Geodesic(Runtime):
-    """Distances over the change of the chance to be object by colour, from seeds on it and off it."""
+    """Geodesic distances to the seeds; a step costs the change of the colour models' object probability."""
 
     name = "geodesic"
 
@@ -29,10 +29,10 @@ class Geodesic(Runtime):
 
     def decode(self, features: ImageArray, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
         seeds = Seeds.of(prompt, features.shape[:2])
-        on, off = colour_costs(features, Seeds.of(prompt, features.shape[:2], COLOURS))
+        on, off = colour_costs(features, Seeds.of(prompt, features.shape[:2], COLOUR_RADIUS))
         seeds = seeds.with_border()
-        chance = 1.0 / (1.0 + np.exp(np.clip(on - off, -30.0, 30.0)))
-        rows, columns = np.gradient(chance) if min(chance.shape) > 1 else (np.zeros_like(chance),) * 2
+        probability = 1.0 / (1.0 + np.exp(np.clip(on - off, -30.0, 30.0)))
+        rows, columns = np.gradient(probability) if min(probability.shape) > 1 else (np.zeros_like(probability),) * 2
         cost = np.hypot(rows, columns) + STEP
         to_on, to_off = distance(cost, seeds.on), distance(cost, seeds.off)
         share = np.clip(to_off / np.maximum(to_on + to_off, 1e-12), 1e-4, 1.0 - 1e-4)

@@ -1,4 +1,4 @@
-"""GrabCut (Rother et al. 2004) as OpenCV has it: colour mixtures that are fitted and cut in turns."""
+"""GrabCut (Rother et al. 2004), OpenCV's: colour mixtures are fitted and the graph is cut, alternately."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.prompt import Prompt
 from saywhere.runtime.base import Runtime
-from saywhere.runtime.classical.base import Seeds, away, decided, held_together
+from saywhere.runtime.classical.base import Seeds, components_with_seed, distance_to, hard_logits
 
 ROUNDS = 1
-AROUND = 0.125  # of the shorter side: what a positive click may mean, as a first guess
+AROUND = 0.125  # of the shorter side: pixels this near to a positive click are probable foreground at first
 
 
 class GrabCut(Runtime):
-    """Looks anew at every click, with the surroundings of the positive ones as its first guess.
+    """Starts anew at every click: what is near a positive click is probable foreground, all else probable background.
 
-    It never goes on from its previous answer: mixtures that were fitted to hardly more than the seeds find no more
+    It never starts from its previous mask: mixtures that were fitted to hardly more than the seeds give little more
     than the seeds again, whatever else is clicked.
     """
 
@@ -29,7 +29,7 @@ class GrabCut(Runtime):
     def decode(self, features: ImageArray, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
         shape = features.shape[:2]
         seeds = Seeds.of(prompt, shape).with_border()
-        around = away(seeds.on) <= AROUND * min(shape)
+        around = distance_to(seeds.on) <= AROUND * min(shape)
         labels = np.where(around, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
         labels[seeds.off], labels[seeds.on] = cv2.GC_BGD, cv2.GC_FGD
         inside = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
@@ -39,4 +39,4 @@ class GrabCut(Runtime):
             background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
             cv2.grabCut(features, labels, (0, 0, 1, 1), background, foreground, ROUNDS, cv2.GC_INIT_WITH_MASK)
             inside = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
-        return decided(held_together(inside, seeds.on))
+        return hard_logits(components_with_seed(inside, seeds.on))

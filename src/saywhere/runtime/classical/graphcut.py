@@ -7,7 +7,7 @@ from saywhere.core.graphcut import cut
 from saywhere.core.prompt import Prompt
 from saywhere.errors import needing
 from saywhere.runtime.base import Runtime
-from saywhere.runtime.classical.base import COLOURS, Seeds, decided, held_together
+from saywhere.runtime.classical.base import COLOUR_RADIUS, Seeds, components_with_seed, hard_logits
 from saywhere.runtime.classical.colours import colour_costs
 
 
@@ -26,5 +26,5 @@ class GraphCut(Runtime):
     def decode(self, features: ImageArray, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
         seeds = Seeds.of(prompt, features.shape[:2])
         bordered = seeds.with_border()
-        on, off = colour_costs(features, Seeds.of(prompt, features.shape[:2], COLOURS))
-        return decided(held_together(cut(features, on, off, bordered.on, bordered.off), seeds.on))
+        on, off = colour_costs(features, Seeds.of(prompt, features.shape[:2], COLOUR_RADIUS))
+        return hard_logits(components_with_seed(cut(features, on, off, bordered.on, bordered.off), seeds.on))

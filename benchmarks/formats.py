@@ -1,4 +1,4 @@
-"""What a round trip through each format does to masks: ``python examples/formats.py COCO.json``."""
+"""What a round trip through each format does to masks: ``python benchmarks/formats.py COCO.json``."""
 
 from __future__ import annotations
 
