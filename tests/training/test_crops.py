@@ -20,6 +20,7 @@ from saywhere.training.corrections import correct
 from saywhere.training.crops import MIN_VISIBLE
 from saywhere.training.dataset import CropDataset
 from saywhere.training.first_clicks import initial_clicks
+from saywhere.training.loader import use_one_thread
 from saywhere.training.recipe import ClicksRecipe
 from saywhere.training.targets import list_targets, sampling_probabilities
 
@@ -67,6 +68,17 @@ class TestCrops:
         for number in range(40):
             crops[number]
         assert crops.read.cache_info().misses == read == len({t.sample.image_path for t in crops.targets})
+
+    def test_a_sample_leaves_the_process_as_it_is_and_a_loader_computes_on_one_thread(self, coco: Path) -> None:
+        before = cv2.getNumThreads()
+        try:
+            cv2.setNumThreads(2)
+            CropDataset(recipe_for(coco))[0]
+            assert cv2.getNumThreads() == 2
+            use_one_thread(0)
+            assert cv2.getNumThreads() == 1
+        finally:
+            cv2.setNumThreads(before)
 
     def test_a_batch_splits_into_parts_that_make_it_up(self, coco: Path) -> None:
         crops = CropDataset(recipe_for(coco))

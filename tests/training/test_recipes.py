@@ -59,12 +59,21 @@ class TestExtending:
         assert (recipe.steps, recipe.name) == (6, "own")
 
     @pytest.mark.filterwarnings("default::DeprecationWarning")
+    def test_a_recipe_that_ships_is_extended_by_its_name(self, tmp_path: Path) -> None:
+        (tmp_path / "own.yaml").write_text("extends: dctnet\ncrop: {size: 320}\n")
+        recipe = read_recipe(tmp_path / "own.yaml")
+        assert (recipe.name, recipe.model.name, recipe.crop.size) == ("own", "dctnet", 320)
+        assert recipe.crop.full_image_prob == read_recipe("dctnet").crop.full_image_prob
+
     def test_old_keys_of_one_file_meet_new_keys_of_another(self, tmp_path: Path) -> None:
         (tmp_path / "base.yaml").write_text(
             "model: {name: saywhere}\ndata: [{path: a}]\nsampling: {part_weight: 0.5}\n"
         )
         (tmp_path / "own.yaml").write_text("extends: base.yaml\nsampling: {part: 0.25}\nrobots: 2\n")
-        with pytest.warns(DeprecationWarning, match="use recipe key part_weight"):
+        with (
+            pytest.warns(DeprecationWarning, match="use recipe key part_weight"),
+            pytest.warns(DeprecationWarning, match="use recipe key robot_processes"),
+        ):
             recipe = read_recipe(tmp_path / "own.yaml")
         assert (recipe.sampling.part_weight, recipe.robot_processes) == (0.25, 2)
 

@@ -42,8 +42,8 @@ def find_recipe(recipe: str | Path) -> Path:
 def read_recipe(recipe: str | Path, changes: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe.
 
-    ``extends: FILE`` in a recipe names another one, beside it, or several: it takes everything from them that it does
-    not set itself. Mappings are merged key by key.
+    ``extends`` in a recipe names another one, or several: those that ship by name, others by a file beside it. The
+    recipe takes everything from them that it does not set itself. Mappings are merged key by key.
 
     Args:
         recipe: the name of a recipe that ships, or a YAML file.
@@ -153,7 +153,7 @@ def _read(path: Path, extending: tuple[Path, ...] = ()) -> Any:
     content = _with_new_keys(content)
     extended: dict[str, Any] = {}
     for name in [bases] if isinstance(bases, str) else bases:
-        base = path.parent / str(name)
+        base = _base(path, str(name))
         if base in (*extending, path):
             raise SaywhereError(f"recipe '{path}': extends itself by way of '{base}'; name another recipe")
         below = _read(base, (*extending, path))
@@ -161,6 +161,12 @@ def _read(path: Path, extending: tuple[Path, ...] = ()) -> Any:
             raise SaywhereError(f"recipe '{path}': extends '{base}', which is no recipe")
         extended = merged(extended, {key: value for key, value in below.items() if key != "name"})
     return merged(extended, content)
+
+
+def _base(path: Path, name: str) -> Path:
+    """The file of what a recipe extends: one that ships, by its name, or a file beside the recipe."""
+    beside = path.parent / name
+    return RECIPES / f"{name}.yaml" if not beside.is_file() and name in recipe_names() else beside
 
 
 def _with_new_keys(content: Mapping[str, Any]) -> dict[str, Any]:
