@@ -23,9 +23,8 @@ def main() -> None:
     for phrase in ("cat", "bicycle"):
         proposal = segmenter.propose(phrase)
         if proposal.found:
-            print(
-                f"{phrase}: at ({proposal.click.x:.0f}, {proposal.click.y:.0f}), {proposal.mask.array.sum():,} pixels"
-            )
+            x, y = proposal.click.x, proposal.click.y
+            print(f"{phrase}: at ({x:.0f}, {y:.0f}), {proposal.mask.array.sum():,} pixels")
         else:
             print(f"{phrase}: not in the image")
 

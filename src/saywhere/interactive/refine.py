@@ -17,17 +17,28 @@ MIN_LOGIT = 0.5  # magnitude that every pixel has at least after the cut
 
 
 def graph_cut(image: ImageArray, logits: FloatArray, smoothness: float = SMOOTHNESS) -> FloatArray:
-    """The cheapest division of ``(H, W, 3)`` pixels by Boykov and Jolly (2001), as logits ``(H, W)``.
+    """Refine logits by the minimum cut of Boykov and Jolly (2001).
 
-    A pixel pays ``-log p`` to lie on the object and ``-log (1 - p)`` to lie off it, alike neighbours pay to be
-    divided. Every logit keeps how sure it was; its sign is the cut's. Raises SaywhereError without the extra bench.
+    A pixel costs ``-log p`` on the object and ``-log (1 - p)`` off it; a boundary between similar neighbours costs
+    ``smoothness``.
+
+    Args:
+        image: ``(H, W, 3)`` RGB, as the network was given it.
+        logits: ``(H, W)``.
+        smoothness: weight of a boundary.
+
+    Returns:
+        ``(H, W)`` logits with the sign of the cut; magnitudes stay, and are at least :data:`MIN_LOGIT`.
+
+    Raises:
+        SaywhereError: SciPy is missing, which the extras "torch" and "bench" bring.
     """
     bounded = np.clip(logits.astype(np.float64), -MAX_LOGIT, MAX_LOGIT)
     on, off = np.logaddexp(0.0, -bounded), np.logaddexp(0.0, bounded)
     # No seeds: what was clicked is in the logits already.
     inside = cut(image, on, off, smoothness=smoothness)
-    sure = np.maximum(np.abs(logits), np.float32(MIN_LOGIT))
-    return np.where(inside, sure, -sure).astype(np.float32)
+    magnitude = np.maximum(np.abs(logits), np.float32(MIN_LOGIT))
+    return np.where(inside, magnitude, -magnitude).astype(np.float32)
 
 
 # Each takes the pixels ``(H, W, 3)`` that the network was given and its logits ``(H, W)``, and returns better logits.
