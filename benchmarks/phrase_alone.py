@@ -19,7 +19,7 @@ from saywhere.data.datasets import load_dataset
 from saywhere.errors import PhraseError
 from saywhere.evaluation.benchmark import spread
 from saywhere.evaluation.phrases import PhraseMode, with_phrases
-from saywhere.runtime.metadata import set_threads
+from saywhere.runtime.threads import set_threads
 
 
 def main(data: str, limit: str, weights: str | None = None) -> None:

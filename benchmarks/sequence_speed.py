@@ -20,7 +20,7 @@ from saywhere.interactive.sequence import SequenceOptions
 from saywhere.interactive.sequence.memory import store_example
 from saywhere.interactive.sequence.purification import PurificationLearner
 from saywhere.runtime.base import PurifyingRuntime
-from saywhere.runtime.metadata import set_threads
+from saywhere.runtime.threads import set_threads
 
 COUNT = 60
 

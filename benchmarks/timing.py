@@ -21,7 +21,7 @@ import numpy as np
 from skimage import data
 
 import saywhere
-from saywhere.runtime.metadata import set_threads
+from saywhere.runtime.threads import set_threads
 from saywhere.runtime.timed import TimedRuntime, milliseconds
 from saywhere.runtime.weights import load_runtime
 

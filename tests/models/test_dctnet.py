@@ -31,23 +31,23 @@ def answer(model: InteractiveModel, *clicks: Click) -> torch.Tensor:
 class TestAggregation:
     def test_a_positive_click_and_one_rejection_by_hand(self) -> None:
         # Equation 3: f1 = Q1 = (3, 4); Q2 = (1, 0) is negative, f1 . Q2 = 3, so f2 = (3, 4) - 3 (1, 0).
-        f = aggregate(torch.tensor([[[3.0, 4.0], [1.0, 0.0]]]), [[True, False]])
+        f = aggregate(torch.tensor([[[3.0, 4.0], [1.0, 0.0]]]), torch.tensor([[1.0, 0.0]]))
         assert f.tolist() == [[0.0, 4.0]]
 
     def test_two_positive_clicks_are_averaged_and_the_order_matters(self) -> None:
         vectors = torch.tensor([[[3.0, 4.0], [1.0, 0.0]]])
-        assert aggregate(vectors, [[True, True]]).tolist() == [[2.0, 2.0]]
+        assert aggregate(vectors, torch.tensor([[1.0, 1.0]])).tolist() == [[2.0, 2.0]]
         # The rejection first finds nothing to take away.
-        assert aggregate(vectors.flip(1), [[False, True]]).tolist() == [[3.0, 4.0]]
+        assert aggregate(vectors.flip(1), torch.tensor([[0.0, 1.0]])).tolist() == [[3.0, 4.0]]
 
     def test_rejection_leaves_nothing_along_the_click_whatever_its_length(self) -> None:
-        f = aggregate(torch.tensor([[[3.0, 4.0], [0.0, 5.0]]]), [[True, False]])
+        f = aggregate(torch.tensor([[[3.0, 4.0], [0.0, 5.0]]]), torch.tensor([[1.0, 0.0]]))
         assert f.tolist() == [[3.0, 0.0]]
 
     def test_filled_up_rows_do_not_count(self) -> None:
         vectors = torch.tensor([[[3.0, 4.0], [9.0, 9.0]], [[1.0, 0.0], [0.0, 1.0]]])
-        assert aggregate(vectors, [[True], [True, True]]).tolist() == [[3.0, 4.0], [0.5, 0.5]]
-        assert aggregate(vectors, [[], [True]]).tolist() == [[0.0, 0.0], [1.0, 0.0]]
+        assert aggregate(vectors, torch.tensor([[1.0, -1.0], [1.0, 1.0]])).tolist() == [[3.0, 4.0], [0.5, 0.5]]
+        assert aggregate(vectors, torch.tensor([[-1.0, -1.0], [1.0, -1.0]])).tolist() == [[0.0, 0.0], [1.0, 0.0]]
 
     def test_features_are_those_under_the_click(self) -> None:
         x = torch.arange(12.0).reshape(1, 1, 3, 4)

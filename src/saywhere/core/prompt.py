@@ -1,10 +1,15 @@
-"""What a person said: clicks, drags and a phrase. No torch, no image."""
+"""Prompts: clicks, drags and a phrase."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import numpy as np
+
+from saywhere.core.arrays import FloatArray
 from saywhere.errors import SaywhereError
 
 # Words that turn over when a photograph is mirrored.
@@ -76,3 +81,38 @@ class Prompt:
         """The prompt of the mirrored photograph, which is ``width`` pixels wide."""
         clicks = tuple(replace(c, x=width - 1.0 - c.x) for c in self.clicks)
         return Prompt(clicks, None if self.phrase is None else mirrored(self.phrase))
+
+
+class ClickArrays(NamedTuple):
+    """The clicks of a batch of prompts as numbers, which is how they go into a decoder.
+
+    Attributes:
+        points: ``(B, N, 2)`` float32, x and y in pixels of the encoded image; N is at least 1.
+        labels: ``(B, N)`` float32: 1 positive, 0 negative, -1 no click.
+        radii: ``(B, N)`` float32, pixels; 0 for a click without a drag.
+    """
+
+    points: FloatArray
+    labels: FloatArray
+    radii: FloatArray
+
+
+def click_arrays(prompts: Sequence[Prompt]) -> ClickArrays:
+    """The clicks of some prompts, in their order, filled up to the longest.
+
+    Example:
+        >>> click_arrays([Prompt((Click(3, 4), Click(5, 6, False, 2)))]).labels.tolist()
+        [[1.0, 0.0]]
+        >>> click_arrays([Prompt()]).labels.tolist()
+        [[-1.0]]
+    """
+    most = max(1, *(len(prompt.clicks) for prompt in prompts))
+    points = np.zeros((len(prompts), most, 2), np.float32)
+    labels = np.full((len(prompts), most), -1.0, np.float32)
+    radii = np.zeros((len(prompts), most), np.float32)
+    for row, prompt in enumerate(prompts):
+        for column, click in enumerate(prompt.clicks):
+            points[row, column] = click.x, click.y
+            labels[row, column] = float(click.positive)
+            radii[row, column] = click.radius or 0.0
+    return ClickArrays(points, labels, radii)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+import numpy as np
+import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from saywhere.errors import SaywhereError
 from saywhere.models import build
 from saywhere.models.base import InteractiveModel
 from saywhere.storage.atomic import write_atomically
-
-FORMAT = "saywhere-weights-1"
+from saywhere.storage.tensors import FORMAT, TensorFile, check_format, read_tensor_file, rename_prefixes
 
 
 @dataclass(frozen=True)
@@ -41,25 +40,14 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def read_tensors(path: Path, what: str = "weights") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and metadata of a safetensors file; SaywhereError when it is missing, cut short or another format."""
-    if not path.is_file():
-        raise SaywhereError(f"{what} '{path}': no such file")
-    try:
-        # Read whole, not mapped: another process may replace the file at any moment.
-        content = path.read_bytes()
-        tensors = load(content)
-        length = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-    except (SafetensorError, OSError, ValueError) as error:
-        raise SaywhereError(f"{what} '{path}': not a safetensors file, or cut short ({error})") from error
-    return tensors, {key: _json(value) for key, value in metadata.items()}
+    """Tensors and metadata of a safetensors file; errors as :func:`saywhere.storage.tensors.read_tensor_file`."""
+    file = read_tensor_file(path, what)
+    return as_tensors(file), dict(file.metadata)
 
 
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+def as_tensors(file: TensorFile) -> dict[str, Tensor]:
+    """The tensors of a file as torch's."""
+    return {name: torch.from_numpy(np.array(tensor)) for name, tensor in file.tensors.items()}
 
 
 def save_model(path: Path, model: nn.Module, name: str, options: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
@@ -68,32 +56,20 @@ def save_model(path: Path, model: nn.Module, name: str, options: Mapping[str, An
     write_tensors(path, state, {**facts, "format": FORMAT, "model": name, "options": dict(options)})
 
 
-def load_model(path: Path) -> Loaded:
+def load_model(source: Path | TensorFile) -> Loaded:
     """The network that a weights file describes, in evaluation mode.
 
-    Raises SaywhereError when the file is missing, damaged, or does not fit the architecture it names.
-    """
-    state, metadata = read_tensors(path)
-    if metadata.get("format") != FORMAT:
-        raise SaywhereError(f"weights '{path}': not saywhere weights (format {metadata.get('format')}, not {FORMAT})")
-    model = build(metadata["model"], metadata["options"])
-    fill(model, rename_parameters(state, model.renamed_parameters), path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Loaded(model.eval(), metadata["model"], digest, metadata)
-
-
-def rename_parameters(state: Mapping[str, Tensor], prefixes: Mapping[str, str]) -> dict[str, Tensor]:
-    """Tensors of an earlier release under today's names.
-
     Args:
-        state: tensors by name.
-        prefixes: old prefix to new prefix.
+        source: the file's path, or the file as it was read.
+
+    Raises:
+        SaywhereError: the file is missing, damaged, or does not fit the architecture it names.
     """
-    renamed = {}
-    for name, tensor in state.items():
-        old = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
-        renamed[prefixes.get(old, "") + name.removeprefix(old)] = tensor
-    return renamed
+    file = source if isinstance(source, TensorFile) else read_tensor_file(source)
+    metadata = check_format(file)
+    model = build(metadata["model"], metadata["options"])
+    fill(model, rename_prefixes(as_tensors(file), model.renamed_parameters), file.path)
+    return Loaded(model.eval(), metadata["model"], file.digest, metadata)
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

@@ -14,7 +14,7 @@ from saywhere.core.prompt import Prompt
 from saywhere.errors import needing
 from saywhere.models.backbone import ImageNetNormalisation, create_backbone, pad_to_multiple
 from saywhere.models.base import Features, InteractiveModel
-from saywhere.models.layers.clicks import AutoDragHead, aggregate, at_clicks
+from saywhere.models.layers.clicks import AutoDragHead, ClickTensors, aggregate, at_clicks
 from saywhere.models.targets import PhraseSupervision
 from saywhere.text.words import Words
 
@@ -110,10 +110,10 @@ class DCTNet(InteractiveModel):
             return None, None
         clicked = [F.normalize(at_clicks(x, prompts, s), dim=-1) for x, s in zip(levels, (8, 16, 32), strict=True)]
         together = torch.cat(clicked, -1) / len(clicked) ** 0.5
-        signs = [[click.positive for click in prompt.clicks] for prompt in prompts]
-        told = self.film(aggregate(together, signs)).unflatten(-1, (2, len(self.up), -1))
-        # A variance is what is predicted; its logarithm keeps it above zero.
-        return told[:, 0], torch.exp(0.5 * told[:, 1].clamp(-6.0, 6.0))
+        labels = ClickTensors.of(prompts, together.device).labels
+        change = self.film(aggregate(together, labels)).unflatten(-1, (2, len(self.up), -1))
+        # The network predicts the logarithm of a variance, which keeps the variance above zero.
+        return change[:, 0], torch.exp(0.5 * change[:, 1].clamp(-6.0, 6.0))
 
 
 def pyramid(channels: int) -> nn.Module:

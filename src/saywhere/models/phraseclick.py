@@ -86,8 +86,8 @@ class PhraseClick(DeepLab):
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
         (image,) = features.levels["image"]
         fine, context = self.fuse_early(image, distance_maps(prompts, features.size).to(image.device))
-        spoken = self.reader([prompt.phrase for prompt in prompts])
-        weights = self.attention.attributes(context, spoken.context)
+        phrases = self.reader([prompt.phrase for prompt in prompts])
+        weights = self.attention.attributes(context, phrases.context)
         if self.training:
             # For the attribute loss, so that the network is not run again.
             features.cache["attributes"] = (weights,)

@@ -1,21 +1,18 @@
-"""Our network: features once per image, guidance at every stage of a small decoder.
+"""Our network: features once per image, and a small decoder that answers every prompt.
 
-The split into features, purification and mini encoder follows Sequential Interactive Image Segmentation
-(section 3.1, equation 1); a radius for each click is DCT-Net's Spatial-DCT (equation 2); guidance that meets
-the features at every scale instead of only at the input is the lesson of Multi-Stage Fusion; what lies under the
-clicks may set how the decoder's features are distributed (DCT-Net's Feature-DCT, equation 3). A phrase acts in two
-places: as a map of where it applies beside the clicks (Text+Click), and as attention over channels (PhraseClick,
-equations 2 to 5).
+What it takes from the five papers: the split into features, purification and mini encoder is that of Sequential
+Interactive Image Segmentation (section 3.1, equation 1); a drag's radius sets the width of its guidance map as in
+DCT-Net's Spatial-DCT (equation 2), and the features under the clicks scale and shift the decoder's as in its
+Feature-DCT (equation 3); guidance enters at every scale, which is the lesson of Multi-Stage Fusion; a phrase enters as
+a relevance map (Text+Click) and as attention over channels (PhraseClick, equations 2 to 5).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,84 +20,65 @@ from torchvision.models.segmentation.deeplabv3 import ASPP
 
 from saywhere.core.prompt import Prompt
 from saywhere.errors import NoMapError, SaywhereError
+from saywhere.models.backbone import create_backbone, pad_to_multiple
 from saywhere.models.base import Features, PurifyingModel
-from saywhere.models.layers.attention import SelfAttentionNeck, upsample_2x
-from saywhere.models.layers.clicks import RadiusHead, aggregate, at_clicks, gaussians, similarity, to_device
+from saywhere.models.layers.attention import SelfAttentionNeck, enlarge
+from saywhere.models.layers.clicks import ClickTensors, aggregate, gaussian_maps, sample_at, similarity, to_device
 from saywhere.models.layers.phrase import AttributeAttention, EncodedPhrases, PhraseEncoder
 from saywhere.models.layers.relevance import ClassifierRelevance, LearnedRelevance
 from saywhere.models.targets import PhraseSupervision
-from saywhere.runtime.onnx import Graphs
 from saywhere.text.words import Words, find_words
 
 MULTIPLE = 32  # the coarsest level's stride
-CLICK_SIGMA = 6.0  # pixels of the encoded image: about what a hand's aim is worth
+CLICK_SIGMA = 6.0  # pixels of the encoded image: the precision of a hand
 RELEVANCE_SOURCES = ("learned", "classifier")
-CLICKED = (8, 16, 32)  # strides of the levels whose features under the clicks are compared, aggregated and measured
-PREDICTED = 0.5  # height of a click's own map when its radius was not dragged but predicted
-RADIUS_WEIGHT = 0.1
-NAMING = 0.3  # weight of telling labels from each other against the loss of the map
+CLICK_STRIDES = (8, 16, 32)  # strides of the levels that are sampled under the clicks
+LABEL_CONTRAST_WEIGHT = 0.3  # of telling labels apart, against the loss of the relevance map
 
 
-def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
+class FeatureLevels(NamedTuple):
+    """What the encoder computes of a batch of images, finest level first.
 
-
-class SplitConv1x1(nn.Conv2d):
-    """A 1x1 convolution of maps with ``parts`` channels as if they lay side by side, without putting them there.
-
-    What it makes of the ``first`` can be had before the others are known (what a photograph shows stays from click to
-    click), or before it is enlarged (a 1x1 convolution and an enlargement may trade places): the same answer, sooner.
+    Attributes:
+        raw: the backbone's levels at strides 4, 8, 16 and 32.
+        pure: the same after the purification layer.
+        fused: the part of the fusion layers' input convolution that depends on the image alone.
+        keys: vectors of length 1 at strides 8, 16 and 32, in which pixels are compared with clicked ones.
     """
 
-    def __init__(self, parts: Sequence[int], outputs: int) -> None:
-        super().__init__(sum(parts), outputs, 1, bias=False)
-        self.parts = list(parts)
-
-    def project(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight.split(self.parts, dim=1)[0])
-
-    def forward(self, met: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
-        """From what :meth:`project` gave, at its final size, and the other maps."""
-        made, *others = met
-        bias = self.bias
-        for other, weight in zip(others, self.weight.split(self.parts, dim=1)[1:], strict=True):
-            if weight.shape[1]:
-                made, bias = made + F.conv2d(other, weight, bias), None
-        return made
-
-
-def split_conv(parts: Sequence[int], outputs: int) -> nn.Sequential:
-    return nn.Sequential(SplitConv1x1(parts, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
-
-
-def upsample(x: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+    raw: tuple[Tensor, ...]
+    pure: tuple[Tensor, ...]
+    fused: tuple[Tensor, ...]
+    keys: tuple[Tensor, ...]
 
 
 class Saywhere(PurifyingModel):
-    """Its features hold the backbone's ``raw`` levels, the ``pure`` ones, what of these is ``fused`` with a prompt's
-    maps and the ``keys`` that clicks are compared in. Most of its time goes to :meth:`look` and
-    :meth:`answer`, which take and give tensors alone, so that ``graphs`` may stand in for them (models/graphs.py).
+    """Our network.
 
-    ``widths`` are the channels of the purified levels at strides 4, 8, 16 and 32; ``key`` is the length of the
-    vectors in which a clicked pixel is compared with all others; 0 leaves that comparison out. ``relevance`` names the
-    sources of the map of where a phrase applies (:data:`RELEVANCE_SOURCES`), ``attention`` lets it weigh channels;
-    without either, phrases are not understood. ``weigh_words`` learns which word of a phrase says what is meant.
-    ``words`` is a word2vec or GloVe file, instead of the shipped words. ``fine`` is how many channels lie between the
-    layers of the finest level, where half of an answer's time goes: its own width if None.
+    :meth:`encode_levels`, :meth:`purify_levels`, :meth:`relevance_features` and :meth:`decode_levels` take and return
+    tensors alone and hold nearly all of the computation, so that they can be exported as graphs.
 
-    ``radius`` predicts how far a click reaches that was not dragged, ``feature_dct`` lets the features under the clicks
-    scale and shift the decoder's, ``guide_stages`` draws the clicks anew at every stage instead of at the first alone.
-    ``neck`` is how many transformer blocks relate all places of a photograph to each other when it is looked at.
+    Args:
+        backbone: a timm model with strides 2, 4, 8, 16 and 32.
+        widths: channels of the purified levels at strides 4, 8, 16 and 32.
+        key: channels of the vectors in which pixels are compared with clicked ones; 0 leaves the comparison out.
+        relevance: sources of the relevance map (:data:`RELEVANCE_SOURCES`).
+        attention: whether a phrase weighs channels. Without it and without ``relevance`` phrases are not used.
+        words: a word2vec or GloVe file; the shipped words if None.
+        feature_dct: whether the features under the clicks scale and shift the decoder's.
+        fine: channels between the layers of the finest level, where half of the decoder's time goes; its own width if
+            None.
+        weigh_words: whether the network learns how much each word of a phrase counts.
+        neck: transformer blocks at stride 16 between backbone and purification.
     """
 
     strides = (4, 8, 16, 32)
-    renamed_parameters: ClassVar[Mapping[str, str]] = {"distribution.": "film."}
-    graphs: Graphs | None = None
+    renamed_parameters: ClassVar[Mapping[str, str]] = {
+        "distribution.": "film.",
+        "reader.": "phrase_encoder.",
+        "learned.": "learned_relevance.",
+        "classifier.": "classifier_relevance.",
+    }
 
     def __init__(
         self,
@@ -110,9 +88,7 @@ class Saywhere(PurifyingModel):
         relevance: tuple[str, ...] = (),
         attention: bool = False,
         words: str | None = None,
-        radius: bool = False,
         feature_dct: bool = False,
-        guide_stages: bool = False,
         fine: int | None = None,
         weigh_words: bool = False,
         neck: int = 0,
@@ -122,25 +98,17 @@ class Saywhere(PurifyingModel):
             raise SaywhereError(f"relevance {sorted(unknown)}: choose from {', '.join(RELEVANCE_SOURCES)}")
         self.phrases = bool(relevance) or attention
         self.relevance_maps = self.calibrated_relevance = bool(relevance)
-        try:
-            self.encoder: nn.Module = timm.create_model(backbone, features_only=True, out_indices=(0, 1, 2, 3, 4))
-        except RuntimeError as error:
-            raise SaywhereError(f"backbone '{backbone}': timm does not know it; see timm.list_models()") from error
-        info: Any = self.encoder.feature_info
-        strides, channels = info.reduction(), info.channels()
-        if strides != [2, 4, 8, 16, 32]:
-            raise SaywhereError(f"backbone '{backbone}' has strides {strides}: one with 2, 4, 8, 16, 32 is needed")
+        self.encoder, channels = create_backbone(backbone, (2, 4, 8, 16, 32), range(5))
         finest, *rest = channels
         self.neck = SelfAttentionNeck(rest[1:], neck) if neck else None
         w1, w2, w3, w4 = widths
         fine = fine or w1
-        self.upward = w3, w2, fine
+        self.decoder_widths = w3, w2, fine
         self.purification = nn.ModuleList(
             conv(c, w, 1) for c, w in zip((rest[0] + 4 * finest, *rest[1:]), widths, strict=True)
         )
         self.keys = nn.ModuleList(nn.Conv2d(w, key, 1) for w in widths[1:]) if key else None
-        self.guide_stages = guide_stages
-        extra = (2 if key else 0) + len(relevance) + (5 if guide_stages else 0)
+        extra = (2 if key else 0) + len(relevance)
 
         self.guide = conv(8, 24)
         self.down = nn.ModuleList([conv(w1, w2, stride=2), conv(w2, w3, stride=2), conv(w3, w4, stride=2)])
@@ -157,254 +125,302 @@ class Saywhere(PurifyingModel):
         self.head = nn.Sequential(conv(fine, fine), nn.Conv2d(fine, 4, 3, padding=1), nn.PixelShuffle(2))
 
         clicked = w2 + w3 + w4
-        self.radius = RadiusHead(clicked) if radius else None
-        self.film = film(clicked + 2, 2 * sum(self.upward)) if feature_dct else None
+        self.film = film(clicked + 2, 2 * sum(self.decoder_widths)) if feature_dct else None
 
         self.words = find_words(words) if self.phrases else None
-        self.reader = PhraseEncoder(words=self.words, weigh=weigh_words) if self.phrases else None
-        context = 2 * self.reader.hidden if self.reader else 0
+        self.phrase_encoder = PhraseEncoder(words=self.words, weigh=weigh_words) if self.phrases else None
+        context = 2 * self.phrase_encoder.hidden if self.phrase_encoder else 0
         self.attention = AttributeAttention(w4, context) if attention else None
-        self.learned = LearnedRelevance(clicked, context, words=self.words) if "learned" in relevance else None
-        self.classifier = ClassifierRelevance(channels[-1], words=self.words) if "classifier" in relevance else None
+        self.learned_relevance = (
+            LearnedRelevance(clicked, context, words=self.words) if "learned" in relevance else None
+        )
+        self.classifier_relevance = (
+            ClassifierRelevance(channels[-1], words=self.words) if "classifier" in relevance else None
+        )
 
     def train(self, mode: bool = True) -> Saywhere:
-        """The backbone keeps the batch statistics it came with; its weights learn unless a recipe freezes them."""
+        """The backbone keeps its batch-norm statistics; its weights learn unless a recipe freezes them."""
         super().train(mode)
         self.encoder.eval()
         return self
 
+    # Encoding
+
     def encode(self, image: Tensor) -> Features:
         h, w = image.shape[-2:]
-        if h % MULTIPLE or w % MULTIPLE:
-            image = F.pad(image, (0, -w % MULTIPLE, 0, -h % MULTIPLE), mode="replicate")
-        image = image * 2.0 - 1.0
-        graphs = self._graphs()
-        if graphs is None:
-            return self.purify(Features((h, w), {"raw": self.look(image)}))
-        found = Features((h, w), graphs.look(image))
-        # Networks that differ in their purification layer alone share the graphs of one of them.
-        return found if graphs.model is self else self.purify(found)
+        raw = self.encode_levels(pad_to_multiple(image, MULTIPLE) * 2.0 - 1.0)
+        return self.purify(Features((h, w), {"raw": raw}))
 
-    def _graphs(self) -> Graphs | None:
-        """What runs the convolutions faster; it cannot be differentiated."""
-        return None if torch.is_grad_enabled() else self.graphs
+    def encode_levels(self, image: Tensor) -> tuple[Tensor, ...]:
+        """The backbone's levels.
 
-    def look(self, image: Tensor) -> tuple[Tensor, ...]:
-        """The backbone's levels of images in [-1, 1] whose sides are multiples of 32: strides 4 to 32."""
-        image = image.contiguous(memory_format=torch.channels_last)
-        finest, second, *others = self.encoder(image)
+        Args:
+            image: ``(B, 3, H, W)`` in [-1, 1]; both sides are multiples of 32.
+
+        Returns:
+            ``(B, C, H/s, W/s)`` for the strides s of 4, 8, 16 and 32.
+        """
+        finest, second, *others = self.encoder(image.contiguous(memory_format=torch.channels_last))
         if self.neck is not None:
             others = self.neck(*others)
         # The stride-2 level joins the stride-4 one with its pixels folded into channels: its detail without its cost.
         return torch.cat([second, F.pixel_unshuffle(finest, 2)], 1), *others
 
     def purify(self, raw: Features) -> Features:
-        """Add what is made of the ``raw`` levels to them, in place of what another purification layer made."""
-        return Features(raw.size, {**raw.levels, **self.purified(raw.levels["raw"])})
+        """Replace all that depends on the purification layer."""
+        levels = self.purify_levels(raw.levels["raw"])
+        return Features(raw.size, {**raw.levels, **levels._asdict()})
 
-    def purified(self, raw: Sequence[Tensor]) -> dict[str, tuple[Tensor, ...]]:
-        """The ``pure`` levels (strides 4 to 32), what the fusion makes of them (``fused``) and their ``keys`` (8 to
-        32)."""
+    def purify_levels(self, raw: Sequence[Tensor]) -> FeatureLevels:
+        """The purification layer and what follows it without a prompt; see :class:`FeatureLevels`."""
         pure = [layer(x) for layer, x in zip(self.purification, raw, strict=True)]
-        fused = [self._split_conv(stage).project(x) for stage, x in zip(self.fuse, pure, strict=True)]
+        fused = [_input_conv(stage).project(x) for stage, x in zip(self.fuse, pure, strict=True)]
         keys = [F.normalize(layer(x), dim=1) for layer, x in zip(self.keys, pure[1:], strict=True)] if self.keys else []
-        return {"pure": tuple(pure), "fused": tuple(fused), "keys": tuple(keys)}
+        return FeatureLevels(tuple(raw), tuple(pure), tuple(fused), tuple(keys))
 
-    def _phrase_embedding_maps(self, features: Features) -> tuple[Tensor, ...]:
-        """The maps that phrases are compared with, made when the first phrase is said."""
-        if "phrase_embedding_maps" not in features.cache:
-            made = []
-            pure = features.levels["pure"]
-            if self.learned is not None:
-                together = torch.cat([pure[1], upsample(pure[2], pure[1]), upsample(pure[3], pure[1])], 1)
-                made.append(self.learned.embed(together))
-            if self.classifier is not None:
-                made.append(self.classifier.embed(features.levels["raw"][-1]))
-            features.cache["phrase_embedding_maps"] = tuple(made)
-        return features.cache["phrase_embedding_maps"]
-
-    @staticmethod
-    def _split_conv(stage: nn.Module) -> SplitConv1x1:
-        """The convolution that a stage of the fusion or of the decoder begins with."""
-        layer: Any = stage
-        assert isinstance(layer[0][0], SplitConv1x1)
-        return layer[0][0]
-
-    def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
-        pure = features.levels["pure"]
-        clicked = self._clicked(features, prompts)
-        drawn, past = self._maps(prompts, clicked, pure[0], previous)
-        affinity = self._affinity(features, prompts)
-        spoken = self.reader([p.phrase for p in prompts]) if self.reader is not None else None
-        where = self._relevance(features, spoken)
-        seen = []
-        for i, alike in zip((1, 2, 3), affinity, strict=True):
-            fits = [resize_like(torch.tanh(logits / 2.0), pure[i]) for logits in where]
-            again = [drawn[i], resize_like(past.mean(1, keepdim=True), pure[i])] if self.guide_stages else []
-            seen.append(torch.cat([alike, *fits, *again], 1))
-        context = None if spoken is None or self.attention is None else spoken.context
-        drawn_all = torch.cat([drawn[0], past], 1)
-        asked: tuple[Any, ...] = drawn_all, *features.levels["fused"], *seen, context, self._film(clicked, prompts)
-        graphs = self._graphs()
-        half = self.answer(*asked) if graphs is None else graphs.answer(*asked)
-        h, w = features.size
-        return upsample_2x(half)[..., :h, :w].float()
-
-    def answer(
-        self,
-        drawn: Tensor,
-        fused1: Tensor, fused2: Tensor, fused3: Tensor, fused4: Tensor,
-        seen2: Tensor, seen3: Tensor, seen4: Tensor,
-        context: Tensor | None,
-        told: Tensor | None,
-    ) -> Tensor:  # fmt: skip
-        """The decoder: what is drawn ``(B, 8, h, w)``, what of each level is ``fused`` and ``seen`` there besides, what
-        was said and what the clicked features scale and shift by, to logits of the padded image at half its size."""
-        guide = self.guide(drawn.contiguous(memory_format=torch.channels_last))
-        stages = [self.fuse[0]((fused1, guide))]
-        for down, fuse, fused, seen in zip(
-            self.down, self.fuse[1:], (fused2, fused3, fused4), (seen2, seen3, seen4), strict=True
-        ):
-            stages.append(fuse((fused, down(stages[-1]), seen)))
-        x = self.aspp(stages[3])
-        if self.attention is not None and context is not None:
-            x = self.attention(x, context)
-        parts = [] if told is None else told.split([w for width in self.upward for w in (width, width)], dim=1)
-        changes: list[Any] = list(zip(parts[::2], parts[1::2], strict=True)) or [None] * 3
-        for layer, skip, change in zip(self.up, reversed(stages[:3]), changes, strict=True):
-            x = layer((upsample_2x(self._split_conv(layer).project(x)), skip))
-            if change is not None:
-                scale, shift = change
-                x = x * (1.0 + scale) + shift
-        return self.head(x)
+    # Phrases
 
     def relevance(self, features: Features, phrase: str) -> Tensor:
-        """The probability that a phrase applies to each place: ``(1, 1, H, W)``; the mean of the network's sources.
-
-        Raises NoMapError when the network has none.
-        """
-        if self.reader is None or not self.calibrated_relevance:
+        if self.phrase_encoder is None or not self.relevance_maps:
             raise NoMapError(f"phrase {phrase!r}: these weights have no map of where a phrase applies")
         h, w = features.size
         padded = h + -h % MULTIPLE, w + -w % MULTIPLE
-        found = self._relevance(features, self.reader([phrase]))
-        chances = [F.interpolate(m.sigmoid(), size=padded, mode="bilinear", align_corners=False) for m in found]
-        return torch.stack(chances).mean(0)[..., :h, :w]
+        logits = self._relevance_logits(features, self.phrase_encoder([phrase]))
+        probability = F.interpolate(logits.sigmoid(), size=padded, mode="bilinear", align_corners=False)
+        return probability.mean(1, keepdim=True)[..., :h, :w]
+
+    def relevance_features(self, pure: Sequence[Tensor], coarsest_raw: Tensor) -> tuple[Tensor, ...]:
+        """The maps that phrases are compared with, one for each source of relevance.
+
+        Args:
+            pure: the four purified levels.
+            coarsest_raw: the backbone's level at stride 32.
+        """
+        maps = []
+        if self.learned_relevance is not None:
+            maps.append(
+                self.learned_relevance.embed(torch.cat([pure[1], enlarge(pure[2], 2.0), enlarge(pure[3], 4.0)], 1))
+            )
+        if self.classifier_relevance is not None:
+            maps.append(self.classifier_relevance.embed(coarsest_raw))
+        return tuple(maps)
+
+    def phrase_logits(self, maps: Sequence[Tensor], phrases: EncodedPhrases) -> Tensor:
+        """Logits of the relevance of phrases at stride 8, one channel for each source.
+
+        Args:
+            maps: what :meth:`relevance_features` returned.
+            phrases: one for each image.
+
+        Returns:
+            ``(B, S, h, w)``; 0 where there is no phrase.
+        """
+        sources = [source for source in (self.learned_relevance, self.classifier_relevance) if source is not None]
+        logits = [source(x, phrases) for source, x in zip(sources, maps, strict=True)]
+        stride_8 = max((x.shape[-2:] for x in logits), key=lambda size: size[0])
+        resized = [
+            x if x.shape[-2:] == stride_8 else F.interpolate(x, size=stride_8, mode="bilinear", align_corners=False)
+            for x in logits
+        ]
+        return torch.cat(resized, 1)
+
+    def _cached_relevance_features(self, features: Features) -> tuple[Tensor, ...]:
+        if "relevance_features" not in features.cache:
+            pure, raw = features.levels["pure"], features.levels["raw"]
+            features.cache["relevance_features"] = self.relevance_features(pure, raw[-1])
+        return features.cache["relevance_features"]
+
+    def _relevance_logits(self, features: Features, phrases: EncodedPhrases | None) -> Tensor:
+        like = features.levels["pure"][1]
+        if not self.relevance_maps or phrases is None or not phrases.any_present:
+            sources = (self.learned_relevance is not None) + (self.classifier_relevance is not None)
+            return like.new_zeros(len(like), sources, *like.shape[2:])
+        return self.phrase_logits(self._cached_relevance_features(features), phrases)
+
+    # Decoding
+
+    def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
+        finest = features.levels["pure"][0]
+        phrases = None if self.phrase_encoder is None else self.phrase_encoder([p.phrase for p in prompts])
+        h, w = features.size
+        height, width = finest.shape[-2] * 4, finest.shape[-1] * 4
+        if previous is None:
+            previous = finest.new_zeros(len(prompts), 1, height, width)
+        else:
+            previous = F.pad(previous.to(finest.dtype), (0, width - w, 0, height - h))
+        logits = self.decode_levels(
+            features.levels["pure"],
+            features.levels["fused"],
+            features.levels["keys"],
+            ClickTensors.of(prompts, finest.device),
+            previous,
+            self._relevance_logits(features, phrases),
+            None if phrases is None or self.attention is None else phrases.context,
+        )
+        return logits[..., :h, :w].float()
+
+    def decode_levels(
+        self,
+        pure: Sequence[Tensor],
+        fused: Sequence[Tensor],
+        keys: Sequence[Tensor],
+        clicks: ClickTensors,
+        previous: Tensor,
+        relevance: Tensor,
+        context: Tensor | None,
+    ) -> Tensor:
+        """From features and prompts to logits, as tensors.
+
+        Args:
+            pure: see :class:`FeatureLevels`.
+            fused: see :class:`FeatureLevels`.
+            keys: see :class:`FeatureLevels`.
+            clicks: one prompt for each image.
+            previous: ``(B, 1, H, W)`` probability of the previous mask, padded to multiples of 32; zeros without one.
+            relevance: ``(B, S, H/8, W/8)`` logits, see :meth:`phrase_logits`; zeros without a phrase.
+            context: ``(B, 2 * hidden)``, see :class:`EncodedPhrases`; None where phrases weigh no channels.
+
+        Returns:
+            ``(B, 1, H, W)`` logits.
+        """
+        shape = fused[0].shape[-2], fused[0].shape[-1]
+        dtype = fused[0].dtype
+        drag_sigmas = 0.5 * clicks.radii
+        guidance = torch.cat(
+            [
+                gaussian_maps(clicks.points, clicks.labels, torch.full_like(drag_sigmas, CLICK_SIGMA), shape, 4),
+                gaussian_maps(clicks.points, clicks.labels, drag_sigmas, shape, 4),
+                F.conv2d(previous, _fold_previous(previous), stride=4),
+            ],
+            1,
+        ).to(dtype)
+        guide = self.guide(guidance.contiguous(memory_format=torch.channels_last))
+        stages = [self.fuse[0]((fused[0], guide))]
+        seen = self._compare(fused, keys, clicks, relevance)
+        for down, fuse, level, extra in zip(self.down, self.fuse[1:], fused[1:], seen, strict=True):
+            stages.append(fuse((level, down(stages[-1]), extra)))
+        x = self.aspp(stages[3])
+        if self.attention is not None and context is not None:
+            x = self.attention(x, context)
+        scales = self._film(pure, clicks)
+        for layer, skip, change in zip(self.up, reversed(stages[:3]), scales, strict=True):
+            x = layer((enlarge(_input_conv(layer).project(x)), skip))
+            if change is not None:
+                x = x * (1.0 + change[0]) + change[1]
+        return enlarge(self.head(x))
+
+    def _compare(
+        self, fused: Sequence[Tensor], keys: Sequence[Tensor], clicks: ClickTensors, relevance: Tensor
+    ) -> list[Tensor]:
+        """For strides 8, 16 and 32: similarity to the clicks, and relevance of the phrase in [-1, 1]."""
+        fits = torch.tanh(relevance / 2.0)
+        seen = []
+        for i, stride in enumerate(CLICK_STRIDES):
+            parts = [similarity(keys[i], clicks.points, clicks.labels, stride)] if keys else []
+            if self.relevance_maps:
+                parts.append(F.avg_pool2d(fits, 2**i) if i else fits)
+            level = fused[i + 1]
+            seen.append(torch.cat([level[:, :0], *(part.to(level.dtype) for part in parts)], 1))
+        return seen
+
+    def _film(self, pure: Sequence[Tensor], clicks: ClickTensors) -> Sequence[tuple[Tensor, Tensor] | None]:
+        """The scale and shift of each decoder layer's output (FiLM), each ``(B, C, 1, 1)``: equation 3 of DCT-Net."""
+        if self.film is None:
+            return (None, None, None)
+        sampled = [
+            F.normalize(sample_at(x, clicks.points, s), dim=-1) for x, s in zip(pure[1:], CLICK_STRIDES, strict=True)
+        ]
+        clicked = torch.cat(sampled, -1) / len(sampled) ** 0.5
+        first = clicks.radii[:, :1]
+        reach = torch.cat([(first > 0.0).to(first.dtype), first.clamp(min=1.0).log() / 5.0], 1)
+        change = self.film(torch.cat([aggregate(clicked, clicks.labels), reach], 1))[..., None, None]
+        parts = change.split([width for width in self.decoder_widths for _ in range(2)], dim=1)
+        return list(zip(parts[::2], parts[1::2], strict=True))
+
+    # Training
 
     def auxiliary_loss(
         self, features: Features, prompts: list[Prompt], supervision: Sequence[PhraseSupervision], labels: Words
     ) -> Tensor:
-        """What the predicted radii learn from drags, and the map of where a phrase applies from labelled objects."""
-        clicked = self._clicked(features, prompts)
-        reach = self.radius.loss(clicked, prompts) if self.radius is not None and clicked is not None else 0.0
-        return (
-            features.levels["pure"][0].new_zeros(())
-            + RADIUS_WEIGHT * reach
-            + self._label_contrast_loss(features, prompts, supervision, labels)
-        )
+        """What the relevance map learns from labelled objects: to tell labels apart, and to cover what a phrase means.
 
-    def _label_contrast_loss(
-        self, features: Features, prompts: list[Prompt], supervision: Sequence[PhraseSupervision], labels: Words
-    ) -> Tensor | float:
-        if self.learned is None or self.reader is None:
-            return 0.0
-        embedded = self._phrase_embedding_maps(features)[0]
-        naming = self.learned.label_contrast_loss(embedded, [supervised.regions for supervised in supervision], labels)
-        logits = self.learned(embedded, self.reader([p.phrase for p in prompts]))
-        phrase_embedding_maps = [row for row, supervised in enumerate(supervision) if supervised.target is not None]
-        if not phrase_embedding_maps:
-            return NAMING * naming
-        truth = to_device(np.stack([s.target for s in supervision if s.target is not None])[:, None], logits.device).to(
-            logits.dtype
-        )
-        values = F.binary_cross_entropy_with_logits(logits[phrase_embedding_maps], truth, reduction="none")
-        # Object and background weigh the same: most phrases are about little of a photograph.
-        area = truth.sum((1, 2, 3), keepdim=True)
-        rest = truth[0].numel() - area
-        balance = truth / area.clamp_min(1.0) + (1.0 - truth) / rest.clamp_min(1.0)
-        return NAMING * naming + 0.5 * (values * balance).sum((1, 2, 3)).mean()
-
-    def _relevance(self, features: Features, spoken: EncodedPhrases | None) -> list[Tensor]:
-        """Logits of where the phrases apply, one map for each source; 0 everywhere where nothing was said."""
-        if spoken is None:
-            return []
-        sources = [source for source in (self.learned, self.classifier) if source is not None]
-        if not spoken.said:
-            like = features.levels["pure"][1]
-            return [like.new_zeros(len(like), 1, *like.shape[2:]) for _ in sources]
-        return [source(e, spoken) for source, e in zip(sources, self._phrase_embedding_maps(features), strict=True)]
-
-    def _maps(
-        self, prompts: list[Prompt], clicked: Tensor | None, like: Tensor, previous: Tensor | None
-    ) -> tuple[list[Tensor], Tensor]:
-        """Clicks and drags by sign ``(B, 4, H/s, W/s)`` for every stage that draws them, and the previous probability
-        with 2x2 cells folded ``(B, 4, H/4, W/4)``."""
-        shape = like.shape[-2], like.shape[-1]
-        wide = prompts if self.radius is None or clicked is None else self.radius.widen(clicked, prompts)
-        strides = (4, 8, 16, 32) if self.guide_stages else (4,)
-        clicks = [self._drawn(prompts, wide, shape, stride, like.device).to(like.dtype) for stride in strides]
-        if previous is None:
-            return clicks, clicks[0].new_zeros(len(prompts), 4, *shape)
-        h, w = previous.shape[-2:]
-        padded = F.pad(previous.to(like.dtype), (0, 4 * shape[1] - w, 0, 4 * shape[0] - h))
-        return clicks, F.pixel_unshuffle(F.avg_pool2d(padded, 2), 2)
-
-    @staticmethod
-    def _drawn(
-        prompts: list[Prompt], wide: list[Prompt], finest: tuple[int, int], stride: int, device: torch.device
-    ) -> Tensor:
-        """The maps of a level; ``wide`` are the prompts with a radius for every click, where these are predicted."""
-        shape = finest[0] * 4 // stride, finest[1] * 4 // stride
-        # A cell must not fall between its neighbours' Gaussians.
-        fixed = gaussians(prompts, shape, stride, device, max(CLICK_SIGMA, 0.6 * stride))
-        dragged = gaussians(prompts, shape, stride, device)
-        if wide is not prompts:
-            dragged = torch.maximum(dragged, PREDICTED * gaussians(wide, shape, stride, device))
-        return torch.cat([fixed, dragged], 1)
-
-    def _clicked(self, features: Features, prompts: list[Prompt]) -> Tensor | None:
-        """The features under the clicks, of unit length: ``(B, N, C)``; None where nothing asks for them."""
-        if self.radius is None and self.film is None:
-            return None
-        levels = features.levels["pure"][1:]
-        found = [F.normalize(at_clicks(x, prompts, s), dim=-1) for x, s in zip(levels, CLICKED, strict=True)]
-        return torch.cat(found, -1) / len(found) ** 0.5
-
-    def _film(self, clicked: Tensor | None, prompts: list[Prompt]) -> Tensor | None:
-        """What each of the decoder's layers is scaled and shifted by, one after another ``(B, C, 1, 1)``; None without
-        the part."""
-        if self.film is None or clicked is None:
-            return None
-        signs = [[click.positive for click in prompt.clicks] for prompt in prompts]
-        reach = to_device(np.array([reach_of(p) for p in prompts], np.float32), clicked.device).to(clicked.dtype)
-        told: Tensor = self.film(torch.cat([aggregate(clicked, signs), reach], 1))
-        return told[..., None, None]
-
-    def _affinity(self, features: Features, prompts: list[Prompt]) -> list[Tensor]:
-        """For each stage after the first, how alike every pixel is to its most alike positive and negative click:
-        cosines ``(B, 2, h, w)``, and without keys no channels."""
-        if self.keys is None:
-            return [level[:, :0] for level in features.levels["pure"][1:]]
-        levels = zip(features.levels["keys"], CLICKED, strict=True)
-        return [similarity(key, prompts, stride) for key, stride in levels]
+        In the second, object and background weigh the same, because most phrases are about little of an image.
+        """
+        if self.learned_relevance is None or self.phrase_encoder is None:
+            return features.levels["pure"][0].new_zeros(())
+        embedded = self._cached_relevance_features(features)[0]
+        contrast = self.learned_relevance.label_contrast_loss(embedded, [one.regions for one in supervision], labels)
+        logits = self.learned_relevance(embedded, self.phrase_encoder([p.phrase for p in prompts]))
+        rows = [row for row, one in enumerate(supervision) if one.target is not None]
+        if not rows:
+            return LABEL_CONTRAST_WEIGHT * contrast
+        targets = np.stack([one.target for one in supervision if one.target is not None])[:, None]
+        target = to_device(targets, logits.device).to(logits.dtype)
+        values = F.binary_cross_entropy_with_logits(logits[rows], target, reduction="none")
+        area = target.sum((1, 2, 3), keepdim=True)
+        balance = target / area.clamp_min(1.0) + (1.0 - target) / (target[0].numel() - area).clamp_min(1.0)
+        return LABEL_CONTRAST_WEIGHT * contrast + 0.5 * (values * balance).sum((1, 2, 3)).mean()
 
 
-def reach_of(prompt: Prompt) -> tuple[float, float]:
-    """Whether the first click was dragged, and how far: what features under clicks cannot tell."""
-    radius = prompt.clicks[0].radius if prompt.clicks else None
-    return (0.0, 0.0) if radius is None else (1.0, math.log(max(radius, 1.0)) / 5.0)
+class SplitConv1x1(nn.Conv2d):
+    """A 1x1 convolution of several maps that are never concatenated.
+
+    :meth:`project` applies the part for the first map. It can run before the other maps are known (the image's part
+    does not change from click to click) or before the map is enlarged (a 1x1 convolution commutes with interpolation).
+
+    Args:
+        parts: channels of each map.
+        outputs: channels of the result.
+    """
+
+    def __init__(self, parts: Sequence[int], outputs: int) -> None:
+        super().__init__(sum(parts), outputs, 1, bias=False)
+        self.parts = list(parts)
+
+    def project(self, x: Tensor) -> Tensor:
+        """The part of the convolution that sees the first map."""
+        return F.conv2d(x, self.weight.split(self.parts, dim=1)[0])
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
+        """Add the other maps' parts to what :meth:`project` returned of the first, at its final size."""
+        result, *others = maps
+        bias = self.bias
+        for other, weight in zip(others, self.weight.split(self.parts, dim=1)[1:], strict=True):
+            if weight.shape[1]:
+                result, bias = result + F.conv2d(other, weight, bias), None
+        return result
 
 
-def film(clicked: int, told: int) -> nn.Sequential:
-    """The small network from aggregated features to scales and shifts, which at first change next to nothing."""
-    last = nn.Linear(64, told)
+def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """A convolution with batch norm and ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def split_conv(parts: Sequence[int], outputs: int) -> nn.Sequential:
+    """A :class:`SplitConv1x1` with batch norm and ReLU."""
+    return nn.Sequential(SplitConv1x1(parts, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+def film(clicked: int, outputs: int) -> nn.Sequential:
+    """The network from aggregated features to scales and shifts; at first these change next to nothing."""
+    last = nn.Linear(64, outputs)
     nn.init.normal_(last.weight, std=1e-3)
     nn.init.zeros_(last.bias)
     return nn.Sequential(nn.Linear(clicked, 64), nn.ReLU(), last)
 
 
-def resize_like(x: Tensor, like: Tensor) -> Tensor:
-    """A map at the resolution of another: means when it is coarser, else between the pixels."""
-    if like.shape[-2] < x.shape[-2]:
-        return F.adaptive_avg_pool2d(x, (like.shape[-2], like.shape[-1]))
-    return upsample(x, like)
+def _input_conv(stage: nn.Module) -> SplitConv1x1:
+    """The convolution that a stage of the fusion or of the decoder begins with."""
+    layer: Any = stage
+    assert isinstance(layer[0][0], SplitConv1x1)
+    return layer[0][0]
+
+
+def _fold_previous(like: Tensor) -> Tensor:
+    """Weights of a convolution of stride 4 that averages 2x2 pixels and folds 2x2 averages into channels."""
+    corners = torch.eye(4, dtype=like.dtype, device=like.device).reshape(4, 1, 2, 2)
+    return 0.25 * corners.repeat_interleave(2, 2).repeat_interleave(2, 3)

@@ -18,8 +18,9 @@ from saywhere.core.settings import Settings
 from saywhere.parallel import local
 from saywhere.parallel.local import Engine
 from saywhere.runtime.base import Runtime
-from saywhere.runtime.metadata import run_metadata, set_threads
+from saywhere.runtime.metadata import run_metadata
 from saywhere.runtime.registry import find_method, verify_method
+from saywhere.runtime.threads import set_threads
 from saywhere.storage.jsonl import JsonlLog
 
 Item = TypeVar("Item")

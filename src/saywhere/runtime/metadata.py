@@ -19,12 +19,3 @@ def run_metadata(runtime: Runtime, settings: Settings, threads: int) -> dict[str
         "device": runtime.capabilities.device,
         "runtime": runtime.capabilities.backend,
     }
-
-
-def set_threads(threads: int) -> None:
-    """Processor threads of the libraries that networks and masks are computed with."""
-    import cv2
-    import torch
-
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)

@@ -1,90 +1,277 @@
-"""Our network's convolutions by ONNX Runtime: the answers that torch gives, sooner on a processor.
-
-The package's two .onnx files hold what is computed, without any weights (examples/graphs.py makes them anew when the
-network changes); the weights are those of the torch network that is at hand.
-"""
+"""Networks run by ONNX Runtime, without torch."""
 
 from __future__ import annotations
 
-import json
+import copy
 import threading
-from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
 
+import cv2
 import numpy as np
 import onnxruntime
-import torch
-from torch import Tensor, nn
 
-PLACE = files("saywhere.runtime") / "graphs"
-UNSEEN = "words", "weigh_words"  # options that no graph shows
-PREFIX = "model."  # of the weights' names in the files
+from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
+from saywhere.core.geometry import ImageSize
+from saywhere.core.mask import sigmoid
+from saywhere.core.prompt import Prompt, click_arrays
+from saywhere.errors import NoMapError, SaywhereError
+from saywhere.runtime.artefact import PREFIX, Artefact
+from saywhere.runtime.base import Capabilities, Parameters, PurifyingRuntime
+from saywhere.runtime.threads import get_threads
+from saywhere.storage.tensors import rename_prefixes
+from saywhere.text.words import Words, find_words
+
+MULTIPLE = 32  # both sides of an encoded image are padded to multiples of the coarsest stride
+LEVELS = 4
 
 
-@cache
-def described() -> Any:
-    """``options`` of the network whose graphs these are; for "look" and "answer" its ``inputs``, ``outputs`` and
-    ``weights``."""
-    return json.loads((PLACE / "graphs.json").read_text())
+@dataclass(frozen=True)
+class OnnxFeatures:
+    """Features of one image.
 
-
-class Graphs:
-    """Stands in for ``look``, ``purified`` and ``answer`` of a network in evaluation mode, its batch norms folded.
-
-    It holds the weights that the network has when a graph first runs with so many threads, those of torch.
+    Attributes:
+        size: of the image, without padding.
+        levels: the encoder's outputs by name.
+        cache: outputs of other graphs, computed when first needed.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-        self._sessions: dict[int, dict[str, onnxruntime.InferenceSession]] = {}  # by count of threads
-        self._held: list[Any] = []  # ONNX Runtime reads these as long as it runs
+    size: ImageSize
+    levels: Mapping[str, FloatArray]
+    cache: dict[str, FloatArray] = field(default_factory=dict)
+
+
+class Sessions:
+    """The graphs of an artefact with weights, ready to run with the present number of threads.
+
+    Args:
+        artefact: the graphs.
+        weights: the tensors of the weights file, with fused batch norms.
+    """
+
+    def __init__(self, artefact: Artefact, weights: Mapping[str, FloatArray]) -> None:
+        self.artefact, self.weights = artefact, weights
+        self._values: dict[str, onnxruntime.OrtValue] = {}  # ONNX Runtime reads these as long as it runs
+        self._sessions: dict[tuple[str, int], onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
 
-    @classmethod
-    def of(cls, model: nn.Module, options: Mapping[str, Any]) -> Graphs | None:
-        """Those of our network with these options; None where the graphs are of other ones."""
-        told = {key: value for key, value in options.items() if key not in UNSEEN}
-        return cls(model) if told == described()["options"] else None
+    def run(self, graph: str, inputs: Mapping[str, Any]) -> dict[str, FloatArray]:
+        """Run a graph.
 
-    def look(self, image: Tensor) -> dict[str, tuple[Tensor, ...]]:
-        """The levels by what they are, finest first, the raw ones too."""
-        found: dict[str, tuple[Tensor, ...]] = {}
-        for name, made in zip(described()["look"]["outputs"], self._run("look", image), strict=True):
-            kind = name.rstrip("0123456789")
-            found[kind] = (*found.get(kind, ()), made)
-        return found
+        Args:
+            graph: its name in the artefact.
+            inputs: arrays by name; those that the graph does not take are left out.
 
-    def answer(self, *asked: Tensor | None) -> Tensor:
-        (logits,) = self._run("answer", *asked)
-        return logits
+        Returns:
+            Its outputs by name.
+        """
+        facts = self.artefact.description["graphs"][graph]
+        fed = {name: inputs[name] for name in facts["inputs"]}
+        return dict(zip(facts["outputs"], self._session(graph).run(None, fed), strict=True))
 
-    def _run(self, graph: str, *given: Tensor | None) -> tuple[Tensor, ...]:
-        names = described()[graph]["inputs"]
-        fed = {n: x.float().contiguous().numpy() for n, x in zip(names, given, strict=True) if x is not None}
-        return tuple(torch.from_numpy(np.asarray(made)) for made in self._ready()[graph].run(None, fed))
-
-    def _ready(self) -> dict[str, onnxruntime.InferenceSession]:
-        """Both graphs for torch's present count of threads, so that a first look also readies the first answer."""
-        threads = torch.get_num_threads()
+    def _session(self, graph: str) -> onnxruntime.InferenceSession:
+        key = graph, get_threads()
         with self._lock:
-            if threads not in self._sessions:
-                self._sessions[threads] = {graph: self._made(graph, threads) for graph in ("look", "answer")}
-            return self._sessions[threads]
+            if key not in self._sessions:
+                self._sessions[key] = self._open(*key)
+            return self._sessions[key]
 
-    def _made(self, graph: str, threads: int) -> onnxruntime.InferenceSession:
-        state = self.model.state_dict()
-        names = described()[graph]["weights"]
-        values = [
-            onnxruntime.OrtValue.ortvalue_from_numpy(state[n.removeprefix(PREFIX)].float().contiguous().numpy())
-            for n in names
-        ]
-        self._held.append(values)
+    def _open(self, graph: str, threads: int) -> onnxruntime.InferenceSession:
+        names = self.artefact.description["graphs"][graph]["weights"]
+        for name in names:
+            if name not in self._values:
+                tensor = np.array(self.weights[name.removeprefix(PREFIX)], np.float32, order="C")
+                self._values[name] = onnxruntime.OrtValue.ortvalue_from_numpy(tensor)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        # Threads that wait by spinning would take the time of torch's, and of whatever else runs.
+        options.log_severity_level = 3
+        # Threads that spin while they wait take time from other threads and processes.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_external_initializers(names, values)
-        content = (PLACE / f"{graph}.onnx").read_bytes()
+        options.add_external_initializers(names, [self._values[name] for name in names])
+        content = self.artefact.graphs[graph]
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # nothing in it changes
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"artefact": self.artefact, "weights": self.weights}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+
+class OnnxRuntime(PurifyingRuntime):
+    """Runs our network by ONNX Runtime on the processor.
+
+    Args:
+        artefact: the graphs of the network.
+        weights: the tensors of a weights file.
+        name: what tables and messages call it.
+        digest: names the weights.
+        metadata: of the weights file.
+
+    Raises:
+        SaywhereError: the weights are of another architecture than the graphs.
+    """
+
+    def __init__(
+        self, artefact: Artefact, weights: Mapping[str, Any], name: str, digest: str, metadata: Mapping[str, Any]
+    ) -> None:
+        self.name, self.digest, self.metadata = name, digest, metadata
+        self.description = artefact.description
+        renamed = rename_prefixes(weights, self.description["renamed_parameters"])
+        fused = fuse_batch_norms(renamed, self.description["fused"])
+        needed = {n.removeprefix(PREFIX) for facts in self.description["graphs"].values() for n in facts["weights"]}
+        if missing := sorted(needed - fused.keys()):
+            raise SaywhereError(
+                f"weights '{name}': lack {missing[0]} and {len(missing) - 1} more tensors that the ONNX graphs "
+                f"'{artefact.path}' need; export the graphs of these weights"
+            )
+        self.sessions = Sessions(artefact, fused)
+        self.words: Words | None = None
+        if self.description["phrases"]:
+            self.words = find_words(metadata["options"].get("words"))
+        self.purification: Parameters | None = None  # None: that of the weights
+        self.capabilities = Capabilities(
+            phrases=self.description["phrases"],
+            words=self.words,
+            relevance=self.description["relevance"],
+            calibrated_relevance=self.description["relevance"],
+            purification_strides=tuple(self.description["strides"]),
+            backend="onnxruntime",
+        )
+
+    # Encoding
+
+    def encode(self, image: ImageArray) -> OnnxFeatures:
+        h, w = image.shape[:2]
+        padded = cv2.copyMakeBorder(image, 0, -h % MULTIPLE, 0, -w % MULTIPLE, cv2.BORDER_REPLICATE)
+        features = OnnxFeatures(ImageSize(h, w), self.sessions.run("encoder", {"image": padded[None]}))
+        return features if self.purification is None else self.purify(features)
+
+    def cost(self, size: ImageSize) -> dict[str, int]:
+        pixels = (size.height + -size.height % MULTIPLE) * (size.width + -size.width % MULTIPLE)
+        per_pixel = self.description["multiply_adds_per_pixel"]
+        return {
+            "parameters": self.description["parameters"],
+            "encode_multiply_adds": round(pixels * per_pixel["encode"]),
+            "decode_multiply_adds": round(pixels * per_pixel["decode"]),
+        }
+
+    # Decoding
+
+    def decode(self, features: OnnxFeatures, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
+        h, w = features.size
+        inputs = {**features.levels, **click_arrays([prompt])._asdict()}
+        inputs["previous"] = np.zeros((1, 1, h + -h % MULTIPLE, w + -w % MULTIPLE), np.float32)
+        if previous is not None:
+            inputs["previous"][0, 0, :h, :w] = previous
+        if self.capabilities.phrases:
+            inputs |= self._phrase_inputs(features, prompt.phrase)
+        logits = self.sessions.run("decoder", inputs)["logits"]
+        return np.ascontiguousarray(logits[0, 0, :h, :w])
+
+    def relevance(self, features: OnnxFeatures, phrase: str) -> FloatArray:
+        if not self.capabilities.relevance:
+            raise NoMapError(f"phrase {phrase!r}: these weights have no map of where a phrase applies")
+        h, w = features.size
+        logits = self._phrase_inputs(features, phrase)["relevance"][0]
+        padded = w + -w % MULTIPLE, h + -h % MULTIPLE
+        maps = [cv2.resize(sigmoid(one), padded, interpolation=cv2.INTER_LINEAR) for one in logits]
+        return np.asarray(np.mean(maps, axis=0)[:h, :w], np.float32)
+
+    def _phrase_inputs(self, features: OnnxFeatures, phrase: str | None) -> dict[str, FloatArray]:
+        """The decoder's inputs ``context`` and ``relevance``; zeros without a known word."""
+        encoded = self._encode_phrase(phrase)
+        if not self.capabilities.relevance:
+            return encoded
+        if not encoded["present"].any():
+            _, _, h, w = features.levels["pure1"].shape
+            sources = len(self.description["graphs"]["relevance_features"]["outputs"])
+            return {**encoded, "relevance": np.zeros((1, sources, h, w), np.float32)}
+        if not features.cache:
+            features.cache.update(self.sessions.run("relevance_features", features.levels))
+        return {**encoded, **self.sessions.run("relevance", {**encoded, **features.cache})}
+
+    def _encode_phrase(self, phrase: str | None) -> dict[str, FloatArray]:
+        """``context``, ``meaning`` and ``present`` of :class:`saywhere.models.layers.phrase.EncodedPhrases`."""
+        if self.words is None:
+            return {}
+        vectors = self.words.of(phrase)
+        if not len(vectors):
+            context = np.zeros((1, 2 * self.description["hidden"]), np.float32)
+            return {
+                "context": context,
+                "meaning": np.zeros((1, self.words.dimensions), np.float32),
+                "present": np.zeros(1, np.float32),
+            }
+        return {**self.sessions.run("phrase", {"words": vectors[None]}), "present": np.ones(1, np.float32)}
+
+    # The purification layer
+
+    def purification_parameters(self) -> Parameters:
+        if self.purification is not None:
+            return self.purification
+        names = [name for name in self.description["graphs"]["purify"]["inputs"] if not name.startswith("raw")]
+        return {name: self.sessions.weights[f"purification.{name}"] for name in names}
+
+    def with_purification(self, parameters: Parameters) -> Self:
+        other = copy.copy(self)
+        other.purification = {name: np.asarray(value, np.float32) for name, value in parameters.items()}
+        return other
+
+    def levels(self, features: OnnxFeatures, kind: str) -> list[FloatArray]:
+        return [features.levels[f"{kind}{i}"][0] for i in range(LEVELS)]
+
+    def purified(self, level: int, vectors: FloatArray) -> FloatArray:
+        parameters = self.purification_parameters()
+        weight, bias = parameters[f"{level}.0.weight"][:, :, 0, 0], parameters[f"{level}.0.bias"]
+        return np.asarray(np.maximum(vectors @ weight.T + bias, 0.0), np.float32)
+
+    def purify(self, features: OnnxFeatures) -> OnnxFeatures:
+        raw = {f"raw{i}": features.levels[f"raw{i}"] for i in range(LEVELS)}
+        purified = self.sessions.run("purify", {**raw, **self.purification_parameters()})
+        return OnnxFeatures(features.size, {**raw, **purified})
+
+    def purification_gradient(
+        self, raw: Sequence[FloatArray], prompt: Prompt, target: BoolArray, counted: BoolArray
+    ) -> tuple[float, Parameters]:
+        learning = self.description["learning"]
+        if target.shape != (learning["side"], learning["side"]) or len(prompt.clicks) > learning["clicks"]:
+            raise SaywhereError(
+                f"learning from an image of {target.shape} with {len(prompt.clicks)} clicks: the ONNX graph takes a "
+                f"side of {learning['side']} and {learning['clicks']} clicks; use these, or the backend torch"
+            )
+        clicks = click_arrays([prompt])
+        missing = learning["clicks"] - clicks.labels.shape[1]
+        inputs: dict[str, Any] = {f"raw{i}": level[None] for i, level in enumerate(raw)}
+        inputs["points"] = np.pad(clicks.points, ((0, 0), (0, missing), (0, 0)))
+        inputs["labels"] = np.pad(clicks.labels, ((0, 0), (0, missing)), constant_values=-1.0)
+        inputs["radii"] = np.pad(clicks.radii, ((0, 0), (0, missing)))
+        inputs |= {"target": target[None, None].astype(np.float32), "counted": counted[None, None].astype(np.float32)}
+        inputs |= self._encode_phrase(prompt.phrase)
+        outputs = self.sessions.run("purification_gradient", {**inputs, **self.purification_parameters()})
+        return float(outputs["loss"]), {name: outputs[f"gradient.{name}"] for name in self.purification_parameters()}
+
+
+def fuse_batch_norms(tensors: Mapping[str, Any], pairs: Sequence[Sequence[Any]]) -> dict[str, FloatArray]:
+    """Fuse batch norms into the convolutions before them.
+
+    Args:
+        tensors: of a weights file, by name.
+        pairs: module names of convolution and batch norm, and the batch norm's epsilon.
+
+    Returns:
+        The tensors in float32, with the convolutions' new weights and biases.
+    """
+    fused = {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()}
+    for conv, norm, epsilon in pairs:
+        if f"{norm}.running_var" not in fused or f"{conv}.weight" not in fused:
+            continue  # named among the missing tensors afterwards
+        scale = fused[f"{norm}.weight"] / np.sqrt(fused[f"{norm}.running_var"] + np.float32(epsilon))
+        bias = fused.get(f"{conv}.bias", np.float32(0.0))
+        fused[f"{conv}.weight"] = fused[f"{conv}.weight"] * scale[:, None, None, None]
+        fused[f"{conv}.bias"] = (bias - fused[f"{norm}.running_mean"]) * scale + fused[f"{norm}.bias"]
+    return fused

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from saywhere.core.deprecation import rename_keys
 from saywhere.errors import SaywhereError, needing
-
-if TYPE_CHECKING:
-    from saywhere.runtime.torch import TorchRuntime
+from saywhere.runtime.artefact import SUFFIX, Artefact, options_of_graph, read_artefact
+from saywhere.runtime.base import Runtime
+from saywhere.storage.tensors import check_format, read_tensor_file
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 DEFAULT = "saywhere"
@@ -54,19 +56,63 @@ def _from_hub(name: str) -> Path:
         ) from error
 
 
-def load_runtime(weights: str | Path | None = None, device: str | None = None) -> TorchRuntime:
-    """The network behind some weights (see :func:`find_weights`) on a torch device; the GPU if there is one."""
-    from saywhere.models.checkpoint import load_model
-    from saywhere.models.saywhere import Saywhere
-    from saywhere.runtime.fuse import fuse_batch_norms
-    from saywhere.runtime.onnx import Graphs
-    from saywhere.runtime.relevance_source import connect_relevance_source
-    from saywhere.runtime.torch import TorchRuntime
+def load_runtime(weights: str | Path | None = None, device: str | None = None, backend: str | None = None) -> Runtime:
+    """The network behind some weights.
 
-    path = find_weights(weights)
-    loaded = load_model(path)
+    Args:
+        weights: see :func:`find_weights`.
+        device: a torch device, for example "cuda"; the processor when None.
+        backend: "onnxruntime" or "torch"; when None, ONNX Runtime where the network has graphs and the device is the
+            processor, else torch.
+
+    Raises:
+        SaywhereError: the weights cannot be had, or nothing that is installed runs them.
+    """
+    if backend not in (None, "onnxruntime", "torch"):
+        raise SaywhereError(f"backend '{backend}': choose onnxruntime or torch")
+    file = read_tensor_file(find_weights(weights))
+    metadata = check_format(file)
+    if backend != "torch" and device in (None, "cpu"):
+        artefact = find_artefact(file.path, metadata)
+        if artefact is not None:
+            from saywhere.runtime.onnx import OnnxRuntime
+
+            return OnnxRuntime(artefact, file.tensors, file.path.stem, file.digest, metadata)
+        if backend == "onnxruntime":
+            raise SaywhereError(
+                f"weights '{file.path}': network '{metadata['model']}' with these options has no ONNX graphs; "
+                f"make them with: saywhere export graphs {file.path}"
+            )
+    with needing("torch", f"network '{metadata['model']}' with these options, which has no ONNX graphs,"):
+        from saywhere.models.checkpoint import load_model
+        from saywhere.runtime.fuse import fuse_batch_norms
+        from saywhere.runtime.relevance_source import connect_relevance_source
+        from saywhere.runtime.torch import TorchRuntime
+
+    loaded = load_model(file)
     connect_relevance_source(loaded.model, find_weights)
-    runtime = TorchRuntime(fuse_batch_norms(loaded.model), path.stem, loaded.digest, device, loaded.metadata)
-    if runtime.device.type == "cpu" and isinstance(runtime.model, Saywhere):
-        runtime.model.graphs = Graphs.of(runtime.model, loaded.metadata["options"])
-    return runtime
+    return TorchRuntime(fuse_batch_norms(loaded.model), file.path.stem, loaded.digest, device, loaded.metadata)
+
+
+def find_artefact(weights: Path, metadata: Mapping[str, Any]) -> Artefact | None:
+    """The ONNX graphs for some weights.
+
+    Args:
+        weights: the weights file; an artefact beside it, with the same name, comes first.
+        metadata: of the weights file.
+
+    Returns:
+        That artefact, else one that ships and whose network has the same options, else None.
+    """
+    beside = weights.with_name(weights.stem + SUFFIX)
+    if beside.is_file():
+        return read_artefact(beside)
+    for path in sorted(WEIGHTS.glob(f"*{SUFFIX}")):
+        artefact = read_artefact(path)
+        options = rename_keys(metadata["options"], artefact.description["renamed_options"], "weights option ")
+        if (metadata["model"], options_of_graph(options)) == (
+            artefact.description["network"],
+            artefact.description["options"],
+        ):
+            return artefact
+    return None

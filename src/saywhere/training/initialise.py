@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from saywhere.data.datasets import locate
 from saywhere.models import build
 from saywhere.models.base import InteractiveModel
-from saywhere.models.checkpoint import fill, read_tensors, rename_parameters
+from saywhere.models.checkpoint import fill, read_tensors
 from saywhere.runtime.relevance_source import connect_relevance_source
 from saywhere.runtime.weights import find_weights
+from saywhere.storage.tensors import rename_prefixes
 from saywhere.training.pretrained import find_pretrained, inflate, select
 from saywhere.training.recipe import ModelRecipe
 
@@ -31,11 +32,11 @@ def initialise(recipe: ModelRecipe, start: Path | None = None) -> InteractiveMod
     """
     model = connect_relevance_source(build(recipe.name, recipe.options), find_weights)
     if start is not None:
-        state = rename_parameters(read_tensors(start)[0], model.renamed_parameters)
+        state = rename_prefixes(read_tensors(start)[0], model.renamed_parameters)
         fill(model, expand(state, model.state_dict(), lacking=True), start)
     elif recipe.weights:
         path = locate(recipe.weights)
-        state = rename_parameters(read_tensors(path)[0], model.renamed_parameters)
+        state = rename_prefixes(read_tensors(path)[0], model.renamed_parameters)
         fill(model, expand(state, model.state_dict(), recipe.new), path)
     elif recipe.pretrained:
         path = find_pretrained(recipe.pretrained)

@@ -31,8 +31,8 @@ from saywhere.core.settings import Settings
 from saywhere.errors import SaywhereError
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.runtime.base import Runtime
-from saywhere.runtime.metadata import set_threads
 from saywhere.runtime.registry import find_method
+from saywhere.runtime.threads import set_threads
 
 TOKEN_VARIABLE = "SAYWHERE_TOKEN"
 MIN_TOKEN_LENGTH = 16

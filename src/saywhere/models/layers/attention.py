@@ -14,9 +14,9 @@ from saywhere.errors import SaywhereError
 HEAD = 32  # channels of an attention head
 
 
-def upsample_2x(x: Tensor) -> Tensor:
-    """Enlarged by a factor that is known beforehand, which ONNX Runtime computes sooner than one that is not."""
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+def enlarge(x: Tensor, factor: float = 2.0) -> Tensor:
+    """Bilinear interpolation by a constant factor, which ONNX Runtime computes faster than one to a given size."""
+    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 class SelfAttentionNeck(nn.Module):
@@ -42,7 +42,7 @@ class SelfAttentionNeck(nn.Module):
 
     def forward(self, fine: Tensor, middle: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The levels of strides 8, 16 and 32 ``(B, C, h, w)``, each twice as large as the next."""
-        x = self.enter(torch.cat([F.avg_pool2d(fine, 2), middle, upsample_2x(coarse)], 1))
+        x = self.enter(torch.cat([F.avg_pool2d(fine, 2), middle, enlarge(coarse)], 1))
         b, c, h, w = x.shape
         cells = self.entered(x.flatten(2).transpose(1, 2))
         for place, block in zip(self.places, self.blocks, strict=True):
@@ -50,4 +50,4 @@ class SelfAttentionNeck(nn.Module):
             cells = block((seen + place(seen)).flatten(2).transpose(1, 2))
         known = self.norm(cells).transpose(1, 2).reshape(b, c, h, w)
         finer, same, coarser = self.leave
-        return fine + upsample_2x(finer(known)), middle + same(known), coarse + coarser(F.avg_pool2d(known, 2))
+        return fine + enlarge(finer(known)), middle + same(known), coarse + coarser(F.avg_pool2d(known, 2))

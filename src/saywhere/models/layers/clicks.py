@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saywhere.core import guidance
-from saywhere.core.prompt import Click, Prompt
+from saywhere.core.prompt import Click, Prompt, click_arrays
 
 LEAST, MOST = 1.0, 2000.0  # pixels: radii outside are not predicted
 
@@ -25,107 +24,118 @@ def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
     return torch.from_numpy(array).to(device, non_blocking=True)
 
 
-def at_clicks(x: Tensor, prompts: Sequence[Prompt], stride: int) -> Tensor:
-    """The vectors of a level ``(B, C, h, w)`` under each prompt's clicks, in their order: ``(B, N, C)``.
+class ClickTensors(NamedTuple):
+    """:class:`saywhere.core.prompt.ClickArrays` on a device."""
 
-    Between cells they are interpolated; rows with fewer than N clicks are filled up with what must not be read.
+    points: Tensor
+    labels: Tensor
+    radii: Tensor
+
+    @classmethod
+    def of(cls, prompts: Sequence[Prompt], device: torch.device) -> ClickTensors:
+        """The clicks of a batch of prompts."""
+        return cls(*(to_device(array, device) for array in click_arrays(prompts)))
+
+
+def sample_at(x: Tensor, points: Tensor, stride: int) -> Tensor:
+    """Bilinear samples of a feature level, as one matrix product, which every runtime can compute and differentiate.
+
+    Args:
+        x: ``(B, C, h, w)``.
+        points: ``(B, N, 2)``, x and y in pixels of the encoded image; outside it the border repeats.
+        stride: image pixels to a cell.
+
+    Returns:
+        ``(B, N, C)`` float32.
     """
-    most = max(1, *(len(p.clicks) for p in prompts))
-    points = np.zeros((len(prompts), 1, most, 2), np.float32)
-    for row, prompt in enumerate(prompts):
-        for column, click in enumerate(prompt.clicks):
-            points[row, 0, column] = click.x + 0.5, click.y + 0.5
     h, w = x.shape[-2:]
-    extent = np.array([w * stride, h * stride], np.float32)
-    grid = to_device(points / extent * 2.0 - 1.0, x.device)
-    found = F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return found[:, :, 0].transpose(1, 2)
+    cells = (points + 0.5) / stride - 0.5
+    across = _hat(cells[..., 0].clamp(min=0.0).clamp(max=w - 1), torch.arange(w, device=x.device))
+    down = _hat(cells[..., 1].clamp(min=0.0).clamp(max=h - 1), torch.arange(h, device=x.device))
+    weights = (down[..., :, None] * across[..., None, :]).flatten(2)
+    return torch.bmm(weights, x.float().flatten(2).transpose(1, 2))
 
 
-def similarity(x: Tensor, prompts: Sequence[Prompt], stride: int) -> Tensor:
-    """How alike every place of a level of unit vectors ``(B, C, h, w)`` is to its most alike positive click, and to its
-    most alike negative one: cosines ``(B, 2, h, w)``, 0 without such clicks."""
-    b, _, h, w = x.shape
-    clicked = at_clicks(x, prompts, stride).to(x.dtype)
-    others = np.ones((b, 2, clicked.shape[1], 1), np.bool_)  # by sign, whether a row is no click of that sign
-    for row, prompt in enumerate(prompts):
-        for column, click in enumerate(prompt.clicks):
-            others[row, 0 if click.positive else 1, column] = False
-    cosines = torch.bmm(clicked, x.flatten(2))[:, None].masked_fill(to_device(others, x.device), -1.0)
-    clickless = to_device(np.asarray(others.all(2)), x.device)
-    return cosines.amax(2).masked_fill(clickless, 0.0).reshape(b, 2, h, w)
+def _hat(positions: Tensor, cells: Tensor) -> Tensor:
+    """The weight of each cell ``(w,)`` in a linear interpolation at positions ``(B, N)``: ``(B, N, w)``."""
+    return (1.0 - (positions[..., None] - cells).abs()).clamp(min=0.0)
 
 
-def gaussians(
-    prompts: Sequence[Prompt], shape: tuple[int, int], stride: int, device: torch.device, sigma: float | None = None
-) -> Tensor:
-    """The maps of :mod:`saywhere.core.guidance` for a batch, on any device: ``(B, 2, h, w)``, by sign.
+def at_clicks(x: Tensor, prompts: Sequence[Prompt], stride: int) -> Tensor:
+    """:func:`sample_at` the clicks of each prompt; rows with fewer than N clicks end with values to ignore."""
+    return sample_at(x, ClickTensors.of(prompts, x.device).points, stride)
 
-    Gaussians of ``sigma`` image pixels; without it each as wide as its drag (``dynamic``, equation 2 of DCT-Net), and
-    clicks without a drag leave no mark.
+
+def similarity(x: Tensor, points: Tensor, labels: Tensor, stride: int) -> Tensor:
+    """The cosine of every cell with its most similar positive click and with its most similar negative click.
+
+    Args:
+        x: ``(B, C, h, w)``, vectors of length 1.
+        points: ``(B, N, 2)``, see :class:`ClickTensors`.
+        labels: ``(B, N)``.
+        stride: image pixels to a cell.
+
+    Returns:
+        ``(B, 2, h, w)``, by sign; 0 without such clicks.
     """
-    if device.type != "cpu":
-        return gaussians_at_once(prompts, shape, stride, device, sigma)
-    # Here numpy is the faster one: 0.2 instead of 1 ms for the few clicks of one prompt.
-    if sigma is None:
-        drawn = [guidance.maps(prompt, shape, "dynamic", stride) for prompt in prompts]
-    else:
-        drawn = [guidance.maps(prompt, shape, "gaussian", stride, sigma=sigma) for prompt in prompts]
-    return torch.from_numpy(np.stack(drawn))
+    clicked = sample_at(x, points, stride).to(x.dtype)
+    cosines = torch.bmm(clicked, x.flatten(2))[:, None]
+    others = torch.stack([labels != 1.0, labels != 0.0], 1)[..., None]
+    nearest = cosines.masked_fill(others, -1.0).amax(2).masked_fill(others.all(2), 0.0)
+    return nearest.unflatten(2, x.shape[-2:])
 
 
-def gaussians_at_once(
-    prompts: Sequence[Prompt], shape: tuple[int, int], stride: int, device: torch.device, sigma: float | None = None
-) -> Tensor:
-    """The same, all prompts together and by the device itself."""
-    most = max(1, *(len(p.clicks) for p in prompts))
-    points = np.zeros((2, len(prompts), most), np.float32)
-    steep = np.full((len(prompts), 2, most), np.nan, np.float32)
-    for row, prompt in enumerate(prompts):
-        for column, click in enumerate(prompt.clicks):
-            width = 0.5 * click.radius if sigma is None and click.radius is not None else sigma
-            points[:, row, column] = click.x + 0.5, click.y + 0.5
-            if width is not None:
-                steep[row, 0 if click.positive else 1, column] = -0.5 / width**2
+def gaussian_maps(points: Tensor, labels: Tensor, sigmas: Tensor, shape: tuple[int, int], stride: int) -> Tensor:
+    """Guidance maps of Gaussians, the highest where several meet; by sign.
+
+    With ``sigmas`` of half the radius these are DCT-Net's dynamic maps (equation 2).
+
+    Args:
+        points: ``(B, N, 2)``, see :class:`ClickTensors`.
+        labels: ``(B, N)``.
+        sigmas: ``(B, N)`` standard deviations in image pixels; a click with 0 is not drawn.
+        shape: height and width of the maps, in cells.
+        stride: image pixels to a cell.
+
+    Returns:
+        ``(B, 2, h, w)`` in [0, 1].
+    """
     h, w = shape
-    x, y = to_device(points, device)
-    across = ((torch.arange(w, device=device) + 0.5) * stride - x[..., None]) ** 2
-    down = ((torch.arange(h, device=device) + 0.5) * stride - y[..., None]) ** 2
-    squared = down[:, None, :, :, None] + across[:, None, :, None, :]
-    unmarked = to_device(np.isnan(steep), device)[..., None, None]
-    exponent = squared * to_device(np.nan_to_num(steep), device)[..., None, None]
-    return exponent.masked_fill(unmarked, -torch.inf).amax(2).exp()
+    x, y = (points + 0.5).unbind(-1)
+    across = ((torch.arange(w, device=points.device) + 0.5) * stride - x[..., None]) ** 2
+    down = ((torch.arange(h, device=points.device) + 0.5) * stride - y[..., None]) ** 2
+    steepness = -0.5 / sigmas.clamp(min=1e-3) ** 2
+    columns = (across * steepness[..., None]).exp()
+    rows = (down * steepness[..., None]).exp()
+    drawn = torch.stack([labels == 1.0, labels == 0.0], 1) & (sigmas > 0.0)[:, None]
+    rows = rows[:, None] * drawn[..., None].to(rows.dtype)
+    return (rows[..., :, None] * columns[:, None, :, None, :]).amax(2)
 
 
-def aggregate(clicked: Tensor, signs: Sequence[Sequence[bool]]) -> Tensor:
-    """Equation 3 of DCT-Net: ``(B, N, C)`` features under the clicks, in their order, to one vector each ``(B, C)``.
+def aggregate(clicked: Tensor, labels: Tensor) -> Tensor:
+    """Equation 3 of DCT-Net: the features under the clicks, in their order, become one vector.
 
-    A positive click is averaged into what there is, a negative one taken out of it by vector rejection. As printed,
-    the equation divides by the length of Q once, which is the rejection only when Q has unit length: what is taken
-    out here is along Q whatever its length. The first positive click is taken whole; before it there is nothing.
+    A positive click is averaged into the vector so far, a negative one is taken out of it by vector rejection. As
+    printed, the equation divides by the length of Q once, which is the rejection only when Q has unit length: here the
+    rejection is along Q whatever its length. The first positive click is taken whole; before it the vector is 0.
+
+    Args:
+        clicked: ``(B, N, C)``.
+        labels: ``(B, N)``, see :class:`ClickTensors`.
+
+    Returns:
+        ``(B, C)``.
     """
-    count = clicked.shape[1]
-    share = np.zeros((len(signs), count, 1), np.float32)  # of a positive click in what there is after it
-    rejects = np.zeros_like(share)
-    for place, row in enumerate(signs):
-        for column, positive in enumerate(row[:count]):
-            if positive:
-                share[place, column] = 0.5 if share[place].any() else 1.0
-            else:
-                rejects[place, column] = 1.0
-    shares = to_device(share, clicked.device).to(clicked.dtype)
-    along = (
-        F.normalize(clicked, dim=-1) * to_device(rejects, clicked.device).to(clicked.dtype)
-        if rejects.any()
-        else clicked
-    )
-    f = torch.zeros_like(clicked[:, 0])
-    for n in range(count):
-        if share[:, n].any():
-            f = torch.lerp(f, clicked[:, n], shares[:, n])
-        if rejects[:, n].any():
-            f = f - (f * along[:, n]).sum(-1, keepdim=True) * along[:, n]
-    return f
+    along = F.normalize(clicked, dim=-1)
+    vector = torch.zeros_like(clicked[:, 0])
+    share = torch.ones_like(labels[:, 0])  # of the next positive click
+    for n in range(clicked.shape[1]):
+        positive = (labels[:, n] == 1.0).to(clicked.dtype)
+        negative = (labels[:, n] == 0.0).to(clicked.dtype)
+        vector = vector + (positive * share)[:, None] * (clicked[:, n] - vector)
+        vector = vector - (negative * (vector * along[:, n]).sum(-1))[:, None] * along[:, n]
+        share = torch.where(positive > 0.0, torch.full_like(share, 0.5), share)
+    return vector
 
 
 class RadiusHead(nn.Module):

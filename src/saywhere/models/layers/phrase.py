@@ -1,4 +1,4 @@
-"""Phrases read into a network: word vectors through a bi-LSTM, and what they make of a network's features.
+"""Phrases in a network: word vectors through a bi-LSTM, and attention over channels.
 
 PhraseClick (Ding et al. 2020), section 3.4, equations 2 to 5.
 """
@@ -19,25 +19,29 @@ from saywhere.text.words import Words, shipped
 
 @dataclass(frozen=True)
 class EncodedPhrases:
-    """What was said of each image of a batch.
+    """The phrases of a batch of images.
 
-    ``context`` is the bi-LSTM's last state in both directions ``(B, 2 * hidden)``, ``meaning`` the mean word vector,
-    weighed or not, of length 1 ``(B, D)``; both are zeros where nothing was said, or nothing that is known.
-    ``present`` ``(B,)`` is 1 where something was, ``said`` whether it was anywhere (known
-    without asking the device).
+    Attributes:
+        context: ``(B, 2 * hidden)`` the bi-LSTM's last state in both directions; zeros without a known word.
+        meaning: ``(B, D)`` the mean word vector, weighed or not, of length 1; zeros without a known word.
+        present: ``(B,)`` 1 where a phrase has a known word, else 0.
+        any_present: whether any has, known without asking the device.
     """
 
     context: Tensor
     meaning: Tensor
     present: Tensor
-    said: bool = True
+    any_present: bool = True
 
 
 class PhraseEncoder(nn.Module):
     """Phrases to :class:`EncodedPhrases`; equation 2 of PhraseClick.
 
-    ``weigh`` lets the bi-LSTM say how much each word counts in ``meaning``: in "man with a red hat" the man does. At
-    first all count alike.
+    Args:
+        hidden: size of the bi-LSTM's state in one direction.
+        words: the word vectors; those that ship if None.
+        weigh: whether the bi-LSTM says how much each word counts in ``meaning``: in "man with a red hat" the man
+            counts. At first all words count alike.
     """
 
     def __init__(self, hidden: int = 64, words: Words | None = None, weigh: bool = False) -> None:
@@ -52,28 +56,49 @@ class PhraseEncoder(nn.Module):
 
     def forward(self, phrases: Sequence[str | None]) -> EncodedPhrases:
         device = next(self.lstm.parameters()).device
-        found = [self.words.of(phrase) for phrase in phrases]
-        lengths = [len(vectors) for vectors in found]
+        vectors = [self.words.of(phrase) for phrase in phrases]
+        lengths = [len(some) for some in vectors]
         present = torch.tensor([float(n > 0) for n in lengths]).to(device, non_blocking=True)
         meaning = torch.from_numpy(np.stack([self.words.mean(phrase) for phrase in phrases]))
         meaning = meaning.to(device, non_blocking=True)
         if not any(lengths):
             return EncodedPhrases(torch.zeros(len(phrases), 2 * self.hidden, device=device), meaning, present, False)
         padded = np.zeros((len(phrases), max(lengths), self.words.dimensions), np.float32)
-        for row, some in zip(padded, found, strict=True):
+        for row, some in zip(padded, vectors, strict=True):
             row[: len(some)] = some
-        vectors = torch.from_numpy(padded).to(device, non_blocking=True)
-        # A phrase without words is read as one word of zeros and then struck out.
+        batch = torch.from_numpy(padded).to(device, non_blocking=True)
+        # A phrase without words passes as one word of zeros and is masked afterwards.
         counts = torch.tensor([max(n, 1) for n in lengths])
-        packed = pack_padded_sequence(vectors, counts, batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(batch, counts, batch_first=True, enforce_sorted=False)
         states, (last, _) = self.lstm(packed)
         context = torch.cat([last[0], last[1]], 1).float() * present[:, None]
         if self.weight is not None:
-            says = self.weight(pad_packed_sequence(states, batch_first=True)[0].float())[..., 0]
-            beyond = torch.arange(vectors.shape[1])[None] >= counts[:, None]
-            shares = says.masked_fill(beyond.to(device, non_blocking=True), -torch.inf).softmax(1)
-            meaning = F.normalize((shares[..., None] * vectors).sum(1), dim=1)
+            beyond = torch.arange(batch.shape[1])[None] >= counts[:, None]
+            states = pad_packed_sequence(states, batch_first=True)[0].float()
+            meaning = self._weighed_mean(batch, states, beyond.to(device, non_blocking=True))
         return EncodedPhrases(context, meaning, present)
+
+    def encode_words(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode one phrase.
+
+        Args:
+            vectors: ``(1, T, D)`` of its known words; T is at least 1.
+
+        Returns:
+            ``context`` and ``meaning`` of :class:`EncodedPhrases`.
+        """
+        states, (last, _) = self.lstm(vectors)
+        context = torch.cat([last[0], last[1]], 1)
+        if self.weight is None:
+            return context, F.normalize(vectors.mean(1), dim=1)
+        return context, self._weighed_mean(vectors, states, None)
+
+    def _weighed_mean(self, vectors: Tensor, states: Tensor, beyond: Tensor | None) -> Tensor:
+        assert self.weight is not None
+        scores = self.weight(states)[..., 0]
+        if beyond is not None:
+            scores = scores.masked_fill(beyond, -torch.inf)
+        return F.normalize((scores.softmax(1)[..., None] * vectors).sum(1), dim=1)
 
 
 class AttributeAttention(nn.Module):
@@ -90,7 +115,7 @@ class AttributeAttention(nn.Module):
         self.gate = nn.Parameter(torch.zeros(()))
 
     def attributes(self, features: Tensor, context: Tensor) -> Tensor:
-        """The attribute weights A of equation 4 in [-1, 1], of what was said (:attr:`EncodedPhrases.context`): ``(B,
+        """The attribute weights A of equation 4 in [-1, 1], given the phrases' context: ``(B,
         C)``."""
         pooled = features.mean((2, 3)).float()
         return torch.tanh(self.norm(self.adapt(torch.cat([context, pooled], 1))))

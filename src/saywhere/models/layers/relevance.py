@@ -46,17 +46,17 @@ class LearnedRelevance(nn.Module):
         """``(B, C, h, w)`` features to vectors of length 1 ``(B, D, h, w)``."""
         return F.normalize(self.pixels(features), dim=1)
 
-    def forward(self, embedded: Tensor, spoken: EncodedPhrases) -> Tensor:
+    def forward(self, embedded: Tensor, phrases: EncodedPhrases) -> Tensor:
         """Logits of the phrase applying to each pixel: ``(B, 1, h, w)``; 0 where nothing was said."""
         b, _, h, w = embedded.shape
-        phrase = F.normalize(self.words(spoken.meaning), dim=1)
-        cosine = torch.einsum("bdhw,bd->bhw", embedded.float(), phrase.float())[:, None]
-        tilt = self.plane(spoken.context).float()
+        meaning = F.normalize(self.words(phrases.meaning), dim=1)
+        cosine = torch.einsum("bdhw,bd->bhw", embedded.float(), meaning.float())[:, None]
+        tilt = self.plane(phrases.context).float()
         x = torch.linspace(-1.0, 1.0, w, device=embedded.device).expand(b, 1, h, w)
         y = torch.linspace(-1.0, 1.0, h, device=embedded.device)[:, None].expand(b, 1, h, w)
         plane = tilt[:, 0, None, None, None] * x + tilt[:, 1, None, None, None] * y
         logits = self.sharpness * cosine + self.offset + plane
-        return logits * spoken.present[:, None, None, None]
+        return logits * phrases.present[:, None, None, None]
 
     def label_contrast_loss(
         self, embedded: Tensor, named: Sequence[Sequence[tuple[str, NDArray[np.bool_]]]], labels: Words
@@ -117,16 +117,16 @@ class ClassifierRelevance(nn.Module):
         logits = torch.einsum("bchw,kc->bkhw", hidden.float(), self.classifier.weight.float())
         return (logits + self.classifier.bias.float()[:, None, None]).softmax(1)
 
-    def forward(self, embedded: Tensor, spoken: EncodedPhrases) -> Tensor:
+    def forward(self, embedded: Tensor, phrases: EncodedPhrases) -> Tensor:
         """Logits of the probability that a pixel's class is near to the phrase: ``(B, 1, h, w)``."""
         names: Any = self.names
-        alike = spoken.meaning @ names.T
+        alike = phrases.meaning @ names.T
         fits = torch.softmax((alike - alike.amax(1, keepdim=True)) / NEAR, 1)
         fits = fits / fits.amax(1, keepdim=True)
         chance = torch.einsum("bkhw,bk->bhw", embedded, fits)[:, None]
         # The best place of the photograph counts as sure: a class shares its probability with its likes.
         chance = (chance / chance.amax((2, 3), keepdim=True).clamp_min(0.05)).clamp(1e-3, 1.0 - 1e-3)
-        return torch.logit(chance) * spoken.present[:, None, None, None]
+        return torch.logit(chance) * phrases.present[:, None, None, None]
 
 
 def class_vectors(words: Words) -> np.ndarray[Any, np.dtype[np.float32]]:
