@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from saywhere import Click, Prompt, SaywhereError
 from saywhere.models.checkpoint import FORMAT, load_model, read_tensors, write_tensors
-from saywhere.models.layers.clicks import similarity
+from saywhere.models.layers.clicks import ClickTensors, similarity
 from saywhere.models.saywhere import Saywhere, SplitConv1x1
 from saywhere.training.initialise import expand
 
@@ -75,7 +75,8 @@ class TestOurs:
         model = Saywhere().eval()
         with torch.inference_mode():
             features = model.encode(torch.rand(1, 3, 128, 128))
-            positive, negative = model._affinity(features, [Prompt((Click(3.5, 59.5),))])[0][0]
+            clicks = ClickTensors.of([Prompt((Click(3.5, 59.5),))], torch.device("cpu"))
+            positive, negative = similarity(features.levels["keys"][0], clicks.points, clicks.labels, 8)[0]
         # Stride 8: the click lies at the centre of cell (7, 0).
         assert positive[7, 0] == pytest.approx(1.0, abs=1e-5)
         assert positive.max() <= 1.0 + 1e-5
@@ -84,7 +85,8 @@ class TestOurs:
     def test_likeness_is_to_the_most_alike_click_of_each_sign(self) -> None:
         level = F.normalize(torch.rand(2, 5, 4, 6) - 0.5, dim=1)
         clicks = Click(3.5, 3.5), Click(43.5, 19.5), Click(19.5, 27.5, False)  # stride 8: cells (0, 0), (2, 5), (3, 2)
-        found = similarity(level, [Prompt(clicks), Prompt(clicks[:1])], 8)
+        batch = ClickTensors.of([Prompt(clicks), Prompt(clicks[:1])], level.device)
+        found = similarity(level, batch.points, batch.labels, 8)
         first, second, off = (
             torch.einsum("bchw,bc->bhw", level, level[:, :, y, x]) for y, x in ((0, 0), (2, 5), (3, 2))
         )

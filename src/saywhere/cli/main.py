@@ -14,6 +14,7 @@ from saywhere.cli.compare import compare
 from saywhere.cli.convert import convert
 from saywhere.cli.data import data
 from saywhere.cli.doctor import doctor
+from saywhere.cli.export import export
 from saywhere.cli.models import models
 from saywhere.cli.prelabel import prelabel
 from saywhere.cli.renamed import with_new_names
@@ -27,6 +28,7 @@ app = typer.Typer(
 )  # fmt: skip
 for verb in (segment, train, average, bench, compare, prelabel, convert, annotate, data, models, doctor):
     app.command()(verb)
+app.add_typer(export, name="export")
 
 
 def warn(line: str) -> None:
