@@ -166,16 +166,16 @@ class TestNetwork:
         image[:, 0, :, :32] = 1.0
         left = torch.zeros(8, 8, dtype=torch.bool)
         left[:, :4] = True
-        segmenters = [
+        supervision = [
             PhraseSupervision((("dog", left), ("car", ~left)), left),
             PhraseSupervision((("car", ~left), ("dog", left)), ~left),
         ]
         prompts = [Prompt((), "dog"), Prompt((), "car")]
-        labels = Words(["car", "dog"], np.stack([model.reader.words.mean(w) for w in ("car", "dog")]))
+        labels = Words(["car", "dog"], np.stack([model.phrase_encoder.words.mean(w) for w in ("car", "dog")]))
         optimiser = torch.optim.Adam(model.parameters(), 3e-3)
         losses = []
         for _ in range(25):
-            loss = model.auxiliary_loss(model.encode(image), prompts, segmenters, labels)
+            loss = model.auxiliary_loss(model.encode(image), prompts, supervision, labels)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -238,17 +238,20 @@ class TestTrainingPhrases:
             return [drawn[i] for i in range(12)]
 
         assert all(c.prompt.phrase is None and c.supervision.target is None for c in crops())
-        for crop in crops(share=1.0, wrong=0.0, alone=0.0):
+        for crop in crops(phrase_prob=1.0, wrong_phrase_prob=0.0, phrase_only_prob=0.0):
             assert crop.prompt.phrase == "card"
             assert crop.prompt.clicks
             ((label, where),) = crop.supervision.regions
             assert label == "card"
             assert np.array_equal(where, crop.supervision.target)
-        heard = [c.prompt.phrase for c in crops(share=1.0, wrong=0.0, alone=0.0, described=1.0)]
+        heard = [
+            c.prompt.phrase
+            for c in crops(phrase_prob=1.0, wrong_phrase_prob=0.0, phrase_only_prob=0.0, described_phrase_prob=1.0)
+        ]
         assert all(p != "card" and "card" in p for p in heard)
-        for crop in crops(share=1.0, wrong=0.0, alone=1.0):
+        for crop in crops(phrase_prob=1.0, wrong_phrase_prob=0.0, phrase_only_prob=1.0):
             assert not crop.prompt.clicks
-        for crop in crops(share=1.0, wrong=1.0):
+        for crop in crops(phrase_prob=1.0, wrong_phrase_prob=1.0):
             assert crop.prompt.phrase != "card"
             assert not crop.supervision.target.any()
             assert crop.prompt.clicks

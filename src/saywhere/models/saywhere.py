@@ -215,14 +215,12 @@ class Saywhere(PurifyingModel):
         Returns:
             ``(B, S, h, w)``; 0 where there is no phrase.
         """
-        sources = [source for source in (self.learned_relevance, self.classifier_relevance) if source is not None]
-        logits = [source(x, phrases) for source, x in zip(sources, maps, strict=True)]
-        stride_8 = max((x.shape[-2:] for x in logits), key=lambda size: size[0])
-        resized = [
-            x if x.shape[-2:] == stride_8 else F.interpolate(x, size=stride_8, mode="bilinear", align_corners=False)
-            for x in logits
-        ]
-        return torch.cat(resized, 1)
+        logits = []
+        if self.learned_relevance is not None:
+            logits.append(self.learned_relevance(maps[0], phrases))
+        if self.classifier_relevance is not None:
+            logits.append(enlarge(self.classifier_relevance(maps[-1], phrases), 4.0))
+        return torch.cat(logits, 1)
 
     def _cached_relevance_features(self, features: Features) -> tuple[Tensor, ...]:
         if "relevance_features" not in features.cache:
