@@ -132,15 +132,15 @@ def _image_figures(
     seconds = dict(zip((row.seq for row in rows), _seconds(rows), strict=True))
     for id, state in history.state.objects.items():
         own = [row for row in rows if row.object == id]
-        kept = [row for row in own if row.seq in active]
-        clicks = [row for row in kept if row.kind == "click"]
-        phrases, strokes = _count(kept, "phrase"), _count(kept, "brush")
+        active_rows = [row for row in own if row.seq in active]
+        clicks = [row for row in active_rows if row.kind == "click"]
+        phrases, strokes = _count(active_rows, "phrase"), _count(active_rows, "brush")
         yield ObjectFigures(
             path=path, state=status, object=id, label=labels.get(state.label or 0, ""), person=own[0].person,
             clicks=sum(row.data["radius"] is None for row in clicks),
             drags=sum(row.data["radius"] is not None for row in clicks),
             negatives=sum(not row.data["positive"] for row in clicks),
-            phrases=phrases, strokes=strokes, undone=len(own) - len(kept),
+            phrases=phrases, strokes=strokes, undone=len(own) - len(active_rows),
             proposed=sum(row.data["proposed"] for row in clicks), interactions=len(clicks) + phrases + strokes,
             seconds=round(sum(seconds[row.seq] for row in own), 3), expected_iou=state.score, area=state.area,
             begun_ms=own[0].at, ended_ms=own[-1].at,
