@@ -3,7 +3,7 @@
     python benchmarks/annotate_speed.py
 
 Run it on a quiet machine. It drives Chromium against a server with the shipped weights and two threads. Images are
-enlarged from ``examples/images/astronaut.png``.
+enlarged from the package's sample image ``astronaut.jpg``.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import cv2
 import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from saywhere.annotate.sample_images import SAMPLES
 from saywhere.core.arrays import ImageArray
 
-SOURCE = Path(__file__).parents[1] / "examples" / "images" / "astronaut.png"
+SOURCE = SAMPLES / "astronaut.jpg"
 
 # Runs in the page: from the press's end to the frame after the one in which the answer was drawn.
 WATCH = """() => {

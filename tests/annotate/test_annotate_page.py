@@ -14,12 +14,13 @@ from annotator import Server, make_folder, picture
 from PIL import Image
 from pycocotools import mask as mask_codec
 
+from saywhere.annotate.sample_images import write_samples
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium: apt-get install chromium, or name it by CHROMIUM"
 )
-SAMPLES = Path(__file__).parents[2] / "examples" / "images"
 # A busy machine is not the page's fault.
 PATIENCE = int(os.environ.get("SAYWHERE_PATIENCE", "90")) * 1000
 
@@ -372,7 +373,7 @@ def test_real_images_and_the_pictures_of_the_documents(browser: sync_api.Browser
     """The shipped weights on the sample images. ``make pictures`` writes screenshots to docs/images."""
     out = Path(os.environ.get("SAYWHERE_PICTURES") or tmp_path / "pictures")
     folder = tmp_path / "images"
-    shutil.copytree(SAMPLES, folder, ignore=shutil.ignore_patterns("*.md"))
+    write_samples(folder)
     server = Server(folder, "--label", "cat", "--label", "cup", "--label", "person", "--label", "rocket", model=None)
     page = Page(browser, server, 2)
 
