@@ -80,8 +80,8 @@ def vocabulary(model: Path) -> list[str]:
     pieces = (model / "vocab.txt").read_text(encoding="utf-8").split("\n")
     common = {piece for piece in pieces if WORD.fullmatch(piece)}
     things = {w for name in ImageNetInfo("imagenet12k").label_descriptions() for w in WORD.findall(name.lower())}
-    told = ImageNetInfo("imagenet21k_goog").label_descriptions(detailed=True)
-    counts = Counter(word for text in told for word in WORD.findall(text.lower()))
+    definitions = ImageNetInfo("imagenet21k_goog").label_descriptions(detailed=True)
+    counts = Counter(word for text in definitions for word in WORD.findall(text.lower()))
     often = {word for word, count in counts.items() if count > 1}
     return sorted(common | things | often | set(NEWER))
 

@@ -142,8 +142,8 @@ class TestSet:
         stages = list_stages(read_recipe("saywhere", ["crop.size=64", "stages.drags.optimiser.lr=0.5"]))
         assert {stage.recipe.crop.size for stage in stages} == {64}
         assert [stage.recipe.optimiser.lr == 0.5 for stage in stages].count(True) == 1
-        lone = list_stages(read_recipe("multistage-small", ["stages={}", "steps=9"]))
-        assert [(stage.name, stage.recipe.steps) for stage in lone] == [("", 9)]
+        single = list_stages(read_recipe("multistage-small", ["stages={}", "steps=9"]))
+        assert [(stage.name, stage.recipe.steps) for stage in single] == [("", 9)]
 
 
 STAGES = """

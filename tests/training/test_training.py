@@ -151,7 +151,7 @@ class TestLoop:
         assert len(counts) > 1
         assert counts <= {1, 2, 3}
 
-    def test_parts_that_take_turns_learn_what_the_batch_does(self, coco: Path) -> None:
+    def test_micro_batches_learn_what_the_batch_does(self, coco: Path) -> None:
         """Clicks worked out by other processes are the same, and so is the gradient, but for rounding."""
         model = {"name": "saywhere", "options": SMALL, "freeze_batch_norm": True}
         # With this seed the first step has three rounds, so that clicks are worked out twice.
@@ -175,12 +175,12 @@ class TestLoop:
         assert moved[0][0] == pytest.approx(moved[1][0], rel=1e-4)
         assert torch.allclose(moved[0][1], moved[1][1], atol=2e-5)
 
-    def test_robots_end_with_their_training(self, coco: Path, tmp_path: Path) -> None:
+    def test_robot_processes_end_with_their_training(self, coco: Path, tmp_path: Path) -> None:
         before = set(multiprocessing.active_children())
         train(recipe_for(coco, batch=4, robot_processes=2, micro_batches=2, clicks={"max_rounds": 4}), tmp_path / "run")
         assert set(multiprocessing.active_children()) <= before
 
-    def test_robots_end_with_the_process_that_made_them(self, coco: Path, tmp_path: Path) -> None:
+    def test_robot_processes_end_with_the_process_that_started_them(self, coco: Path, tmp_path: Path) -> None:
         file = tmp_path / "recipe.yaml"
         file.write_text(yaml.safe_dump(recipe_for(coco, robot_processes=2, steps=100_000).model_dump(mode="json")))
         command = [sys.executable, "-m", "saywhere.cli", "train", str(file), "--out", str(tmp_path / "run")]
@@ -202,7 +202,7 @@ class TestLoop:
             if not any(Path(f"/proc/{child}").exists() for child in children):
                 return
             time.sleep(0.1)
-        pytest.fail("robots outlived their training")
+        pytest.fail("robot processes outlived their training")
 
     @pytest.mark.parametrize(("who", "count"), [("protocol", 1), ("tap", 1)])
     def test_some_robots_begin_with_one_click_on_the_object(self, coco: Path, who: str, count: int) -> None:
@@ -221,14 +221,14 @@ class TestLoop:
         written = train(recipe_for(coco), tmp_path / "run")
         after = load_model(written).model.state_dict()
         torch.manual_seed(0)
-        freeze_batch_norm = [k for k in before if k.startswith("encoder.blocks.0.0.conv")]
-        assert freeze_batch_norm
-        assert all(torch.equal(before[k].half().float(), after[k]) for k in freeze_batch_norm)
+        frozen = [k for k in before if k.startswith("encoder.blocks.0.0.conv")]
+        assert frozen
+        assert all(torch.equal(before[k].half().float(), after[k]) for k in frozen)
         moved = [k for k in before if k.startswith("head") and before[k].is_floating_point()]
         assert any(not torch.equal(before[k].half().float(), after[k]) for k in moved)
 
     @pytest.mark.parametrize("freeze_batch_norm", [True, False])
-    def test_still_norms_keep_their_statistics_while_weights_learn(self, coco: Path, freeze_batch_norm: bool) -> None:
+    def test_frozen_batch_norms_keep_their_statistics(self, coco: Path, freeze_batch_norm: bool) -> None:
         model = {"name": "saywhere", "options": SMALL, "freeze_batch_norm": freeze_batch_norm}
         recipe = recipe_for(coco, model=model)
         fabric, crops = launch(recipe), CropDataset(recipe)
@@ -258,8 +258,8 @@ class TestLoop:
         file = tmp_path / "recipe.yaml"
         file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
         command = [sys.executable, "-m", "saywhere.cli", "train", str(file), "--out", str(tmp_path / "run")]
-        told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
-        assert told.count("training on 2 x cpu") == told.count("weights →") == 1
+        output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
+        assert output.count("training on 2 x cpu") == output.count("weights →") == 1
         assert load_model(tmp_path / "run" / WEIGHTS).metadata["step"] == 3
         script = tmp_path / "both.py"
         script.write_text(TWO)

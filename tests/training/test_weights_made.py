@@ -39,20 +39,20 @@ def answer(model: nn.Module) -> torch.Tensor:
 class TestNarrow:
     def test_channels_that_nothing_reads_go_and_the_answer_stays(self) -> None:
         model = network(0)
-        loud = {}
-        for maker, reader in narrow.PAIRS.items():
+        mean_squares = {}
+        for layer, reader in narrow.PAIRS.items():
             weight = model.get_submodule(reader).weight.data
             unread = torch.randperm(8)[:3]
             weight[:, unread] = 0.0
-            loud[maker] = torch.ones(8)
-        small = narrow.narrowed(model, OURS, 5, loud)
+            mean_squares[layer] = torch.ones(8)
+        small = narrow.narrowed(model, OURS, 5, mean_squares)
         assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in model.parameters())
         assert torch.allclose(answer(small), answer(model), atol=1e-5)
 
-    def test_the_loudest_stay(self) -> None:
+    def test_the_channels_that_matter_most_stay(self) -> None:
         model = network(0)
-        loud = {maker: torch.tensor([0.0, 9, 0, 9, 0, 9, 0, 9]) for maker in narrow.PAIRS}
-        small = narrow.narrowed(model, OURS, 4, loud)
+        mean_squares = {layer: torch.tensor([0.0, 9, 0, 9, 0, 9, 0, 9]) for layer in narrow.PAIRS}
+        small = narrow.narrowed(model, OURS, 4, mean_squares)
         assert torch.equal(small.head[1].weight, model.head[1].weight[:, 1::2])
 
     def test_a_network_is_narrow_only_where_half_of_its_time_goes(self) -> None:
