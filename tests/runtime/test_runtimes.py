@@ -12,6 +12,7 @@ from runtimes import RUNTIMES
 from saywhere import Click, Prompt, SaywhereError
 from saywhere.core.geometry import ImageSize
 from saywhere.errors import NoMapError
+from saywhere.interactive.sequence import SequenceOptions
 from saywhere.runtime.base import Capabilities, PurifyingRuntime, Runtime
 
 SIZE = ImageSize(64, 128)  # a network pads neither
@@ -152,17 +153,19 @@ class TestCapabilities:
         if not runtime.capabilities.purification_strides:
             pytest.skip("no purification layer")
         purifying: PurifyingRuntime = runtime  # type: ignore[assignment]
-        raw = purifying.levels(purifying.encode(scene(SIZE)), "raw")
-        target = np.zeros(SIZE, bool)
-        target[16:49, 32:97] = True
-        counted = np.ones(SIZE, bool)
-        loss, gradient = purifying.purification_gradient(raw, FIRST, target, counted)
+        side = SequenceOptions().side  # an exported gradient has a fixed size, that of a sequence
+        raw = purifying.levels(purifying.encode(scene(ImageSize(side, side))), "raw")
+        target = np.zeros((side, side), bool)
+        target[side // 4 : side * 3 // 4 + 1, side // 4 : side * 3 // 4 + 1] = True
+        counted = np.ones_like(target)
+        prompt = Prompt((Click(side / 2, side / 2),))
+        loss, gradient = purifying.purification_gradient(raw, prompt, target, counted)
         parameters = purifying.purification_parameters()
         assert gradient
         assert all(value.shape == parameters[key].shape for key, value in gradient.items())
         norm = np.sqrt(sum(float(np.square(value).sum()) for value in gradient.values()))
         stepped = {**parameters, **{key: parameters[key] - 0.01 / norm * slope for key, slope in gradient.items()}}
-        after, _ = purifying.with_purification(stepped).purification_gradient(raw, FIRST, target, counted)
+        after, _ = purifying.with_purification(stepped).purification_gradient(raw, prompt, target, counted)
         assert after < loss
 
 
