@@ -46,8 +46,8 @@ class TestStages:
         # With next to no learning rate a stage ends where it started; what it adds to the network is new.
         assert torch.equal(clicks["head.1.weight"], phrases["head.1.weight"])
         assert not torch.equal(phrases["head.1.weight"], again["head.1.weight"])
-        assert not [name for name in clicks if name.startswith("learned.")]
-        assert [name for name in phrases if name.startswith("learned.")]
+        assert not [name for name in clicks if name.startswith("learned_relevance.")]
+        assert [name for name in phrases if name.startswith("learned_relevance.")]
         mean = tensors(written)["head.1.weight"].float()
         assert torch.allclose(mean, (phrases["head.1.weight"] + again["head.1.weight"]).float() / 2, atol=1e-3)
         metadata = load_model(written).metadata

@@ -1,4 +1,4 @@
-"""What averaging and narrowing make of weights."""
+"""What averaging, narrowing and initialising make of weights."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from saywhere import Click, Prompt, SaywhereError
 from saywhere.models.checkpoint import load_model, save_model
 from saywhere.models.saywhere import Saywhere
 from saywhere.training.average import average_weights
+from saywhere.training.initialise import initialise
+from saywhere.training.recipe import ModelRecipe
 
 OURS: dict[str, Any] = {"widths": (8, 8, 16, 16), "key": 8, "feature_dct": True}
 PROMPT = [Prompt((Click(10, 12, True, 8.0), Click(50, 9, False)))]
@@ -89,3 +91,17 @@ class TestAverage:
     def test_one_file_has_no_mean(self, tmp_path: Path) -> None:
         with pytest.raises(SaywhereError, match="give two or more"):
             average_weights([tmp_path / "a.safetensors"], tmp_path / "c.safetensors")
+
+
+def test_a_recipe_may_name_parameters_as_earlier_releases_did(tmp_path: Path) -> None:
+    save_model(tmp_path / "clicks.safetensors", network(0), "saywhere", OURS, {})
+    recipe = ModelRecipe(
+        name="saywhere",
+        options={**OURS, "relevance": ("learned",)},
+        weights=str(tmp_path / "clicks.safetensors"),
+        new=("reader.", "learned."),
+        freeze=("reader.",),
+    )
+    trained = {name for name, parameter in initialise(recipe).named_parameters() if parameter.requires_grad}
+    assert any(name.startswith("learned_relevance.") for name in trained)
+    assert not any(name.startswith("phrase_encoder.") for name in trained)

@@ -77,7 +77,7 @@ class DCTNet(InteractiveModel):
         seen = pad_to_multiple(seen, STRIDES[-1])
         fine, *levels = self.encoder(seen.contiguous(memory_format=torch.channels_last))
         x = self.shrink(self.pyramid(levels[-1]))
-        means, scales = self._distributions(levels, prompts)
+        means, scales = self._norm_statistics(levels, prompts)
         for i, (layer, norm, skip) in enumerate(zip(self.up, self.norms, (levels[1], levels[0], fine), strict=True)):
             x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
             x = norm(layer(torch.cat([x, skip], 1)))
@@ -104,8 +104,8 @@ class DCTNet(InteractiveModel):
             drawn = [guidance.maps(p, features.size, "dynamic") for p in wide]
         return torch.from_numpy(np.stack(drawn).astype(np.float32))
 
-    def _distributions(self, levels: list[Tensor], prompts: list[Prompt]) -> tuple[Tensor | None, Tensor | None]:
-        """The mean and the deviation that each norm is to have, ``(B, 3, C)`` each."""
+    def _norm_statistics(self, levels: list[Tensor], prompts: list[Prompt]) -> tuple[Tensor | None, Tensor | None]:
+        """Mean and standard deviation of each norm's output, ``(B, 3, C)`` each; None without Feature-DCT."""
         if self.film is None:
             return None, None
         clicked = [F.normalize(at_clicks(x, prompts, s), dim=-1) for x, s in zip(levels, (8, 16, 32), strict=True)]

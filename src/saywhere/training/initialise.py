@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -37,15 +37,21 @@ def initialise(recipe: ModelRecipe, start: Path | None = None) -> InteractiveMod
     elif recipe.weights:
         path = locate(recipe.weights)
         state = rename_prefixes(read_tensors(path)[0], model.renamed_parameters)
-        fill(model, expand(state, model.state_dict(), recipe.new), path)
+        fill(model, expand(state, model.state_dict(), new_names(recipe.new, model)), path)
     elif recipe.pretrained:
         path = find_pretrained(recipe.pretrained)
         encoder: nn.Module = model.encoder  # type: ignore[assignment]
         fill(encoder, select(read_tensors(path)[0], encoder.state_dict()), path)
+    freeze = new_names(recipe.freeze, model)
     for name, parameter in model.named_parameters():
-        if name.startswith(recipe.freeze):
+        if name.startswith(freeze):
             parameter.requires_grad_(False)
     return model
+
+
+def new_names(prefixes: Sequence[str], model: InteractiveModel) -> tuple[str, ...]:
+    """Prefixes of parameters by today's names."""
+    return tuple(model.renamed_parameters.get(prefix, prefix) for prefix in prefixes)
 
 
 def expand(
