@@ -39,9 +39,9 @@ def main(data: str, limit: str, weights: str | None = None) -> None:
         target = samples[i].target()
         hits.append(target[int(right.click.y), int(right.click.x)])
         ious.append(metrics.iou(right.mask.array, target, samples[i].ignore()))
-        recognised.append(right.found)
+        recognised.append(right.is_present)
         try:
-            mistaken.append(segmenter.propose(wrong[i].phrase or "").found)
+            mistaken.append(segmenter.propose(wrong[i].phrase or "").is_present)
         except PhraseError:
             mistaken.append(False)
     low, high = metrics.bootstrap_interval(ious)

@@ -83,7 +83,7 @@ def test_a_file_is_read_once(annotator: Annotator, opens: Counter[str]) -> None:
 
 def test_pixels_are_not_copied(annotator: Annotator) -> None:
     image = annotator.load_image(1)
-    assert annotator.segmenters.encode(image).encoded.photo is image.pixels
+    assert annotator.segmenters.encode(image).encoded.image is image.pixels
     with pytest.raises(ValueError, match="read-only"):
         image.pixels[0, 0] = 0
 
@@ -92,7 +92,7 @@ def test_grey_images_are_not_copied_either(annotator: Annotator, tmp_path: Path)
     grey = np.linspace(0, 65535, 40 * 60).reshape(40, 60).astype(np.uint16)
     Image.fromarray(grey).save(tmp_path / "photos" / "a-one.png")
     image = ImageFolder(tmp_path / "photos").load("a-one.png")
-    assert annotator.segmenters.encode(image).encoded.photo is image.pixels
+    assert annotator.segmenters.encode(image).encoded.image is image.pixels
 
 
 def test_each_event_is_applied_once(annotator: Annotator, applied: list[int]) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from saywhere import Click, Prompt, SaywhereError
 from saywhere.core import guidance
-from saywhere.models.layers.clicks import gaussians, gaussians_at_once
+from saywhere.models.layers.clicks import ClickTensors, gaussian_maps
 
 clicks = st.lists(
     st.builds(Click, x=st.integers(0, 19), y=st.integers(0, 14), radius=st.none() | st.floats(1, 30)), max_size=4
@@ -94,9 +94,9 @@ def test_a_batch_is_drawn_as_each_of_its_prompts(stride: int) -> None:
     prompts = [Prompt(drags), Prompt(), Prompt((Click(7, 7), Click(1, 12, False))), Prompt(drags[:1], "dog")]
     shape = 16 // stride, 24 // stride
     for kind, sigma in (("gaussian", 5.0), ("dynamic", None)):
-        asked = prompts, shape, stride, torch.device("cpu"), sigma
-        found = gaussians_at_once(*asked).numpy()
-        assert np.allclose(found, gaussians(*asked).numpy(), atol=1e-6)
+        batch = ClickTensors.of(prompts, torch.device("cpu"))
+        sigmas = 0.5 * batch.radii if sigma is None else torch.full_like(batch.radii, sigma)
+        found = gaussian_maps(batch.points, batch.labels, sigmas, shape, stride).numpy()
         known = {} if sigma is None else {"sigma": sigma}
         single = np.stack([guidance.maps(prompt, shape, kind, stride, **known) for prompt in prompts])
         assert np.allclose(found, single, atol=1e-6)

@@ -321,8 +321,8 @@ class TestSegmenter:
         assert both.array[300, 20]
         assert not both.array[200, 300]
         assert speaking.fits("blue")
-        assert Segmenter(SpeakingRuntime()).set_image(speaking.encoded.photo).fits("red")
-        assert not Segmenter(SpeakingRuntime()).set_image(speaking.encoded.photo).fits("green")
+        assert Segmenter(SpeakingRuntime()).set_image(speaking.encoded.image).fits("red")
+        assert not Segmenter(SpeakingRuntime()).set_image(speaking.encoded.image).fits("green")
 
     def test_a_map_that_only_compares_places_takes_every_phrase_at_its_word(self, photo: np.ndarray) -> None:
         runtime = SpeakingRuntime()
@@ -358,9 +358,9 @@ class TestSegmenter:
         assert disc(480, 640, 300, 200, 40)[int(proposal.click.y), int(proposal.click.x)]
         assert np.mean(proposal.mask.array == disc(480, 640, 300, 200, 40)) > 0.999
         assert not speaking.prompt
-        assert proposal.found
+        assert proposal.is_present
         nothing = speaking.propose("green")
-        assert not nothing.found
+        assert not nothing.is_present
         assert nothing.relevance[int(nothing.click.y), int(nothing.click.x)] < 0.1
         assert not nothing.mask.array.any()
 

@@ -74,9 +74,9 @@ def test_a_phrase_tells_a_part_from_the_whole() -> None:
 def test_a_phrase_finds_what_is_there_and_says_what_is_not() -> None:
     segmenter = saywhere.load(device="cpu").set_image(read_image(SAMPLES / "chelsea.jpg"))
     cat = segmenter.propose("cat")
-    assert cat.found
+    assert cat.is_present
     assert cat.mask.array[140, 230]
-    assert not segmenter.propose("bicycle").found
+    assert not segmenter.propose("bicycle").is_present
 
 
 def test_words_that_are_not_understood_leave_the_click_its_answer(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from saywhere.annotate.region import Box
 from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.crop import Crop
+from saywhere.core.geometry import ImageSize
 
 JPEG_QUALITY = 90
 
@@ -17,7 +18,7 @@ def crop_image(pixels: ImageArray, box: Box, longest: int) -> ImageArray:
     left, top, right, bottom = box
     if max(right - left, bottom - top) <= longest:
         return pixels[top:bottom, left:right]
-    return Crop.from_box(box, (pixels.shape[0], pixels.shape[1]), longest).crop(pixels)
+    return Crop.from_box(box, ImageSize(*pixels.shape[:2]), longest).crop(pixels)
 
 
 def encode_jpeg(pixels: ImageArray, quality: int = JPEG_QUALITY) -> bytes:

@@ -1,4 +1,4 @@
-"""A rectangle of a photograph, seen at some scale: what the network looks at."""
+"""Crops: rectangles of an image at some scale, which is what a network encodes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.core.arrays import FloatArray, ImageArray
-from saywhere.core.prompt import Prompt
+from saywhere.core.geometry import ImageSize
+from saywhere.core.prompt import Click, Prompt
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom, in the photograph's pixels
-SMALLEST_SIDE = 32  # pixels of the photograph: looking closer shows nothing more
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels of the image."""
+MIN_SIDE = 32  # pixels of the image; a smaller crop shows nothing more
 
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """Pixels ``[left, right) x [top, bottom)`` of a photograph, resized to ``width x height``."""
+    """Pixels ``[left, right) x [top, bottom)`` of an image, resized to ``width x height``."""
 
     left: int
     top: int
@@ -27,20 +29,26 @@ class Crop:
     height: int
 
     @classmethod
-    def from_box(cls, box: Box, photo: tuple[int, int], longest: int) -> Crop:
-        """The crop of a box, kept inside a photograph of (height, width), its longer side ``longest`` pixels."""
-        h, w = photo
+    def from_box(cls, box: Box, image_size: ImageSize, longer_side: int) -> Crop:
+        """The crop of a box, cut off at the image's border.
+
+        Args:
+            box: may reach beyond the image.
+            image_size: of the image.
+            longer_side: of the resized crop, in pixels.
+        """
+        h, w = image_size
         left, top = max(int(np.floor(box[0])), 0), max(int(np.floor(box[1])), 0)
         right, bottom = min(int(np.ceil(box[2])), w), min(int(np.ceil(box[3])), h)
-        left, right = _at_least(left, right, min(SMALLEST_SIDE, w), w)
-        top, bottom = _at_least(top, bottom, min(SMALLEST_SIDE, h), h)
-        scale = longest / max(right - left, bottom - top)
+        left, right = _at_least(left, right, min(MIN_SIDE, w), w)
+        top, bottom = _at_least(top, bottom, min(MIN_SIDE, h), h)
+        scale = longer_side / max(right - left, bottom - top)
         width, height = max(round((right - left) * scale), 1), max(round((bottom - top) * scale), 1)
         return cls(left, top, right, bottom, width, height)
 
     @property
     def longer_side(self) -> int:
-        """In pixels of the photograph."""
+        """In pixels of the image."""
         return max(self.right - self.left, self.bottom - self.top)
 
     @property
@@ -48,7 +56,7 @@ class Crop:
         return self.width / (self.right - self.left), self.height / (self.bottom - self.top)
 
     def contains(self, other: Crop) -> bool:
-        """Whether all that the other crop shows is in this one."""
+        """Whether the other crop lies inside this one."""
         return (
             self.left <= other.left
             and self.top <= other.top
@@ -56,37 +64,49 @@ class Crop:
             and self.bottom >= other.bottom
         )
 
-    def is_truncated(self, box: Box, photo: tuple[int, int]) -> bool:
-        """Whether a box ends at a side of the crop that is not the photograph's own, of (height, width)."""
+    def is_truncated(self, box: Box, image_size: ImageSize) -> bool:
+        """Whether a box ends at a side of the crop that is not a side of the image."""
         edge = 2.0 * (self.right - self.left) / self.width
         return (
             (self.left > 0 and box[0] < self.left + edge)
             or (self.top > 0 and box[1] < self.top + edge)
-            or (self.right < photo[1] and box[2] > self.right - edge)
-            or (self.bottom < photo[0] and box[3] > self.bottom - edge)
+            or (self.right < image_size.width and box[2] > self.right - edge)
+            or (self.bottom < image_size.height and box[3] > self.bottom - edge)
         )
 
     def mirrored(self, width: int) -> Crop:
-        """The same part of the mirrored photograph, which is ``width`` pixels wide."""
+        """The same part of the mirrored image, which is ``width`` pixels wide."""
         return replace(self, left=width - self.right, right=width - self.left)
 
-    def crop(self, photo: ImageArray) -> ImageArray:
-        """The crop's pixels ``(height, width, 3)``."""
-        part = photo[self.top : self.bottom, self.left : self.right]
+    def crop(self, image: ImageArray) -> ImageArray:
+        """The crop's pixels, ``(height, width, 3)``."""
+        part = image[self.top : self.bottom, self.left : self.right]
         shrinks = self.width < part.shape[1] or self.height < part.shape[0]
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(part, (self.width, self.height), interpolation=how), np.uint8)
 
     def to_crop(self, prompt: Prompt) -> Prompt:
-        """A prompt of the photograph in the crop's pixels."""
+        """A prompt of the image in pixels of the crop."""
         return prompt.moved(self._scales[0], self.left, self.top)
 
+    def click_to_image(self, click: Click) -> Click:
+        """A click of this crop in pixels of the image, kept inside the crop's part of it."""
+        sx, sy = self._scales
+        x, y = self.left + (click.x + 0.5) / sx - 0.5, self.top + (click.y + 0.5) / sy - 0.5
+        return replace(click, x=min(max(x, self.left), self.right - 1.0), y=min(max(y, self.top), self.bottom - 1.0))
+
     def resample(self, values: FloatArray, into: Crop, outside: float) -> FloatArray:
-        """A map of this crop as another crop sees it; ``outside`` where this one did not look."""
+        """A map of this crop in another crop.
+
+        Args:
+            values: ``(height, width)``.
+            into: the other crop.
+            outside: the value where this crop does not reach.
+        """
         if into == self:
             return values
         (sx, sy), (tx, ty) = self._scales, into._scales
-        # From a pixel centre of `into` to the photograph and back to this crop.
+        # From a pixel centre of `into` to the image and back to this crop.
         ax, ay = sx / tx, sy / ty
         bx = (0.5 / tx + into.left - self.left) * sx - 0.5
         by = (0.5 / ty + into.top - self.top) * sy - 0.5
@@ -97,18 +117,24 @@ class Crop:
         )  # fmt: skip
         return np.asarray(warped, np.float32)
 
-    def to_image(self, values: FloatArray, photo: tuple[int, int], outside: float) -> FloatArray:
-        """A map of this crop on the whole photograph's (height, width) pixels."""
+    def to_image(self, values: FloatArray, image_size: ImageSize, outside: float) -> FloatArray:
+        """A map of this crop at the size of the image.
+
+        Args:
+            values: ``(height, width)``.
+            image_size: of the image.
+            outside: the value where this crop does not reach.
+        """
         size = self.right - self.left, self.bottom - self.top
         part = cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
-        if size == (photo[1], photo[0]):
+        if size == (image_size.width, image_size.height):
             return np.asarray(part, np.float32)
-        full = np.full(photo, outside, np.float32)
+        full = np.full(image_size, outside, np.float32)
         full[self.top : self.bottom, self.left : self.right] = part
         return full
 
     def bounding_box(self, region: NDArray[np.bool_]) -> Box | None:
-        """The photograph's box around the true pixels of a map of this crop; None when there are none."""
+        """The box in the image around the true pixels of a mask of this crop; None when there are none."""
         columns, rows = np.flatnonzero(region.any(axis=0)), np.flatnonzero(region.any(axis=1))
         if columns.size == 0:
             return None

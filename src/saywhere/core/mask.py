@@ -1,4 +1,4 @@
-"""What a Segmenter answers: a mask, and what a phrase alone proposes."""
+"""Masks, as a Segmenter returns them."""
 
 from __future__ import annotations
 
@@ -8,64 +8,93 @@ from functools import cached_property
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from saywhere.core.arrays import FloatArray
+from saywhere.core.arrays import BoolArray, FloatArray
 from saywhere.core.crop import Crop
+from saywhere.core.geometry import ImageSize
 
-NOTHING = -16.0  # the logit of a pixel that was not looked at
+NOTHING = -16.0  # the logit of a pixel outside the crop
 
 
 @dataclass(frozen=True)
 class Mask:
-    """An answer. ``array`` and ``probability`` are made when first asked for, at the photograph's size.
+    """The mask of an object. ``array`` and ``probability`` are computed when first read.
 
-    ``logits`` are the network's; the mask is made of the ``refined`` ones where there are any.
+    Attributes:
+        crop: what the network saw last.
+        logits: ``(height, width)`` of that crop, from the network.
+        image_size: of the image.
+        threshold: probability from which a pixel belongs to the object.
+        refined: logits that the mask is made of instead, where it was refined.
     """
 
     crop: Crop
     logits: FloatArray = field(repr=False)
-    photo: tuple[int, int]
+    image_size: ImageSize
     threshold: float = 0.5
     refined: FloatArray | None = field(default=None, repr=False)
 
     @property
-    def _shown(self) -> FloatArray:
+    def _final_logits(self) -> FloatArray:
         return self.logits if self.refined is None else self.refined
 
     @cached_property
-    def array(self) -> NDArray[np.bool_]:
-        """``(H, W)`` bool: the object's pixels."""
-        cut = math.log(self.threshold / (1.0 - self.threshold))
-        return self.crop.to_image(self._shown, self.photo, NOTHING) > cut
+    def array(self) -> BoolArray:
+        """``(H, W)`` bool, at the size of the image: True on the object."""
+        return self.crop.to_image(self._final_logits, self.image_size, NOTHING) > logit(self.threshold)
 
-    def part(self, threshold: float | None = None) -> tuple[int, int, NDArray[np.bool_]]:
-        """Left, top and the pixels (h, w) of what was looked at, cut at the mask's threshold or another one.
+    def part(self, threshold: float | None = None) -> tuple[int, int, BoolArray]:
+        """The mask inside its crop; outside nothing belongs to the object.
 
-        Outside it nothing is on the object. Of a large photograph this is much smaller than ``array``.
+        Of a large image this is much smaller than :attr:`array`.
+
+        Args:
+            threshold: a probability; the mask's own when None.
+
+        Returns:
+            Left and top of the crop in pixels of the image, and its mask ``(h, w)`` at the image's scale.
         """
-        chance = self.threshold if threshold is None else threshold
         size = self.crop.right - self.crop.left, self.crop.bottom - self.crop.top
-        values = cv2.resize(self._shown, size, interpolation=cv2.INTER_LINEAR)
-        return self.crop.left, self.crop.top, np.asarray(values > math.log(chance / (1.0 - chance)), np.bool_)
+        logits = cv2.resize(self._final_logits, size, interpolation=cv2.INTER_LINEAR)
+        limit = logit(self.threshold if threshold is None else threshold)
+        return self.crop.left, self.crop.top, np.asarray(logits > limit, np.bool_)
 
     @cached_property
     def probability(self) -> FloatArray:
-        """``(H, W)`` float32 in [0, 1]."""
-        return sigmoid(self.crop.to_image(self._shown, self.photo, NOTHING))
+        """``(H, W)`` float32 in [0, 1], at the size of the image."""
+        return sigmoid(self.crop.to_image(self._final_logits, self.image_size, NOTHING))
 
     @cached_property
     def score(self) -> float:
-        """The IoU to expect, were the probabilities true: what is surely inside over what may be."""
-        chance = sigmoid(self._shown)
-        return expected_iou(chance > self.threshold, chance)
+        """The expected IoU with the true mask, if the probabilities are right."""
+        probability = sigmoid(self._final_logits)
+        return expected_iou(probability > self.threshold, probability)
 
 
-def expected_iou(inside: NDArray[np.bool_], chance: FloatArray) -> float:
-    """The IoU of a region to expect, were the probabilities true; 0 where nothing is likely."""
-    union = float(inside.sum()) + float(chance[~inside].sum())
-    return float(chance[inside].sum()) / union if union > 0 else 0.0
+def expected_iou(mask: BoolArray, probability: FloatArray) -> float:
+    """The expected IoU of a mask with the true one, if the probabilities are right.
+
+    Args:
+        mask: ``(H, W)``.
+        probability: ``(H, W)`` in [0, 1].
+
+    Returns:
+        The expected intersection over the expected union; 0 where nothing is likely.
+
+    Example:
+        >>> import numpy as np
+        >>> expected_iou(np.array([[True, False]]), np.array([[0.8, 0.0]], np.float32))
+        0.800000011920929
+    """
+    union = float(mask.sum()) + float(probability[~mask].sum())
+    return float(probability[mask].sum()) / union if union > 0 else 0.0
 
 
 def sigmoid(logits: FloatArray) -> FloatArray:
+    """Logits to probabilities."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))), np.float32)
+
+
+def logit(probability: float) -> float:
+    """A probability to its logit."""
+    return math.log(probability / (1.0 - probability))

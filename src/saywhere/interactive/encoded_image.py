@@ -1,4 +1,4 @@
-"""A photograph with what a network found in it: looked at once, asked about often."""
+"""An image with the features of its crops: encoded once, decoded often."""
 
 from __future__ import annotations
 
@@ -12,23 +12,33 @@ import numpy as np
 
 from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.crop import Crop
+from saywhere.core.deprecation import renamed_methods
+from saywhere.core.geometry import ImageSize
 from saywhere.runtime.base import PurifyingRuntime, Runtime
 
 
+@renamed_methods(photo="image")
 class EncodedImage:
-    """A photograph with the features of every crop of it that is in use; shared by its objects."""
+    """An image and the features of the crops that are in use; its objects share it.
 
-    def __init__(self, runtime: Runtime, photo: ImageArray, longest: int, keep: int = 4) -> None:
-        self.runtime, self.photo = runtime, photo
-        self.size = photo.shape[0], photo.shape[1]
-        self.full_crop = Crop.from_box((0, 0, self.size[1], self.size[0]), self.size, longest)
+    Args:
+        runtime: encodes the crops.
+        image: ``(H, W, 3)`` RGB.
+        longer_side: of the full crop, in pixels.
+        cache_size: of how many crops features are kept.
+    """
+
+    def __init__(self, runtime: Runtime, image: ImageArray, longer_side: int, cache_size: int = 4) -> None:
+        self.runtime, self.image = runtime, image
+        self.size = ImageSize(*image.shape[:2])
+        self.full_crop = Crop.from_box((0, 0, self.size.width, self.size.height), self.size, longer_side)
         self._features: OrderedDict[Crop, Any] = OrderedDict()
         self._relevance: dict[str, FloatArray] = {}
-        self._keep = keep
-        self._encode: Callable[[Crop], Any] = lambda crop: runtime.encode(crop.crop(photo))
+        self._cache_size = cache_size
+        self._encode: Callable[[Crop], Any] = lambda crop: runtime.encode(crop.crop(image))
 
     def purified(self, runtime: PurifyingRuntime) -> Self:
-        """The same photograph for a network that differs in its purification layer alone: not encoded again."""
+        """The same image for a runtime with another purification layer: it is not encoded again."""
         other = copy.copy(self)
         other.runtime, other._features, other._relevance = runtime, OrderedDict(), {}
         other._encode = lambda crop: runtime.purify(self.features(crop))
@@ -36,10 +46,10 @@ class EncodedImage:
         return other
 
     def features(self, crop: Crop) -> Any:
-        """Encoded once; the whole photograph's are never dropped, of the others the last few are kept."""
+        """The features of a crop, encoded once. Those of the full crop are always kept, of others the last few."""
         if crop not in self._features:
             self._features[crop] = self._encode(crop)
-            for old in list(self._features)[: -self._keep]:
+            for old in list(self._features)[: -self._cache_size]:
                 if old != self.full_crop:
                     del self._features[old]
         elif crop != self.full_crop:
@@ -48,14 +58,15 @@ class EncodedImage:
 
     @cached_property
     def mirror(self) -> EncodedImage:
-        """The mirrored photograph, of which no crop is encoded yet."""
-        photo = np.ascontiguousarray(self.photo[:, ::-1])
-        return EncodedImage(self.runtime, photo, max(self.full_crop.width, self.full_crop.height), self._keep)
+        """The mirrored image, of which no crop is encoded yet."""
+        mirrored = np.ascontiguousarray(self.image[:, ::-1])
+        return EncodedImage(self.runtime, mirrored, max(self.full_crop.width, self.full_crop.height), self._cache_size)
 
     def relevance(self, phrase: str) -> FloatArray:
-        """The probability that a phrase applies, in the whole photograph's crop; found once for the last phrase.
+        """The relevance map of a phrase in pixels of the full crop; that of the last phrase is kept.
 
-        Raises NoMapError when the network cannot tell.
+        Raises:
+            NoMapError: the runtime has no relevance map.
         """
         if phrase not in self._relevance:
             self._relevance = {phrase: self.runtime.relevance(self.features(self.full_crop), phrase)}

@@ -67,7 +67,7 @@ def relevance_overlay(image: ImageArray, relevance: NDArray[np.float32]) -> Imag
 
 def as_coco(mask: Mask) -> dict[str, Any]:
     """Size, area, box, score and compressed run lengths, as COCO has them."""
-    return {"height": mask.photo[0], "width": mask.photo[1], **region_as_coco(mask.array, mask.score)}
+    return {"height": mask.image_size.height, "width": mask.image_size.width, **region_as_coco(mask.array, mask.score)}
 
 
 def region_as_coco(mask: BoolArray, score: float) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class SequenceProposer:
             return self._by_phrase.propose(segmenter, label, existing)
         masks = [region.to_image(ImageSize(*segmenter.encoded.size)) for region in existing]
         ignored = np.logical_or.reduce(masks) if masks else None
-        click = self._propose_in(sequence, label, segmenter.encoded.photo, ignored)
+        click = self._propose_in(sequence, label, segmenter.encoded.image, ignored)
         if click is None or sequence.confidence_map is None:
             return None
         return ClickProposal(click, _reduced(sequence.confidence_map))
@@ -58,7 +58,7 @@ class SequenceProposer:
         sequence = self._sequence(label)
         if known is not None and known[1] in sequence.memory.numbers:
             sequence.retract(known[1])
-        self._propose_in(sequence, label, segmenter.encoded.photo)
+        self._propose_in(sequence, label, segmenter.encoded.image)
         first = next((click for click in segmenter.prompt.clicks if click.positive), None)
         if first is not None:
             sequence.segmenter.add(first)

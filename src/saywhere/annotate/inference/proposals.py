@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import cv2
-
 from saywhere.annotate.region import Region
 from saywhere.core.arrays import FloatArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.prompt import Click
-from saywhere.core.relevance import THERE, most_relevant_click, neighbourhood
+from saywhere.core.relevance import PRESENT_FROM, relevance_peak
 from saywhere.errors import SaywhereError
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.runtime.base import PurifyingRuntime
@@ -77,13 +75,10 @@ class PhraseProposer:
         free = relevance.copy()
         for region in existing:
             free[region.resized(size, map_size)] = 0.0
-        best = most_relevant_click(free)
-        reach = neighbourhood(free)
-        if cv2.blur(free, (reach, reach))[int(best.y), int(best.x)] < THERE:
+        click, peak = relevance_peak(free)
+        if peak < PRESENT_FROM:
             return None
-        x = min((best.x + 0.5) * size.width / map_size.width - 0.5, size.width - 1.0)
-        y = min((best.y + 0.5) * size.height / map_size.height - 0.5, size.height - 1.0)
-        return ClickProposal(Click(max(x, 0.0), max(y, 0.0)), free)
+        return ClickProposal(segmenter.encoded.full_crop.click_to_image(click), free)
 
     def learn(self, segmenter: Segmenter, label: str, mask: Region, source: MaskSource) -> None:
         """Learns nothing."""

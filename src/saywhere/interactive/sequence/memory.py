@@ -13,6 +13,7 @@ import numpy as np
 
 from saywhere.core.arrays import BoolArray, ImageArray
 from saywhere.core.crop import Crop
+from saywhere.core.geometry import ImageSize
 from saywhere.interactive.sequence.options import SequenceOptions
 from saywhere.interactive.sequence.proposal import BankedClick, ProposalOutcome
 from saywhere.runtime.base import Parameters
@@ -64,7 +65,7 @@ def store_example(number: int, is_validation: bool, photo: ImageArray, mask: Boo
     left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
     grow = (MARGIN - 1.0) * max(right - left, bottom - top) / 2.0
     boxes = (0.0, 0.0, w, h), (left - grow, top - grow, right + grow, bottom + grow)
-    crops = [Crop.from_box(box, (h, w), side) for box in boxes]
+    crops = [Crop.from_box(box, ImageSize(h, w), side) for box in boxes]
     return StoredExample(number, is_validation, tuple(_packed(crop, photo, mask) for crop in crops))
 
 

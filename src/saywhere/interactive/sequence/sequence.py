@@ -159,7 +159,7 @@ class Sequence:
             right = bool(mask[int(self.proposed.y), int(self.proposed.x)])
             outcomes = (*outcomes, ProposalOutcome(number, self.confidence, right))
         held_out = is_validation(len(memory.numbers), self.options)
-        new = store_example(number, held_out, self._encoded.photo, mask, self.options.side)
+        new = store_example(number, held_out, self._encoded.image, mask, self.options.side)
         self.memory = Memory(
             (*memory.numbers, number), number + 1, clicks, outcomes, add_example(memory.examples, new, self.options)
         )
@@ -285,7 +285,7 @@ class Sequence:
             self.segmenter.reset()
             return
         # Only here do newly learned parameters come into use: never while a photograph is worked on.
-        pixels = self.segmenter.encoded.photo if photo is None else photo
+        pixels = self.segmenter.encoded.image if photo is None else photo
         before, self.segmenter.runtime = self.segmenter.runtime, self.adapted
         try:
             self.segmenter.set_image(pixels)

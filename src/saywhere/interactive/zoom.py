@@ -1,0 +1,76 @@
+"""Which crop of the image the network sees."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from saywhere.core.crop import Box, Crop
+from saywhere.core.mask import Mask
+from saywhere.core.prompt import Click, Prompt
+from saywhere.core.settings import Settings
+from saywhere.interactive.encoded_image import EncodedImage
+
+MIN_GAIN = 1.1  # how much smaller than the full crop another one must be to be worth its encoding
+MAX_SLACK = 1.5  # how much larger than the best crop the present one may be and still stay
+
+
+def first_crop(encoded: EncodedImage, prompt: Prompt, settings: Settings) -> Crop:
+    """The crop before there is a mask: the full crop, or the surroundings of a first drag, which shows the size.
+
+    Args:
+        encoded: the image.
+        prompt: all interactions so far.
+        settings: ``zoom``, ``drag_margin`` and ``zoom_size`` are used.
+    """
+    first = prompt.clicks[0] if prompt.clicks else None
+    if first is None or first.radius is None or not first.positive or not (settings.zoom and settings.drag_margin):
+        return encoded.full_crop
+    reach = settings.drag_margin * first.radius
+    box = (first.x + 0.5 - reach, first.y + 0.5 - reach, first.x + 0.5 + reach, first.y + 0.5 + reach)
+    near = Crop.from_box(_including(box, _positive(prompt)), encoded.size, settings.zoom_size)
+    return near if encoded.full_crop.longer_side > MIN_GAIN * near.longer_side else encoded.full_crop
+
+
+def next_crop(encoded: EncodedImage, prompt: Prompt, mask: Mask, settings: Settings) -> Crop:
+    """The crop that the object and its positive clicks fill with the wanted margin.
+
+    The mask's crop stays as long as it holds them with some margin and is not much too large. An object that is
+    truncated by it gets twice the margin, because its extent is not known yet.
+
+    Args:
+        encoded: the image.
+        prompt: all interactions so far.
+        mask: the present mask.
+        settings: ``zoom_margin``, ``zoom_size`` and ``size`` are used.
+    """
+    full, present, margin = encoded.full_crop, mask.crop, settings.zoom_margin - 1.0
+    object_box = present.bounding_box(mask.logits > 0)
+    if object_box is None:
+        return full
+    box = _including(object_box, _positive(prompt))
+    is_truncated = present != full and present.is_truncated(object_box, encoded.size)
+    factor = 1.0 + (2.0 * margin if is_truncated else margin)
+    wanted = Crop.from_box(_expanded(box, factor), encoded.size, settings.zoom_size)
+    if present != full:
+        least = Crop.from_box(_expanded(box, 1.0 + margin / 4.0), encoded.size, settings.zoom_size)
+        if present.contains(least) and present.longer_side < MAX_SLACK * wanted.longer_side:
+            return present
+    is_worth_it = full.longer_side / wanted.longer_side > MIN_GAIN or settings.zoom_size > settings.size
+    return wanted if is_worth_it else full
+
+
+def _positive(prompt: Prompt) -> list[Click]:
+    return [click for click in prompt.clicks if click.positive]
+
+
+def _including(box: Box, clicks: Sequence[Click]) -> Box:
+    """A box that holds clicks too."""
+    xs, ys = [c.x + 0.5 for c in clicks], [c.y + 0.5 for c in clicks]
+    return min(box[0], *xs, math.inf), min(box[1], *ys, math.inf), max(box[2], *xs, 0.0), max(box[3], *ys, 0.0)
+
+
+def _expanded(box: Box, factor: float) -> Box:
+    """A box that is larger by the same length on all sides, so that a thin object gets surroundings too."""
+    grow = (factor - 1.0) * max(box[2] - box[0], box[3] - box[1]) / 2.0
+    return box[0] - grow, box[1] - grow, box[2] + grow, box[3] + grow
