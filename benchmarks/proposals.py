@@ -16,6 +16,7 @@ import numpy as np
 
 import saywhere
 from saywhere.core import robot
+from saywhere.core.geometry import ImageSize
 from saywhere.core.prompt import Click, Prompt
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.interactive.sequence import proposal
@@ -38,7 +39,7 @@ def hits(
         pure = runtime.levels(encoded.features(crop), "pure")
         targets = [sample.target() for sample in samples]
         if bank[0]:
-            size = crop.height, crop.width
+            size = ImageSize(crop.height, crop.width)
             maps = [
                 proposal.confidence_map([level], [np.stack(vectors)], [stride], size)
                 for level, vectors, stride in zip(pure, bank, strides, strict=True)
@@ -58,7 +59,7 @@ def hits(
 
 
 def vector(level: np.ndarray, click: Click, stride: int) -> np.ndarray:
-    row, column = proposal.cell(click, stride, level.shape[1:])
+    row, column = proposal.cell_at(click, stride, level.shape[1:])
     return level[:, row, column].copy()
 
 

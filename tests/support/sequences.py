@@ -1,4 +1,4 @@
-"""What tests of sequences share: quick settings, photographs of discs, and annotating one."""
+"""Shared by the tests of sequences: quick settings, images of discs, and annotating one of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def photo_with(*places: tuple[int, int], colour: tuple[int, int, int] = (220, 30
 
 
 def annotate(seq: Sequence, x: int, y: int, *others: tuple[int, int]) -> int:
-    """Open a photograph with discs, click the first and accept its true mask."""
+    """Open an image of discs, click on the first and accept its true mask."""
     seq.propose(photo_with((x, y), *others))
     seq.segmenter.click(x, y)
     return seq.accept(disc(96, 128, x, y, 20))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 Class = TypeVar("Class", bound=type)
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
@@ -81,6 +83,24 @@ def renamed_fields(**names: str) -> Callable[[Class], Class]:
 
         cls.__init__ = accept  # type: ignore[misc]
         return renamed_methods(**names)(cls)
+
+    return decorate
+
+
+def renamed_arguments(**names: str) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """A decorator for a function that accepts keyword arguments by their old names.
+
+    Args:
+        names: old name to new name.
+    """
+
+    def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+        @functools.wraps(function)
+        def call(*args: Parameters.args, **arguments: Parameters.kwargs) -> Result:
+            renamed: Any = rename_keys(arguments, names, f"{function.__qualname__}: ")
+            return function(*args, **renamed)
+
+        return call
 
     return decorate
 

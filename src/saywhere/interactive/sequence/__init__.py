@@ -1,4 +1,4 @@
-"""Sequences: related photographs annotated one after another, each finished mask an example for the next."""
+"""Sequences: related images are annotated one after another, and each accepted mask is a training example."""
 
 from saywhere.interactive.sequence.options import PUBLISHED, SequenceOptions
 from saywhere.interactive.sequence.sequence import Sequence

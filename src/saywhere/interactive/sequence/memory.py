@@ -1,4 +1,4 @@
-"""What a sequence remembers of finished masks: small packed pictures, and which of them it learns from.
+"""The memory of a sequence: accepted masks as small compressed crops, some for training and some for validation.
 
 No torch.
 """
@@ -18,100 +18,143 @@ from saywhere.interactive.sequence.options import SequenceOptions
 from saywhere.interactive.sequence.proposal import BankedClick, ProposalOutcome
 from saywhere.runtime.base import Parameters
 
-MARGIN = 1.7  # of the close picture, as a Segmenter's closer look
-QUALITY = 80  # of the WebP in which pictures are kept
+CROP_MARGIN = 1.7  # side of the crop around the object over side of the object, as in a Segmenter's zoom
+WEBP_QUALITY = 80  # of the stored crops
 
 
 @dataclass(frozen=True)
 class StoredExample:
-    """A finished mask: two pictures of it, of the whole photograph and of its environment, each with its mask.
+    """An accepted mask as a training or validation example.
 
-    Both are packed (WebP and PNG). StoredExample ``number`` is the object's place in the sequence; a
-    ``is_validation`` one is not learned from.
+    Attributes:
+        number: the object's number in the sequence.
+        is_validation: whether the example is for validation and not learned from.
+        crops: the whole image and a crop around the object, each as WebP, with its mask as PNG.
     """
 
     number: int
     is_validation: bool
-    pictures: tuple[tuple[bytes, bytes], ...]
+    crops: tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True)
 class LearnedState:
-    """The purification layer after some rounds, ``good``: when it last did well on is_validation-out masks, and how
-    often it had to step back."""
+    """The state of learning after some rounds.
+
+    Attributes:
+        parameters: the purification layer's parameters.
+        last_good: its parameters after the last round that did not harm the validation examples.
+        rounds: number of rounds.
+        rollbacks: number of rounds that were undone because they harmed the validation examples.
+    """
 
     parameters: Parameters
-    good: Parameters
+    last_good: Parameters
     rounds: int = 0
-    back: int = 0
+    rollbacks: int = 0
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What a sequence remembers: the numbers of the masks that stand, how many were ever accepted, the click bank, how
-    proposals turned out, and examples."""
+    """What a sequence remembers.
+
+    Attributes:
+        numbers: numbers of the accepted masks that were not retracted.
+        accepted_count: number of masks that were ever accepted; the number of the next one.
+        clicks: the click bank of section 3.2, oldest first.
+        outcomes: which proposals were correct, oldest first.
+        examples: the examples to learn from, oldest first.
+    """
 
     numbers: tuple[int, ...] = ()
-    given: int = 0
+    accepted_count: int = 0
     clicks: tuple[BankedClick, ...] = ()
     outcomes: tuple[ProposalOutcome, ...] = ()
     examples: tuple[StoredExample, ...] = field(default=(), repr=False)
 
 
-def store_example(number: int, is_validation: bool, photo: ImageArray, mask: BoolArray, side: int) -> StoredExample:
-    """Take an example from an ``(H, W, 3)`` photograph and an ``(H, W)`` mask that is not empty."""
+def store_example(number: int, is_validation: bool, image: ImageArray, mask: BoolArray, side: int) -> StoredExample:
+    """Compress an accepted mask and its image.
+
+    Args:
+        number: the object's number in the sequence.
+        is_validation: whether the example is for validation.
+        image: ``(H, W, 3)`` RGB.
+        mask: ``(H, W)``, not empty.
+        side: longer side of the stored crops, in pixels.
+    """
     h, w = mask.shape
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-    grow = (MARGIN - 1.0) * max(right - left, bottom - top) / 2.0
-    boxes = (0.0, 0.0, w, h), (left - grow, top - grow, right + grow, bottom + grow)
+    margin = (CROP_MARGIN - 1.0) * max(right - left, bottom - top) / 2.0
+    boxes = (0.0, 0.0, w, h), (left - margin, top - margin, right + margin, bottom + margin)
     crops = [Crop.from_box(box, ImageSize(h, w), side) for box in boxes]
-    return StoredExample(number, is_validation, tuple(_packed(crop, photo, mask) for crop in crops))
+    return StoredExample(number, is_validation, tuple(_compress(crop, image, mask) for crop in crops))
 
 
-def _packed(crop: Crop, photo: ImageArray, mask: BoolArray) -> tuple[bytes, bytes]:
-    part = mask[crop.top : crop.bottom, crop.left : crop.right].astype(np.uint8) * 255
-    small = cv2.resize(part, (crop.width, crop.height), interpolation=cv2.INTER_AREA) > 127
-    _, picture = cv2.imencode(".webp", crop.crop(photo)[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
-    _, drawn = cv2.imencode(".png", small.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
-    return picture.tobytes(), drawn.tobytes()
+def _compress(crop: Crop, image: ImageArray, mask: BoolArray) -> tuple[bytes, bytes]:
+    """The WebP of a crop and the PNG of its mask."""
+    cropped_mask = mask[crop.top : crop.bottom, crop.left : crop.right].astype(np.uint8) * 255
+    resized_mask = cv2.resize(cropped_mask, (crop.width, crop.height), interpolation=cv2.INTER_AREA) > 127
+    _, webp = cv2.imencode(".webp", crop.crop(image)[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])
+    _, png = cv2.imencode(".png", resized_mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
+    return webp.tobytes(), png.tobytes()
 
 
-def unpacked(picture: bytes, mask: bytes, side: int) -> tuple[ImageArray, BoolArray, BoolArray]:
-    """A picture ``(side, side, 3)``, its mask, and which pixels count: the rest repeats the border."""
-    pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
-    drawn = cv2.imdecode(np.frombuffer(mask, np.uint8), cv2.IMREAD_GRAYSCALE)
+def decompress(webp: bytes, png: bytes, side: int) -> tuple[ImageArray, BoolArray, BoolArray]:
+    """A stored crop and its mask, padded to a square.
+
+    Args:
+        webp: the crop.
+        png: its mask.
+        side: side of the square, in pixels.
+
+    Returns:
+        The image ``(side, side, 3)``, whose padding repeats the border; the mask ``(side, side)``; and the counted
+        pixels ``(side, side)``, which are those outside the padding.
+    """
+    pixels = cv2.imdecode(np.frombuffer(webp, np.uint8), cv2.IMREAD_COLOR)
+    mask_pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert pixels is not None
-    assert drawn is not None
-    below, beside = side - pixels.shape[0], side - pixels.shape[1]
-    whole = cv2.copyMakeBorder(pixels[..., ::-1], 0, below, 0, beside, cv2.BORDER_REPLICATE)
-    inside = np.zeros((side, side), np.bool_)
-    counted = inside.copy()
-    counted[: pixels.shape[0], : pixels.shape[1]] = True
-    inside[: pixels.shape[0], : pixels.shape[1]] = drawn > 127
-    return np.asarray(whole, np.uint8), inside, counted
+    assert mask_pixels is not None
+    h, w = pixels.shape[:2]
+    image = cv2.copyMakeBorder(pixels[..., ::-1], 0, side - h, 0, side - w, cv2.BORDER_REPLICATE)
+    mask = np.zeros((side, side), np.bool_)
+    counted = mask.copy()
+    counted[:h, :w] = True
+    mask[:h, :w] = mask_pixels > 127
+    return np.asarray(image, np.uint8), mask, counted
 
 
-def is_validation(count: int, options: SequenceOptions) -> bool:
-    """Whether the example after ``count`` others is is_validation out."""
-    return count % options.held_out == options.held_out - 1
+def is_validation_index(index: int, options: SequenceOptions) -> bool:
+    """Whether the example that comes after ``index`` others is for validation: every ``held_out``-th one is."""
+    return index % options.held_out == options.held_out - 1
 
 
 def add_example(
     examples: tuple[StoredExample, ...], new: StoredExample, options: SequenceOptions
 ) -> tuple[StoredExample, ...]:
-    """The bank with one more; when it is full one of the old ones of its kind goes, so that it spans the sequence."""
-    alike = [one for one in examples if one.is_validation == new.is_validation]
-    room = max(options.bank // options.held_out, 1) if new.is_validation else options.bank
-    if len(alike) >= room:
-        gone = alike[int(np.random.default_rng((options.seed, new.number, 7)).integers(len(alike)))]
-        examples = tuple(one for one in examples if one is not gone)
+    """The examples with a new one at the end.
+
+    When there are as many training (or validation) examples as allowed, a random one of them is removed, so that the
+    rest spans the whole sequence.
+    """
+    same_kind = [example for example in examples if example.is_validation == new.is_validation]
+    capacity = max(options.bank // options.held_out, 1) if new.is_validation else options.bank
+    if len(same_kind) >= capacity:
+        removed = same_kind[int(np.random.default_rng((options.seed, new.number, 7)).integers(len(same_kind)))]
+        examples = tuple(example for example in examples if example is not removed)
     return (*examples, new)
 
 
 def remove_example(
     examples: Sequence[StoredExample], number: int, options: SequenceOptions
 ) -> tuple[StoredExample, ...]:
-    """The bank without an object's example, and is_validation out anew as if it had never been there."""
-    left = [one for one in examples if one.number != number]
-    return tuple(replace(one, is_validation=is_validation(place, options)) for place, one in enumerate(left))
+    """The examples without that of an object; the rest is split anew into training and validation examples.
+
+    Then they are the same as if the object had never been accepted.
+    """
+    rest = [example for example in examples if example.number != number]
+    return tuple(
+        replace(example, is_validation=is_validation_index(index, options)) for index, example in enumerate(rest)
+    )

@@ -7,16 +7,31 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SequenceOptions:
-    """Settings for our network, chosen on sequences of photos-7k:val (docs/sequences.md); :data:`PUBLISHED` are the
-    paper's (Sequential Interactive Image Segmentation, sections 3.2, 3.3 and 4.1).
+    """How a sequence proposes and learns.
 
-    ``propose`` and ``learn`` switch its two parts, ICP and OPO. ``levels`` are the purified levels that proposals
-    compare, 0 the finest: ``(3,)`` is the paper's R4, ``(0, 1, 2, 3)`` its R-MS. ``filter`` is the side of the mean
-    filter over the confidence map, as a share of the photograph's longer side. ``clicks`` is how many initial clicks
-    are remembered, ``bank`` how many masks are learned from; every ``held_out``-th mask is not learned from but guards
-    the others' examples. ``side`` is the size in pixels at which masks are learned from. ``interval`` is delta: what
-    photograph n sees was learned from the first n - delta masks, within ``accept``; with None learning goes on in the
-    background, and what it has finished when a photograph is opened is used.
+    The defaults are for our network and were chosen on sequences of photos-7k:val (docs/sequences.md);
+    :data:`PUBLISHED` are the paper's (Sequential Interactive Image Segmentation, sections 3.2, 3.3 and 4.1).
+
+    Attributes:
+        propose: whether first clicks are proposed (initial click proposal, ICP).
+        learn: whether the purification layer learns (online purification optimisation, OPO).
+        levels: the purified levels that proposals compare, 0 the finest. ``(3,)`` is the paper's R4, ``(0, 1, 2, 3)``
+            its R-MS.
+        filter: side of the mean filter over the confidence map, as a share of the image's longer side.
+        clicks: maximum number of initial clicks in the click bank.
+        rate: learning rate.
+        momentum: of stochastic gradient descent.
+        steps: gradient steps for each accepted mask.
+        batch: examples in a step.
+        most_positive: maximum number of positive clicks on an example.
+        most_negative: maximum number of negative clicks on an example.
+        bank: maximum number of training examples.
+        held_out: every ``held_out``-th accepted mask is a validation example and not learned from.
+        side: longer side, in pixels, at which masks are learned from.
+        interval: the paper's delta: the parameters for image n were learned from the first n - delta masks. Then
+            ``accept`` returns after learning. With None a background thread learns, and an image gets the parameters
+            that are ready when it is opened.
+        seed: of the random numbers.
     """
 
     propose: bool = True
@@ -37,4 +52,5 @@ class SequenceOptions:
     seed: int = 0
 
 
-PUBLISHED = SequenceOptions(levels=(3,), rate=5e-3, batch=8)  # what the paper does not say is as for our network
+PUBLISHED = SequenceOptions(levels=(3,), rate=5e-3, batch=8)
+"""The options of the paper; those that it does not give are as for our network."""

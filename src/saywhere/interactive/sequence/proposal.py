@@ -1,4 +1,4 @@
-"""Initial click proposal: where the first click of the next object belongs, from the first clicks of those before.
+"""Initial click proposal (ICP): the first click on the next object, from the first clicks on the objects before.
 
 Sequential Interactive Image Segmentation, section 3.2, equations 2 and 3. No torch.
 """
@@ -13,17 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.core.arrays import BoolArray, FloatArray
+from saywhere.core.geometry import ImageSize
 from saywhere.core.prompt import Click
 
-# What proposals on photos-7k:val taught, before a sequence has any of its own (docs/sequences.md): the chance that one
-# is right is sigmoid(SLOPE * (confidence - EVEN)).
-SLOPE, EVEN = 20.0, 0.8
-TRUST = 0.3  # how firmly that is is_validation on to: the inverse variance of the offset, in logits
+# The probability that a proposal is correct is sigmoid(CONFIDENCE_SLOPE * (confidence - EVEN_CONFIDENCE)) before a
+# sequence has outcomes of its own. Both were fitted to proposals on photos-7k:val (docs/sequences.md).
+CONFIDENCE_SLOPE, EVEN_CONFIDENCE = 20.0, 0.8
+PRIOR_PRECISION = 0.3  # inverse variance of the offset's Gaussian prior, in logits
 
 
 @dataclass(frozen=True)
 class BankedClick:
-    """The raw feature vectors ``(C,)``, one a level and finest first, under the initial click of object ``number``."""
+    """An initial click in the click bank.
+
+    Attributes:
+        number: the object's number in the sequence.
+        vectors: the raw feature vector ``(C,)`` under the click in each level, finest first.
+    """
 
     number: int
     vectors: tuple[NDArray[np.float16], ...]
@@ -31,23 +37,45 @@ class BankedClick:
 
 @dataclass(frozen=True)
 class ProposalOutcome:
-    """Whether a proposal for object ``number`` was right, and how confident it was."""
+    """Whether a proposal was correct.
+
+    Attributes:
+        number: the object's number in the sequence; -1 for a rejected proposal.
+        confidence: the proposal's confidence.
+        correct: whether the proposed click is on the object.
+    """
 
     number: int
     confidence: float
-    right: bool
+    correct: bool
 
 
-def cell(click: Click, stride: int, shape: tuple[int, int]) -> tuple[int, int]:
-    """Row and column of the cell under a click of the image from which a level ``(h, w)`` was made."""
+def cell_at(click: Click, stride: int, shape: tuple[int, int]) -> tuple[int, int]:
+    """The cell of a feature level under a click.
+
+    Args:
+        click: in pixels of the encoded image.
+        stride: image pixels to a cell.
+        shape: rows and columns of the level.
+
+    Returns:
+        Row and column.
+    """
     row, column = int((click.y + 0.5) // stride), int((click.x + 0.5) // stride)
     return min(max(row, 0), shape[0] - 1), min(max(column, 0), shape[1] - 1)
 
 
-def cosine(level: FloatArray, bank: FloatArray) -> FloatArray:
-    """The mean cosine of every cell of ``(C, h, w)`` with the vectors ``(N, C)`` of the bank: ``(h, w)``.
+def mean_cosine(level: FloatArray, bank: FloatArray) -> FloatArray:
+    """Mean cosine similarity of each cell to the vectors of the bank (equations 2 and 3).
 
-    Equations 2 and 3; the mean over the bank is the product with the mean of its unit vectors.
+    The mean over the bank is computed as the product with the mean of its unit vectors.
+
+    Args:
+        level: ``(C, h, w)``.
+        bank: ``(N, C)``.
+
+    Returns:
+        ``(h, w)``.
     """
     mean = (bank / np.maximum(np.linalg.norm(bank, axis=1, keepdims=True), 1e-6)).mean(axis=0)
     lengths = np.maximum(np.linalg.norm(level, axis=0), 1e-6)
@@ -55,42 +83,64 @@ def cosine(level: FloatArray, bank: FloatArray) -> FloatArray:
 
 
 def confidence_map(
-    levels: Sequence[FloatArray], banks: Sequence[FloatArray], strides: Sequence[int], size: tuple[int, int]
+    levels: Sequence[FloatArray], banks: Sequence[FloatArray], strides: Sequence[int], size: ImageSize
 ) -> FloatArray:
-    """The mean over levels of their cosines, on an image of ``size`` (height, width)."""
+    """The mean of the levels' :func:`mean_cosine`, interpolated to the encoded image.
+
+    Args:
+        levels: ``(C, h, w)`` each.
+        banks: ``(N, C)`` for each level.
+        strides: image pixels to a cell of each level.
+        size: of the encoded image.
+
+    Returns:
+        ``(H, W)``.
+    """
     maps = []
     for level, bank, stride in zip(levels, banks, strides, strict=True):
-        coarse = cosine(level, bank)
+        coarse = mean_cosine(level, bank)
         fine = cv2.resize(coarse, (coarse.shape[1] * stride, coarse.shape[0] * stride), interpolation=cv2.INTER_LINEAR)
         maps.append(fine[: size[0], : size[1]])
     return np.asarray(np.mean(maps, axis=0), np.float32)
 
 
-def propose_click(confidence: FloatArray, ignore: BoolArray, reach: int) -> tuple[Click, float] | None:
-    """The most confident pixel outside ``ignore``, and its confidence, after a mean filter ``reach`` pixels wide.
+def propose_click(confidence: FloatArray, ignore: BoolArray, filter_side: int) -> tuple[Click, float] | None:
+    """The pixel of the highest confidence after a mean filter.
 
-    Ignored pixels have confidence 0 in the filter too, so that the rim of a finished object is no proposal. None when
-    every pixel is ignored.
+    Args:
+        confidence: ``(H, W)``.
+        ignore: ``(H, W)`` pixels where nothing is proposed. Their confidence in the filter is 0, so that the rim of
+            an annotated object is not proposed.
+        filter_side: side of the filter, in pixels.
+
+    Returns:
+        A click there and its filtered confidence; None when all pixels are ignored.
     """
     if ignore.all():
         return None
-    smooth = cv2.blur(np.where(ignore, np.float32(0.0), confidence), (reach, reach))
-    smooth[ignore] = -np.inf
-    row, column = np.unravel_index(int(smooth.argmax()), smooth.shape)
-    return Click(float(column), float(row)), float(smooth[row, column])
+    filtered = cv2.blur(np.where(ignore, np.float32(0.0), confidence), (filter_side, filter_side))
+    filtered[ignore] = -np.inf
+    row, column = np.unravel_index(int(filtered.argmax()), filtered.shape)
+    return Click(float(column), float(row)), float(filtered[row, column])
 
 
-def chance(confidence: float, outcomes: Sequence[ProposalOutcome]) -> float:
-    """The probability that a proposal of this confidence is right, from how earlier ones turned out.
+def success_probability(confidence: float, outcomes: Sequence[ProposalOutcome]) -> float:
+    """The probability that a proposal of some confidence is correct.
 
-    Logistic regression of the offset, at the slope that validation sequences gave; the offset begins at theirs and
-    gives way to this sequence's own outcomes.
+    Logistic regression on the outcomes of earlier proposals, by Newton's method. Only the offset is fitted; the slope
+    and the mean of the offset's prior are those of validation sequences.
+
+    Args:
+        confidence: the proposal's filtered confidence.
+        outcomes: earlier proposals of the sequence.
     """
     offset = 0.0
-    logits = np.array([SLOPE * (o.confidence - EVEN) for o in outcomes])
-    right = np.array([o.right for o in outcomes], np.float64)
+    logits = np.array([CONFIDENCE_SLOPE * (outcome.confidence - EVEN_CONFIDENCE) for outcome in outcomes])
+    correct = np.array([outcome.correct for outcome in outcomes], np.float64)
     for _ in range(20 if outcomes else 0):
         expected = 1.0 / (1.0 + np.exp(-np.clip(logits + offset, -30.0, 30.0)))
-        slope = float((right - expected).sum()) - TRUST * offset
-        offset += float(np.clip(slope / (float((expected * (1.0 - expected)).sum()) + TRUST), -2.0, 2.0))
-    return float(1.0 / (1.0 + np.exp(-np.clip(SLOPE * (confidence - EVEN) + offset, -30.0, 30.0))))
+        gradient = float((correct - expected).sum()) - PRIOR_PRECISION * offset
+        curvature = float((expected * (1.0 - expected)).sum()) + PRIOR_PRECISION
+        offset += float(np.clip(gradient / curvature, -2.0, 2.0))
+    logit = CONFIDENCE_SLOPE * (confidence - EVEN_CONFIDENCE) + offset
+    return float(1.0 / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0))))

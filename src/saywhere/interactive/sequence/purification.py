@@ -1,4 +1,4 @@
-"""Online purification optimisation: finished masks teach the purification layer, and nothing else.
+"""Online purification optimisation (OPO): the purification layer, and nothing else, learns from accepted masks.
 
 Sequential Interactive Image Segmentation, section 3.3. Works with any runtime that has a purification layer.
 """
@@ -16,22 +16,22 @@ from saywhere.core import robot
 from saywhere.core.arrays import BoolArray, FloatArray
 from saywhere.core.metrics import iou
 from saywhere.core.prompt import Click, Prompt
-from saywhere.interactive.sequence.memory import LearnedState, StoredExample, unpacked
+from saywhere.interactive.sequence.memory import LearnedState, StoredExample, decompress
 from saywhere.interactive.sequence.options import SequenceOptions
 from saywhere.runtime.base import Parameters, PurifyingRuntime
 
-CACHED_IMAGES = 24  # images whose features stay in memory, 2 MB each
+CACHED_EXAMPLES = 24  # examples whose features stay in memory, 2 MB each
 MAX_HARM = 0.01  # mean IoU on the validation examples that a round may cost before it is undone
 
 
 @dataclass(frozen=True)
 class EncodedExample:
-    """An example as the network's encoder sees it.
+    """A crop of a stored example with its features.
 
     Attributes:
-        features: of the runtime; learning does not change their raw levels.
+        features: what the runtime's ``encode`` returned; learning does not change their raw levels.
         raw: the raw levels in half precision, each ``(C, h, w)``.
-        target: ``(side, side)`` the mask.
+        target: ``(side, side)`` the true mask.
         counted: ``(side, side)`` which pixels count.
     """
 
@@ -47,12 +47,12 @@ PromptedExample = tuple[EncodedExample, Prompt]
 class PurificationLearner:
     """Learns the parameters of the purification layer from stored examples.
 
-    What it learns depends on the examples, their order and ``options.seed`` alone.
+    The result depends on the examples, their order and ``options.seed`` alone.
 
     Args:
         runtime: the network; it is not changed.
         options: learning rate, batch and the like.
-        phrase: goes with every example, where the sequence has one.
+        phrase: the sequence's phrase, which becomes part of every prompt.
     """
 
     def __init__(self, runtime: PurifyingRuntime, options: SequenceOptions, phrase: str | None = None) -> None:
@@ -61,84 +61,112 @@ class PurificationLearner:
         self._encoded: OrderedDict[tuple[bytes, bytes], EncodedExample] = OrderedDict()
 
     def start(self) -> LearnedState:
-        """The parameters that the weights file holds."""
+        """The state before the first round: the parameters of the weights file."""
         return LearnedState(self.initial, self.initial)
 
     def rebuild(self, examples: Sequence[StoredExample]) -> LearnedState:
-        """Learn from the examples, in their order, from the start: nothing of any other example is left."""
+        """Learn from the examples from the start, one round for each, in their order.
+
+        Args:
+            examples: all examples, oldest first.
+        """
         learned = self.start()
         for count in range(1, len(examples) + 1):
             learned = self.round(learned, examples[:count])
         return learned
 
     def round(self, learned: LearnedState, examples: Sequence[StoredExample]) -> LearnedState:
-        """Take some steps on the training examples, the last of which is new.
+        """Learn after an example was added.
 
-        Where the new one is for validation, the result is checked on all validation examples.
+        Takes ``options.steps`` gradient steps on the training examples. If the new example is for validation, the
+        result is then validated on all validation examples.
+
+        Args:
+            learned: the state before; it is not changed.
+            examples: all examples, the new one last.
+
+        Returns:
+            The state after it.
         """
-        used = [one for one in examples if not one.is_validation]
-        if not used:
+        training = [example for example in examples if not example.is_validation]
+        if not training:
             return replace(learned, rounds=learned.rounds + 1)
         rng = np.random.default_rng((self.options.seed, learned.rounds))
         parameters = dict(learned.parameters)
         velocity: dict[str, FloatArray] = {}
         for _ in range(self.options.steps):
-            self._step(parameters, velocity, self._draw(used, rng))
+            self._step(parameters, velocity, self._draw_batch(training, rng))
         learned = replace(learned, parameters=parameters, rounds=learned.rounds + 1)
         if not examples[-1].is_validation:
             return learned
-        return self._guarded(learned, [one for one in examples if one.is_validation])
+        return self._validate(learned, [example for example in examples if example.is_validation])
 
-    def _guarded(self, learned: LearnedState, validation: Sequence[StoredExample]) -> LearnedState:
-        """What was learned if it serves the validation examples, else the better of the last good and the initial."""
-        now = self.score(learned.parameters, validation)
-        past = [(self.score(p, validation), p) for p in {id(p): p for p in (learned.good, self.initial)}.values()]
-        best, better = max(past, key=lambda one: one[0])
-        if now >= best - MAX_HARM:
-            return replace(learned, good=learned.parameters)
-        return replace(learned, parameters=better, good=better, back=learned.back + 1)
+    def _validate(self, learned: LearnedState, validation: Sequence[StoredExample]) -> LearnedState:
+        """Return to earlier parameters if the new ones harm the validation examples.
+
+        These are the better of the last good and the initial ones.
+        """
+        score = self.score(learned.parameters, validation)
+        earlier = {id(parameters): parameters for parameters in (learned.last_good, self.initial)}.values()
+        scored = [(self.score(parameters, validation), parameters) for parameters in earlier]
+        best_score, best = max(scored, key=lambda entry: entry[0])
+        if score >= best_score - MAX_HARM:
+            return replace(learned, last_good=learned.parameters)
+        return replace(learned, parameters=best, last_good=best, rollbacks=learned.rollbacks + 1)
 
     def score(self, parameters: Parameters, examples: Sequence[StoredExample]) -> float:
-        """Mean IoU of the masks after one click, at the centre of each."""
+        """Mean IoU after one click, the robot's first one.
+
+        Args:
+            parameters: of the purification layer.
+            examples: all of their crops are segmented.
+
+        Returns:
+            The mean over crops; 0 without examples.
+        """
         runtime = self.runtime.with_purification(parameters)
         scores = []
-        for packed in (packed for one in examples for packed in one.pictures):
-            example = self._example(*packed)
-            if example is not None:
-                prompt = Prompt((robot.first_click(example.target),), self.phrase)
-                mask = runtime.decode(runtime.purify(example.features), prompt, None) > 0.0
-                scores.append(iou(mask, example.target, ~example.counted))
+        for webp, png in (crop for example in examples for crop in example.crops):
+            encoded = self._encode(webp, png)
+            if encoded is not None:
+                prompt = Prompt((robot.first_click(encoded.target),), self.phrase)
+                mask = runtime.decode(runtime.purify(encoded.features), prompt, None) > 0.0
+                scores.append(iou(mask, encoded.target, ~encoded.counted))
         return float(np.mean(scores)) if scores else 0.0
 
-    def _draw(self, examples: Sequence[StoredExample], rng: np.random.Generator) -> list[PromptedExample]:
-        """The newest example and some others, each seen whole or close, with clicks as a person might give them."""
-        picks = [len(examples) - 1, *rng.integers(len(examples), size=self.options.batch - 1)]
-        drawn = []
-        for pictures in (examples[int(pick)].pictures for pick in picks):
-            encoded = (self._example(*pictures[int(i)]) for i in rng.permutation(len(pictures)))
-            example = next((example for example in encoded if example is not None), None)
-            if example is not None:
-                drawn.append((example, Prompt(tuple(self._clicks(example, rng)), self.phrase)))
-        return drawn
+    def _draw_batch(self, examples: Sequence[StoredExample], rng: np.random.Generator) -> list[PromptedExample]:
+        """The newest example and random other ones: for each a random one of its crops, with random clicks."""
+        indices = [len(examples) - 1, *rng.integers(len(examples), size=self.options.batch - 1)]
+        batch = []
+        for crops in (examples[int(index)].crops for index in indices):
+            candidates = (self._encode(*crops[int(i)]) for i in rng.permutation(len(crops)))
+            encoded = next((candidate for candidate in candidates if candidate is not None), None)
+            if encoded is not None:
+                batch.append((encoded, Prompt(tuple(self._draw_clicks(encoded, rng)), self.phrase)))
+        return batch
 
-    def _example(self, image: bytes, mask: bytes) -> EncodedExample | None:
-        """An example encoded; None where nothing of the object is left in it."""
-        key = image, mask
+    def _encode(self, webp: bytes, png: bytes) -> EncodedExample | None:
+        """A stored crop with its features; None when no pixel of the object is left at its size."""
+        key = webp, png
         if key not in self._encoded:
-            pixels, target, counted = unpacked(image, mask, self.options.side)
+            image, target, counted = decompress(webp, png, self.options.side)
             if not target.any():
                 return None
-            features = self.runtime.encode(pixels)
-            # Half precision takes half the memory, and is far finer than what learning changes.
+            features = self.runtime.encode(image)
+            # Half precision takes half the memory; its rounding is far smaller than the changes by learning.
             raw = tuple(level.astype(np.float16) for level in self.runtime.levels(features, "raw"))
             self._encoded[key] = EncodedExample(features, raw, target, counted)
-            if len(self._encoded) > CACHED_IMAGES:
+            if len(self._encoded) > CACHED_EXAMPLES:
                 self._encoded.popitem(last=False)
         self._encoded.move_to_end(key)
         return self._encoded[key]
 
-    def _clicks(self, example: EncodedExample, rng: np.random.Generator) -> list[Click]:
-        """1 to 5 positive and 0 to 5 negative clicks: fewer than in training, to reduce their impact (section 3.3)."""
+    def _draw_clicks(self, example: EncodedExample, rng: np.random.Generator) -> list[Click]:
+        """Random clicks on an example.
+
+        At least one positive click, and at most ``options.most_positive`` positive and ``options.most_negative``
+        negative ones: fewer than in training, to reduce their impact (section 3.3).
+        """
         target = example.target
         positive = robot.positive_clicks(target, int(rng.integers(1, self.options.most_positive + 1)), rng)
         strategy = ("rim", "anywhere")[int(rng.integers(2))]
@@ -157,7 +185,7 @@ class PurificationLearner:
         for example, prompt in batch:
             raw = [level.astype(np.float32) for level in example.raw]
             gradients.append(runtime.purification_gradient(raw, prompt, example.target, example.counted)[1])
-        for name in gradients[0]:  # statistics have no gradient
-            gradient = sum(one[name] for one in gradients) / np.float32(len(gradients))
+        for name in gradients[0]:  # batch-norm statistics have no gradient
+            gradient = sum(each[name] for each in gradients) / np.float32(len(gradients))
             velocity[name] = np.asarray(self.options.momentum * velocity.get(name, 0.0) + gradient, np.float32)
             parameters[name] = np.asarray(parameters[name] - self.options.rate * velocity[name], np.float32)

@@ -1,4 +1,4 @@
-"""What a label has learned, on disk: one small file, whole or not at all, and the one before it. No torch."""
+"""State files of sequences: one small file for each label, written atomically, and its previous version. No torch."""
 
 from __future__ import annotations
 
@@ -19,67 +19,85 @@ from saywhere.interactive.sequence.memory import LearnedState, Memory, StoredExa
 from saywhere.interactive.sequence.proposal import BankedClick, ProposalOutcome
 from saywhere.storage.atomic import write_atomically
 
-FORMAT = "saywhere-sequence-2"
-PREVIOUS = ".previous"
+FORMAT = "saywhere-sequence-2"  # value of "format" in the metadata
+PREVIOUS_SUFFIX = ".previous"
 
 
 def state_path(folder: Path, label: str) -> Path:
-    """The file of a label: readable, and its own even where labels differ in what a file name cannot hold."""
+    """The state file of a label.
+
+    Its name holds the readable part of the label, and a hash that differs for labels that look the same in a file name.
+
+    Args:
+        folder: where all state files are.
+        label: any text.
+    """
     readable = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:40]
     return folder / f"{readable}-{hashlib.sha256(label.encode()).hexdigest()[:8]}.safetensors"
 
 
 def previous_path(path: Path) -> Path:
-    """Where the state before the last one is."""
-    return path.with_suffix(PREVIOUS)
+    """Where the previous version of a state file is."""
+    return path.with_suffix(PREVIOUS_SUFFIX)
 
 
-def claim(path: Path) -> FileLock:
-    """The sole right to change a label's file, until it is released or the process ends in whatever way.
+def lock_state(path: Path) -> FileLock:
+    """Lock a state file against other processes; the folder is created if need be.
 
-    Raises SaywhereError when another process has it, or the folder cannot be written.
+    Args:
+        path: the state file.
+
+    Returns:
+        The lock. It ends when it is released or when the process ends for whatever reason.
+
+    Raises:
+        SaywhereError: another process has locked it, or the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_suffix(".lock"))
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise SaywhereError(
-            f"'{path}': another process has this label open; it goes on learning, this one not"
-        ) from error
+        raise SaywhereError(f"'{path}': another process has this label open; only that one learns") from error
     except OSError as error:
         raise SaywhereError(
-            f"'{path.parent}': cannot be written ({error.strerror or error}); nothing is learned"
+            f"'{path.parent}': cannot be written ({error.strerror or error}); make it writable or choose another folder"
         ) from error
     return lock
 
 
-def save_state(path: Path, memory: Memory, learned: LearnedState, facts: dict[str, Any]) -> None:
-    """Write atomically; the file that was there stays beside it as the previous one.
+def save_state(path: Path, memory: Memory, learned: LearnedState, identity: dict[str, Any]) -> None:
+    """Write a state file atomically, and keep the file before as its previous version.
 
-    ``facts`` say which weights and label the state belongs to. Raises SaywhereError when the disk refuses: then the
-    files are as they were.
+    Args:
+        path: the state file.
+        memory: what the sequence remembers.
+        learned: the state of learning.
+        identity: the weights and the label that the state belongs to; becomes part of the metadata.
+
+    Raises:
+        SaywhereError: the file cannot be written; it is not changed then.
     """
     tensors: dict[str, NDArray[Any]] = {}
-    for name in ("parameters", "good"):
-        tensors |= {f"{name}.{key}": value for key, value in getattr(learned, name).items()}
+    for prefix, parameters in (("parameters", learned.parameters), ("good", learned.last_good)):
+        tensors |= {f"{prefix}.{name}": value for name, value in parameters.items()}
     if memory.clicks:
         for level, vectors in enumerate(zip(*(click.vectors for click in memory.clicks), strict=True)):
             tensors[f"clicks.{level}"] = np.stack(vectors)
     for example in memory.examples:
-        for i, (picture, mask) in enumerate(example.pictures):
-            tensors[f"lesson.{example.number}.{i}.picture"] = np.frombuffer(picture, np.uint8)
-            tensors[f"lesson.{example.number}.{i}.mask"] = np.frombuffer(mask, np.uint8)
+        for i, (webp, png) in enumerate(example.crops):
+            tensors[f"lesson.{example.number}.{i}.picture"] = np.frombuffer(webp, np.uint8)
+            tensors[f"lesson.{example.number}.{i}.mask"] = np.frombuffer(png, np.uint8)
     metadata = {
-        **facts,
+        **identity,
         "format": FORMAT,
         "numbers": memory.numbers,
-        "given": memory.given,
+        "given": memory.accepted_count,
         "clicks": [click.number for click in memory.clicks],
-        "outcomes": [(o.number, o.confidence, o.right) for o in memory.outcomes],
-        "lessons": [(one.number, one.is_validation, len(one.pictures)) for one in memory.examples],
+        "outcomes": [(o.number, o.confidence, o.correct) for o in memory.outcomes],
+        "lessons": [(e.number, e.is_validation, len(e.crops)) for e in memory.examples],
         "rounds": learned.rounds,
-        "back": learned.back,
+        "back": learned.rollbacks,
     }
     content = save(tensors, {key: json.dumps(value) for key, value in metadata.items()})
     if path.exists():
@@ -87,10 +105,18 @@ def save_state(path: Path, memory: Memory, learned: LearnedState, facts: dict[st
     write_atomically(path, content)
 
 
-def load_state(path: Path, facts: dict[str, Any]) -> tuple[Memory, LearnedState] | None:
-    """What a label's file holds; None when there is none.
+def load_state(path: Path, identity: dict[str, Any]) -> tuple[Memory, LearnedState] | None:
+    """Read a state file.
 
-    Raises SaywhereError when it is damaged, or of other weights or another label than ``facts`` say.
+    Args:
+        path: the state file.
+        identity: the weights and the label that it must belong to.
+
+    Returns:
+        What it holds; None when there is no such file.
+
+    Raises:
+        SaywhereError: it cannot be read, is damaged, or belongs to other weights or another label.
     """
     try:
         content = path.read_bytes()
@@ -101,24 +127,30 @@ def load_state(path: Path, facts: dict[str, Any]) -> tuple[Memory, LearnedState]
     try:
         tensors = load(content)
         length = int.from_bytes(content[:8], "little")
-        told = {key: json.loads(text) for key, text in json.loads(content[8 : 8 + length])["__metadata__"].items()}
-        if told.get("format") != FORMAT:
-            raise SaywhereError(f"'{path}': not a sequence's state (format {told.get('format')}, not {FORMAT})")
-        for name, value in facts.items():
-            if told.get(name) != value:
-                raise SaywhereError(f"'{path}': belongs to {name} {_short(told.get(name))}, not {_short(value)}")
+        texts = json.loads(content[8 : 8 + length])["__metadata__"]
+        metadata = {key: json.loads(text) for key, text in texts.items()}
+        if metadata.get("format") != FORMAT:
+            raise SaywhereError(f"'{path}': not a sequence's state (format {metadata.get('format')}, not {FORMAT})")
+        for key, value in identity.items():
+            if metadata.get(key) != value:
+                raise SaywhereError(f"'{path}': belongs to {key} {_shorten(metadata.get(key))}, not {_shorten(value)}")
         levels = [tensors[name] for name in sorted(name for name in tensors if name.startswith("clicks."))]
         memory = Memory(
-            tuple(told["numbers"]),
-            told["given"],
-            tuple(BankedClick(n, tuple(level[i] for level in levels)) for i, n in enumerate(told["clicks"])),
-            tuple(ProposalOutcome(*entry) for entry in told["outcomes"]),
+            tuple(metadata["numbers"]),
+            metadata["given"],
+            tuple(BankedClick(n, tuple(level[i] for level in levels)) for i, n in enumerate(metadata["clicks"])),
+            tuple(ProposalOutcome(*entry) for entry in metadata["outcomes"]),
             tuple(
-                StoredExample(n, is_validation, _pictures(tensors, n, count))
-                for n, is_validation, count in told["lessons"]
+                StoredExample(n, is_validation, _crops(tensors, n, count))
+                for n, is_validation, count in metadata["lessons"]
             ),
         )
-        learned = LearnedState(_part(tensors, "parameters."), _part(tensors, "good."), told["rounds"], told["back"])
+        learned = LearnedState(
+            _tensors_under(tensors, "parameters."),
+            _tensors_under(tensors, "good."),
+            metadata["rounds"],
+            metadata["back"],
+        )
     except (SafetensorError, KeyError, IndexError, TypeError, AttributeError, UnicodeDecodeError) as error:
         raise SaywhereError(f"'{path}': damaged or cut short ({error})") from error
     except ValueError as error:
@@ -128,15 +160,15 @@ def load_state(path: Path, facts: dict[str, Any]) -> tuple[Memory, LearnedState]
     return memory, learned
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     return f"{str(value)[:12]}…" if len(str(value)) > 40 else repr(value)
 
 
-def _part(tensors: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[np.float32]]:
+def _tensors_under(tensors: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[np.float32]]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _pictures(tensors: dict[str, NDArray[Any]], number: int, count: int) -> tuple[tuple[bytes, bytes], ...]:
+def _crops(tensors: dict[str, NDArray[Any]], number: int, count: int) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(
         (tensors[f"lesson.{number}.{i}.picture"].tobytes(), tensors[f"lesson.{number}.{i}.mask"].tobytes())
         for i in range(count)

@@ -1,4 +1,4 @@
-"""A thread that learns while a person goes on."""
+"""A thread that learns while the user continues."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Job = TypeVar("Job")
-GENTLE = 10  # niceness: a click takes the processor from an example
+NICENESS = 10  # of the thread, so that clicks are answered before it goes on
 
 
 class Worker(Generic[Job]):
-    """Does jobs one after another, in their order; what goes wrong in one is told to ``fail`` as a line."""
+    """A thread that does jobs one after another, in the order in which they were added.
+
+    Args:
+        work: does a job.
+        fail: is called with a line that says what went wrong in a job; the thread continues with the next one.
+    """
 
     def __init__(self, work: Callable[[Job], None], fail: Callable[[str], None]) -> None:
         self._work, self._fail = work, fail
@@ -24,29 +29,30 @@ class Worker(Generic[Job]):
         self._thread.start()
 
     def put(self, job: Job) -> None:
+        """Add a job; returns at once."""
         self._jobs.put(job)
 
     def wait(self) -> None:
-        """Until all jobs are done."""
+        """Wait until all jobs are done."""
         self._jobs.join()
 
     def close(self) -> None:
-        """Do what is left, then end."""
+        """Do the remaining jobs, then end the thread."""
         self._jobs.put(None)
         self._thread.join()
 
     def _run(self) -> None:
         if sys.platform == "linux":
-            # Linux knows niceness for single threads.
+            # Only Linux has a niceness for each thread.
             with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GENTLE)
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while True:
             job = self._jobs.get()
             try:
                 if job is None:
                     return
                 self._work(job)
-            except Exception as error:  # a thread has no one above it to tell
+            except Exception as error:  # nothing above a thread catches it
                 self._fail(" ".join(str(error).split()) or type(error).__name__)
             finally:
                 self._jobs.task_done()
