@@ -22,7 +22,7 @@ def main() -> None:
     segmenter.set_image(chelsea)
     for phrase in ("cat", "bicycle"):
         proposal = segmenter.propose(phrase)
-        if proposal.found:
+        if proposal.is_present:
             x, y = proposal.click.x, proposal.click.y
             print(f"{phrase}: at ({x:.0f}, {y:.0f}), {proposal.mask.array.sum():,} pixels")
         else:

@@ -14,7 +14,7 @@ from saywhere.annotate.region import Region
 from saywhere.core.prompt import Click
 from saywhere.core.settings import Settings
 from saywhere.interactive.segmenter import Segmenter
-from saywhere.runtime.torch import TorchRuntime
+from saywhere.runtime.onnx import OnnxRuntime
 from saywhere.runtime.weights import load_runtime
 
 
@@ -71,7 +71,10 @@ def test_masks_of_a_label_come_from_what_it_has_learned(tmp_path: Path) -> None:
     assert len(encoded) == before, "an adapted network needs no second encoding"
     assert np.abs(shipped.mask.logits - learned.mask.logits).max() > 1e-3
     whole = learned.encoded.full_crop
-    again = TorchRuntime.encode(learned.runtime, whole.crop(second.pixels))  # type: ignore[arg-type]
-    for ours, theirs in zip(learned.encoded.features(whole).levels["pure"], again.levels["pure"], strict=True):
-        assert np.allclose(ours.numpy(), theirs.numpy(), atol=1e-5)
+    adapted = learned.runtime
+    assert isinstance(adapted, OnnxRuntime)
+    again = OnnxRuntime.encode(adapted, whole.crop(second.pixels))
+    purified = learned.encoded.features(whole)
+    for ours, theirs in zip(adapted.levels(purified, "pure"), adapted.levels(again, "pure"), strict=True):
+        assert np.allclose(ours, theirs, atol=1e-5)
     proposer.close()

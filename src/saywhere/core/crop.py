@@ -66,12 +66,13 @@ class Crop:
 
     def is_truncated(self, box: Box, image_size: ImageSize) -> bool:
         """Whether a box ends at a side of the crop that is not a side of the image."""
+        height, width = image_size
         edge = 2.0 * (self.right - self.left) / self.width
         return (
             (self.left > 0 and box[0] < self.left + edge)
             or (self.top > 0 and box[1] < self.top + edge)
-            or (self.right < image_size.width and box[2] > self.right - edge)
-            or (self.bottom < image_size.height and box[3] > self.bottom - edge)
+            or (self.right < width and box[2] > self.right - edge)
+            or (self.bottom < height and box[3] > self.bottom - edge)
         )
 
     def mirrored(self, width: int) -> Crop:
@@ -127,7 +128,7 @@ class Crop:
         """
         size = self.right - self.left, self.bottom - self.top
         part = cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
-        if size == (image_size.width, image_size.height):
+        if size == (image_size[1], image_size[0]):
             return np.asarray(part, np.float32)
         full = np.full(image_size, outside, np.float32)
         full[self.top : self.bottom, self.left : self.right] = part
