@@ -26,6 +26,7 @@ EXTRA_OF: Final[Mapping[str, str]] = {
     "torchvision": "torch",
     "timm": "torch",
     "lightning_fabric": "torch",
+    "onnx": "torch",
     "open_clip": "torch",
     "segmentation_models_pytorch": "torch",
     "scipy": "bench",
