@@ -437,7 +437,8 @@ def test_nothing_overlaps_at_any_width(browser: sync_api.Browser, server: Server
     script = """() => {
         const right = (id) => document.getElementById(id).getBoundingClientRect().right;
         const main = document.querySelector('main').getBoundingClientRect().right;
-        return [right('canvas') - main, right('bar-top') - main, document.documentElement.scrollWidth - innerWidth]; }"""
+        const page = document.documentElement.scrollWidth - innerWidth;
+        return [right('canvas') - main, right('bar-top') - main, page]; }"""
     for width in range(320, 1921, 80):
         page.page.set_viewport_size({"width": width, "height": 800})
         assert max(page.page.evaluate(script)) <= 1, width
