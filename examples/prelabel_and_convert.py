@@ -3,7 +3,7 @@
 The same in a shell:
 
     saywhere prelabel demo/images --points demo/points.csv --out demo/labels.json
-    saywhere convert demo/labels.json demo/labelme --to labelme --photos demo/images
+    saywhere convert demo/labels.json demo/labelme --to labelme --images demo/images
 """
 
 from __future__ import annotations
