@@ -83,7 +83,7 @@ def load_runtime(weights: str | Path | None = None, device: str | None = None, b
                 f"weights '{file.path}': network '{metadata['model']}' with these options has no ONNX graphs; "
                 f"make them with: saywhere export graphs {file.path}"
             )
-    with needing("torch", f"network '{metadata['model']}' with these options, which has no ONNX graphs,"):
+    with needing("torch", f"weights '{file.path}' of network '{metadata['model']}' have no ONNX graphs"):
         from saywhere.models.checkpoint import load_model
         from saywhere.runtime.fuse import fuse_batch_norms
         from saywhere.runtime.relevance_source import connect_relevance_source
