@@ -1,7 +1,7 @@
 """Measure a method of one's own with the robot user: it needs a name, ``encode`` and ``decode``.
 
-saywhere bench --data grabcut --model own_method:make     # in this folder
-python examples/own_method.py                             # on one image, without a data set
+PYTHONPATH=. saywhere bench --data grabcut --model own_method:make --json own.json     # in this folder
+python examples/own_method.py     # on one image, without a dataset
 """
 
 from __future__ import annotations
