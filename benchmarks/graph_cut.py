@@ -64,9 +64,14 @@ def seeded(image: np.ndarray, target: np.ndarray) -> dict[str, Any]:
         y, x = np.unravel_index(cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 5).argmax(), region.shape)
         clicks.append(Click(float(x), float(y), positive))
     prompt = Prompt(tuple(clicks))
-    seeds = Seeds.of(prompt, SIZE).with_border()
-    on, off = colour_costs(image, Seeds.of(prompt, SIZE, COLOUR_RADIUS))
-    return {"object_cost": on, "background_cost": off, "object_seeds": seeds.on, "background_seeds": seeds.off}
+    seeds = Seeds.from_prompt(prompt, SIZE).with_border()
+    on, off = colour_costs(image, Seeds.from_prompt(prompt, SIZE, COLOUR_RADIUS))
+    return {
+        "object_cost": on,
+        "background_cost": off,
+        "object_seeds": seeds.foreground,
+        "background_seeds": seeds.background,
+    }
 
 
 def refined(image: np.ndarray, target: np.ndarray) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def test_nothing_wrong_is_no_click() -> None:
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 6))
 def test_positive_clicks_keep_their_distances(seed: int, count: int) -> None:
     target = disc(120, 160, 70, 60, 45)
-    clicks = robot.positive_clicks(target, count, np.random.default_rng(seed), margin=5.0, apart=20.0)
+    clicks = robot.positive_clicks(target, count, np.random.default_rng(seed), margin=5.0, spacing=20.0)
     distance = robot.boundary_distance(target)
     assert 1 <= len(clicks) <= count
     for i, click in enumerate(clicks):

@@ -62,8 +62,8 @@ class TestReader:
         assert reader.weight is not None
         torch.nn.init.normal_(reader.weight.weight, std=100.0)
         weighed = reader(phrases).meaning
-        one_of = [float(weighed[0].detach() @ torch.from_numpy(reader.words.mean(word))) for word in ("red", "dog")]
-        assert max(one_of) == pytest.approx(1.0, abs=0.02)
+        vectors = (torch.from_numpy(reader.words.phrase_vector(word)) for word in ("red", "dog"))
+        assert max(float(weighed[0].detach() @ vector) for vector in vectors) == pytest.approx(1.0, abs=0.02)
         assert torch.allclose(weighed[2], plain.meaning[2], atol=1e-6)
         assert not weighed[1].any()
         assert not weighed[3].any()
@@ -171,7 +171,7 @@ class TestNetwork:
             PhraseSupervision((("car", ~left), ("dog", left)), ~left),
         ]
         prompts = [Prompt((), "dog"), Prompt((), "car")]
-        labels = Words(["car", "dog"], np.stack([model.phrase_encoder.words.mean(w) for w in ("car", "dog")]))
+        labels = Words(["car", "dog"], np.stack([model.phrase_encoder.words.phrase_vector(w) for w in ("car", "dog")]))
         optimiser = torch.optim.Adam(model.parameters(), 3e-3)
         losses = []
         for _ in range(25):

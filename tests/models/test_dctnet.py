@@ -14,7 +14,7 @@ from saywhere.models.dctnet import DCTNet
 from saywhere.models.layers.clicks import RadiusHead, aggregate, at_clicks, known_of
 from saywhere.models.saywhere import Saywhere
 from saywhere.models.targets import PhraseSupervision
-from saywhere.text.words import shipped
+from saywhere.text.words import shipped_words
 
 TINY: dict[str, Any] = {"backbone": "mobilenetv2_050", "channels": 16, "hidden": 8}
 OURS: dict[str, Any] = {"widths": (8, 8, 16, 16), "key": 8}
@@ -95,7 +95,7 @@ class TestNetwork:
         logits = model.decode(features, prompts, None)
         (
             logits.square().mean()
-            + model.auxiliary_loss(features, prompts, [PhraseSupervision((), None)] * 2, shipped())
+            + model.auxiliary_loss(features, prompts, [PhraseSupervision((), None)] * 2, shipped_words())
         ).backward()
         assert logits.shape == (2, 1, 64, 64)
         assert all(p.grad is not None for p in model.parameters())
@@ -134,7 +134,7 @@ class TestOurs:
         logits = model.decode(features, prompts, None)
         (
             logits.square().mean()
-            + model.auxiliary_loss(features, prompts, [PhraseSupervision((), None)] * 2, shipped())
+            + model.auxiliary_loss(features, prompts, [PhraseSupervision((), None)] * 2, shipped_words())
         ).backward()
         unreached = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
         assert unreached == []

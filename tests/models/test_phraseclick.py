@@ -15,7 +15,7 @@ from saywhere.models.deeplab import DeepLab
 from saywhere.models.layers.phrase import AttributeAttention, attribute_loss
 from saywhere.models.phraseclick import ATTRIBUTES, PhraseClick, distance_maps, known_attributes
 from saywhere.models.targets import PhraseSupervision
-from saywhere.text.words import shipped
+from saywhere.text.words import shipped_words
 
 TINY = {"backbone": "resnet18", "channels": 16, "hidden": 8}
 CLICK = Click(10, 12)
@@ -71,7 +71,7 @@ class TestAttributes:
         model.word_counts.zero_()
 
     def test_the_default_ones_are_known(self) -> None:
-        assert len(known_attributes(ATTRIBUTES, shipped())) > 80
+        assert len(known_attributes(ATTRIBUTES, shipped_words())) > 80
 
     def test_an_unknown_one_is_named(self) -> None:
         with pytest.raises(SaywhereError, match="xyzzyx"):
@@ -84,12 +84,13 @@ class TestAttributes:
         assert model.naming is not None
         with torch.no_grad():
             model.naming.weight.zero_()
-        loss = model.auxiliary_loss(features, prompts, [PhraseSupervision((), None)] * 2, shipped())
+        loss = model.auxiliary_loss(features, prompts, [PhraseSupervision((), None)] * 2, shipped_words())
         # Logits of 0; "dog" was said once and "red" never, which count alike.
         assert loss.item() == pytest.approx(10.0 * math.log(2))
         assert sorted(model.word_counts.tolist()) == [0.0, 1.0]
-        silent = model.auxiliary_loss(features, [Prompt((CLICK,))] * 2, [PhraseSupervision((), None)] * 2, shipped())
-        assert silent.item() == 0.0
+        without_phrases = [Prompt((CLICK,))] * 2
+        loss = model.auxiliary_loss(features, without_phrases, [PhraseSupervision((), None)] * 2, shipped_words())
+        assert loss.item() == 0.0
 
 
 class TestNetwork:

@@ -11,7 +11,7 @@ from saywhere import Click, Prompt, Segmenter
 from saywhere.core import metrics
 from saywhere.core.graphcut import boundary_weights, cut
 from saywhere.runtime.classical import CLASSICAL, SETTINGS, Seeds
-from saywhere.runtime.classical.colours import MIN_DEVIATION, UNIFORM_WEIGHT, colour_cost, sample
+from saywhere.runtime.classical.colours import MIN_DEVIATION, UNIFORM_WEIGHT, colour_cost, sample_colours
 from saywhere.runtime.classical.randomwalker import BETA, RandomWalker, object_probability
 
 
@@ -69,26 +69,26 @@ class TestEveryMethod:
 
 
 def test_a_later_seed_overrules_an_earlier_one() -> None:
-    seeds = Seeds.of(Prompt((Click(10, 10, True, 8.0), Click(10, 10, False))), (30, 30))
-    assert seeds.off[10, 10]
-    assert not seeds.on[10, 10]
-    assert seeds.on[10, 16]
-    assert not (seeds.on & seeds.off).any()
+    seeds = Seeds.from_prompt(Prompt((Click(10, 10, True, 8.0), Click(10, 10, False))), (30, 30))
+    assert seeds.background[10, 10]
+    assert not seeds.foreground[10, 10]
+    assert seeds.foreground[10, 16]
+    assert not (seeds.foreground & seeds.background).any()
 
 
 class TestBorder:
     def test_it_is_off_whatever_else_is_clicked(self) -> None:
-        seeds = Seeds.of(Prompt((Click(40, 40), Click(20, 60, False))), (80, 100)).with_border()
-        assert seeds.off[0].all()
-        assert seeds.off[:, -1].all()
-        assert seeds.off[60, 20]
-        assert seeds.off[1:-1, 1:-1].sum() < 20
+        seeds = Seeds.from_prompt(Prompt((Click(40, 40), Click(20, 60, False))), (80, 100)).with_border()
+        assert seeds.background[0].all()
+        assert seeds.background[:, -1].all()
+        assert seeds.background[60, 20]
+        assert seeds.background[1:-1, 1:-1].sum() < 20
 
     def test_near_a_positive_click_it_may_be_the_objects(self) -> None:
-        seeds = Seeds.of(Prompt((Click(4, 40),)), (80, 100)).with_border()
-        assert not seeds.off[40, 0]
-        assert seeds.off[0, 0]
-        assert seeds.off[:, -1].all()
+        seeds = Seeds.from_prompt(Prompt((Click(4, 40),)), (80, 100)).with_border()
+        assert not seeds.background[40, 0]
+        assert seeds.background[0, 0]
+        assert seeds.background[:, -1].all()
 
 
 @pytest.mark.parametrize("name", sorted(CLASSICAL))
@@ -129,15 +129,15 @@ def test_grabcut_leaves_an_answer_that_collapsed() -> None:
         [(40, 90, 170), (60, 150, 60), (120, 120, 120), (230, 220, 120)], (210, 60, 40), (190, 80, 180)
     )
     runtime, prompt = CLASSICAL["grabcut"](), Prompt((Click(120, 75), Click(30, 150, False)))
-    only_the_seed = Seeds.of(prompt, target.shape).on.astype(np.float32)
+    only_the_seed = Seeds.from_prompt(prompt, target.shape).foreground.astype(np.float32)
     found = runtime.decode(runtime.encode(photo), prompt, only_the_seed) > 0
     assert metrics.iou(found, target) > 0.9
 
 
 def test_the_walk_is_scikit_images(small: tuple[np.ndarray, np.ndarray]) -> None:
     photo, target = small
-    seeds = Seeds.of(Prompt((Click(60, 50), Click(60, 20, False))), target.shape).with_border()
-    labels = np.where(seeds.off, 2, seeds.on.astype(int))
+    seeds = Seeds.from_prompt(Prompt((Click(60, 50), Click(60, 20, False))), target.shape).with_border()
+    labels = np.where(seeds.background, 2, seeds.foreground.astype(int))
     theirs = random_walker(photo / 255.0, labels, beta=BETA, mode="bf", return_full_prob=True, channel_axis=-1)[0]
     ours = object_probability(RandomWalker().encode(photo), seeds)
     assert np.abs(ours - theirs).max() < 0.02
@@ -206,7 +206,7 @@ def test_equal_costs_give_the_smaller_object() -> None:
 def test_a_colour_that_was_seen_costs_less() -> None:
     image = np.zeros((4, 8, 3), np.uint8)
     image[:, 4:] = 250
-    cost = colour_cost(image, sample(image, np.arange(8)[None, :].repeat(4, 0) < 4))
+    cost = colour_cost(image, sample_colours(image, np.arange(8)[None, :].repeat(4, 0) < 4))
     assert cost[0, 0] < cost[0, 7]
 
 

@@ -17,7 +17,7 @@ from saywhere.models.checkpoint import load_model, read_tensors, save_model
 from saywhere.models.targets import PhraseSupervision
 from saywhere.runtime.fuse import fuse_batch_norms
 from saywhere.runtime.torch import TorchRuntime
-from saywhere.text.words import shipped
+from saywhere.text.words import shipped_words
 from saywhere.training.recipe_files import read_recipe, recipe_names
 
 CLICK = Prompt((Click(10, 12),))
@@ -84,7 +84,7 @@ class NetworkContract:
         logits = model.decode(features, [click, mixed], None)
         logits = logits + model.decode(features, [mixed, click], logits.detach().sigmoid())
         supervision = [PhraseSupervision((), None)] * 2
-        asked = model.auxiliary_loss(features, [mixed, click], supervision, shipped())
+        asked = model.auxiliary_loss(features, [mixed, click], supervision, shipped_words())
         ((logits * torch.rand_like(logits)).sum() + asked).backward()
         unreached = [
             name

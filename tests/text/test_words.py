@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saywhere import SaywhereError
-from saywhere.text.words import LONGEST, MOST, SHIPPED, Words, label_words, read_words, shipped
+from saywhere.text.words import MAX_CHARACTERS, MAX_WORDS, SHIPPED_FILE, Words, label_words, read_words, shipped_words
 
 TABLE = {"dog": (1.0, 0.0), "tie": (0.0, 1.0), "knife": (0.6, 0.8), "cherry": (3.0, 4.0), "tshirt": (1.0, 1.0)}
 
@@ -40,21 +40,21 @@ class TestReading:
     def test_case_plural_accents_and_punctuation_do_not_matter(
         self, words: Words, phrase: str, expected: list[str]
     ) -> None:
-        rows, _ = words.read(phrase)
+        rows, _ = words.find_rows(phrase)
         assert [list(TABLE)[row] for row in rows] == expected
 
     def test_the_unknown_are_named(self, words: Words) -> None:
-        assert words.read("красный dog of zxqv")[1] == ["красныи", "of", "zxqv"]
+        assert words.find_rows("красный dog of zxqv")[1] == ["красныи", "of", "zxqv"]
 
     def test_a_phrase_is_the_mean_of_its_words_at_length_one(self, words: Words) -> None:
-        assert np.allclose(words.mean("dog tie"), (0.5**0.5, 0.5**0.5))
-        assert np.allclose(words.mean("cherry"), (0.6, 0.8))
-        assert not words.mean("zxqv").any()
-        assert not words.mean(None).any()
-        assert words.of("zxqv").shape == (0, 2)
+        assert np.allclose(words.phrase_vector("dog tie"), (0.5**0.5, 0.5**0.5))
+        assert np.allclose(words.phrase_vector("cherry"), (0.6, 0.8))
+        assert not words.phrase_vector("zxqv").any()
+        assert not words.phrase_vector(None).any()
+        assert words.phrase_vectors("zxqv").shape == (0, 2)
 
     def test_only_the_first_words_are_read(self, words: Words) -> None:
-        assert len(words.of("dog " * 100)) == MOST
+        assert len(words.phrase_vectors("dog " * 100)) == MAX_WORDS
 
     @pytest.mark.parametrize(
         ("phrase", "why"),
@@ -69,22 +69,22 @@ class TestReading:
     )
     def test_what_cannot_help_is_refused_with_its_reason(self, words: Words, phrase: str, why: str) -> None:
         with pytest.raises(SaywhereError, match=why):
-            words.checked(phrase)
+            words.check_phrase(phrase)
 
     def test_mixed_scripts_are_read_for_what_is_known(self, words: Words) -> None:
-        assert words.checked(" красный dog 🐶 ") == "красный dog 🐶"
+        assert words.check_phrase(" красный dog 🐶 ") == "красный dog 🐶"
 
-    @given(st.text(max_size=LONGEST + 20))
+    @given(st.text(max_size=MAX_CHARACTERS + 20))
     def test_any_text_is_read_or_refused(self, phrase: str) -> None:
-        table = shipped()
-        assert len(table.of(phrase)) <= MOST
-        assert np.isfinite(table.mean(phrase)).all()
+        table = shipped_words()
+        assert len(table.phrase_vectors(phrase)) <= MAX_WORDS
+        assert np.isfinite(table.phrase_vector(phrase)).all()
         try:
-            table.checked(phrase)
+            table.check_phrase(phrase)
         except SaywhereError:
             pass
         else:
-            assert table.mean(phrase).any()
+            assert table.phrase_vector(phrase).any()
 
     def test_labels_in_words(self) -> None:
         assert label_words("strawberry40") == "strawberry"
@@ -93,15 +93,18 @@ class TestReading:
 
 class TestShippedTable:
     def test_it_is_small(self) -> None:
-        assert SHIPPED.stat().st_size <= 4_000_000
+        assert SHIPPED_FILE.stat().st_size <= 4_000_000
 
     @pytest.mark.parametrize(
         ("phrase", "near", "far"),
         [("dog", "puppy", "car"), ("shoes", "sandals", "dog"), ("tyre", "wheel", "hair"), ("sofa", "couch", "apple")],
     )
     def test_what_means_the_same_is_near(self, phrase: str, near: str, far: str) -> None:
-        table = shipped()
-        assert table.mean(phrase) @ table.mean(near) > table.mean(phrase) @ table.mean(far) + 0.2
+        table = shipped_words()
+        assert (
+            table.phrase_vector(phrase) @ table.phrase_vector(near)
+            > table.phrase_vector(phrase) @ table.phrase_vector(far) + 0.2
+        )
 
 
 class TestOwnFiles:
@@ -112,15 +115,15 @@ class TestOwnFiles:
         packed = b"".join(w.encode() + b" " + struct.pack("<2f", *v) + b"\n" for w, v in TABLE.items())
         (tmp_path / "w2v.bin").write_bytes(f"{len(TABLE)} 2\n".encode() + packed)
         for name in ("glove.txt", "w2v.txt", "w2v.bin"):
-            found = read_words(tmp_path / name)
-            assert list(found.place) == list(TABLE), name
-            assert np.allclose(found.vectors, list(TABLE.values())), name
+            read = read_words(tmp_path / name)
+            assert list(read.rows) == list(TABLE), name
+            assert np.allclose(read.vectors, list(TABLE.values())), name
 
     def test_it_can_be_limited_to_some_words(self, tmp_path: Path) -> None:
         (tmp_path / "glove.txt").write_text("Dog 1 2\ncat 3 4\ndog 5 6\n")
-        found = read_words(tmp_path / "glove.txt", keep=["DOG"])
-        assert found.place == {"dog": 0}
-        assert found.vectors.tolist() == [[1.0, 2.0]]
+        read = read_words(tmp_path / "glove.txt", keep=["DOG"])
+        assert read.rows == {"dog": 0}
+        assert read.vectors.tolist() == [[1.0, 2.0]]
 
     @pytest.mark.parametrize("content", ["dog 1 2\ncat 3\n", "dog one two\n", "", "dog 1 nan\n", "dog\n"])
     def test_a_file_of_the_wrong_shape_is_named(self, tmp_path: Path, content: str) -> None:
@@ -131,7 +134,7 @@ class TestOwnFiles:
 
     def test_a_damaged_table_is_named(self, tmp_path: Path) -> None:
         path = tmp_path / "cut.safetensors"
-        path.write_bytes(SHIPPED.read_bytes()[:5000])
+        path.write_bytes(SHIPPED_FILE.read_bytes()[:5000])
         with pytest.raises(SaywhereError, match="cut short"):
             read_words(path)
         with pytest.raises(SaywhereError, match="no such file"):

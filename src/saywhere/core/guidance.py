@@ -1,8 +1,8 @@
 """Guidance maps: a prompt drawn as image channels.
 
-Every function takes the clicks of one sign, in pixels of the image, and the shape ``(h, w)`` of the map, and returns
-``(h, w)`` float32. With a stride s the map is drawn for an image s times as large: cell ``(row, column)`` is the image
-point at its centre, so maps can be drawn at the resolution of features without loss of position.
+Every function of :data:`GUIDANCE` takes the clicks of one sign, in pixels of the image, and the shape of the map, and
+returns ``(h, w)`` float32. With a stride s the map is drawn for an image s times as large: each cell has the value of
+the image point at its centre, so that maps can be drawn at the resolution of features without losing position.
 """
 
 from __future__ import annotations
@@ -18,11 +18,20 @@ from saywhere.errors import SaywhereError
 
 Map = FloatArray
 Shape = tuple[int, int]
-"""Rows and columns of a map, which may be coarser than the image."""
+"""Rows and columns of a map, whose cells may be larger than a pixel."""
 
 
 def squared_distances(clicks: Sequence[Click], shape: Shape, stride: int = 1) -> Map:
-    """Squared distance in image pixels from every cell to every click: ``(n, h, w)``."""
+    """Squared distance from each cell to each click.
+
+    Args:
+        clicks: in pixels of the image.
+        shape: rows and columns of the map.
+        stride: image pixels to a cell.
+
+    Returns:
+        ``(n, h, w)`` in square pixels of the image.
+    """
     h, w = shape
     points = np.array([(c.x, c.y) for c in clicks], np.float32).reshape(-1, 2) + 0.5
     columns = (np.arange(w, dtype=np.float32) + 0.5) * stride
@@ -33,9 +42,15 @@ def squared_distances(clicks: Sequence[Click], shape: Shape, stride: int = 1) ->
 
 
 def euclidean(clicks: Sequence[Click], shape: Shape, stride: int = 1, limit: float = 255.0) -> Map:
-    """Distance to the nearest click in pixels, cut off at ``limit``; ``limit`` everywhere without clicks.
+    """Distance to the nearest click in pixels, truncated; ``limit`` everywhere without clicks.
 
     Equation 1 of DCT-Net with Euclidean d; the input of Xu et al. (2016) and of PhraseClick.
+
+    Args:
+        clicks: of one sign.
+        shape: rows and columns of the map.
+        stride: image pixels to a cell.
+        limit: the largest distance, in pixels.
     """
     if not clicks:
         return np.full(shape, limit, np.float32)
@@ -43,7 +58,16 @@ def euclidean(clicks: Sequence[Click], shape: Shape, stride: int = 1, limit: flo
 
 
 def gaussian(clicks: Sequence[Click], shape: Shape, stride: int = 1, sigma: float = 10.0) -> Map:
-    """``exp(-d^2 / (2 sigma^2))`` of the nearest click; 0 everywhere without clicks (Multi-Stage Fusion, sigma 10)."""
+    """``exp(-d^2 / (2 sigma^2))`` with the distance d to the nearest click; 0 everywhere without clicks.
+
+    Multi-Stage Fusion, section 3.3, with a sigma of 10.
+
+    Args:
+        clicks: of one sign.
+        shape: rows and columns of the map.
+        stride: image pixels to a cell.
+        sigma: standard deviation, in pixels.
+    """
     if not clicks:
         return np.zeros(shape, np.float32)
     nearest = squared_distances(clicks, shape, stride).min(axis=0)
@@ -51,7 +75,16 @@ def gaussian(clicks: Sequence[Click], shape: Shape, stride: int = 1, sigma: floa
 
 
 def disk(clicks: Sequence[Click], shape: Shape, stride: int = 1, radius: float = 5.0) -> Map:
-    """1 within ``radius`` pixels of a click, else 0; the edge is one cell wide so that coarse maps keep position."""
+    """1 within a radius of a click, else 0 (RITM).
+
+    At the disk's edge the values fall linearly over one cell, so that coarse maps do not lose position.
+
+    Args:
+        clicks: of one sign.
+        shape: rows and columns of the map.
+        stride: image pixels to a cell.
+        radius: in pixels.
+    """
     if not clicks:
         return np.zeros(shape, np.float32)
     nearest = np.sqrt(squared_distances(clicks, shape, stride).min(axis=0))
@@ -59,10 +92,15 @@ def disk(clicks: Sequence[Click], shape: Shape, stride: int = 1, radius: float =
 
 
 def dynamic(clicks: Sequence[Click], shape: Shape, stride: int = 1) -> Map:
-    """A Gaussian for each click as wide as its own drag: equation 2 of DCT-Net (Spatial-DCT).
+    """The maximum of one Gaussian for each drag (DCT-Net's Spatial-DCT, equation 2).
 
-    sigma is half the radius, so the map falls to ``exp(-2)`` at the region's boundary. Clicks without a
-    radius leave no mark; a model that must draw them gives them one first.
+    sigma is half the drag's radius, so the map falls to ``exp(-2)`` at the region's boundary. Clicks without a radius
+    are not drawn; a model that must draw them first predicts their radii.
+
+    Args:
+        clicks: of one sign.
+        shape: rows and columns of the map.
+        stride: image pixels to a cell.
     """
     dragged = [c for c in clicks if c.radius is not None]
     if not dragged:
@@ -88,10 +126,10 @@ def maps(prompt: Prompt, shape: Shape, kind: str, stride: int = 1, **parameters:
         shape: rows and columns of the maps.
         kind: a key of :data:`GUIDANCE`.
         stride: pixels of the image for each cell of a map.
-        parameters: of that function.
+        parameters: keyword arguments of that function.
 
     Returns:
-        ``(2, h, w)``: the map of the positive clicks, and that of the negative ones.
+        ``(2, h, w)``: the map of the positive clicks, then that of the negative ones.
 
     Raises:
         SaywhereError: there is no such kind of map.

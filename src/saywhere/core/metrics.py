@@ -1,8 +1,8 @@
-"""The quality of masks and the effort that they took, as metrics to update, merge and compute.
+"""Quality of masks and number of interactions, as metrics with ``update``, ``merge`` and ``compute``.
 
-Each metric holds one value per object, by the object's name. Merging is a union, and means are exactly rounded sums
-(``math.fsum``), so that the same objects give the same figure to the last digit, in whatever order and in however
-many processes they were measured.
+Each metric stores one value for each object, by the object's name. Merging is a union, and sums are correctly rounded
+(``math.fsum``), so that the result has the same digits in whatever order and in how many processes the objects were
+measured.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from saywhere.core.arrays import BoolArray
 from saywhere.errors import SaywhereError
 
 MAX_INTERACTIONS = 20
-BOUNDARY_WIDTH = 0.02  # in boundary IoU, as a share of the image's diagonal
+BOUNDARY_WIDTH = 0.02  # of a boundary in boundary IoU, as a share of the image's diagonal
 
 
 def iou(predicted: BoolArray, target: BoolArray, ignore: BoolArray | None = None) -> float:
@@ -32,7 +32,7 @@ def iou(predicted: BoolArray, target: BoolArray, ignore: BoolArray | None = None
         ignore: ``(H, W)``, the pixels that do not count; None: all count.
 
     Raises:
-        SaywhereError: the union is empty: then there was no object to segment.
+        SaywhereError: the union is empty.
 
     Example:
         >>> import numpy as np
@@ -44,31 +44,39 @@ def iou(predicted: BoolArray, target: BoolArray, ignore: BoolArray | None = None
         intersection, union = intersection & ~ignore, union & ~ignore
     area = int(np.count_nonzero(union))
     if area == 0:
-        raise SaywhereError("empty union: neither the target nor the answer has a counted pixel; check the mask")
+        raise SaywhereError("empty union: neither target nor prediction has a counted pixel; check the mask")
     return int(np.count_nonzero(intersection)) / area
 
 
 def boundary_iou(predicted: BoolArray, target: BoolArray, ignore: BoolArray | None = None) -> float:
-    """IoU of the two masks' inner boundaries, 2 % of the diagonal wide: insensitive to easy interiors.
+    """IoU of the two masks' inner boundaries, 2 % of the diagonal wide, which does not depend on the interiors.
 
-    Cheng et al., Boundary IoU, 2021. Arguments and errors are those of :func:`iou`.
+    Boundary IoU (Cheng et al. 2021). Arguments and errors are those of :func:`iou`.
     """
     width = max(round(BOUNDARY_WIDTH * math.hypot(*target.shape)), 1)
     return iou(inner_boundary(predicted, width), inner_boundary(target, width), ignore)
 
 
 def inner_boundary(mask: BoolArray, width: int) -> BoolArray:
-    """The pixels of a mask at most ``width`` steps from its outside; the image's border is outside."""
+    """The pixels of a mask near its boundary.
+
+    Args:
+        mask: ``(H, W)``.
+        width: of the boundary, in pixels; what is beyond the image counts as outside the mask.
+
+    Returns:
+        ``(H, W)``.
+    """
     padded = np.pad(mask.astype(np.uint8), 1)
     inner = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=width)[1:-1, 1:-1]
     return mask & (inner == 0)
 
 
 class PerObject:
-    """A mean over objects.
+    """The mean of a value over objects.
 
     Args:
-        value: an object's value, from its IoU after each interaction, in order.
+        value: computes an object's value from its IoU after each interaction.
 
     Attributes:
         values: the value of each object, by name.
@@ -93,7 +101,7 @@ class PerObject:
         self.values[name] = self.value(ious)
 
     def merge(self, other: Self) -> Self:
-        """Add the objects of another process; the same object twice is one object."""
+        """Add the objects of another metric, for example of another process; of two with the same name one counts."""
         self.values |= other.values
         return self
 
@@ -109,9 +117,11 @@ class PerObject:
 
 
 class NoC(PerObject):
-    """NoC@threshold: mean number of interactions to reach an IoU; ``limit`` where it is never reached.
+    """NoC@threshold: mean number of interactions after which the IoU first reaches a threshold.
 
-    The first time counts, and one that is reached at the last interaction counts as reached.
+    Args:
+        threshold: IoU to reach.
+        limit: maximum number of interactions, and the value of an object that does not reach the threshold.
 
     Example:
         >>> noc = NoC(0.85)
@@ -126,7 +136,12 @@ class NoC(PerObject):
 
 
 class NoF(PerObject):
-    """NoF@threshold: number of objects that never reach an IoU."""
+    """NoF@threshold: number of objects whose IoU does not reach a threshold.
+
+    Args:
+        threshold: IoU to reach.
+        limit: maximum number of interactions.
+    """
 
     def __init__(self, threshold: float, limit: int = MAX_INTERACTIONS) -> None:
         super().__init__(lambda ious: float(first_reaching(ious, threshold, limit) is None))
@@ -137,34 +152,66 @@ class NoF(PerObject):
 
 
 class MeanIoU(PerObject):
-    """mIoU@k: mean IoU after ``k`` interactions; an object finished earlier keeps its last."""
+    """mIoU@k: mean IoU after ``k`` interactions; the last IoU of an object that was finished earlier.
+
+    Args:
+        k: number of interactions.
+    """
 
     def __init__(self, k: int) -> None:
         super().__init__(lambda ious: ious[min(k, len(ious)) - 1])
 
 
 class AuC(PerObject):
-    """Area under IoU against interactions, from the first to ``limit``, over its width: 1 is a perfect first answer."""
+    """Area under the curve of IoU against the number of interactions, over its width.
+
+    1 if the first mask of each object is perfect.
+
+    Args:
+        limit: number of interactions at which the curve ends.
+    """
 
     def __init__(self, limit: int = MAX_INTERACTIONS) -> None:
         super().__init__(lambda ious: area(ious, limit))
 
 
 def first_reaching(ious: Sequence[float], threshold: float, limit: int) -> int | None:
-    """The number, from 1, of the first interaction after which the IoU reaches a threshold; None if none does."""
+    """The first interaction after which the IoU reaches a threshold.
+
+    Args:
+        ious: the IoU after each interaction.
+        threshold: IoU to reach.
+        limit: maximum number of interactions.
+
+    Returns:
+        The number of the interaction, from 1; None if the threshold is not reached.
+    """
     return next((k for k, value in enumerate(ious[:limit], 1) if value >= threshold), None)
 
 
 def area(ious: Sequence[float], limit: int) -> float:
-    """Trapezoids under the IoU after 1 to ``limit`` interactions, the last value carried on; divided by the width."""
-    filled = [*ious[:limit], *[ious[-1]] * (limit - len(ious))]
+    """Area under the IoU after 1 to ``limit`` interactions by the trapezoidal rule, divided by the width.
+
+    Args:
+        ious: the IoU after each interaction; the last one is repeated up to ``limit``.
+        limit: number of interactions at which the curve ends.
+    """
+    padded = [*ious[:limit], *[ious[-1]] * (limit - len(ious))]
     if limit == 1:
-        return filled[0]
-    return math.fsum((a + b) / 2.0 for a, b in pairwise(filled)) / (limit - 1)
+        return padded[0]
+    return math.fsum((a + b) / 2.0 for a, b in pairwise(padded)) / (limit - 1)
 
 
 def by_class(values: Mapping[str, float], labels: Mapping[str, str | None]) -> dict[str, float]:
-    """The mean of each class, from each object's value and label; objects without a label are left out."""
+    """The mean value of each class.
+
+    Args:
+        values: of each object, by name.
+        labels: of each object, by name; objects without a label are ignored.
+
+    Returns:
+        The mean for each label, sorted by label.
+    """
     grouped: dict[str, list[float]] = defaultdict(list)
     for name, value in values.items():
         label = labels.get(name)
@@ -174,7 +221,15 @@ def by_class(values: Mapping[str, float], labels: Mapping[str, str | None]) -> d
 
 
 def seen_unseen(classes: Mapping[str, float], seen: set[str]) -> tuple[float | None, float | None]:
-    """The mean over the classes that were trained on, and over those that were not; None where there are none."""
+    """The mean over the classes that were trained on, and over those that were not.
+
+    Args:
+        classes: the value of each class, by label.
+        seen: labels of the classes that were trained on.
+
+    Returns:
+        Both means; None where there are no such classes.
+    """
     means = []
     for is_seen in (True, False):
         values = [value for label, value in classes.items() if (label in seen) == is_seen]
@@ -183,18 +238,18 @@ def seen_unseen(classes: Mapping[str, float], seen: set[str]) -> tuple[float | N
 
 
 def bootstrap_interval(values: Sequence[float], seed: int = 0, resamples: int = 2000) -> tuple[float, float]:
-    """A 95 % bootstrap interval of the mean, over objects (Efron's percentile method).
+    """A 95 % bootstrap interval of the mean (Efron's percentile method).
 
     Equal to ``scipy.stats.bootstrap`` with ``method="percentile"``, the same seed and 200 resamples at a time, without
     SciPy's 140 MB.
 
     Args:
         values: one for each object.
-        seed: of the resampling.
-        resamples: how many.
+        seed: of the random numbers.
+        resamples: number of bootstrap samples.
 
     Returns:
-        Both ends; the value itself twice where there is one object or all are equal.
+        The lower and the upper end; both are the mean where there is one value or all are equal.
     """
     data = np.asarray(values, np.float64)
     if len(data) < 2 or (data == data[0]).all():

@@ -1,8 +1,8 @@
-"""The robot user: simulates the clicks of a person from the ground truth.
+"""The robot user: simulates a person's clicks from the ground truth.
 
-Masks are ``(H, W)`` bool. ``ignore`` marks pixels that do not count: the robot never clicks them. For evaluation the
-robot is deterministic (:func:`first_click`, :func:`next_click`); for training it draws clicks as Xu et al. (2016) do,
-whom PhraseClick and Text+Click cite.
+All masks are ``(H, W)`` bool. The robot never clicks on pixels of ``ignore``, which do not count. For evaluation it is
+deterministic (:func:`first_click`, :func:`next_click`); for training it samples clicks as Xu et al. (2016) do, whom
+PhraseClick and Text+Click cite.
 """
 
 from __future__ import annotations
@@ -12,28 +12,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.core.arrays import BoolArray
+from saywhere.core.deprecation import renamed_arguments
 from saywhere.core.prompt import Click
 from saywhere.errors import SaywhereError
 
-TRIES = 20  # after which a tap that misses its object is moved onto it
+MAX_TRIES = 20  # of a tap; if all miss the object, the tap is moved onto it
 NEGATIVE_STRATEGIES = ("rim", "objects", "anywhere")
 
 
 def _distances(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The distance from each pixel to the nearest that is 0.
+    """The distance from each pixel ``(H, W)`` to the nearest pixel that is 0, correctly rounded.
 
-    Squared distances are whole numbers. OpenCV's square roots are sometimes off by the last bit, and not always the
-    same ones are, but of several equally deep pixels the robot must choose the same each time.
+    Squared distances are whole numbers. OpenCV's square roots are sometimes wrong in the last bit, which differs from
+    call to call, but of several equally distant pixels the robot must always choose the same one.
     """
     distances = cv2.distanceTransform(pixels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.asarray(np.sqrt(np.rint(np.square(distances))), np.float32)
 
 
 def boundary_distance(region: BoolArray) -> NDArray[np.float32]:
-    """Distance in pixels from each pixel of a region to the nearest pixel outside; the image border is outside."""
+    """Distance from each pixel of a region to its boundary.
+
+    Args:
+        region: ``(H, W)``.
+
+    Returns:
+        ``(H, W)``, pixels to the nearest pixel outside the region or the image; 0 outside the region.
+    """
     pixels = region.astype(np.uint8)
     distance = np.zeros(region.shape, np.float32)
-    # Only within the region's box: no pixel outside the box is nearer than the box's border.
+    # The region's bounding box is enough: its border is nearer than any pixel outside it.
     x, y, w, h = cv2.boundingRect(pixels)
     if w:
         padded = np.pad(pixels[y : y + h, x : x + w], 1)
@@ -42,6 +50,7 @@ def boundary_distance(region: BoolArray) -> NDArray[np.float32]:
 
 
 def _centre(region: BoolArray, positive: bool, drag: bool) -> Click:
+    """A click at the point of a region farthest from its boundary."""
     distance = boundary_distance(region)
     row, column = np.unravel_index(int(distance.argmax()), distance.shape)
     radius = float(distance[row, column]) if drag else None
@@ -84,8 +93,8 @@ def next_click(
         drag: whether the click is dragged to the boundary of its region.
 
     Returns:
-        A positive click where the object is missing, a negative one where the mask goes too far; None when no counted
-        pixel is wrong.
+        A positive click where the mask lacks a part of the object, a negative one where it exceeds the object; None
+        when no counted pixel is wrong.
     """
     missing, extra = target & ~predicted, predicted & ~target
     if ignore is not None:
@@ -94,7 +103,7 @@ def next_click(
     for region, positive in ((missing, True), (extra, False)):
         count, labels = cv2.connectedComponents(region.astype(np.uint8), connectivity=8)
         if count > 1:
-            # bincount, because OpenCV's statistics of components take ten times as long as its labels.
+            # connectedComponentsWithStats would take ten times as long.
             areas = np.bincount(labels[region])
             largest = int(areas.argmax())
             area = int(areas[largest])
@@ -103,8 +112,10 @@ def next_click(
     return None if best is None else _centre(best[1], best[2], drag)
 
 
-def _spread(candidates: BoolArray, count: int, apart: float, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Up to ``count`` random pixels ``(x, y)`` of the candidates, each at least ``apart`` from all others."""
+def _sample_pixels(
+    candidates: BoolArray, count: int, spacing: float, rng: np.random.Generator
+) -> list[tuple[int, int]]:
+    """Up to ``count`` random pixels ``(x, y)`` of the candidates, each at least ``spacing`` pixels from all others."""
     free = candidates.astype(np.uint8)
     points: list[tuple[int, int]] = []
     for _ in range(count):
@@ -113,12 +124,13 @@ def _spread(candidates: BoolArray, count: int, apart: float, rng: np.random.Gene
             break
         row, column = divmod(int(pixels[rng.integers(pixels.size)]), free.shape[1])
         points.append((column, row))
-        cv2.circle(free, (column, row), round(apart), 0, -1)
+        cv2.circle(free, (column, row), round(spacing), 0, -1)
     return points
 
 
+@renamed_arguments(apart="spacing")
 def positive_clicks(
-    target: BoolArray, count: int, rng: np.random.Generator, margin: float = 5.0, apart: float = 20.0
+    target: BoolArray, count: int, rng: np.random.Generator, margin: float = 5.0, spacing: float = 20.0
 ) -> list[Click]:
     """Random clicks on the object.
 
@@ -126,15 +138,15 @@ def positive_clicks(
         target: the object.
         count: maximum number of clicks; a non-empty object always gets one.
         rng: random numbers.
-        margin: least distance from the boundary, in pixels; an object too thin for it is clicked where it is thickest.
-        apart: least distance between clicks, in pixels.
+        margin: least distance from the boundary, in pixels; less on an object that is too thin for it.
+        spacing: least distance between clicks, in pixels.
     """
     distance = boundary_distance(target)
-    thickest = float(distance.max())
-    if thickest == 0.0:
+    max_distance = float(distance.max())
+    if max_distance == 0.0:
         return []
-    inside = distance >= min(margin, 0.7 * thickest)
-    return [Click(float(x), float(y), True) for x, y in _spread(inside, count, apart, rng)]
+    inside = distance >= min(margin, 0.7 * max_distance)
+    return [Click(float(x), float(y), True) for x, y in _sample_pixels(inside, count, spacing, rng)]
 
 
 def tap(target: BoolArray, rng: np.random.Generator, jitter: float = 50.0) -> Click:
@@ -146,7 +158,7 @@ def tap(target: BoolArray, rng: np.random.Generator, jitter: float = 50.0) -> Cl
         jitter: maximum offset on each axis, in pixels.
 
     Returns:
-        The click; the pixel of the object nearest to the last try when none of TRIES hit it.
+        The click; when :data:`MAX_TRIES` offsets miss the object, its pixel nearest to the last one.
 
     Raises:
         SaywhereError: the object has no pixel.
@@ -155,7 +167,7 @@ def tap(target: BoolArray, rng: np.random.Generator, jitter: float = 50.0) -> Cl
     if not rows.size:
         raise SaywhereError("empty target: the object has no pixel, so no click can be placed; check the mask")
     centre = columns.mean(), rows.mean()
-    for _ in range(TRIES):
+    for _ in range(MAX_TRIES):
         x, y = (round(c + rng.uniform(-jitter, jitter)) for c in centre)
         if 0 <= y < target.shape[0] and 0 <= x < target.shape[1] and target[y, x]:
             return Click(float(x), float(y))
@@ -163,6 +175,7 @@ def tap(target: BoolArray, rng: np.random.Generator, jitter: float = 50.0) -> Cl
     return Click(float(columns[nearest]), float(rows[nearest]))
 
 
+@renamed_arguments(apart="spacing")
 def negative_clicks(
     target: BoolArray,
     count: int,
@@ -171,7 +184,7 @@ def negative_clicks(
     others: BoolArray | None = None,
     margin: float = 5.0,
     rim: float = 40.0,
-    apart: float = 10.0,
+    spacing: float = 10.0,
 ) -> list[Click]:
     """Random clicks off the object, by one of the strategies of Xu et al. (2016).
 
@@ -184,20 +197,20 @@ def negative_clicks(
         others: the other objects of the image.
         margin: least distance from the object, in pixels.
         rim: largest distance from the object for "rim", in pixels.
-        apart: least distance between clicks, in pixels.
+        spacing: least distance between clicks, in pixels.
 
     Raises:
         SaywhereError: an unknown strategy.
     """
     if strategy not in NEGATIVE_STRATEGIES:
         raise SaywhereError(f"negative strategy '{strategy}': choose one of {', '.join(NEGATIVE_STRATEGIES)}")
-    gap = _distances((~target).astype(np.uint8)) if target.any() else np.full(target.shape, np.inf, np.float32)
-    candidates = gap >= margin
+    distance = _distances((~target).astype(np.uint8)) if target.any() else np.full(target.shape, np.inf, np.float32)
+    candidates = distance >= margin
     if strategy == "rim":
-        candidates &= gap <= rim
+        candidates &= distance <= rim
     if strategy == "objects":
         candidates = candidates & others if others is not None else np.zeros_like(candidates)
-    return [Click(float(x), float(y), False) for x, y in _spread(candidates, count, apart, rng)]
+    return [Click(float(x), float(y), False) for x, y in _sample_pixels(candidates, count, spacing, rng)]
 
 
 def training_correction(
@@ -209,8 +222,9 @@ def training_correction(
 ) -> Click | None:
     """A random click in the core of an error region, for iterative training.
 
-    Missing and extra pixels compete by their largest depth (Mahadevan et al. 2018, cited by DCT-Net and Sequential
-    Interactive Image Segmentation). The core are the pixels at least half as deep as the deepest.
+    The region is the missing or the extra pixels, whichever reach the larger distance from their boundary (Mahadevan et
+    al. 2018, cited by DCT-Net and Sequential Interactive Image Segmentation). Its core are the pixels at least half
+    that distance from the boundary.
 
     Args:
         target: the object.
@@ -225,12 +239,12 @@ def training_correction(
     missing, extra = target & ~predicted, predicted & ~target
     if ignore is not None:
         missing, extra = missing & ~ignore, extra & ~ignore
-    depth_missing, depth_extra = boundary_distance(missing), boundary_distance(extra)
-    positive = bool(depth_missing.max() > depth_extra.max())
-    depth = depth_missing if positive else depth_extra
-    deepest = float(depth.max())
-    if deepest == 0.0:
+    missing_distance, extra_distance = boundary_distance(missing), boundary_distance(extra)
+    positive = bool(missing_distance.max() > extra_distance.max())
+    distance = missing_distance if positive else extra_distance
+    max_distance = float(distance.max())
+    if max_distance == 0.0:
         return None
-    pixels = np.flatnonzero(depth >= 0.5 * deepest)
-    row, column = divmod(int(pixels[rng.integers(pixels.size)]), depth.shape[1])
-    return Click(float(column), float(row), positive, float(depth[row, column]) if drag else None)
+    pixels = np.flatnonzero(distance >= 0.5 * max_distance)
+    row, column = divmod(int(pixels[rng.integers(pixels.size)]), distance.shape[1])
+    return Click(float(column), float(row), positive, float(distance[row, column]) if drag else None)

@@ -26,7 +26,7 @@ from saywhere.interactive.encoded_image import EncodedImage
 from saywhere.interactive.refine import REFINEMENTS
 from saywhere.interactive.zoom import first_crop, next_crop
 from saywhere.runtime.base import PurifyingRuntime, Runtime
-from saywhere.text.words import shipped
+from saywhere.text.words import shipped_words
 
 AnyMask = TypeVar("AnyMask", "Mask", "Mask | None")
 
@@ -311,7 +311,7 @@ class Segmenter:
             raise PhraseError(
                 f"phrase {phrase[:60]!r}: weights '{self.runtime.name}' understand no phrases; use clicks"
             )
-        return (self.runtime.capabilities.words or shipped()).checked(phrase)
+        return (self.runtime.capabilities.words or shipped_words()).check_phrase(phrase)
 
     def _check_click(self, click: Click) -> Click:
         h, w = self.encoded.size

@@ -16,7 +16,7 @@ from saywhere.models.base import Features
 from saywhere.models.deeplab import DeepLab
 from saywhere.models.layers.phrase import AttributeAttention, PhraseEncoder, attribute_loss
 from saywhere.models.targets import PhraseSupervision
-from saywhere.text.words import ENDINGS, LETTERS, Words, find_words, plain
+from saywhere.text.words import PLURAL_ENDINGS, WORD_PATTERN, Words, load_words, normalise
 
 LIMIT = 255.0  # pixels at which distance maps are cut off (Xu et al. 2016)
 NEW = 1e-2  # standard deviation that new layers start with (section 4.1)
@@ -66,7 +66,7 @@ class PhraseClick(DeepLab):
         words: str | None = None,
     ) -> None:
         super().__init__(backbone, 2, channels, stride)
-        self.words = find_words(words)
+        self.words = load_words(words)
         self.reader = PhraseEncoder(hidden, self.words)
         self.attention = AttributeAttention(channels, 2 * hidden)
         self.attribute_weight = attribute_weight
@@ -107,12 +107,13 @@ class PhraseClick(DeepLab):
         return self.attribute_weight * attribute_loss(self.naming(weights[rows]).float(), present, self.balance())
 
     def present(self, phrases: Sequence[str | None]) -> Tensor:
-        """Which attribute words are in which phrase, or their plurals: ``(B, N)`` of 0 and 1."""
-        present = [
-            set[str]().union(*(forms(part) for word in LETTERS.findall(plain(p or "")) for part in word.split("-")))
-            for p in phrases
-        ]
-        return torch.tensor([[float(attribute in words) for attribute in self.attributes] for words in present])
+        """Which attribute words, or their plurals, are in which phrase.
+
+        Returns:
+            ``(B, N)``, 1 where a phrase has an attribute word, else 0.
+        """
+        words = [words_and_singulars(phrase or "") for phrase in phrases]
+        return torch.tensor([[float(attribute in each) for attribute in self.attributes] for each in words])
 
     def balance(self) -> Tensor:
         """The weights w of equation 7, ``(N,)``: one over the root of how often a word occurred, of mean 1.
@@ -125,15 +126,21 @@ class PhraseClick(DeepLab):
 
 def known_attributes(attributes: Sequence[str], words: Words) -> list[str]:
     """Attribute words in lower case, each once; SaywhereError names those that a table of vectors lacks."""
-    unknown = [word for word in attributes if words.find(plain(word)) is None]
+    unknown = [word for word in attributes if words.find_row(normalise(word)) is None]
     if unknown:
         raise SaywhereError(f"attributes {', '.join(unknown[:5])}: not in the table of words; give single known words")
-    return list(dict.fromkeys(map(plain, attributes)))
+    return list(dict.fromkeys(map(normalise, attributes)))
 
 
-def forms(word: str) -> set[str]:
-    """A word and what it may be the plural of."""
-    return {word} | {word.removesuffix(ending) + instead for ending, instead in ENDINGS if word.endswith(ending)}
+def words_and_singulars(phrase: str) -> set[str]:
+    """The words of a phrase in lower case, and the words that they may be plurals of."""
+    words = {part for word in WORD_PATTERN.findall(normalise(phrase)) for part in word.split("-")}
+    return words | {
+        word.removesuffix(ending) + replacement
+        for word in words
+        for ending, replacement in PLURAL_ENDINGS
+        if word.endswith(ending)
+    }
 
 
 def distance_maps(prompts: Sequence[Prompt], shape: tuple[int, int]) -> Tensor:

@@ -27,7 +27,7 @@ from saywhere.models.layers.clicks import ClickTensors, aggregate, gaussian_maps
 from saywhere.models.layers.phrase import AttributeAttention, EncodedPhrases, PhraseEncoder
 from saywhere.models.layers.relevance import ClassifierRelevance, LearnedRelevance
 from saywhere.models.targets import PhraseSupervision
-from saywhere.text.words import Words, find_words
+from saywhere.text.words import Words, load_words
 
 MULTIPLE = 32  # the coarsest level's stride
 CLICK_SIGMA = 6.0  # pixels of the encoded image: the precision of a hand
@@ -127,7 +127,7 @@ class Saywhere(PurifyingModel):
         clicked = w2 + w3 + w4
         self.film = film(clicked + 2, 2 * sum(self.decoder_widths)) if feature_dct else None
 
-        self.words = find_words(words) if self.phrases else None
+        self.words = load_words(words) if self.phrases else None
         self.phrase_encoder = PhraseEncoder(words=self.words, weigh=weigh_words) if self.phrases else None
         context = 2 * self.phrase_encoder.hidden if self.phrase_encoder else 0
         self.attention = AttributeAttention(w4, context) if attention else None

@@ -174,7 +174,7 @@ def refuse_phrases(runtime: Runtime, phrases: Iterable[str]) -> None:
             raise SaywhereError(
                 f"phrase {phrase[:60]!r}: weights '{runtime.name}' understand none; give boxes or points"
             )
-        (runtime.capabilities.words or words.shipped()).checked(phrase)
+        (runtime.capabilities.words or words.shipped_words()).check_phrase(phrase)
 
 
 def make_work(runtime: Runtime, settings: Settings) -> Callable[[ImagePrompts], Iterator[ObjectMask | ImageFault]]:

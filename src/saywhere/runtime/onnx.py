@@ -21,7 +21,7 @@ from saywhere.runtime.artefact import PREFIX, Artefact
 from saywhere.runtime.base import Capabilities, Parameters, PurifyingRuntime
 from saywhere.runtime.threads import get_threads
 from saywhere.storage.tensors import rename_prefixes
-from saywhere.text.words import Words, find_words
+from saywhere.text.words import Words, load_words
 
 MULTIPLE = 32  # both sides of an encoded image are padded to multiples of the coarsest stride
 LEVELS = 4
@@ -132,7 +132,7 @@ class OnnxRuntime(PurifyingRuntime):
         self.sessions = Sessions(artefact, fused)
         self.words: Words | None = None
         if self.description["phrases"]:
-            self.words = find_words(metadata["options"].get("words"))
+            self.words = load_words(metadata["options"].get("words"))
         self.purification: Parameters | None = None  # None: that of the weights
         self.capabilities = Capabilities(
             phrases=self.description["phrases"],
@@ -199,7 +199,7 @@ class OnnxRuntime(PurifyingRuntime):
         """``context``, ``meaning`` and ``present`` of :class:`saywhere.models.layers.phrase.EncodedPhrases`."""
         if self.words is None:
             return {}
-        vectors = self.words.of(phrase)
+        vectors = self.words.phrase_vectors(phrase)
         if not len(vectors):
             context = np.zeros((1, 2 * self.description["hidden"]), np.float32)
             return {

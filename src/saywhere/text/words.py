@@ -1,7 +1,7 @@
-"""Words as vectors. No torch.
+"""Word vectors. No torch.
 
-The shipped table (``tools/distil_words.py`` makes it) holds common words and things that ImageNet names; a
-word2vec or GloVe file of one's own can be read instead.
+The shipped table holds common words and the names of ImageNet's classes; ``tools/distil_words.py`` generates it. A
+word2vec or GloVe file can be used instead.
 """
 
 from __future__ import annotations
@@ -18,178 +18,244 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from saywhere.core.arrays import FloatArray
+from saywhere.core.deprecation import renamed_methods
 from saywhere.errors import PhraseError, SaywhereError
 
-SHIPPED = Path(__file__).parent / "words.safetensors"
-LONGEST = 500  # characters of a phrase
-MOST = 16  # known words of a phrase that are read; what is said after them is not
-LETTERS = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
-# A word that is not in the table is looked up without its ending.
-ENDINGS = (("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", ""), ("'s", ""))
+SHIPPED_FILE = Path(__file__).parent / "words.safetensors"
+MAX_CHARACTERS = 500  # of a phrase
+MAX_WORDS = 16  # known words of a phrase that are used; later ones are ignored
+WORD_PATTERN = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
+# Endings of a word that is not in the table, and what replaces them before it is looked up again.
+PLURAL_ENDINGS = (("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", ""), ("'s", ""))
 
 
+@renamed_methods(
+    find="find_row", read="find_rows", of="phrase_vectors", mean="phrase_vector", checked="check_phrase", place="rows"
+)
 class Words:
-    """A table of vectors, ``(N, D)`` float32, one for each of N words in lower case."""
+    """A table of word vectors.
+
+    Args:
+        words: N words in lower case.
+        vectors: ``(N, D)`` float32.
+
+    Attributes:
+        vectors: ``(N, D)`` float32.
+        rows: the row of each word.
+
+    Raises:
+        SaywhereError: the numbers of words and vectors differ or are 0.
+
+    Example:
+        >>> words = Words(["dog", "tie"], np.array([[1.0, 0.0], [0.0, 1.0]], np.float32))
+        >>> words.find_rows("two Dogs")
+        ([0], ['two'])
+    """
 
     def __init__(self, words: Sequence[str], vectors: FloatArray) -> None:
-        """Raises SaywhereError when words and vectors do not belong together."""
         if vectors.ndim != 2 or len(words) != len(vectors) or not len(words):
             raise SaywhereError(f"word vectors: {len(words)} words and vectors of shape {vectors.shape}: give (N, D)")
         self.vectors = vectors
-        self.place = {word: i for i, word in enumerate(words)}
+        self.rows = {word: row for row, word in enumerate(words)}
 
     @property
     def dimensions(self) -> int:
+        """D, the length of a vector."""
         return self.vectors.shape[1]
 
-    def find(self, word: str) -> int | None:
-        """The row of a word in lower case, or of its singular; None when neither is known."""
-        if word in self.place:
-            return self.place[word]
-        for ending, instead in ENDINGS:
-            stem = word.removesuffix(ending) + instead
-            if word.endswith(ending) and len(stem) > 1 and stem in self.place:
-                return self.place[stem]
+    def find_row(self, word: str) -> int | None:
+        """The row of a word or of its singular.
+
+        Args:
+            word: in lower case.
+
+        Returns:
+            The row; None when the table has neither.
+        """
+        if word in self.rows:
+            return self.rows[word]
+        for ending, replacement in PLURAL_ENDINGS:
+            stem = word.removesuffix(ending) + replacement
+            if word.endswith(ending) and len(stem) > 1 and stem in self.rows:
+                return self.rows[stem]
         return None
 
-    def read(self, phrase: str) -> tuple[list[int], list[str]]:
-        """The rows of a phrase's known words in their order, at most :data:`MOST`, and the words not known.
+    def find_rows(self, phrase: str) -> tuple[list[int], list[str]]:
+        """The rows of a phrase's known words.
 
-        Case, accents and punctuation do not matter. A word with hyphens counts as one where the table has it, else
-        as its parts.
+        Case, accents and punctuation do not matter. A word with hyphens counts as one if the table has it, else as its
+        parts.
+
+        Args:
+            phrase: any text.
+
+        Returns:
+            The rows in the order of the words, at most :data:`MAX_WORDS`; and the words that are not known.
         """
         rows: list[int] = []
         unknown: list[str] = []
-        for word in LETTERS.findall(plain(phrase)):
-            whole = self.find(word.replace("-", ""))
-            parts = [word] if whole is not None or "-" not in word else word.split("-")
+        for word in WORD_PATTERN.findall(normalise(phrase)):
+            joined = self.find_row(word.replace("-", ""))
+            parts = [word] if joined is not None or "-" not in word else word.split("-")
             for part in parts:
-                row = self.find(part.replace("-", ""))
+                row = self.find_row(part.replace("-", ""))
                 if row is None:
                     unknown.append(part)
                 else:
                     rows.append(row)
-        return rows[:MOST], unknown
+        return rows[:MAX_WORDS], unknown
 
-    def of(self, phrase: str | None) -> FloatArray:
-        """The vectors of a phrase's known words: ``(n, D)``; n is 0 when there is none."""
-        rows = self.read(phrase)[0] if phrase else []
+    def phrase_vectors(self, phrase: str | None) -> FloatArray:
+        """The vectors of a phrase's known words.
+
+        Returns:
+            ``(n, D)``; n is 0 without a known word.
+        """
+        rows = self.find_rows(phrase)[0] if phrase else []
         return self.vectors[rows]
 
-    def mean(self, phrase: str | None) -> FloatArray:
-        """The phrase as one vector ``(D,)`` of length 1; zeros when nothing in it is known."""
-        vectors = self.of(phrase)
+    def phrase_vector(self, phrase: str | None) -> FloatArray:
+        """The mean vector of a phrase's known words.
+
+        Returns:
+            ``(D,)`` of length 1; zeros without a known word.
+        """
+        vectors = self.phrase_vectors(phrase)
         if not len(vectors):
             return np.zeros(self.dimensions, np.float32)
         mean = vectors.mean(axis=0)
         return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6), np.float32)
 
-    def checked(self, phrase: str) -> str:
-        """The phrase without surrounding space.
+    def check_phrase(self, phrase: str) -> str:
+        """Check that a phrase can be used.
 
-        Raises PhraseError, saying why, when it is empty, too long, or nothing in it is known.
+        Args:
+            phrase: what the user typed.
+
+        Returns:
+            The phrase without surrounding space.
+
+        Raises:
+            PhraseError: it is empty, is too long, or has no known word.
         """
         phrase = phrase.strip()
         if not phrase:
             raise PhraseError("phrase: it is empty; say what the object is, for example 'dog', or leave it out")
-        if len(phrase) > LONGEST:
-            raise PhraseError(f"phrase of {len(phrase):,} characters: give at most {LONGEST}, a few words do best")
-        rows, unknown = self.read(phrase)
+        if len(phrase) > MAX_CHARACTERS:
+            raise PhraseError(f"phrase of {len(phrase):,} characters: give at most {MAX_CHARACTERS}")
+        rows, unknown = self.find_rows(phrase)
         if not rows:
-            named = f"of {', '.join(repr(w) for w in unknown[:5])} " if unknown else "in it "
+            listed = f"of {', '.join(repr(word) for word in unknown[:5])} " if unknown else "in it "
             raise PhraseError(
-                f"phrase {phrase[:60]!r}: nothing {named}is a known English word; use another word, or only clicks"
+                f"phrase {phrase[:60]!r}: nothing {listed}is a known English word; use another word, or only clicks"
             )
         return phrase
 
 
 def label_words(label: str) -> str:
-    """A data set's label as a person would say it: ``strawberry40`` is a strawberry, ``single-use bag`` stays."""
+    """A data set's label as a phrase.
+
+    Example:
+        >>> label_words("strawberry40")
+        'strawberry'
+        >>> label_words("single-use bag")
+        'single-use bag'
+    """
     return " ".join(re.sub(r"[\d_]+", " ", label).split())
 
 
-def plain(text: str) -> str:
-    """Lower case, without accents; letters that only look different become the same."""
-    split = unicodedata.normalize("NFKD", text).casefold()
-    return "".join(c for c in split if not unicodedata.combining(c))
+def normalise(text: str) -> str:
+    """A text in lower case without accents; other forms of a letter (NFKD) become the letter.
+
+    Example:
+        >>> normalise("Caf\u00e9")
+        'cafe'
+    """
+    decomposed = unicodedata.normalize("NFKD", text).casefold()
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
 
 
-def find_words(path: str | None) -> Words:
-    """The words of a file, or the shipped ones if None; see :func:`read_words`."""
-    return shipped() if path is None else read_words(Path(path))
+def load_words(path: str | None) -> Words:
+    """The words of a file, or the shipped ones if None; errors as for :func:`read_words`."""
+    return shipped_words() if path is None else read_words(Path(path))
 
 
 @cache
-def shipped() -> Words:
-    """The table that comes with the package."""
-    return read_words(SHIPPED)
+def shipped_words() -> Words:
+    """The table that is part of the package."""
+    return read_words(SHIPPED_FILE)
 
 
 def read_words(path: Path, keep: Iterable[str] | None = None) -> Words:
-    """Word vectors from a file: the shipped kind, word2vec (text or binary) or GloVe, told apart by what is in it.
+    """Read word vectors from a file.
 
-    ``keep`` limits it to some words, so that a large file need not be held whole. Raises SaywhereError when the file
-    is missing or is none of these.
+    Args:
+        path: a file like the shipped one (its name ends in ``.safetensors``), or a word2vec (text or binary) or GloVe
+            file, whose format is recognised by its content.
+        keep: the only words to read, which saves memory with a large file; None reads all.
+
+    Raises:
+        SaywhereError: the file is missing or has none of these formats.
     """
     if not path.is_file():
         raise SaywhereError(f"word vectors '{path}': no such file")
-    wanted = None if keep is None else {plain(word) for word in keep}
+    selected = None if keep is None else {normalise(word) for word in keep}
     if path.suffix == ".safetensors":
-        return _read_shipped(path, wanted)
-    return _read_vectors(path, wanted)
+        return _read_shipped(path, selected)
+    return _read_vectors(path, selected)
 
 
-def _read_shipped(path: Path, wanted: set[str] | None) -> Words:
+def _read_shipped(path: Path, selected: set[str] | None) -> Words:
     try:
         tensors = load(path.read_bytes())
         words = tensors["words"].tobytes().decode("ascii").split("\n")
         vectors = tensors["vectors"].astype(np.float32) * tensors["scale"].astype(np.float32)[:, None]
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise SaywhereError(f"word vectors '{path}': not a table of words, or cut short ({error})") from error
-    if wanted is None:
+        raise SaywhereError(f"word vectors '{path}': not a table of word vectors, or cut short ({error})") from error
+    if selected is None:
         return Words(words, vectors)
-    rows = [i for i, word in enumerate(words) if word in wanted]
+    rows = [i for i, word in enumerate(words) if word in selected]
     return Words([words[i] for i in rows], vectors[rows])
 
 
-def _read_vectors(path: Path, wanted: set[str] | None) -> Words:
+def _read_vectors(path: Path, selected: set[str] | None) -> Words:
     words: list[str] = []
     vectors: list[FloatArray] = []
     with path.open("rb") as file:
         first = file.readline()
         header = first.split()
-        counted = len(header) == 2 and all(part.isdigit() for part in header)
-        binary = counted and not _is_line(file.peek(4096))
-        if not counted:
+        has_header = len(header) == 2 and all(part.isdigit() for part in header)  # word2vec: words and dimensions
+        binary = has_header and not _is_text_entry(file.peek(4096))
+        if not has_header:
             file.seek(0)
-        expected = int(header[1]) if counted else len(first.rsplit()) - 1
-        number = int(counted)
+        dimensions = int(header[1]) if has_header else len(first.rsplit()) - 1
+        number = int(has_header)
         while True:
             number += 1
-            entry = _binary_entry(file, expected) if binary else _text_entry(file.readline(), expected)
+            entry = _binary_entry(file, dimensions) if binary else _text_entry(file.readline(), dimensions)
             if entry is None:
                 break
             word, values = entry
-            if not expected or values is None or values.shape != (expected,) or not np.isfinite(values).all():
+            if not dimensions or values is None or values.shape != (dimensions,) or not np.isfinite(values).all():
                 raise SaywhereError(
-                    f"word vectors '{path}': entry {number} ({word[:20]!r}) is not a word and {expected} numbers; "
+                    f"word vectors '{path}': entry {number} ({word[:20]!r}) is not a word and {dimensions} numbers; "
                     "give a word2vec or GloVe file"
                 )
-            word = plain(word)
-            if word and (wanted is None or word in wanted):
+            word = normalise(word)
+            if word and (selected is None or word in selected):
                 words.append(word)
                 vectors.append(values)
     if not words:
-        raise SaywhereError(f"word vectors '{path}': holds no words; give a word2vec or GloVe file")
-    # The first of two that differ only in case is the more frequent one in these files.
-    first_of: dict[str, int] = {}
-    for i, word in enumerate(words):
-        first_of.setdefault(word, i)
-    return Words(list(first_of), np.stack([vectors[i] for i in first_of.values()]))
+        raise SaywhereError(f"word vectors '{path}': it has no words; give a word2vec or GloVe file")
+    # These files are sorted by frequency: of words that differ only in case, the first is the most frequent one.
+    first_rows: dict[str, int] = {}
+    for row, word in enumerate(words):
+        first_rows.setdefault(word, row)
+    return Words(list(first_rows), np.stack([vectors[row] for row in first_rows.values()]))
 
 
-def _is_line(start: bytes) -> bool:
-    """Whether what follows a header looks like a word and numbers in text."""
+def _is_text_entry(start: bytes) -> bool:
+    """Whether the bytes after a header start with a line of a word and numbers."""
     line = start.split(b"\n", 1)[0].split()
     try:
         [float(part) for part in line[1:]]
@@ -199,6 +265,7 @@ def _is_line(start: bytes) -> bool:
 
 
 def _text_entry(line: bytes, dimensions: int) -> tuple[str, FloatArray | None] | None:
+    """A line's word and vector; no vector where the rest is not numbers; None at the end of the file."""
     if not line.strip():
         return None
     word, *rest = line.decode("utf-8", "replace").rstrip().split(" ")
@@ -213,6 +280,7 @@ def _text_entry(line: bytes, dimensions: int) -> tuple[str, FloatArray | None] |
 
 
 def _binary_entry(file: BufferedReader, dimensions: int) -> tuple[str, FloatArray | None] | None:
+    """The next word and vector of a binary file; no vector where the file is cut short; None at its end."""
     word = bytearray()
     while (letter := file.read(1)) and letter != b" ":
         if letter != b"\n":

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 import numpy as np
 
 from saywhere.core.prompt import MIRRORED, mirrored
-from saywhere.text.words import Words, shipped
+from saywhere.text.words import Words, shipped_words
 
 Box = tuple[float, float, float, float]  # x, y, width, height
 # What people add to the name of a thing, and what does not change which thing is meant.
@@ -110,11 +110,11 @@ def wrong_phrase(label: str, present: Set[str], labels: Sequence[str], rng: np.r
 
 def label_vectors(labels: Sequence[str], words: Words | None = None) -> Words:
     """Labels as single vectors: a table whose words are whole labels. Labels without a known word are left out."""
-    words = words or shipped()
-    known = [label for label in labels if words.mean(label).any()]
+    words = words or shipped_words()
+    known = [label for label in labels if words.phrase_vector(label).any()]
     # Left and right of a label are swapped when an image is mirrored.
     known = sorted({*known, *map(mirrored, known)}) or ["thing"]
-    return Words(known, np.stack([words.mean(label) for label in known]))
+    return Words(known, np.stack([words.phrase_vector(label) for label in known]))
 
 
 def _choice(words: Sequence[str], rng: np.random.Generator) -> str:

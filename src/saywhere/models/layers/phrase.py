@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from saywhere.text.words import Words, shipped
+from saywhere.text.words import Words, shipped_words
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class PhraseEncoder(nn.Module):
 
     def __init__(self, hidden: int = 64, words: Words | None = None, weigh: bool = False) -> None:
         super().__init__()
-        self.words = words or shipped()
+        self.words = words or shipped_words()
         self.hidden = hidden
         self.lstm = nn.LSTM(self.words.dimensions, hidden, batch_first=True, bidirectional=True)
         self.weight = nn.Linear(2 * hidden, 1) if weigh else None
@@ -56,10 +56,10 @@ class PhraseEncoder(nn.Module):
 
     def forward(self, phrases: Sequence[str | None]) -> EncodedPhrases:
         device = next(self.lstm.parameters()).device
-        vectors = [self.words.of(phrase) for phrase in phrases]
+        vectors = [self.words.phrase_vectors(phrase) for phrase in phrases]
         lengths = [len(some) for some in vectors]
         present = torch.tensor([float(n > 0) for n in lengths]).to(device, non_blocking=True)
-        meaning = torch.from_numpy(np.stack([self.words.mean(phrase) for phrase in phrases]))
+        meaning = torch.from_numpy(np.stack([self.words.phrase_vector(phrase) for phrase in phrases]))
         meaning = meaning.to(device, non_blocking=True)
         if not any(lengths):
             return EncodedPhrases(torch.zeros(len(phrases), 2 * self.hidden, device=device), meaning, present, False)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saywhere.models.layers.phrase import EncodedPhrases
-from saywhere.text.words import Words, shipped
+from saywhere.text.words import Words, shipped_words
 
 TEMPERATURE = 0.07  # of cosines between pixels and words; CLIP's
 NEAR = 0.1  # how alike, as a cosine, a class's name must be to the best match to count as what was said
@@ -37,7 +37,7 @@ class LearnedRelevance(nn.Module):
             nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
             nn.Conv2d(width, dimensions, 1),
         )  # fmt: skip
-        self.words = nn.Linear((words or shipped()).dimensions, dimensions)
+        self.words = nn.Linear((words or shipped_words()).dimensions, dimensions)
         self.plane = nn.Linear(context, 2)
         self.sharpness = nn.Parameter(torch.tensor(8.0))
         self.offset = nn.Parameter(torch.tensor(-3.0))
@@ -69,16 +69,16 @@ class LearnedRelevance(nn.Module):
         """
         b, _, h, w = embedded.shape
         known = [
-            (image * len(labels.place) + labels.place[label], where)
+            (image * len(labels.rows) + labels.rows[label], where)
             for image, some in enumerate(named)
             for label, where in some
-            if label in labels.place
+            if label in labels.rows
         ]
         if not known:
             return embedded.sum() * 0.0
         places = torch.tensor([place for place, _ in known]).to(embedded.device, non_blocking=True)
         masks = torch.from_numpy(np.stack([where for _, where in known])).to(embedded.device, non_blocking=True)
-        present = torch.zeros(b * len(labels.place), h, w, dtype=torch.uint8, device=embedded.device)
+        present = torch.zeros(b * len(labels.rows), h, w, dtype=torch.uint8, device=embedded.device)
         present = present.index_add_(0, places, masks.to(torch.uint8)).view(b, -1, h, w) > 0
         rows, ys, xs = torch.nonzero(present.any(1), as_tuple=True)
         if not len(rows):
@@ -104,7 +104,7 @@ class ClassifierRelevance(nn.Module):
         self.conv_head = nn.Conv2d(channels, width, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.classifier = nn.Linear(width, 1000)
-        self.register_buffer("names", torch.from_numpy(class_vectors(words or shipped())), persistent=False)
+        self.register_buffer("names", torch.from_numpy(class_vectors(words or shipped_words())), persistent=False)
         self.requires_grad_(False)
 
     def train(self, mode: bool = True) -> ClassifierRelevance:
@@ -133,4 +133,6 @@ def class_vectors(words: Words) -> np.ndarray[Any, np.dtype[np.float32]]:
     """The names of ImageNet's classes, in timm's order, as vectors of length 1: ``(1000, D)``."""
     from timm.data.imagenet_info import ImageNetInfo
 
-    return np.stack([words.mean(name.split(",")[0]) for name in ImageNetInfo("imagenet-1k").label_descriptions()])
+    return np.stack(
+        [words.phrase_vector(name.split(",")[0]) for name in ImageNetInfo("imagenet-1k").label_descriptions()]
+    )

@@ -1,4 +1,4 @@
-"""Methods from before networks, behind the same Segmenter: the first rows of every paper's table."""
+"""Classical methods, which need no network, as runtimes: the baselines in the tables of the papers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ CLASSICAL: Final[Mapping[str, type[Runtime]]] = {
     "random-walker": RandomWalker,
     "geodesic": Geodesic,
 }
-# No zoom: they have no features to reuse, and their masks are as sharp as the image that they are given.
+"""The methods by name."""
 SETTINGS: Final = Settings(size=256, zoom=False, enlarge=False, previous_mask_from=2)
+"""Without zoom: they have no features to reuse, and their masks follow the edges of the image at any size."""
 
 __all__ = ["CLASSICAL", "SETTINGS", "Geodesic", "GrabCut", "GraphCut", "RandomWalker", "Seeds"]

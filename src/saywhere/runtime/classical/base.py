@@ -1,4 +1,4 @@
-"""What all classical methods share: seeds from clicks, the image border as background, hard decisions as logits."""
+"""Shared by all classical methods: seeds from clicks, the image's border as background, binary masks as logits."""
 
 from __future__ import annotations
 
@@ -12,55 +12,79 @@ from saywhere.core import guidance
 from saywhere.core.arrays import FloatArray
 from saywhere.core.prompt import Prompt
 
-HARD_LOGIT = 8.0  # the logit of a hard decision
-SEED_RADIUS = 0.01  # of the longer side: of a click's seed disk; more would cover thin parts
-COLOUR_RADIUS = 0.02  # of the longer side: of the disk around a click that is sampled for colours; less holds too few
-BORDER_DISTANCE = 0.1  # of the shorter side: border pixels this near to a positive click are no background seeds
+MASK_LOGIT = 8.0  # magnitude of the logits of a binary mask
+SEED_RADIUS = 0.01  # of a click's seed disk, as a share of the longer side; a larger one would exceed thin parts
+COLOUR_RADIUS = 0.02  # of the disk around a click whose colours are sampled, as a share of the longer side
+BORDER_DISTANCE = 0.1  # border pixels nearer to a positive seed are no background seeds; share of the shorter side
 
 
 @dataclass(frozen=True)
 class Seeds:
-    """Pixels that are on the object and off it according to a prompt: ``(H, W)`` bool each.
+    """Pixels whose label is fixed by a prompt.
 
-    A click marks a disk whose radius is a share of the image's longer side; a drag marks its own disk with nine tenths
-    of the radius, because a drag may cross the boundary a little.
+    Attributes:
+        foreground: ``(H, W)``, on the object.
+        background: ``(H, W)``, off the object.
     """
 
-    on: NDArray[np.bool_]
-    off: NDArray[np.bool_]
+    foreground: NDArray[np.bool_]
+    background: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, prompt: Prompt, shape: tuple[int, int], share: float = SEED_RADIUS) -> Seeds:
-        drawn = [np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)]
-        # In their order: a later click overrules an earlier one where they meet.
+    def from_prompt(cls, prompt: Prompt, shape: tuple[int, int], radius: float = SEED_RADIUS) -> Seeds:
+        """Draw the clicks and drags of a prompt as disks; where two overlap, the later one counts.
+
+        Args:
+            prompt: in pixels of the image.
+            shape: height and width of the image.
+            radius: of a click's disk, as a share of the longer side. A drag's disk has 0.9 of its own radius, because a
+                drag may slightly cross the boundary.
+        """
+        foreground, background = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
         for click in prompt.clicks:
-            radius = max(share * max(shape) if click.radius is None else 0.9 * click.radius, 1.0)
-            disk = guidance.disk([click], shape, radius=radius) > 0.5
-            drawn[not click.positive] |= disk
-            drawn[click.positive] &= ~disk
-        return cls(*drawn)
+            pixels = max(radius * max(shape) if click.radius is None else 0.9 * click.radius, 1.0)
+            disk = guidance.disk([click], shape, radius=pixels) > 0.5
+            same, other = (foreground, background) if click.positive else (background, foreground)
+            same |= disk
+            other &= ~disk
+        return cls(foreground, background)
 
     def with_border(self) -> Seeds:
-        """The same with the image's border off the object, except near a positive seed.
+        """Add the image's border to the background seeds, except near foreground seeds.
 
-        Also after negative clicks: one of them tells nothing about the other sides of the image. For an object that
-        is cut off by the border, a positive click near the border frees that part of it.
+        This is done even if there are negative clicks, because a negative click only describes its own side of the
+        image. If the object extends beyond the border, a positive click near the border removes the seeds there.
         """
-        border = np.ones_like(self.on)
+        border = np.ones_like(self.foreground)
         border[1:-1, 1:-1] = False
-        far = distance_to(self.on) > BORDER_DISTANCE * min(self.on.shape)
-        return Seeds(self.on, self.off | (border & far))
+        far = distance_to(self.foreground) > BORDER_DISTANCE * min(self.foreground.shape)
+        return Seeds(self.foreground, self.background | (border & far))
 
 
-def distance_to(where: NDArray[np.bool_]) -> FloatArray:
-    """Each pixel's distance to the nearest True pixel of ``where`` ``(H, W)``; 1e9 when there is none."""
-    if not where.any():
-        return np.full(where.shape, np.float32(1e9))
-    return np.asarray(cv2.distanceTransform((~where).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
+def distance_to(region: NDArray[np.bool_]) -> FloatArray:
+    """Distance from each pixel to a region.
+
+    Args:
+        region: ``(H, W)``.
+
+    Returns:
+        ``(H, W)``, pixels to the nearest pixel of the region; 1e9 if the region is empty.
+    """
+    if not region.any():
+        return np.full(region.shape, np.float32(1e9))
+    return np.asarray(cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
 
 
 def components_with_seed(inside: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The connected components of ``inside`` ``(H, W)`` that hold a seed; similar objects elsewhere are left out."""
+    """Remove the components of a mask that have no seed, which are other objects of similar colours.
+
+    Args:
+        inside: ``(H, W)``, the mask.
+        seeds: ``(H, W)``, foreground seeds.
+
+    Returns:
+        ``(H, W)``, the 4-connected components with a seed.
+    """
     _, components = cv2.connectedComponents(inside.astype(np.uint8), connectivity=4)
     seeded = np.zeros(int(components.max()) + 1, np.bool_)
     seeded[components[seeds & inside]] = True
@@ -68,6 +92,6 @@ def components_with_seed(inside: NDArray[np.bool_], seeds: NDArray[np.bool_]) ->
     return seeded[components]
 
 
-def hard_logits(inside: NDArray[np.bool_]) -> FloatArray:
-    """A hard decision as logits."""
-    return np.where(inside, HARD_LOGIT, -HARD_LOGIT).astype(np.float32)
+def mask_to_logits(inside: NDArray[np.bool_]) -> FloatArray:
+    """A binary mask ``(H, W)`` as logits of magnitude :data:`MASK_LOGIT`."""
+    return np.where(inside, MASK_LOGIT, -MASK_LOGIT).astype(np.float32)

@@ -1,4 +1,4 @@
-"""GrabCut (Rother et al. 2004), OpenCV's: colour mixtures are fitted and the graph is cut, alternately."""
+"""GrabCut (Rother et al. 2004) by OpenCV: alternately fits colour mixtures and cuts the graph."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.prompt import Prompt
 from saywhere.runtime.base import Runtime
-from saywhere.runtime.classical.base import Seeds, components_with_seed, distance_to, hard_logits
+from saywhere.runtime.classical.base import Seeds, components_with_seed, distance_to, mask_to_logits
 
-ROUNDS = 1
-AROUND = 0.125  # of the shorter side: pixels this near to a positive click are probable foreground at first
+ITERATIONS = 1
+FOREGROUND_DISTANCE = 0.125  # pixels nearer to a positive seed start as probable foreground; of the shorter side
 
 
 class GrabCut(Runtime):
-    """Starts anew at every click: what is near a positive click is probable foreground, all else probable background.
+    """GrabCut that starts again at every click.
 
-    It never starts from its previous mask: mixtures that were fitted to hardly more than the seeds give little more
-    than the seeds again, whatever else is clicked.
+    Pixels near a positive click start as probable foreground, all others as probable background. It does not start from
+    the previous mask: if that is hardly larger than the seeds, so is the next one, whatever is clicked.
     """
 
     name = "grabcut"
@@ -28,15 +28,15 @@ class GrabCut(Runtime):
 
     def decode(self, features: ImageArray, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
         shape = features.shape[:2]
-        seeds = Seeds.of(prompt, shape).with_border()
-        around = distance_to(seeds.on) <= AROUND * min(shape)
-        labels = np.where(around, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-        labels[seeds.off], labels[seeds.on] = cv2.GC_BGD, cv2.GC_FGD
+        seeds = Seeds.from_prompt(prompt, shape).with_border()
+        near = distance_to(seeds.foreground) <= FOREGROUND_DISTANCE * min(shape)
+        labels = np.where(near, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+        labels[seeds.background], labels[seeds.foreground] = cv2.GC_BGD, cv2.GC_FGD
         inside = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
-        if inside.any() and not inside.all():  # or OpenCV has nothing to fit one of its mixtures to
-            # OpenCV draws the mixtures' first centres: the same ones every time, or runs could not be repeated.
+        if inside.any() and not inside.all():  # else OpenCV has no pixels for one of its mixtures
+            # OpenCV draws the mixtures' initial centres; with a seed the same clicks give the same mask.
             cv2.setRNGSeed(0)
-            background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
-            cv2.grabCut(features, labels, (0, 0, 1, 1), background, foreground, ROUNDS, cv2.GC_INIT_WITH_MASK)
+            models = np.zeros((1, 65)), np.zeros((1, 65))  # of background and foreground
+            cv2.grabCut(features, labels, (0, 0, 1, 1), *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
             inside = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
-        return hard_logits(components_with_seed(inside, seeds.on))
+        return mask_to_logits(components_with_seed(inside, seeds.foreground))

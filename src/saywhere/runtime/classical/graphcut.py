@@ -1,4 +1,4 @@
-"""Interactive graph cut (Boykov and Jolly 2001): colour models of the seeds and the contrast between neighbours."""
+"""Interactive graph cut (Boykov and Jolly 2001): colour models from the seeds, contrast between neighbours."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from saywhere.core.graphcut import cut
 from saywhere.core.prompt import Prompt
 from saywhere.errors import needing
 from saywhere.runtime.base import Runtime
-from saywhere.runtime.classical.base import COLOUR_RADIUS, Seeds, components_with_seed, hard_logits
+from saywhere.runtime.classical.base import COLOUR_RADIUS, Seeds, components_with_seed, mask_to_logits
 from saywhere.runtime.classical.colours import colour_costs
 
 
 class GraphCut(Runtime):
-    """Minimum cut of ``sum -log P(colour | side) + SMOOTHNESS * sum exp(-contrast)`` with the seeds fixed."""
+    """Minimises ``sum -log P(colour | side) + SMOOTHNESS * sum exp(-contrast)`` with fixed seeds."""
 
     name = "graph-cut"
 
@@ -24,7 +24,10 @@ class GraphCut(Runtime):
         return image
 
     def decode(self, features: ImageArray, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
-        seeds = Seeds.of(prompt, features.shape[:2])
+        seeds = Seeds.from_prompt(prompt, features.shape[:2])
         bordered = seeds.with_border()
-        on, off = colour_costs(features, Seeds.of(prompt, features.shape[:2], COLOUR_RADIUS))
-        return hard_logits(components_with_seed(cut(features, on, off, bordered.on, bordered.off), seeds.on))
+        object_cost, background_cost = colour_costs(
+            features, Seeds.from_prompt(prompt, features.shape[:2], COLOUR_RADIUS)
+        )
+        inside = cut(features, object_cost, background_cost, bordered.foreground, bordered.background)
+        return mask_to_logits(components_with_seed(inside, seeds.foreground))

@@ -1,7 +1,7 @@
-"""Random walker (Grady 2006): which seed does a walker that avoids edges reach first?
+"""Random walker (Grady 2006): the probability that a random walker reaches a foreground seed first.
 
-Weights and results are scikit-image's, which solves once for each label and anew at every click. Here the Laplacian is
-computed once for each image, the system is solved for one label and starts from the last result.
+Edge weights and results are those of scikit-image, which computes the Laplacian at every click and solves a system for
+each label. Here the Laplacian is computed once for an image, and one system is solved, starting from the last result.
 """
 
 from __future__ import annotations
@@ -18,21 +18,26 @@ from saywhere.errors import needing
 from saywhere.runtime.base import Runtime
 from saywhere.runtime.classical.base import Seeds
 
-BETA = 130.0  # weight of contrast; scikit-image's and the paper's magnitude
-MIN_WEIGHT = 1e-10  # of an edge weight, so that every pixel can be reached
-TOLERANCE = 1e-3  # of the residual, relative to the right-hand side
+BETA = 130.0  # weight of contrast; scikit-image's default
+MIN_WEIGHT = 1e-10  # of an edge, so that every pixel can be reached
+TOLERANCE = 1e-3  # of the solver's residual, relative to the right-hand side
 
 
 @dataclass(frozen=True)
 class PixelGraph:
-    """The graph Laplacian of an image, and the image's height and width."""
+    """The pixels of an image as a graph.
+
+    Attributes:
+        laplacian: ``(H * W, H * W)`` sparse.
+        shape: height and width of the image.
+    """
 
     laplacian: Any
     shape: tuple[int, int]
 
 
 class RandomWalker(Runtime):
-    """The probability of reaching a seed on the object before one off it; the image's border is off it."""
+    """The probability of reaching a foreground seed before a background seed; the image's border is background."""
 
     name = "random-walker"
 
@@ -44,31 +49,49 @@ class RandomWalker(Runtime):
         return PixelGraph(laplacian(image), (image.shape[0], image.shape[1]))
 
     def decode(self, features: PixelGraph, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
-        seeds = Seeds.of(prompt, features.shape).with_border()
+        seeds = Seeds.from_prompt(prompt, features.shape).with_border()
         probability = np.clip(object_probability(features, seeds, previous), 1e-4, 1.0 - 1e-4)
         return np.log(probability / (1.0 - probability)).astype(np.float32)
 
 
 def object_probability(graph: PixelGraph, seeds: Seeds, previous: FloatArray | None = None) -> NDArray[np.float64]:
-    """Each pixel's probability ``(H, W)``; ``previous`` is where the solver starts."""
+    """The probability that each pixel belongs to the object.
+
+    Args:
+        graph: the image.
+        seeds: foreground and background seeds.
+        previous: ``(H, W)``, the last result, from which the solver starts.
+
+    Returns:
+        ``(H, W)``.
+    """
     from scipy import sparse
     from scipy.sparse.linalg import cg
 
-    probability = seeds.on.astype(np.float64)
-    unseeded = np.flatnonzero(~(seeds.on | seeds.off))
-    if len(unseeded) and seeds.on.any() and seeds.off.any():
+    probability = seeds.foreground.astype(np.float64)
+    unseeded = np.flatnonzero(~(seeds.foreground | seeds.background))
+    if len(unseeded) and seeds.foreground.any() and seeds.background.any():
         rows = graph.laplacian[unseeded]
         equations = rows[:, unseeded]
         right_side = -(rows @ probability.ravel())
         start = None if previous is None else previous.ravel()[unseeded].astype(np.float64)
-        scale = sparse.diags_array(1.0 / equations.diagonal())
-        solution, _ = cg(equations, right_side, x0=start, rtol=TOLERANCE, M=scale)
+        preconditioner = sparse.diags_array(1.0 / equations.diagonal())
+        solution, _ = cg(equations, right_side, x0=start, rtol=TOLERANCE, M=preconditioner)
         probability.ravel()[unseeded] = solution
     return probability
 
 
 def laplacian(image: ImageArray) -> Any:
-    """Of the grid of pixels, with ``exp(-BETA * contrast)`` between neighbours, contrast as scikit-image scales it."""
+    """The graph Laplacian of an image.
+
+    Neighbours (4-connected) are joined with the weight ``exp(-BETA * contrast)``, contrast as scaled by scikit-image.
+
+    Args:
+        image: ``(H, W, 3)`` RGB uint8.
+
+    Returns:
+        ``(H * W, H * W)`` sparse, in CSR format.
+    """
     from scipy import sparse
 
     colours = image.astype(np.float64) / 255.0
