@@ -1,7 +1,7 @@
 """Seconds and memory until there is a first mask: of whole processes, and from a fresh clone to an answered click.
 
     python benchmarks/start_up.py
-    python benchmarks/start_up.py --install    # clones, runs ``make annotate`` and clicks; needs playwright and chromium
+    python benchmarks/start_up.py --install    # clones, runs ``make annotate``, clicks; needs playwright and chromium
 
 Processor time and peak memory are those of whole processes, interpreter start included.
 """

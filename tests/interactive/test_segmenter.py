@@ -280,3 +280,16 @@ class TestStrays:
             mask = Segmenter(runtime, Settings(unclicked_components=unclicked_components)).set_image(two).click(80, 120)
             assert mask.array[120, 80]
             assert bool(mask.array[120, 240]) == second
+
+
+def test_old_names_warn_and_work(runtime: ColourRuntime, photo: np.ndarray) -> None:
+    segmenter = Segmenter(runtime)
+    with pytest.warns(DeprecationWarning, match="image"):
+        segmenter.set_image(photo=photo)
+    mask = segmenter.click(300, 200)
+    for old, new in (("view", "crop"), ("photo", "image_size")):
+        with pytest.warns(DeprecationWarning, match=f"Mask.{new}"):
+            assert getattr(mask, old) == getattr(mask, new)
+    for old in ("another", "heat", "heat_seen", "scene"):
+        with pytest.warns(DeprecationWarning, match=f"Segmenter.{old} is deprecated"):
+            getattr(segmenter, old)

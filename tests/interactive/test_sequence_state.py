@@ -127,6 +127,16 @@ class TestBadFolders:
         other = TorchRuntime(network.model, "tiny", "digest-b", "cpu")
         self.check_continues(other, tmp_path, "digest-a", "digest-b", "move it away", rounds=0)
 
+    def test_of_weights_with_the_same_values(self, network: TorchRuntime, tmp_path: Path) -> None:
+        self.save_two_masks(network, tmp_path)
+        other = TorchRuntime(network.model, "tiny", "digest-b", "cpu", {"equal_to": ["digest-a"]})
+        with Sequence(Segmenter(other, SMALL), "disc", tmp_path, QUICK) as seq:
+            assert seq.error is None
+            assert seq.learned.rounds == 2
+            annotate(seq, 60, 40)
+        with Sequence(Segmenter(other, SMALL), "disc", tmp_path, QUICK) as seq:
+            assert seq.learned.rounds == 3
+
     @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may write anywhere")
     def test_read_only(self, network: TorchRuntime, tmp_path: Path) -> None:
         self.save_two_masks(network, tmp_path)

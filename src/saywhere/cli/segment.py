@@ -60,7 +60,11 @@ def segment(
     if overlay:
         render.write_image(overlay, render.overlay(pixels, mask, segmenter.prompt))
     if as_json:
-        print(json.dumps({"photo": str(image), **render.as_coco(mask), "weights": segmenter.runtime.digest}))
+        print(
+            json.dumps(
+                {"image": str(image), "photo": str(image), **render.as_coco(mask), "weights": segmenter.runtime.digest}
+            )
+        )
     else:
         written = ", ".join(str(path) for path in (out, overlay, relevance) if path)
         console.print(f"{int(mask.array.sum()):,} pixels, expected IoU {mask.score:.2f} → {written}", highlight=False)

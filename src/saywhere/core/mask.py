@@ -11,11 +11,13 @@ import numpy as np
 
 from saywhere.core.arrays import BoolArray, FloatArray
 from saywhere.core.crop import Crop
+from saywhere.core.deprecation import renamed_methods
 from saywhere.core.geometry import ImageSize
 
 NOTHING = -16.0  # the logit of a pixel outside the crop
 
 
+@renamed_methods(view="crop", photo="image_size")
 @dataclass(frozen=True)
 class Mask:
     """The mask of an object. ``array`` and ``probability`` are computed when first read.

@@ -1,4 +1,4 @@
-"""From a name to a Segmenter."""
+"""Loading a Segmenter by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from saywhere.runtime.weights import load_runtime
 def load(weights: str | Path | None = None, device: str | None = None, settings: Settings | None = None) -> Segmenter:
     """A Segmenter ready for ``set_image``.
 
-    ``weights`` is a path, a hub id ``owner/name``, or None for those that ship with the package;
-    ``device`` is a torch device, chosen when None. Raises SaywhereError when the weights cannot be had.
+    Args:
+        weights: a path, a shipped name, a hub id ``owner/name``, or None for those that ship with the package.
+        device: a torch device such as "cuda", with which torch runs the network; the processor when None.
+        settings: how to crop, decode and post-process.
+
+    Raises:
+        SaywhereError: the weights cannot be had, or nothing that is installed runs them.
     """
     return Segmenter(load_runtime(weights, device), settings)

@@ -14,7 +14,7 @@ from PIL import Image
 from saywhere.core.arrays import BoolArray, FloatArray
 from saywhere.core.components import remove_unclicked_components
 from saywhere.core.crop import Crop
-from saywhere.core.deprecation import renamed_methods
+from saywhere.core.deprecation import renamed_arguments, renamed_methods
 from saywhere.core.images import read_image
 from saywhere.core.mask import NOTHING, Mask, sigmoid
 from saywhere.core.prompt import Click, Prompt
@@ -68,6 +68,7 @@ class Segmenter:
 
     # The image
 
+    @renamed_arguments(photo="image")
     def set_image(self, image: str | Path | Image.Image | NDArray[Any]) -> Segmenter:
         """Read and encode an image; forgets all interactions.
 

@@ -82,7 +82,9 @@ class Decoder(nn.Module):
     def __init__(self, model: Saywhere) -> None:
         super().__init__()
         self.model = model
-        self.aggregate = torch.jit.script(aggregate)  # a loop over clicks, whatever their number
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch calls this compiler old; only its loops become ONNX loops
+            self.aggregate = torch.jit.script(aggregate)  # a loop over clicks, whatever their number
 
     def forward(self, *inputs: Tensor) -> Tensor:
         given = dict(zip(decoder_inputs(self.model), inputs, strict=True))

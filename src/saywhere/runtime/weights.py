@@ -1,4 +1,4 @@
-"""From a name to a Segmenter: the weights that ship, a file, or a repository of the Hugging Face hub."""
+"""Weights and the runtime behind them, by name: those that ship, a file, or a repository of the Hugging Face hub."""
 
 from __future__ import annotations
 

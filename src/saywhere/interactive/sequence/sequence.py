@@ -319,7 +319,7 @@ class Sequence:
             self._fail(str(error))
         for version in (path, previous_path(path)):
             try:
-                state = load_state(version, self._identity)
+                state = load_state(version, self._identity, self.runtime.metadata.get("equal_to", ()))
             except SaywhereError as error:
                 if self.error is None:
                     self._fail(f"{error}; move it away to start again")

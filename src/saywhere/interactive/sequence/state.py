@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,12 +106,15 @@ def save_state(path: Path, memory: Memory, learned: LearnedState, identity: dict
     write_atomically(path, content)
 
 
-def load_state(path: Path, identity: dict[str, Any]) -> tuple[Memory, LearnedState] | None:
+def load_state(
+    path: Path, identity: dict[str, Any], equal_weights: Sequence[str] = ()
+) -> tuple[Memory, LearnedState] | None:
     """Read a state file.
 
     Args:
         path: the state file.
         identity: the weights and the label that it must belong to.
+        equal_weights: digests of other files with the same values, which do as well.
 
     Returns:
         What it holds; None when there is no such file.
@@ -132,7 +136,7 @@ def load_state(path: Path, identity: dict[str, Any]) -> tuple[Memory, LearnedSta
         if metadata.get("format") != FORMAT:
             raise SaywhereError(f"'{path}': not a sequence's state (format {metadata.get('format')}, not {FORMAT})")
         for key, value in identity.items():
-            if metadata.get(key) != value:
+            if metadata.get(key) != value and not (key == "weights" and metadata.get(key) in equal_weights):
                 raise SaywhereError(f"'{path}': belongs to {key} {_shorten(metadata.get(key))}, not {_shorten(value)}")
         levels = [tensors[name] for name in sorted(name for name in tensors if name.startswith("clicks."))]
         memory = Memory(
