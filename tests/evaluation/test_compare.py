@@ -183,3 +183,11 @@ def test_bench_prints_markdown(coco: Path, tmp_path: Path) -> None:
     header, _, row = result.output.splitlines()
     assert header.startswith("| method | data | objects | interaction | NoC@85 |")
     assert row.startswith(f"| disc | {coco} | 6 | click | ")
+
+
+def test_a_right_proposal_of_a_sequence_costs_nothing() -> None:
+    ious = {"proposed": [0.95], "corrected": [0.5, 0.92], "unproposed": [0.0, 0.4, 0.91]}
+    run = {"data": "x", "most_interactions": 20, "sequences": 1, "ious": ious}
+    noc, miou = estimate(run, ["noc90", "miou1"])
+    assert noc.mean == pytest.approx((0 + 1 + 2) / 3)
+    assert miou.mean == pytest.approx((0.95 + 0.92 + 0.4) / 3)

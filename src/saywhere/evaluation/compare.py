@@ -156,7 +156,14 @@ def _check_comparable(a: Run, b: Run, paired_limits: bool) -> None:
 
 def _values(run: Run, figure: str, names: Sequence[str]) -> list[float]:
     """The value of each object, in the order of the names."""
-    metric = values_of(figure, run["most_interactions"], {name: run["ious"][name] for name in names})
+    limit, ious = run["most_interactions"], {name: run["ious"][name] for name in names}
+    if "sequences" in run and figure.startswith("noc"):
+        # The IoUs of a sequence begin with that of the proposal, which costs no interaction.
+        target = int(figure[3:]) / 100.0
+        return [float(next((k for k, iou in enumerate(ious[name]) if iou >= target), limit)) for name in names]
+    if "sequences" in run and not figure.startswith("nof"):
+        ious = {name: values[1:] or values for name, values in ious.items()}
+    metric = values_of(figure, limit, ious)
     return [metric.values[name] for name in names]
 
 
