@@ -23,12 +23,12 @@ def test_euclidean_is_the_distance_to_the_nearest_click() -> None:
     assert drawn[4, 5] == pytest.approx(5.0)  # 3 rows and 4 columns from either
 
 
-def test_euclidean_is_cut_off_and_full_without_clicks() -> None:
+def test_euclidean_is_truncated_and_at_its_limit_without_clicks() -> None:
     assert guidance.euclidean([Click(0, 0)], (1, 400), limit=255.0)[0, 399] == 255.0
     assert (guidance.euclidean([], (2, 3)) == 255.0).all()
 
 
-def test_gaussian_falls_as_worked_out() -> None:
+def test_gaussian_by_hand() -> None:
     drawn = guidance.gaussian([Click(0, 0)], (1, 31), sigma=10.0)
     assert drawn[0, 0] == 1.0
     assert drawn[0, 10] == pytest.approx(math.exp(-0.5))
@@ -41,7 +41,7 @@ def test_disk_is_one_inside_and_zero_outside() -> None:
     assert drawn[0, 4] == drawn[0, 16] == 0.0
 
 
-def test_dynamic_gives_each_click_its_own_width() -> None:
+def test_dynamic_uses_each_clicks_radius() -> None:
     # DCT-Net equation 2: at its own radius each Gaussian is exp(-2), at half of it exp(-1/2).
     drawn = guidance.dynamic([Click(0, 0, True, 4.0), Click(40, 0, True, 10.0)], (1, 60))
     assert drawn[0, 4] == pytest.approx(math.exp(-2.0))
@@ -54,7 +54,7 @@ def test_dynamic_draws_only_drags() -> None:
     assert (guidance.dynamic([Click(3, 3)], (8, 8)) == 0.0).all()
 
 
-def test_a_coarse_map_samples_the_fine_one_at_cell_centres() -> None:
+def test_a_map_with_a_stride_has_the_values_at_the_cell_centres() -> None:
     # With stride 4 the centre of cell 0 lies on the edge between pixels 1 and 2.
     coarse = guidance.euclidean([Click(1.5, 1.5)], (2, 2), stride=4)
     assert coarse[0, 0] == 0.0
@@ -62,42 +62,42 @@ def test_a_coarse_map_samples_the_fine_one_at_cell_centres() -> None:
     assert coarse[1, 1] == pytest.approx(math.sqrt(32.0))
 
 
-def test_maps_keep_the_signs_apart() -> None:
+def test_maps_has_a_channel_for_each_sign() -> None:
     drawn = guidance.maps(Prompt((Click(2, 2), Click(7, 2, False))), (5, 10), "gaussian", sigma=1.0)
     assert drawn.shape == (2, 5, 10)
     assert drawn[0].argmax() == 2 * 10 + 2
     assert drawn[1].argmax() == 2 * 10 + 7
 
 
-def test_an_unknown_map_is_named_with_the_known_ones() -> None:
+def test_an_unknown_map_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(SaywhereError, match=r"squares.*euclidean, gaussian, disk, dynamic"):
         guidance.maps(Prompt(), (2, 2), "squares")
 
 
 @pytest.mark.parametrize("kind", sorted(guidance.GUIDANCE))
-@given(some=clicks)
-def test_every_map_is_finite_and_does_not_mind_the_order(kind: str, some: list[Click]) -> None:
+@given(drawn_clicks=clicks)
+def test_every_map_is_finite_and_does_not_depend_on_the_order(kind: str, drawn_clicks: list[Click]) -> None:
     draw = guidance.GUIDANCE[kind]
-    drawn = draw(some, (15, 20))
+    drawn = draw(drawn_clicks, (15, 20))
     assert drawn.dtype == np.float32
     assert drawn.shape == (15, 20)
     assert np.isfinite(drawn).all()
-    assert np.array_equal(drawn, draw(some[::-1], (15, 20)))
+    assert np.array_equal(drawn, draw(drawn_clicks[::-1], (15, 20)))
     if kind != "euclidean":
         assert drawn.min() >= 0.0
         assert drawn.max() <= 1.0
 
 
 @pytest.mark.parametrize("stride", [1, 4])
-def test_a_batch_is_drawn_as_each_of_its_prompts(stride: int) -> None:
+def test_a_batch_on_the_device_equals_the_maps_of_each_prompt(stride: int) -> None:
     drags = Click(3, 4, True, 9.0), Click(20, 11, False, 3.0), Click(14, 2, True, 2.0)
     prompts = [Prompt(drags), Prompt(), Prompt((Click(7, 7), Click(1, 12, False))), Prompt(drags[:1], "dog")]
     shape = 16 // stride, 24 // stride
     for kind, sigma in (("gaussian", 5.0), ("dynamic", None)):
-        batch = ClickTensors.of(prompts, torch.device("cpu"))
+        batch = ClickTensors.from_prompts(prompts, torch.device("cpu"))
         sigmas = 0.5 * batch.radii if sigma is None else torch.full_like(batch.radii, sigma)
-        found = gaussian_maps(batch.points, batch.labels, sigmas, shape, stride).numpy()
-        known = {} if sigma is None else {"sigma": sigma}
-        single = np.stack([guidance.maps(prompt, shape, kind, stride, **known) for prompt in prompts])
-        assert np.allclose(found, single, atol=1e-6)
-        assert found.max() > 0.5
+        maps = gaussian_maps(batch.points, batch.labels, sigmas, shape, stride).numpy()
+        parameters = {} if sigma is None else {"sigma": sigma}
+        single = np.stack([guidance.maps(prompt, shape, kind, stride, **parameters) for prompt in prompts])
+        assert np.allclose(maps, single, atol=1e-6)
+        assert maps.max() > 0.5

@@ -1,4 +1,4 @@
-"""Every kind of photograph that people have, and everything that only looks like one."""
+"""Reading images: modes, orientations, arrays, and files that are no images."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_mode_becomes_rgb(red: Image.Image, tmp_path: Path, mode: str) -> 
     assert np.abs(array.astype(int) - expected).max() <= 6
 
 
-def test_transparency_lies_over_white() -> None:
+def test_transparent_pixels_become_white() -> None:
     array = read_image(Image.new("RGBA", (3, 3), (0, 0, 0, 0)))
     assert (array == 255).all()
     assert (read_image(np.zeros((3, 3, 4), np.uint8)) == 255).all()
@@ -53,7 +53,7 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     image = Image.new("RGB", (40, 20), "white")
     image.putpixel((0, 0), (255, 0, 0))
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn a quarter clockwise to see it upright
+    exif[0x0112] = 6  # shown upright after a rotation by 90 degrees clockwise
     array = read_image(saved(image, tmp_path / "turned.png", exif=exif))
     assert array.shape == (40, 20, 3)
     assert tuple(array[0, 19]) == (255, 0, 0)
@@ -70,13 +70,13 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
         np.full((4, 5, 3), 40000, np.uint16),
     ],
 )
-def test_arrays_of_many_kinds(array: np.ndarray) -> None:
+def test_arrays_of_many_types(array: np.ndarray) -> None:
     read = read_image(array)
     assert read.shape == (4, 5, 3)
     assert read.dtype == np.uint8
 
 
-def test_sixteen_bits_keep_their_order() -> None:
+def test_16_bit_values_keep_their_order() -> None:
     ramp = np.linspace(0, 65535, 300).astype(np.uint16).reshape(1, -1)
     read = read_image(ramp)[0, :, 0].astype(int)
     assert read[0] == 0
@@ -85,12 +85,12 @@ def test_sixteen_bits_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0), (5, 5, 2), (5,), (2, 3, 4, 3)])
-def test_arrays_of_the_wrong_shape_are_named(shape: tuple[int, ...]) -> None:
+def test_arrays_of_another_shape_are_errors(shape: tuple[int, ...]) -> None:
     with pytest.raises(SaywhereError, match="shape"):
         read_image(np.zeros(shape, np.uint8))
 
 
-def test_floats_are_refused() -> None:
+def test_floats_are_an_error() -> None:
     with pytest.raises(SaywhereError, match="float64"):
         read_image(np.zeros((4, 4, 3)))
 
@@ -102,14 +102,14 @@ def jpeg(tmp_path: Path) -> bytes:
 
 
 @pytest.mark.parametrize("keep", [0, 1, 20, 300, 2000])
-def test_cut_short_files_are_named(tmp_path: Path, keep: int) -> None:
+def test_truncated_files_are_errors_that_name_them(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "cut.jpg"
     path.write_bytes(jpeg(tmp_path)[:keep])
     with pytest.raises(SaywhereError, match=r"cut\.jpg"):
         read_image(path)
 
 
-def test_what_is_no_image_is_named(tmp_path: Path) -> None:
+def test_other_files_are_errors(tmp_path: Path) -> None:
     (tmp_path / "notes.jpg").write_text("milk, bread")
     for bad in (tmp_path / "notes.jpg", tmp_path / "missing.png", tmp_path):
         with pytest.raises(SaywhereError, match="photograph"):
@@ -118,7 +118,7 @@ def test_what_is_no_image_is_named(tmp_path: Path) -> None:
         read_image(3)  # type: ignore[arg-type]
 
 
-def test_a_decompression_bomb_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+def test_a_decompression_bomb_is_an_error_before_it_is_decoded(tmp_path: Path) -> None:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -144,7 +144,7 @@ class TestFolder:
         (tmp_path / "folder.png").mkdir()
         assert list_images(tmp_path) == sorted(names)
 
-    def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+    def test_a_missing_folder(self, tmp_path: Path) -> None:
         errors: list[OSError] = []
         assert list_images(tmp_path / "none", errors.append) == []
         assert isinstance(errors[0], FileNotFoundError)
@@ -155,22 +155,22 @@ class TestFolder:
         assert read_header(path).size == read_image(path).shape[:2] == (20, 32)
 
 
-def test_formats_that_run_programs_are_refused(red: Image.Image, tmp_path: Path) -> None:
-    """Pillow gives EPS to Ghostscript, whatever the file is called."""
+def test_formats_that_run_programs_are_errors(red: Image.Image, tmp_path: Path) -> None:
+    """Pillow passes EPS to Ghostscript, whatever the file's name is."""
     path = saved(red, tmp_path / "a.jpg", format="EPS")
     for read in (read_image, read_header):
         with pytest.raises(SaywhereError, match=r"a\.jpg': not an image"):
             read(path)
 
 
-def test_pixels_that_can_be_changed_are_copied(red: Image.Image, tmp_path: Path) -> None:
-    own = np.zeros((4, 5, 3), np.uint8)
-    read = read_image(own)
-    own[:] = 9
+def test_writable_arrays_are_copied(red: Image.Image, tmp_path: Path) -> None:
+    writable = np.zeros((4, 5, 3), np.uint8)
+    read = read_image(writable)
+    writable[:] = 9
     assert not read.any()
-    view = own.view()
+    view = writable.view()
     view.flags.writeable = False
-    assert not np.shares_memory(read_image(view), own)
+    assert not np.shares_memory(read_image(view), writable)
     decoded = read_image(saved(red, tmp_path / "a.png"))
     assert np.shares_memory(read_image(decoded), decoded)
 

@@ -23,15 +23,15 @@ def test_a_prompt_counts_interactions() -> None:
     assert not Prompt()
 
 
-def test_a_mirrored_prompt_points_at_the_same_thing() -> None:
+def test_a_mirrored_prompt_means_the_same_object() -> None:
     prompt = Prompt((Click(0, 5, True, 3.0), Click(7, 2, False)), "dog on the left")
-    turned = prompt.mirrored(10)
-    assert turned == Prompt((Click(9, 5, True, 3.0), Click(2, 2, False)), "dog on the right")
-    assert turned.mirrored(10) == prompt
+    mirrored = prompt.mirrored(10)
+    assert mirrored == Prompt((Click(9, 5, True, 3.0), Click(2, 2, False)), "dog on the right")
+    assert mirrored.mirrored(10) == prompt
 
 
 def test_a_click_in_a_crop_keeps_its_place() -> None:
-    # Pixel 11 of a photograph is the second pixel of a crop that starts at 10; enlarged four times,
-    # that pixel covers 4 to 8 of the crop's edges, and its centre is 6 there: 5.5 in pixel numbers.
+    # Pixel 11 of the image is the second one of a crop that starts at 10. Enlarged four times it covers the crop's
+    # coordinates from 4 to 8; its centre at 6 lies between the centres of pixels 5 and 6, so it is 5.5.
     moved = Click(11, 12, True, 3.0).moved(4.0, 10, 12)
     assert (moved.x, moved.y, moved.radius) == (5.5, 1.5, 12.0)

@@ -1,4 +1,4 @@
-"""Run lengths: the same as pycocotools makes, and nothing that it cannot take ever reaches it."""
+"""Run lengths: equal to those of pycocotools, and checked before they are passed to it."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ class TestPolygons:
         expected = pycocotools_mask.decode(pycocotools_mask.merge(pycocotools_mask.frPyObjects(even, *SIZE)))
         assert np.array_equal(RunLengths.from_polygons(even, SIZE).mask(), expected)
 
-    def test_none_is_an_empty_mask(self) -> None:
+    def test_no_polygon_is_an_empty_mask(self) -> None:
         assert RunLengths.from_coco([], SIZE).area == 0
 
-    def test_a_long_outline_of_few_vertices_is_refused(self) -> None:
+    def test_a_long_outline_of_few_vertices_is_an_error(self) -> None:
         far = MAX_COORDINATE - 1
         zigzag = [value for i in range(3000) for value in ((0, i % 7) if i % 2 else (far, i % 11))]
         with pytest.raises(SaywhereError, match=f"longer than {MAX_OUTLINE:,} pixels"):
@@ -131,14 +131,14 @@ class TestPolygons:
         ([[0, 0, None, 0, 5, 5]], "three points"),
     ],
 )
-def test_damaged_segmentations_are_named(segmentation: Any, words: str) -> None:
+def test_damaged_segmentations_are_errors(segmentation: Any, words: str) -> None:
     with pytest.raises(SaywhereError, match=words) as caught:
         RunLengths.from_coco(segmentation, SIZE)
     assert "\n" not in str(caught.value)
 
 
 @given(st.binary(max_size=20))
-def test_any_bytes_are_run_lengths_of_the_size_or_refused(counts: bytes) -> None:
+def test_any_bytes_are_run_lengths_of_the_size_or_an_error(counts: bytes) -> None:
     try:
         region = RunLengths.from_counts(counts, ImageSize(7, 9))
     except SaywhereError:
@@ -146,9 +146,9 @@ def test_any_bytes_are_run_lengths_of_the_size_or_refused(counts: bytes) -> None
     assert RunLengths.from_mask(region.mask()).area == region.area
 
 
-def test_the_share_of_each_that_lies_in_the_others() -> None:
-    whole, part, apart = (np.zeros(SIZE, bool) for _ in range(3))
-    whole[5:25, 5:25], part[10:20, 20:30], apart[30:, 40:] = True, True, True
-    shares = containment([RunLengths.from_mask(mask) for mask in (whole, part, apart)])
+def test_containment_is_the_share_of_each_mask_in_the_others() -> None:
+    large, overlapping, separate = (np.zeros(SIZE, bool) for _ in range(3))
+    large[5:25, 5:25], overlapping[10:20, 20:30], separate[30:, 40:] = True, True, True
+    shares = containment([RunLengths.from_mask(mask) for mask in (large, overlapping, separate)])
     assert shares.tolist() == [[1.0, 50 / 400, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]]
     assert containment([]).shape == (0, 0)

@@ -20,11 +20,11 @@ def test_the_first_click_is_farthest_from_the_boundary() -> None:
     click = robot.first_click(rectangle(40, 60, 10, 5, 21, 11), drag=True)
     assert click.positive
     assert click.y == 10
-    assert 15 <= click.x <= 25  # every centre of the ridge is equally far
+    assert 15 <= click.x <= 25  # all points of the medial axis are equally far
     assert click.radius == 6.0  # rows 5 to 15: the first pixel outside is six away from row 10
 
 
-def test_the_border_of_the_photograph_is_a_boundary() -> None:
+def test_the_border_of_the_image_is_a_boundary() -> None:
     click = robot.first_click(np.ones((21, 21), bool), drag=True)
     assert (click.x, click.y, click.radius) == (10, 10, 11.0)
 
@@ -46,12 +46,12 @@ def test_distances_are_exact_so_that_the_same_click_is_chosen_each_time(threads:
     assert not robot.boundary_distance(np.zeros((5, 6), bool)).any()
 
 
-def test_the_first_click_avoids_what_is_not_counted() -> None:
+def test_the_first_click_avoids_uncounted_pixels() -> None:
     target, ignore = rectangle(20, 40, 0, 0, 40, 20), rectangle(20, 40, 0, 0, 20, 20)
     assert robot.first_click(target, ignore).x >= 20
 
 
-def test_an_empty_target_is_named() -> None:
+def test_an_empty_target_is_an_error() -> None:
     with pytest.raises(SaywhereError, match="empty target"):
         robot.first_click(np.zeros((4, 4), bool))
 
@@ -60,7 +60,7 @@ def test_the_next_click_goes_to_the_largest_wrong_region() -> None:
     target = rectangle(60, 100, 10, 10, 40, 40)
     predicted = target.copy()
     predicted[10:20, 10:20] = False  # 100 missing
-    predicted[30:51, 70:91] = True  # 441 too many
+    predicted[30:51, 70:91] = True  # 441 extra
     click = robot.next_click(target, predicted, drag=True)
     assert click is not None
     assert (click.x, click.y, click.positive, click.radius) == (80, 40, False, 11.0)
@@ -72,7 +72,7 @@ def test_the_next_click_goes_to_the_largest_wrong_region() -> None:
     assert not predicted[int(click.y), int(click.x)]
 
 
-def test_one_large_region_beats_many_small_ones() -> None:
+def test_one_large_region_wins_against_many_small_ones() -> None:
     target = rectangle(50, 50, 0, 0, 50, 50)
     predicted = target.copy()
     predicted[::4, :30] = False  # rows of 30, more in all than the square
@@ -82,13 +82,13 @@ def test_one_large_region_beats_many_small_ones() -> None:
     assert (click.x, click.y) == (43, 23)
 
 
-def test_nothing_wrong_is_no_click() -> None:
+def test_without_errors_there_is_no_next_click() -> None:
     target = rectangle(10, 10, 2, 2, 5, 5)
     assert robot.next_click(target, target) is None
-    wrong = target.copy()
-    wrong[2, 2] = False
+    predicted = target.copy()
+    predicted[2, 2] = False
     ignore = rectangle(10, 10, 2, 2, 1, 1)
-    assert robot.next_click(target, wrong, ignore) is None
+    assert robot.next_click(target, predicted, ignore) is None
 
 
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 6))
@@ -104,39 +104,39 @@ def test_positive_clicks_keep_their_distances(seed: int, count: int) -> None:
             assert (click.x - other.x) ** 2 + (click.y - other.y) ** 2 > 19.0**2
 
 
-def test_a_thin_object_still_gets_its_click() -> None:
+def test_a_thin_object_still_gets_a_click() -> None:
     clicks = robot.positive_clicks(rectangle(30, 30, 4, 10, 20, 1), 3, np.random.default_rng(0), margin=5.0)
     assert clicks
     assert clicks[0].y == 10
 
 
 @given(seed=st.integers(0, 10_000), strategy=st.sampled_from(robot.NEGATIVE_STRATEGIES))
-def test_negative_clicks_lie_where_their_strategy_says(seed: int, strategy: str) -> None:
+def test_negative_clicks_lie_in_the_region_of_their_strategy(seed: int, strategy: str) -> None:
     target, others = disc(120, 160, 60, 60, 25), disc(120, 160, 120, 60, 20)
     clicks = robot.negative_clicks(target, 5, np.random.default_rng(seed), strategy, others, margin=5.0, rim=20.0)
     assert clicks
     for click in clicks:
         x, y = int(click.x), int(click.y)
-        gap = np.hypot(x - 60, y - 60) - 25
+        distance = np.hypot(x - 60, y - 60) - 25
         assert not click.positive
-        assert gap >= 3.5  # 5 to the nearest pixel's centre, less the disc's jagged rim
+        assert distance >= 3.5  # 5 to the nearest pixel's centre, less the unevenness of the disc's boundary
         if strategy == "rim":
-            assert gap <= 21.0
+            assert distance <= 21.0
         if strategy == "objects":
             assert others[y, x]
 
 
-def test_no_other_objects_no_clicks_on_them() -> None:
+def test_without_other_objects_there_are_no_clicks_on_them() -> None:
     assert robot.negative_clicks(disc(50, 50, 25, 25, 9), 3, np.random.default_rng(0), "objects") == []
 
 
-def test_an_unknown_strategy_is_named() -> None:
+def test_an_unknown_strategy_is_an_error() -> None:
     with pytest.raises(SaywhereError, match=r"everywhere.*rim, objects, anywhere"):
         robot.negative_clicks(np.ones((4, 4), bool), 1, np.random.default_rng(0), "everywhere")
 
 
 @given(seed=st.integers(0, 10_000))
-def test_a_training_correction_is_on_a_mistake(seed: int) -> None:
+def test_a_training_correction_is_on_a_wrong_pixel(seed: int) -> None:
     target, predicted = disc(80, 80, 30, 40, 20), disc(80, 80, 45, 40, 20)
     click = robot.training_correction(target, predicted, np.random.default_rng(seed), drag=True)
     assert click is not None

@@ -16,7 +16,7 @@ from saywhere.models.backbone import (
 
 
 class TestCreateBackbone:
-    def test_it_returns_the_stages_that_were_chosen(self) -> None:
+    def test_it_returns_the_chosen_stages(self) -> None:
         backbone, channels = create_backbone("mobilenetv2_050", (4, 8), (1, 2), in_channels=5)
         maps = backbone(torch.rand(1, 5, 64, 96))
         assert [tuple(x.shape) for x in maps] == [(1, channels[0], 16, 24), (1, channels[1], 8, 12)]

@@ -1,4 +1,4 @@
-"""Every registered network, our own, and weights on disk."""
+"""All registered networks, our own network, and weights files."""
 
 from __future__ import annotations
 
@@ -20,46 +20,46 @@ CLICK = Prompt((Click(10, 12),))
 
 
 class TestEveryNetwork(NetworkContract):
-    """Every network by registration."""
+    """The contract for all registered networks."""
 
 
 OURS: dict[str, Any] = {"widths": (8, 8, 16, 16), "key": 8}
 
 
 class TestOurs:
-    def test_parts_can_be_left_out(self) -> None:
+    def test_the_comparison_with_clicks_is_optional(self) -> None:
         model = Saywhere(key=0, widths=(8, 8, 16, 16)).eval()
         assert model.keys is None
         assert model(torch.rand(1, 3, 64, 64), [CLICK]).shape == (1, 1, 64, 64)
 
-    def test_maps_meet_as_if_they_lay_side_by_side(self) -> None:
+    def test_a_split_convolution_equals_one_of_the_concatenated_maps(self) -> None:
         layer = SplitConv1x1((3, 2, 0, 1), 4)
-        layer.bias = torch.nn.Parameter(torch.rand(4))  # as where a batch norm was folded
+        layer.bias = torch.nn.Parameter(torch.rand(4))  # as after a batch norm was fused
         first, *others = torch.rand(1, 3, 5, 6), *(torch.rand(1, channels, 10, 12) for channels in (2, 0, 1))
         enlarged = F.interpolate(first, scale_factor=2, mode="bilinear", align_corners=False)
-        together = F.conv2d(torch.cat([enlarged, *others], 1), layer.weight, layer.bias)
+        expected = F.conv2d(torch.cat([enlarged, *others], 1), layer.weight, layer.bias)
         enlarged = F.interpolate(layer.project(first), scale_factor=2, mode="bilinear", align_corners=False)
-        assert torch.allclose(together, layer((enlarged, *others)), atol=1e-6)
+        assert torch.allclose(expected, layer((enlarged, *others)), atol=1e-6)
 
-    def test_a_neck_at_first_changes_nothing_and_then_relates_far_places(self) -> None:
+    def test_a_new_neck_changes_nothing_and_a_trained_one_relates_distant_cells(self) -> None:
         torch.manual_seed(0)
-        plain, necked = Saywhere(**OURS).eval(), Saywhere(**OURS, neck=2).eval()
-        necked.load_state_dict(expand(plain.state_dict(), necked.state_dict(), ("neck.",)))
+        without, with_neck = Saywhere(**OURS).eval(), Saywhere(**OURS, neck=2).eval()
+        with_neck.load_state_dict(expand(without.state_dict(), with_neck.state_dict(), ("neck.",)))
         image = torch.rand(1, 3, 96, 160)
-        assert necked.neck is not None
+        assert with_neck.neck is not None
         with torch.no_grad():
-            assert torch.equal(plain(image, [CLICK]), necked(image, [CLICK]))
-            for layer in necked.neck.leave:
+            assert torch.equal(without(image, [CLICK]), with_neck(image, [CLICK]))
+            for layer in with_neck.neck.leave:
                 torch.nn.init.normal_(layer.weight)
             levels = [torch.rand(1, c, 96 // s, 160 // s) for c, s in ((32, 8), (96, 16), (320, 32))]
             changed = [level.clone() for level in levels]
             changed[1][..., 0, 0] += 1.0
-            one, other = necked.neck(*levels), necked.neck(*changed)
-            for before, a, b in zip(levels, one, other, strict=True):
-                assert a.shape == before.shape
-                assert not torch.allclose(a[..., -1, -1], b[..., -1, -1], atol=1e-7)
+            before, after = with_neck.neck(*levels), with_neck.neck(*changed)
+            for level, old, new in zip(levels, before, after, strict=True):
+                assert old.shape == level.shape
+                assert not torch.allclose(old[..., -1, -1], new[..., -1, -1], atol=1e-7)
 
-    def test_all_of_a_neck_learns(self) -> None:
+    def test_gradient_reaches_all_parameters_of_a_neck(self) -> None:
         model = Saywhere(**OURS, neck=1).train()
         assert model.neck is not None
         for layer in model.neck.leave:
@@ -67,41 +67,41 @@ class TestOurs:
         model(torch.rand(2, 3, 64, 64), [CLICK, CLICK]).square().mean().backward()
         assert [n for n, p in model.neck.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
-    def test_a_neck_without_blocks_is_refused(self) -> None:
+    def test_a_neck_without_blocks_is_an_error(self) -> None:
         with pytest.raises(SaywhereError, match="neck of -1 blocks"):
             Saywhere(**OURS, neck=-1)
 
-    def test_a_pixel_is_most_like_the_click_on_it(self) -> None:
+    def test_a_cell_is_most_similar_to_the_click_on_it(self) -> None:
         model = Saywhere().eval()
         with torch.inference_mode():
             features = model.encode(torch.rand(1, 3, 128, 128))
-            clicks = ClickTensors.of([Prompt((Click(3.5, 59.5),))], torch.device("cpu"))
+            clicks = ClickTensors.from_prompts([Prompt((Click(3.5, 59.5),))], torch.device("cpu"))
             positive, negative = similarity(features.levels["keys"][0], clicks.points, clicks.labels, 8)[0]
         # Stride 8: the click lies at the centre of cell (7, 0).
         assert positive[7, 0] == pytest.approx(1.0, abs=1e-5)
         assert positive.max() <= 1.0 + 1e-5
         assert (negative == 0.0).all()
 
-    def test_likeness_is_to_the_most_alike_click_of_each_sign(self) -> None:
+    def test_similarity_is_to_the_most_similar_click_of_each_sign(self) -> None:
         level = F.normalize(torch.rand(2, 5, 4, 6) - 0.5, dim=1)
         clicks = Click(3.5, 3.5), Click(43.5, 19.5), Click(19.5, 27.5, False)  # stride 8: cells (0, 0), (2, 5), (3, 2)
-        batch = ClickTensors.of([Prompt(clicks), Prompt(clicks[:1])], level.device)
-        found = similarity(level, batch.points, batch.labels, 8)
-        first, second, off = (
+        batch = ClickTensors.from_prompts([Prompt(clicks), Prompt(clicks[:1])], level.device)
+        computed = similarity(level, batch.points, batch.labels, 8)
+        first, second, negative = (
             torch.einsum("bchw,bc->bhw", level, level[:, :, y, x]) for y, x in ((0, 0), (2, 5), (3, 2))
         )
-        assert torch.allclose(found[0, 0], torch.maximum(first, second)[0], atol=1e-5)
-        assert torch.allclose(found[0, 1], off[0], atol=1e-5)
-        assert torch.allclose(found[1, 0], first[1], atol=1e-5)
-        assert (found[1, 1] == 0.0).all()
+        assert torch.allclose(computed[0, 0], torch.maximum(first, second)[0], atol=1e-5)
+        assert torch.allclose(computed[0, 1], negative[0], atol=1e-5)
+        assert torch.allclose(computed[1, 0], first[1], atol=1e-5)
+        assert (computed[1, 1] == 0.0).all()
 
-    def test_the_backbone_keeps_its_statistics_in_training(self) -> None:
+    def test_the_backbones_batch_norm_statistics_are_frozen_in_training(self) -> None:
         model = Saywhere().train()
         before = {k: v.clone() for k, v in model.encoder.state_dict().items()}
         model(torch.rand(2, 3, 64, 64), [CLICK, CLICK])
         assert all(torch.equal(before[k], v) for k, v in model.encoder.state_dict().items())
 
-    def test_an_unknown_backbone_is_named(self) -> None:
+    def test_an_unknown_backbone_is_an_error(self) -> None:
         with pytest.raises(SaywhereError, match="mobilnet"):
             Saywhere(backbone="mobilnet")
 
@@ -141,7 +141,7 @@ class TestFiles:
         with pytest.raises(SaywhereError, match="colour"):
             load_model(self.write(tmp_path / "w.safetensors", format=FORMAT, model="saywhere", options={"colour": 1}))
 
-    def test_a_failed_write_leaves_the_old_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_failed_write_does_not_change_the_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = self.write(tmp_path / "w.safetensors", step=1)
         before = path.read_bytes()
 

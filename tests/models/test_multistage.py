@@ -1,4 +1,4 @@
-"""Multi-Stage Fusion: its loss by hand, its tap, its three phases, and what it refuses."""
+"""Multi-Stage Fusion: its loss by hand, its random clicks, its training phases and the prompts that it takes."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ CLICK = Prompt((Click(20, 30),))
 
 
 def test_class_weights_by_hand() -> None:
-    # Two photographs of four pixels, of which 1 + 1 of 8 are object: each weighs 0.5 * 8 / 2, a background pixel
+    # Two images of four pixels; 2 of the 8 pixels are object and weigh 0.5 * 8 / 2 each, a background pixel weighs
     # 0.5 * 8 / 6. At logits 0 every pixel costs log 2.
     target = torch.tensor([[1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]).reshape(2, 1, 2, 2)
     counted = torch.ones_like(target)
     loss = losses.class_balanced_bce(torch.zeros_like(target), target, counted)
     assert loss.tolist() == pytest.approx([np.log(2.0) * (2.0 + 3 * 2 / 3) / 4] * 2)
     wrong = torch.where(target > 0, -30.0, 30.0)
-    # A missed object pixel costs three times a background pixel that is too many.
-    alone = [
-        losses.class_balanced_bce(torch.where(m, wrong, -wrong), target, counted).sum()
-        for m in (target > 0, target < 1)
+    # All wrong object pixels together cost as much as all wrong background pixels.
+    costs = [
+        losses.class_balanced_bce(torch.where(region, wrong, -wrong), target, counted).sum()
+        for region in (target > 0, target < 1)
     ]
-    assert alone[0].item() == pytest.approx(alone[1].item())
+    assert costs[0].item() == pytest.approx(costs[1].item())
 
 
 def test_class_weights_of_a_batch_without_object() -> None:
@@ -51,20 +51,20 @@ class TestTap:
         assert max(abs(t.x - 59.5) for t in taps) <= 10.5
         assert np.std([t.x for t in taps]) > 3.0
 
-    def test_a_ring_is_tapped_on_the_ring(self) -> None:
+    def test_on_a_ring_the_tap_is_moved_onto_it(self) -> None:
         rows, columns = np.mgrid[:101, :101]
-        away = np.hypot(rows - 50, columns - 50)
-        ring = (away > 40) & (away < 44)
+        distance = np.hypot(rows - 50, columns - 50)
+        ring = (distance > 40) & (distance < 44)
         tap = robot.tap(ring, np.random.default_rng(0), jitter=5.0)
         assert ring[int(tap.y), int(tap.x)]
 
-    def test_an_empty_target_is_named(self) -> None:
+    def test_an_empty_target_is_an_error(self) -> None:
         with pytest.raises(SaywhereError, match="empty target"):
             robot.tap(np.zeros((3, 3), bool), np.random.default_rng(0))
 
 
 class TestPrompt:
-    def test_what_it_cannot_be_told_is_refused(self) -> None:
+    def test_only_one_positive_click_is_allowed(self) -> None:
         assert single_positive_click(CLICK) == CLICK.clicks
         assert single_positive_click(Prompt()) == ()
         with pytest.raises(SaywhereError, match=r"negative click.*one positive click"):
@@ -72,7 +72,7 @@ class TestPrompt:
         with pytest.raises(SaywhereError, match=r"2 clicks.*one positive click"):
             single_positive_click(Prompt((Click(1, 1), Click(2, 2))))
 
-    def test_a_refused_click_changes_nothing(self) -> None:
+    def test_a_click_that_is_an_error_changes_nothing(self) -> None:
         torch.manual_seed(0)
         segmenter = Segmenter(TorchRuntime(MultiStage(**TINY), "multistage")).set_image(np.zeros((64, 64, 3), np.uint8))
         mask = segmenter.click(20, 30)
@@ -83,22 +83,22 @@ class TestPrompt:
 
 
 class TestFusion:
-    def test_only_the_baseline_ignores_single_positive_click(self) -> None:
+    def test_only_the_baseline_ignores_the_click(self) -> None:
         image = torch.rand(1, 3, 64, 64)
-        for fusion, minds in (("none", False), ("early", True), ("multi", True)):
+        for fusion, uses_click in (("none", False), ("early", True), ("multi", True)):
             torch.manual_seed(0)
             model = MultiStage(**TINY, fusion=fusion).eval()
             with torch.inference_mode():
-                answers = [model(image, [Prompt((Click(x, 30),))]) for x in (5, 50)]
-            assert torch.equal(*answers) != minds, fusion
+                logits = [model(image, [Prompt((Click(x, 30),))]) for x in (5, 50)]
+            assert torch.equal(*logits) != uses_click, fusion
 
-    def test_unknown_ablations_are_named(self) -> None:
+    def test_unknown_ablations_are_errors(self) -> None:
         with pytest.raises(SaywhereError, match=r"late.*early"):
             MultiStage(**TINY, fusion="late")
         with pytest.raises(SaywhereError, match=r"squares.*gaussian"):
             MultiStage(**TINY, guidance="squares")
 
-    def test_phase_two_begins_where_phase_one_ended_and_moves_only_what_is_late(self) -> None:
+    def test_phase_two_starts_with_the_masks_of_phase_one_and_trains_no_encoder(self) -> None:
         torch.manual_seed(0)
         early = MultiStage(**TINY, fusion="early").eval()
         multi = MultiStage(**TINY).eval()

@@ -1,4 +1,4 @@
-"""PhraseClick against its equations, with numbers worked out by hand."""
+"""PhraseClick: its equations by hand, attribute words, and the network."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TestEquations:
         assert positive[0, 3] == 0.0
         assert positive[4, 0] == pytest.approx(5 / 255)
         assert negative[0, 3] == pytest.approx(5 / 255)
-        assert positive[0, 299] == 1.0  # cut off at 255 pixels
+        assert positive[0, 299] == 1.0  # truncated at 255 pixels
         assert (distance_maps([Prompt()], (2, 3)) == 1.0).all()
 
     def test_equations_3_to_5(self) -> None:
@@ -45,8 +45,8 @@ class TestEquations:
             attention.gate.fill_(2.0)
             # The context vector C is (0.3 of the phrase) + (means 1 and 4 of the two channels).
             features = torch.tensor([[[[0.0, 2.0]], [[4.0, 4.0]]]])
-            said = torch.tensor([[0.3]])
-            weights, weighed = attention.attributes(features, said), attention(features, said)
+            phrase = torch.tensor([[0.3]])
+            weights, weighed = attention.attributes(features, phrase), attention(features, phrase)
         first, second = math.tanh(0.3 + 0.5), math.tanh(-4.0)
         assert weights[0].tolist() == pytest.approx([first, second], rel=1e-5)
         assert weighed[0, 0, 0].tolist() == pytest.approx([0.0, 2.0 + 2.0 * first * 2.0], rel=1e-5)
@@ -60,24 +60,24 @@ class TestEquations:
 
 
 class TestAttributes:
-    def test_they_are_found_in_phrases(self, model: PhraseClick) -> None:
-        rows = model.present(["the Red dogs", None, "cat", "bus on the left-hand side"]).tolist()
+    def test_attribute_words_and_their_plurals_in_phrases(self, model: PhraseClick) -> None:
+        rows = model.attribute_labels(["the Red dogs", None, "cat", "bus on the left-hand side"]).tolist()
         assert rows == [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
 
     def test_rare_words_weigh_more(self, model: PhraseClick) -> None:
         model.word_counts.copy_(torch.tensor([4.0, 16.0, 0.0]))
         # 1/2, 1/4 and 1, over their mean of 7/12.
-        assert model.balance().tolist() == pytest.approx([6 / 7, 3 / 7, 12 / 7])
+        assert model.word_weights().tolist() == pytest.approx([6 / 7, 3 / 7, 12 / 7])
         model.word_counts.zero_()
 
-    def test_the_default_ones_are_known(self) -> None:
+    def test_the_default_words_are_known(self) -> None:
         assert len(known_attributes(ATTRIBUTES, shipped_words())) > 80
 
-    def test_an_unknown_one_is_named(self) -> None:
+    def test_an_unknown_word_is_an_error(self) -> None:
         with pytest.raises(SaywhereError, match="xyzzyx"):
             PhraseClick(**TINY, attributes=["dog", "xyzzyx"])
 
-    def test_the_loss_is_omega_a_times_equation_7_where_something_was_said(self) -> None:
+    def test_the_loss_is_omega_a_times_equation_7_over_images_with_a_phrase(self) -> None:
         model = PhraseClick(**TINY, attributes=["dog", "red"]).train()
         features, prompts = model.encode(torch.rand(2, 3, 64, 64)), [Prompt((CLICK,), "dog"), Prompt((CLICK,))]
         model.decode(features, prompts, None)
@@ -85,7 +85,7 @@ class TestAttributes:
         with torch.no_grad():
             model.naming.weight.zero_()
         loss = model.auxiliary_loss(features, prompts, [PhraseSupervision((), None)] * 2, shipped_words())
-        # Logits of 0; "dog" was said once and "red" never, which count alike.
+        # Logits of 0; "dog" occurred once and "red" never, which gives equal weights.
         assert loss.item() == pytest.approx(10.0 * math.log(2))
         assert sorted(model.word_counts.tolist()) == [0.0, 1.0]
         without_phrases = [Prompt((CLICK,))] * 2
@@ -94,42 +94,42 @@ class TestAttributes:
 
 
 class TestNetwork:
-    def test_the_phrase_matters_and_none_is_zeros(self, model: PhraseClick) -> None:
+    def test_the_phrase_matters_and_an_unknown_one_equals_none(self, model: PhraseClick) -> None:
         model.eval()
         with torch.no_grad():
             model.attention.gate.fill_(1.0)
         features = model.encode(torch.rand(1, 3, 64, 64))
         with torch.inference_mode():
-            answers = {p: model.decode(features, [Prompt((CLICK,), p)], None) for p in (None, "dog", "cat", "qqq")}
-        assert not torch.equal(answers["dog"], answers["cat"])
-        assert torch.equal(answers[None], answers["qqq"])
+            logits = {p: model.decode(features, [Prompt((CLICK,), p)], None) for p in (None, "dog", "cat", "qqq")}
+        assert not torch.equal(logits["dog"], logits["cat"])
+        assert torch.equal(logits[None], logits["qqq"])
 
-    def test_new_channels_start_as_the_paper_says(self, model: PhraseClick) -> None:
+    def test_new_input_channels_have_the_initial_weights_of_the_paper(self, model: PhraseClick) -> None:
         weight = model.encoder.conv1.weight  # type: ignore[union-attr]
         assert weight.shape == (64, 5, 7, 7)
         assert weight[:, 3:].std().item() == pytest.approx(0.01, rel=0.05)
 
-    def test_faults_are_named(self) -> None:
+    def test_wrong_options_are_errors(self) -> None:
         with pytest.raises(SaywhereError, match="resnt18"):
             PhraseClick(backbone="resnt18")
         with pytest.raises(SaywhereError, match="stride 32"):
             PhraseClick(**TINY, stride=32)
 
-    def test_without_the_library_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_the_library_the_error_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(__import__("sys").modules, "segmentation_models_pytorch.decoders.deeplabv3.decoder", None)
         with pytest.raises(SaywhereError, match=r"saywhere\[torch\]"):
             PhraseClick(**TINY)
 
-    def test_all_of_it_lines_up_with_the_picture(self, model: PhraseClick) -> None:
-        """The mean over many inputs of the answer's change is largest around the click that changed."""
+    def test_logits_are_aligned_with_the_image(self, model: PhraseClick) -> None:
+        """The gradient of a logit with respect to the image is largest near the logit's pixel."""
         assert isinstance(model, DeepLab)
         model.eval()
         image = torch.rand(1, 3, 64, 128)
         features = model.encode(image)
         image = image.requires_grad_()
         logits = model.decode(model.encode(image), [Prompt((CLICK,))], None)
-        (slope,) = torch.autograd.grad(logits[0, 0, 50, 100], image)
-        row, column = np.unravel_index(int(slope.abs().sum(1)[0].argmax()), (64, 128))
+        (gradient,) = torch.autograd.grad(logits[0, 0, 50, 100], image)
+        row, column = np.unravel_index(int(gradient.abs().sum(1)[0].argmax()), (64, 128))
         assert features.size == (64, 128)
         assert abs(row - 50) < 16
         assert abs(column - 100) < 16

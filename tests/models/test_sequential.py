@@ -1,4 +1,4 @@
-"""The sequential paper's network: its equation by hand, and the parameters that the paper counts."""
+"""Sequential Interactive Image Segmentation: equation 1 by hand, and the paper's numbers of parameters."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from saywhere.training.recipe_files import read_recipe
 
 def test_equation_1_by_hand() -> None:
     level = torch.tensor([[[[10.0]]]])
-    before = torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]])  # whose mean is 3
+    previous = torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]])  # its mean is 3
     weights = nn.Conv2d(2, 1, 1, bias=False)
     with torch.no_grad():
         weights.weight.copy_(torch.tensor([2.0, 5.0])[None, :, None, None])
-        assert equation_1(weights, level, before).item() == 2.0 * 10.0 + 5.0 * 3.0
+        assert equation_1(weights, level, previous).item() == 2.0 * 10.0 + 5.0 * 3.0
 
 
 def million_parameters(*parts: nn.Module) -> float:
@@ -40,19 +40,19 @@ def test_it_has_the_parameters_of_the_papers_tables_2_and_7() -> None:
     assert million_parameters(model.purification) == pytest.approx(0.697, abs=5e-4)
 
 
-def test_its_levels_are_an_eighth_and_the_clicks_do_not_touch_them() -> None:
+def test_the_purified_levels_have_an_eighth_of_the_channels_and_do_not_depend_on_clicks() -> None:
     model = Sequential("resnet18", None).eval()
     with torch.inference_mode():
         features = model.encode(torch.rand(1, 3, 70, 90))
         assert [tuple(level.shape[1:]) for level in features.levels["pure"]] == [
             (8, 20, 24), (16, 10, 12), (32, 5, 6), (64, 5, 6)]  # fmt: skip
         before = [level.clone() for level in features.levels["pure"]]
-        answers = [model.decode(features, [Prompt((Click(x, 30),))], None) for x in (20, 70)]
-    assert not torch.equal(answers[0], answers[1])
+        logits = [model.decode(features, [Prompt((Click(x, 30),))], None) for x in (20, 70)]
+    assert not torch.equal(logits[0], logits[1])
     assert all(torch.equal(a, b) for a, b in zip(before, features.levels["pure"], strict=True))
 
 
-def test_an_unknown_backbone_is_named() -> None:
+def test_an_unknown_backbone_is_an_error() -> None:
     with pytest.raises(SaywhereError, match="resnt18"):
         Sequential("resnt18")
 

@@ -1,4 +1,4 @@
-"""Text+Click: its maps by hand, its sources, and MaskCLIP on tiny CLIPs."""
+"""Text+Click: its maps by hand, its relevance sources, and MaskCLIP on tiny CLIPs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saywhere import Click, Prompt, SaywhereError
 from saywhere.models.checkpoint import save_model
 from saywhere.models.layers.maskclip import MaskClip, load_maskclip
 from saywhere.models.saywhere import Saywhere
-from saywhere.models.textclick import TextClick, click_map, relevance_channel, scaled
+from saywhere.models.textclick import TextClick, click_map, relevance_channel, rescale
 from saywhere.runtime.relevance_source import connect_relevance_source
 from saywhere.runtime.weights import find_weights
 
@@ -50,31 +50,31 @@ class TestMaps:
         assert drawn[3, 4] == pytest.approx(1.0)
         assert drawn[2, 0] == pytest.approx(2 / 5 * 2 - 1)
 
-    def test_a_negative_click_is_as_far_as_can_be(self) -> None:
+    def test_a_negative_click_raises_the_map_around_it(self) -> None:
         drawn = click_map(Prompt((Click(0, 0), Click(2, 0, False))), (1, 9))
         assert drawn[0, 0] == -1.0
         assert drawn[0, 2] == 1.0
         assert drawn[0, 1] == pytest.approx(0.5 * 2 - 1)
         assert drawn[0, 8] == pytest.approx(1.0)
 
-    def test_without_a_positive_click_all_is_far(self) -> None:
+    def test_without_a_positive_click_the_map_is_1(self) -> None:
         assert (click_map(Prompt(), (2, 3)) == 1.0).all()
         assert (click_map(Prompt((Click(0, 0, False),)), (2, 3)) == 1.0).all()
         assert np.isfinite(click_map(Prompt((Click(0, 0), Click(0, 0, False))), (1, 1))).all()
 
-    def test_relevance_is_scaled_for_its_own_image(self) -> None:
+    def test_each_images_relevance_is_rescaled_on_its_own(self) -> None:
         relevance = torch.tensor([[[2.0, 3.0, 6.0]], [[5.0, 5.0, 5.0]]])
-        assert scaled(relevance).tolist() == [[[-1.0, -0.5, 1.0]], [[0.0, 0.0, 0.0]]]
+        assert rescale(relevance).tolist() == [[[-1.0, -0.5, 1.0]], [[0.0, 0.0, 0.0]]]
 
 
 class TestMaskClip:
     @pytest.mark.parametrize("kind", sorted(VISION))
-    def test_the_layout_is_the_pictures(self, kind: str) -> None:
-        found = maskclip(kind)
+    def test_the_value_vectors_are_aligned_with_the_image(self, kind: str) -> None:
+        model = maskclip(kind)
         image = torch.rand(1, 3, 64, 192)
         changed = image.clone()
         changed[..., 32:, 128:] = 0.0
-        before, after = (found.encode(x).levels["places"][0] for x in (image, changed))
+        before, after = (model.encode(x).levels["values"][0] for x in (image, changed))
         assert before.shape[2:] == ((2, 6) if kind == "resnet" else (4, 12))
         difference = (before - after).abs().sum(1)[0]
         row, column = np.unravel_index(int(difference.argmax()), difference.shape)
@@ -82,22 +82,22 @@ class TestMaskClip:
         assert column >= difference.shape[1] // 3 * 2
 
     def test_a_resnets_value_path_by_hand(self) -> None:
-        found = maskclip("resnet")
-        visual = found.clip.visual
+        model = maskclip("resnet")
+        visual = model.clip.visual
         with torch.no_grad():
             image = torch.rand(1, 3, 64, 96)
             x = visual.layer4(visual.layer3(visual.layer2(visual.layer1(visual.stem(image)))))
-            pool, dense = visual.attnpool, found.dense(image)
-            place = x[0, :, 1, 2]
-            value = pool.v_proj.weight @ place + pool.v_proj.bias
+            pool, dense = visual.attnpool, model.dense(image)
+            cell = x[0, :, 1, 2]
+            value = pool.v_proj.weight @ cell + pool.v_proj.bias
             expected = pool.c_proj.weight @ value + pool.c_proj.bias
         assert dense.shape == (1, 12, 2, 3)
         assert torch.allclose(dense[0, :, 1, 2], expected, atol=1e-5)
 
     @pytest.mark.parametrize("residual", [True, False])
     def test_a_vits_value_path_by_hand(self, residual: bool) -> None:
-        found = maskclip("vit", residual=residual)
-        visual = found.clip.visual
+        model = maskclip("vit", residual=residual)
+        visual = model.clip.visual
         with torch.no_grad():
             image = torch.rand(1, 3, 64, 64)
             x = visual.transformer.resblocks[0](visual._embeds(image))
@@ -109,34 +109,34 @@ class TestMaskClip:
                 value = value + token
                 value = value + last.mlp(last.ln_2(value))
             expected = visual.ln_post(value) @ visual.proj
-        assert torch.allclose(found.dense(image)[0, :, 2, 3], expected, atol=1e-5)
+        assert torch.allclose(model.dense(image)[0, :, 2, 3], expected, atol=1e-5)
 
-    def test_a_single_place_is_what_the_vit_would_say(self) -> None:
-        """Attention over tokens that are all alike is the value path."""
-        found = maskclip("vit")
-        last = found.clip.visual.transformer.resblocks[1]
+    def test_with_equal_tokens_the_value_path_is_the_vits_attention(self) -> None:
+        """Attention over equal tokens returns their value."""
+        model = maskclip("vit")
+        last = model.clip.visual.transformer.resblocks[1]
         with torch.no_grad():
-            alike = torch.rand(1, 1, 16).expand(1, 5, 16)
-            whole = last(alike)
+            same = torch.rand(1, 1, 16).expand(1, 5, 16)
+            whole = last(same)
             attention = last.attn
-            value = attention.out_proj(F.linear(last.ln_1(alike), attention.in_proj_weight[32:]))
-            value = alike + value
+            value = attention.out_proj(F.linear(last.ln_1(same), attention.in_proj_weight[32:]))
+            value = same + value
             assert torch.allclose(whole, value + last.mlp(last.ln_2(value)), atol=1e-5)
 
-    def test_templates_are_averaged_and_cosines_told(self) -> None:
-        found = maskclip("vit")
+    def test_templates_are_averaged_and_relevance_is_a_cosine(self) -> None:
+        model = maskclip("vit")
         with torch.no_grad():
-            one, two = F.normalize(found.clip.encode_text(tokens(["dog", "a dog"])), dim=1)
+            one, two = F.normalize(model.clip.encode_text(tokens(["dog", "a dog"])), dim=1)
             expected = F.normalize((one + two) / 2, dim=0)
-        assert torch.allclose(found.vector("dog"), expected, atol=1e-6)
-        features = found.encode(torch.rand(1, 3, 64, 64))
-        relevance = found.relevance(features, "dog")
+        assert torch.allclose(model.embed_phrase("dog"), expected, atol=1e-6)
+        features = model.encode(torch.rand(1, 3, 64, 64))
+        relevance = model.relevance(features, "dog")
         assert relevance.shape == (1, 1, 64, 64)
-        for pixel, cell in ((0, 0), (63, 3)):  # beyond a cell's centre, at the border, there is nothing to mix it with
-            cosine = features.levels["places"][0][0, :, 0, cell] @ expected
+        for pixel, cell in ((0, 0), (63, 3)):  # beyond the centres of the outer cells their values are repeated
+            cosine = features.levels["values"][0][0, :, 0, cell] @ expected
             assert relevance[0, 0, 0, pixel].item() == pytest.approx(float(cosine), abs=1e-5)
 
-    def test_what_is_missing_is_said(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_missing_weights_are_errors_with_a_hint(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         def offline(*_: object, **__: object) -> None:
             raise OSError("no connection")
 
@@ -152,7 +152,7 @@ class TestMaskClip:
 
 
 class TestNetwork:
-    def test_clicks_need_no_source_and_phrases_say_what_is_missing(self, tmp_path: Path) -> None:
+    def test_clicks_work_without_a_source_and_phrases_are_an_error(self, tmp_path: Path) -> None:
         model = connected({"weights": str(tmp_path / "none.safetensors")})
         assert model.phrases
         features = model.encode(torch.rand(1, 3, 64, 64))
@@ -160,62 +160,61 @@ class TestNetwork:
         with pytest.raises(SaywhereError, match=r"none\.safetensors"):
             model.decode(features, [Prompt((Click(3, 4),), "dog")], None)
 
-    def test_the_baseline_has_no_such_channel_and_no_phrases(self) -> None:
+    def test_the_baseline_has_no_relevance_channel_and_no_phrases(self) -> None:
         model = TextClick(**TINY, relevance="none")
         assert not model.phrases
         assert model.encoder.conv_stem.in_channels == 4  # type: ignore[union-attr]
-        with pytest.raises(SaywhereError, match="no map"):
+        with pytest.raises(SaywhereError, match="no relevance map"):
             model.relevance(model.encode(torch.rand(1, 3, 64, 64)), "dog")
 
     @pytest.mark.parametrize("wrong", ["clip", {"clip": "RN50"}, {"weights": "a", "other": "b"}])
-    def test_another_relevance_is_refused(self, wrong: Any) -> None:
+    def test_another_form_of_the_option_is_an_error(self, wrong: Any) -> None:
         with pytest.raises(SaywhereError, match="give 'none'"):
             relevance_channel(wrong)
 
-    def test_a_photograph_is_looked_at_once_and_phrases_matter(self) -> None:
+    def test_an_image_is_encoded_once_and_phrases_matter(self) -> None:
         model = TextClick(**TINY).eval()
         assert model.relevance_channel is not None
         source = maskclip("vit")
-        looked = []
+        encoded = []
         dense = source.dense
-        source.dense = lambda image: looked.append(image) or dense(image)  # type: ignore[func-returns-value]
+        source.dense = lambda image: encoded.append(image) or dense(image)  # type: ignore[func-returns-value]
         model.relevance_channel.loaded = source
         features = model.encode(torch.rand(2, 3, 64, 96))
         with torch.inference_mode():
             model.decode(features, [Prompt((Click(3, 4),))] * 2, None)
-            assert looked == []
-            said = [model.decode(features, [Prompt((Click(3, 4),), p)] * 2, None) for p in ("dog", "cat", None)]
-            part = model.decode(features, [Prompt((Click(3, 4),), "dog"), Prompt((Click(3, 4),))], None)
-        assert len(looked) == 1
-        assert not torch.equal(said[0], said[1])
-        assert torch.allclose(part[0], said[0][0], atol=1e-5)
-        assert torch.allclose(part[1], said[2][1], atol=1e-5)
-        one = model.encode(torch.rand(1, 3, 64, 96))
-        relevance = model.relevance(one, "dog")
+            assert encoded == []
+            logits = [model.decode(features, [Prompt((Click(3, 4),), p)] * 2, None) for p in ("dog", "cat", None)]
+            mixed = model.decode(features, [Prompt((Click(3, 4),), "dog"), Prompt((Click(3, 4),))], None)
+        assert len(encoded) == 1
+        assert not torch.equal(logits[0], logits[1])
+        assert torch.allclose(mixed[0], logits[0][0], atol=1e-5)
+        assert torch.allclose(mixed[1], logits[2][1], atol=1e-5)
+        relevance = model.relevance(model.encode(torch.rand(1, 3, 64, 96)), "dog")
         assert relevance.shape == (1, 1, 64, 96)
         assert (relevance.min().item(), relevance.max().item()) == (0.0, 1.0)
 
-    def test_another_network_tells_where(self, tmp_path: Path) -> None:
+    def test_a_network_can_be_the_relevance_source(self, tmp_path: Path) -> None:
         options = {"widths": [8, 8, 16, 16], "key": 0, "relevance": ["learned"]}
         torch.manual_seed(0)
-        teller = Saywhere(**{**options, "widths": (8, 8, 16, 16)}).eval()
-        save_model(tmp_path / "teller.safetensors", teller, "saywhere", options, {})
-        model = connected({"weights": str(tmp_path / "teller.safetensors")})
+        source = Saywhere(**{**options, "widths": (8, 8, 16, 16)}).eval()
+        save_model(tmp_path / "source.safetensors", source, "saywhere", options, {})
+        model = connected({"weights": str(tmp_path / "source.safetensors")})
         image = torch.rand(1, 3, 64, 64)
         relevance = model.relevance(model.encode(image), "dog")
         with torch.inference_mode():
-            expected = 0.5 + 0.5 * scaled(teller.relevance(teller.encode(image), "dog"))
+            expected = 0.5 + 0.5 * rescale(source.relevance(source.encode(image), "dog"))
         assert torch.allclose(relevance, expected, atol=0.05)  # matrices are stored in float16
         assert not [name for name in model.state_dict() if "source" in name or "learned" in name]
 
-    def test_nothing_loads_a_source_by_itself(self) -> None:
+    def test_without_a_loader_a_phrase_is_an_error(self) -> None:
         model = TextClick(**TINY, relevance={"weights": "saywhere"}).eval()
         with pytest.raises(SaywhereError, match=r"'saywhere': nothing loads them.*connect_relevance_source"):
             model.relevance(model.encode(torch.rand(1, 3, 64, 64)), "dog")
 
-    def test_a_network_without_phrases_is_refused(self, tmp_path: Path) -> None:
+    def test_a_source_without_phrases_is_an_error(self, tmp_path: Path) -> None:
         options = {"widths": [8, 8, 16, 16], "key": 0}
-        path = tmp_path / "deaf.safetensors"
+        path = tmp_path / "no-phrases.safetensors"
         save_model(path, Saywhere(widths=(8, 8, 16, 16), key=0), "saywhere", options, {})
         model = connected({"weights": str(path)})
         with pytest.raises(SaywhereError, match="does not read phrases"):

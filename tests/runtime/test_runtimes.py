@@ -119,7 +119,7 @@ class TestCapabilities:
     def test_a_relevance_map_is_a_probability_or_is_refused(self, runtime: Runtime) -> None:
         features = runtime.encode(scene(SIZE))
         if not runtime.capabilities.relevance:
-            with pytest.raises(NoMapError, match=r"cat.*no map"):
+            with pytest.raises(NoMapError, match=r"cat.*no relevance map"):
                 runtime.relevance(features, "cat")
             return
         relevance = runtime.relevance(features, "cat")

@@ -1,4 +1,4 @@
-"""The networks, by name. A new one is a file here and a line below."""
+"""The networks by name. To add one, write it in a file of this package and register it in :data:`MODELS`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ MODELS: Final[Mapping[str, Callable[..., InteractiveModel]]] = {
     "sequential": Sequential,
     "textclick": TextClick,
 }
+"""The networks by the name that recipes and weights files use."""
 
 RENAMED_OPTIONS: Final = {"saliency": "relevance"}
 
@@ -30,9 +31,14 @@ __all__ = ["MODELS", "Features", "InteractiveModel", "build"]
 
 
 def build(name: str, options: Mapping[str, Any]) -> InteractiveModel:
-    """The network of that name with its options.
+    """Build a network with random weights.
 
-    Raises SaywhereError when the name or an option is unknown.
+    Args:
+        name: a key of :data:`MODELS`.
+        options: keyword arguments of the network's class.
+
+    Raises:
+        SaywhereError: the name or an option is unknown.
     """
     if name not in MODELS:
         raise SaywhereError(f"model '{name}': not known; choose one of {', '.join(MODELS)}")

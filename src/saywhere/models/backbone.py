@@ -1,4 +1,4 @@
-"""What every network shares at its input: a timm backbone, ImageNet's normalisation, padding to whole cells."""
+"""The input of all networks: a timm backbone, ImageNet's normalisation, padding to whole cells."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def create_backbone(
 
     Args:
         name: a model that timm knows.
-        strides: image pixels to a cell that each chosen stage must have, finest first.
-        stages: numbers of the stages to return, 0 for the one of stride 2.
-        in_channels: channels of the input; those after the first three are extra ones.
+        strides: image pixels to a cell that the chosen stages must have, finest first.
+        stages: numbers of the chosen stages; 0 is the one of stride 2.
+        in_channels: channels of the input, RGB first.
         output_stride: the largest stride; later stages use dilated convolutions instead of a larger one.
 
     Returns:
         The module, and the number of channels of each feature map.
 
     Raises:
-        SaywhereError: if timm does not know the name, or its stages have other strides.
+        SaywhereError: timm does not know the name, or the stages have other strides.
     """
     try:
         backbone: nn.Module = timm.create_model(
@@ -54,7 +54,7 @@ def create_backbone(
 
 
 class ImageNetNormalisation(nn.Module):
-    """RGB in [0, 1] to zero mean and unit variance over ImageNet. Nothing of it is kept with the weights."""
+    """RGB in [0, 1] to zero mean and unit variance over ImageNet. Weights files do not contain its buffers."""
 
     mean: Tensor
     std: Tensor
@@ -65,7 +65,7 @@ class ImageNetNormalisation(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """``(B, 3, H, W)`` RGB in [0, 1] to the same shape, normalised."""
+        """Normalise ``(B, 3, H, W)`` RGB in [0, 1]."""
         return (image - self.mean) / self.std
 
 
@@ -74,10 +74,10 @@ def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
 
     Args:
         image: ``(B, C, H, W)``.
-        multiple: of which each side is to be one, in pixels.
+        multiple: in pixels.
 
     Returns:
-        ``(B, C, H', W')``, the image itself if nothing is to be done.
+        ``(B, C, H', W')``; the image itself if both sides are multiples already.
     """
     height, width = image.shape[-2:]
     if height % multiple == 0 and width % multiple == 0:

@@ -1,4 +1,4 @@
-"""The contract of every network: look once (``encode``), answer many times (``decode``)."""
+"""The contract of all networks: ``encode`` an image once, ``decode`` its features for each prompt."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from saywhere.text.words import Words
 
 @dataclass(frozen=True)
 class Features:
-    """What ``decode`` needs of a batch of images.
+    """The features of a batch of images.
 
-    ``size`` is the images' ``(H, W)``; ``levels`` are the model's own tensors by what they are, finest first.
-    ``cache`` is where ``decode`` may leave what it need not work out again for these images.
+    Attributes:
+        size: height and width of the images.
+        levels: feature maps by name, finest first; the names are the network's own.
+        cache: where ``decode`` may store further tensors that depend on the images alone.
     """
 
     size: tuple[int, int]
@@ -30,17 +32,22 @@ class Features:
 
 
 class InteractiveModel(nn.Module, ABC):
-    """A network that segments what a prompt points at.
+    """A network for interactive segmentation.
 
-    A subclass is registered in ``saywhere.models`` under its name and is built from keyword arguments
-    that JSON can hold; these travel with its weights. ``phrases`` says whether ``decode`` reads a prompt's phrase,
-    ``words`` those it knows, ``single_click`` whether one positive click is all that it can be told,
-    ``calibrated_relevance`` whether ``relevance`` gives probabilities, low everywhere for a thing that is not there,
-    and not only where a phrase applies best.
+    A subclass is registered in :mod:`saywhere.models`. The keyword arguments of its constructor must be values that
+    JSON can represent, because weights files contain them.
+
+    Attributes:
+        phrases: whether ``decode`` uses the prompt's phrase.
+        relevance_maps: whether ``relevance`` is implemented.
+        single_click: whether one positive click is the only prompt that it takes.
+        calibrated_relevance: whether ``relevance`` returns probabilities, which are low everywhere if the object is not
+            in the image, rather than values relative to the best place.
+        words: the words that it knows; None without phrases.
     """
 
     renamed_parameters: ClassVar[Mapping[str, str]] = {}
-    """Prefixes of parameters in weights files of earlier releases, and what they are called now."""
+    """Prefixes of parameter names in weights files of earlier releases, and the prefixes that replace them."""
     phrases: bool = False
     relevance_maps: bool = False
     single_click: bool = False
@@ -49,30 +56,66 @@ class InteractiveModel(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, image: Tensor) -> Features:
-        """``(B, 3, H, W)`` RGB in [0, 1], any H and W, to features."""
+        """Compute what does not depend on the prompt.
+
+        Args:
+            image: ``(B, 3, H, W)`` RGB in [0, 1], of any size.
+        """
 
     @abstractmethod
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
-        """One prompt for each image, in the image's own pixels, to logits ``(B, 1, H, W)``.
+        """Segment the images of a batch.
 
-        ``previous`` is the probability ``(B, 1, H, W)`` of the last answer; None before the first.
+        Args:
+            features: what :meth:`encode` returned.
+            prompts: one for each image, in its pixels.
+            previous: ``(B, 1, H, W)`` probability of the previous mask; None without one.
+
+        Returns:
+            ``(B, 1, H, W)`` logits.
         """
 
     def auxiliary_loss(
         self, features: Features, prompts: list[Prompt], supervision: Sequence[PhraseSupervision], labels: Words
     ) -> Tensor:
-        """What else a network learns from beside its masks, once a step; ``labels`` are all of the training data's."""
+        """A loss that is added to that of the masks, once a training step.
+
+        Args:
+            features: what :meth:`encode` returned.
+            prompts: one for each image.
+            supervision: the labels in each image.
+            labels: all labels of the training data with their vectors.
+
+        Returns:
+            A scalar; 0 unless a network overrides this.
+        """
         return torch.zeros(())
 
     def relevance(self, features: Features, phrase: str) -> Tensor:
-        """The probability ``(1, 1, H, W)`` that a phrase applies to a pixel; NoMapError if it cannot be told."""
-        raise NoMapError(f"phrase {phrase!r}: this network has no map of where a phrase applies")
+        """Compute where in an image a phrase applies.
+
+        Args:
+            features: what :meth:`encode` returned for one image.
+            phrase: what to look for.
+
+        Returns:
+            ``(1, 1, H, W)`` probability that the phrase applies to each pixel.
+
+        Raises:
+            NoMapError: the network has no relevance map.
+        """
+        raise NoMapError(f"phrase {phrase!r}: this network has no relevance map")
 
     def forward(self, image: Tensor, prompts: list[Prompt], previous: Tensor | None = None) -> Tensor:
+        """Encode and decode; arguments as for :meth:`encode` and :meth:`decode`."""
         return self.decode(self.encode(image), prompts, previous)
 
     def parameter_groups(self, encoder_scale: float) -> list[dict[str, Any]]:
-        """Parameters for the optimiser; ``lr_scale`` slows a pretrained encoder, decay spares norms and biases."""
+        """Parameter groups for the optimiser. Norms and biases have no weight decay.
+
+        Args:
+            encoder_scale: learning rate of the pretrained encoder over that of the rest; becomes ``lr_scale``.
+        """
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
@@ -86,12 +129,14 @@ class InteractiveModel(nn.Module, ABC):
 
 
 class PurifyingModel(InteractiveModel):
-    """A network whose features of a photograph pass a layer of 1x1 convolutions that can learn on its own, for one
-    kind of object (Sequential Interactive Image Segmentation, sections 3.1 and 3.3).
+    """A network with a purification layer: 1x1 convolutions that can learn on their own, for one kind of object.
 
-    ``encode`` gives the level "raw", a tensor for each layer of ``purification``, finest first, which does not depend
-    on that layer, and hands it to ``purify``. ``strides`` are image pixels to a cell of each. A layer works on every
-    cell by itself.
+    Sequential Interactive Image Segmentation, sections 3.1 and 3.3. ``encode`` computes the level "raw" and calls
+    :meth:`purify`.
+
+    Attributes:
+        purification: a layer for each tensor of "raw", finest first. It treats each cell independently.
+        strides: image pixels to a cell of each tensor.
     """
 
     purification: nn.ModuleList
@@ -99,4 +144,11 @@ class PurifyingModel(InteractiveModel):
 
     @abstractmethod
     def purify(self, raw: Features) -> Features:
-        """The ``raw`` level with all that ``decode`` needs; "pure" holds what each layer makes of its raw tensor."""
+        """Apply the purification layer, and compute all that depends on it.
+
+        Args:
+            raw: features whose level "raw" does not depend on the purification layer.
+
+        Returns:
+            All features that ``decode`` needs; the level "pure" is the output of the purification layer.
+        """

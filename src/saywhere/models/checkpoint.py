@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors whose metadata say what they are. Nothing is ever unpickled."""
+"""Weights files: safetensors with metadata that describe the network. Nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -21,8 +21,15 @@ from saywhere.storage.tensors import FORMAT, TensorFile, check_format, read_tens
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A network ready to use, with what its file says of it."""
+class LoadedModel:
+    """A network from a weights file.
+
+    Attributes:
+        model: in evaluation mode.
+        name: the network's name in :data:`saywhere.models.MODELS`.
+        digest: hash of the file.
+        metadata: of the file.
+    """
 
     model: InteractiveModel
     name: str
@@ -31,57 +38,98 @@ class Loaded:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write atomically: the old file stays until the new one is whole on the disk.
+    """Write a safetensors file atomically.
 
-    Metadata values become JSON. Raises SaywhereError when the disk refuses.
+    Args:
+        path: the file; an existing one stays unchanged until the new one is complete.
+        tensors: by name.
+        metadata: values become JSON.
+
+    Raises:
+        SaywhereError: the file cannot be written.
     """
     text = {key: json.dumps(value, sort_keys=True) for key, value in metadata.items()}
     write_atomically(path, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, text))
 
 
-def read_tensors(path: Path, what: str = "weights") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and metadata of a safetensors file; errors as :func:`saywhere.storage.tensors.read_tensor_file`."""
-    file = read_tensor_file(path, what)
-    return as_tensors(file), dict(file.metadata)
+def read_tensors(path: Path, kind: str = "weights") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a safetensors file.
+
+    Args:
+        path: the file.
+        kind: what error messages call it.
+
+    Returns:
+        Its tensors and its metadata.
+
+    Raises:
+        SaywhereError: as for :func:`saywhere.storage.tensors.read_tensor_file`.
+    """
+    file = read_tensor_file(path, kind)
+    return to_torch(file), dict(file.metadata)
 
 
-def as_tensors(file: TensorFile) -> dict[str, Tensor]:
-    """The tensors of a file as torch's."""
+def to_torch(file: TensorFile) -> dict[str, Tensor]:
+    """Copy the tensors of a file to torch."""
     return {name: torch.from_numpy(np.array(tensor)) for name, tensor in file.tensors.items()}
 
 
-def save_model(path: Path, model: nn.Module, name: str, options: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Write a network's weights with its name and options; matrices in float16, statistics as they are."""
-    state = {k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in model.state_dict().items()}
-    write_tensors(path, state, {**facts, "format": FORMAT, "model": name, "options": dict(options)})
+def save_model(
+    path: Path, model: nn.Module, name: str, options: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> None:
+    """Write a weights file.
 
-
-def load_model(source: Path | TensorFile) -> Loaded:
-    """The network that a weights file describes, in evaluation mode.
+    Parameters of more than one dimension become float16; biases and batch-norm statistics keep their type.
 
     Args:
-        source: the file's path, or the file as it was read.
+        path: the file.
+        model: the network.
+        name: its name in :data:`saywhere.models.MODELS`.
+        options: with which it was built.
+        metadata: further metadata.
 
     Raises:
-        SaywhereError: the file is missing, damaged, or does not fit the architecture it names.
+        SaywhereError: the file cannot be written.
+    """
+    state = {k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in model.state_dict().items()}
+    write_tensors(path, state, {**metadata, "format": FORMAT, "model": name, "options": dict(options)})
+
+
+def load_model(source: Path | TensorFile) -> LoadedModel:
+    """Load the network that a weights file describes.
+
+    Args:
+        source: the file, or its path.
+
+    Raises:
+        SaywhereError: the file is missing or damaged, or does not fit the network that it names.
     """
     file = source if isinstance(source, TensorFile) else read_tensor_file(source)
     metadata = check_format(file)
     model = build(metadata["model"], metadata["options"])
-    fill(model, rename_prefixes(as_tensors(file), model.renamed_parameters), file.path)
-    return Loaded(model.eval(), metadata["model"], file.digest, metadata)
+    load_state(model, rename_prefixes(to_torch(file), model.renamed_parameters), file.path)
+    return LoadedModel(model.eval(), metadata["model"], file.digest, metadata)
 
 
-def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Load tensors into a module; SaywhereError with the first names that do not fit."""
+def load_state(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Load tensors into a module.
+
+    Args:
+        module: is changed.
+        state: tensors by the names of its parameters and buffers.
+        path: the file that they come from, for error messages.
+
+    Raises:
+        SaywhereError: names or shapes differ from those of the module.
+    """
     expected = module.state_dict()
-    lacking = sorted(expected.keys() - state.keys())
+    missing = sorted(expected.keys() - state.keys())
     extra = sorted(state.keys() - expected.keys())
-    wrong = sorted(k for k in expected.keys() & state.keys() if expected[k].shape != state[k].shape)
-    if lacking or extra or wrong:
+    misshapen = sorted(k for k in expected.keys() & state.keys() if expected[k].shape != state[k].shape)
+    if missing or extra or misshapen:
         faults = [
-            f"{word} {names[0]} and {len(names) - 1} more"
-            for word, names in (("lacks", lacking), ("does not know", extra), ("has another shape for", wrong))
+            f"{verb} {names[0]} and {len(names) - 1} more"
+            for verb, names in (("lacks", missing), ("does not know", extra), ("has another shape for", misshapen))
             if names
         ]
         raise SaywhereError(f"weights '{path}': of another architecture ({'; '.join(faults)})")

@@ -1,4 +1,4 @@
-"""DeepLabv3+ (Chen et al. 2018) with guidance maps as further input channels: what PhraseClick and Text+Click share."""
+"""DeepLabv3+ (Chen et al. 2018) with guidance maps as further input channels, for PhraseClick and Text+Click."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from saywhere.errors import SaywhereError, needing
 from saywhere.models.backbone import ImageNetNormalisation, create_backbone, pad_to_multiple
 from saywhere.models.base import Features, InteractiveModel
 
-MULTIPLE = 16  # so that every level of the backbone has whole cells
+MULTIPLE = 16  # of the padded image's sides, so that all levels of the backbone have whole cells
 RATES = {16: (6, 12, 18), 8: (12, 24, 36)}  # of the ASPP, by output stride
 
 
 class DeepLab(InteractiveModel):
-    """Early fusion: ``encode`` only keeps the image, and every prompt runs the whole network.
+    """DeepLabv3+ with early fusion: the whole network runs for each prompt, and ``encode`` only stores the image.
 
     ASPP and decoder are those of segmentation-models-pytorch.
 
     Args:
         backbone: a model of timm.
         extra: the number of guidance maps, channels after RGB.
-        channels: the width of ASPP and decoder.
+        channels: channels of ASPP and decoder.
         stride: the output stride of the backbone, 8 or 16.
 
     Raises:
@@ -45,25 +45,34 @@ class DeepLab(InteractiveModel):
         self.head = nn.Conv2d(channels, 1, 1)
 
     def encode(self, image: Tensor) -> Features:
-        """The image itself. A subclass may put what depends on the image alone into ``cache`` while it decodes."""
+        """Only the image. ``decode`` of a subclass may store what depends on the image alone in ``cache``."""
         return Features((image.shape[-2], image.shape[-1]), {"image": (image,)})
 
     def fuse_early(self, image: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """Backbone and ASPP.
+        """Run backbone and ASPP.
 
         Args:
             image: ``(B, 3, H, W)`` RGB in [0, 1].
             maps: ``(B, extra, H, W)`` guidance maps.
 
         Returns:
-            The backbone's features of stride 4, and ASPP's output from the last ones.
+            The backbone's features of stride 4, and the output of ASPP.
         """
         inputs = pad_to_multiple(torch.cat([self.normalise(image), maps.to(image)], 1), MULTIPLE)
         fine, coarse = self.encoder(inputs.contiguous(memory_format=torch.channels_last))
         return fine, self.decoder.aspp(coarse)
 
     def predict(self, fine: Tensor, context: Tensor, size: tuple[int, int]) -> Tensor:
-        """From what :meth:`fuse_early` returned to logits ``(B, 1, H, W)`` of an image of ``size`` (height, width)."""
+        """Run decoder and head.
+
+        Args:
+            fine: the features of stride 4 that :meth:`fuse_early` returned.
+            context: ASPP's output, or what attention made of it.
+            size: height and width of the image.
+
+        Returns:
+            ``(B, 1, H, W)`` logits.
+        """
         x = torch.cat([self.decoder.up(context), self.decoder.block1(fine)], 1)
         logits = self.head(self.decoder.block2(x))
         logits = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)

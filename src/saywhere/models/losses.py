@@ -1,7 +1,7 @@
 """Losses by name.
 
-Each takes logits, target (0 or 1) and counted (0 or 1), ``(B, 1, H, W)``, and returns ``(B,)``. Pixels that are not
-counted have no influence.
+All take logits, target (0 or 1) and counted pixels (0 or 1), ``(B, 1, H, W)`` each, and return ``(B,)``. Pixels that
+are not counted have no influence.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean over the pixels of each image."""
     return (values * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp_min(1.0)
 
 
@@ -24,15 +25,15 @@ def bce(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
 
 
 def balanced_bce(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
-    """Cross-entropy in which object and background weigh the same, whatever their areas."""
+    """Binary cross-entropy in which object and background have the same weight, whatever their areas."""
     values = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     return 0.5 * (_mean(values, counted * target) + _mean(values, counted * (1.0 - target)))
 
 
 def class_balanced_bce(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
-    """Equations 2 and 3 of Multi-Stage Fusion: cross-entropy weighted by the inverse frequency of the pixel's class.
+    """Binary cross-entropy weighted by the inverse frequency of the pixel's class (Multi-Stage Fusion, equations 2, 3).
 
-    The frequencies are those of the counted pixels of the whole batch; weights are scaled to a mean of 1 over these.
+    The frequencies are those of the batch's counted pixels; the weights are scaled to a mean of 1 over them.
     """
     values = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     count = counted.sum().clamp_min(1.0)
@@ -42,28 +43,31 @@ def class_balanced_bce(logits: Tensor, target: Tensor, counted: Tensor) -> Tenso
 
 
 def normalised_focal(logits: Tensor, target: Tensor, counted: Tensor, gamma: float = 2.0) -> Tensor:
-    """Focal loss divided by its own weights' mean, so that its size does not shrink as the mask improves (RITM)."""
+    """Normalised focal loss (Sofiiuk et al. 2019; RITM): divided by the mean of its weights, so it does not vanish.
+
+    ``gamma`` is the exponent of the focal loss.
+    """
     values = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     probability = torch.exp(-values)
     weight = (1.0 - probability) ** gamma
-    scale = (_mean(weight, counted)).detach().clamp_min(1e-6)
+    scale = _mean(weight, counted).detach().clamp_min(1e-6)
     return _mean(weight * values, counted) / scale
 
 
 def dice(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
     """One minus the soft Dice coefficient."""
     probability = logits.sigmoid() * counted
-    truth = target * counted
-    overlap = (probability * truth).flatten(1).sum(1)
-    return 1.0 - (2.0 * overlap + 1.0) / (probability.flatten(1).sum(1) + truth.flatten(1).sum(1) + 1.0)
+    expected = target * counted
+    overlap = (probability * expected).flatten(1).sum(1)
+    return 1.0 - (2.0 * overlap + 1.0) / (probability.flatten(1).sum(1) + expected.flatten(1).sum(1) + 1.0)
 
 
 def iou(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
     """One minus the soft intersection over union."""
     probability = logits.sigmoid() * counted
-    truth = target * counted
-    overlap = (probability * truth).flatten(1).sum(1)
-    union = (probability + truth).flatten(1).sum(1) - overlap
+    expected = target * counted
+    overlap = (probability * expected).flatten(1).sum(1)
+    union = (probability + expected).flatten(1).sum(1) - overlap
     return 1.0 - (overlap + 1.0) / (union + 1.0)
 
 
@@ -78,5 +82,14 @@ LOSSES: Final[Mapping[str, Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
 
 
 def total(weights: Mapping[str, float], logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
-    """The weighted sum of the named losses, averaged over the batch."""
-    return sum((w * LOSSES[name](logits, target, counted) for name, w in weights.items()), logits.new_zeros(1)).mean()
+    """The weighted sum of some losses, averaged over the batch.
+
+    Args:
+        weights: by the losses' names in :data:`LOSSES`.
+        logits: ``(B, 1, H, W)``.
+        target: ``(B, 1, H, W)``, 0 or 1.
+        counted: ``(B, 1, H, W)``, 0 or 1.
+    """
+    return sum(
+        (weight * LOSSES[name](logits, target, counted) for name, weight in weights.items()), logits.new_zeros(1)
+    ).mean()

@@ -19,30 +19,31 @@ from saywhere.models.backbone import ImageNetNormalisation, create_backbone, pad
 from saywhere.models.base import Features, InteractiveModel
 
 FUSIONS = ("none", "early", "multi")
-GRIDS = (1, 2, 3, 6)  # of the pyramid's pooling, as in PSPNet
+GRIDS = (1, 2, 3, 6)  # cells along each side of the pooling pyramid's levels, as in PSPNet
 STRIDE = 8  # of the backbone's output
-REDUCTION = 16  # r of the squeeze
-LIMIT = 255.0  # pixels at which a Euclidean map is cut off (Xu et al. 2016)
-# How each map is drawn (section 3.3 and table 2), and what brings it to [0, 1].
+REDUCTION = 16  # r of squeeze-and-excitation
+LIMIT = 255.0  # pixels at which a Euclidean map is truncated (Xu et al. 2016)
 GUIDANCE: dict[str, tuple[dict[str, float], float]] = {
     "gaussian": ({"sigma": 10.0}, 1.0),
     "disk": ({"radius": 5.0}, 1.0),
     "euclidean": ({"limit": LIMIT}, LIMIT),
 }
+"""Parameters and maximum of each click map (section 3.3 and table 2)."""
 
 
 class MultiStage(InteractiveModel):
-    """A ResNet of stride 8 (``encoder``), a pyramid supervised parsing head, and a short ``late`` branch between them.
+    """A ResNet of stride 8, a pyramid scene parsing head, and a short branch that fuses the click late.
 
     A prompt is one positive click; the previous mask is not used.
 
     Args:
         backbone: a model of timm.
-        fusion: the paper's ablation. "none" has no click, "early" its map as a fourth input channel, "multi" also takes
-            image and map through the late branch, whose channels join the encoder's (section 3.2).
-        guidance: how the click is drawn, a key of :data:`GUIDANCE`.
-        channels: the width after the pyramid.
-        late_channels: the width of the late branch.
+        fusion: the paper's ablation. "none" uses no click; with "early" the click map is a fourth input channel; with
+            "multi" the late branch also processes image and click map, and the head takes its output and the encoder's
+            (section 3.2).
+        guidance: the kind of click map, a key of :data:`GUIDANCE`.
+        channels: channels after the pyramid.
+        late_channels: channels of the late branch.
 
     Raises:
         SaywhereError: an option is unknown.
@@ -71,7 +72,7 @@ class MultiStage(InteractiveModel):
         self.head = PyramidHead(deep, channels, late_channels if fusion == "multi" else 0)
 
     def encode(self, image: Tensor) -> Features:
-        """The image itself: the click enters at the first layer."""
+        """Only the image: the click enters at the first layer."""
         return Features((image.shape[-2], image.shape[-1]), {"image": (image,)})
 
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
@@ -79,8 +80,8 @@ class MultiStage(InteractiveModel):
         clicks = [single_positive_click(prompt) for prompt in prompts]
         inputs = self.normalise(image)
         if self.fusion != "none":
-            parameters, scale = GUIDANCE[self.guidance]
-            drawn = [guidance.GUIDANCE[self.guidance](c, features.size, **parameters) / scale for c in clicks]
+            parameters, maximum = GUIDANCE[self.guidance]
+            drawn = [guidance.GUIDANCE[self.guidance](c, features.size, **parameters) / maximum for c in clicks]
             inputs = torch.cat([inputs, torch.from_numpy(np.stack(drawn))[:, None].to(inputs)], 1)
         h, w = features.size
         inputs = pad_to_multiple(inputs, STRIDE).contiguous(memory_format=torch.channels_last)
@@ -91,9 +92,14 @@ class MultiStage(InteractiveModel):
 
 
 class PyramidHead(nn.Module):
-    """Pyramid supervised parsing over ``deep`` channels and, if there are any, ``late`` ones: ``(B, 1, h, w)`` logits.
+    """Pyramid scene parsing (PSPNet) of the encoder's features and, with late fusion, those of the late branch.
 
-    Every grid of the pyramid keeps a quarter of the deep channels, with the late ones or without.
+    Each level of the pyramid has a quarter of the encoder's channels.
+
+    Args:
+        deep: channels of the encoder's features.
+        channels: channels after the pyramid.
+        late: channels of the late branch; 0 without one.
     """
 
     def __init__(self, deep: int, channels: int, late: int) -> None:
@@ -106,17 +112,22 @@ class PyramidHead(nn.Module):
         self.classify = nn.Conv2d(channels, 1, 1)
 
     def forward(self, deep: Tensor, late: Tensor | None) -> Tensor:
-        # The pyramid's own maps come before, so that an early network's weights fit the first channels of each layer.
+        """Logits ``(B, 1, h, w)`` from ``(B, deep, h, w)`` and ``(B, late, h, w)``."""
+        # The late channels come last, so that weights of an early-fusion network fit the first channels of each layer.
         x = deep if late is None else torch.cat([deep, late], 1)
         levels = [block(x) for block in self.pyramid]
         return self.classify(self.join(torch.cat([deep, *levels, *([] if late is None else [late])], 1)))
 
 
 def late_branch(inputs: int, channels: int) -> nn.Sequential:
-    """From the input ``(B, inputs, H, W)`` to ``(B, channels, H/8, W/8)``: the Init block and three SE-ResNet blocks,
-    the last of which halves (section 3.2, figure 3)."""
+    """The late branch (section 3.2, figure 3): the Init block and three SE-ResNet blocks, the last with stride 2.
+
+    Args:
+        inputs: channels of the input ``(B, inputs, H, W)``.
+        channels: channels of the output ``(B, channels, H/8, W/8)``.
+    """
     squeeze: Any = partial(SEModule, rd_ratio=1.0 / REDUCTION)
-    halve = nn.Sequential(nn.Conv2d(channels, channels, 1, 2, bias=False), nn.BatchNorm2d(channels))
+    downsample = nn.Sequential(nn.Conv2d(channels, channels, 1, 2, bias=False), nn.BatchNorm2d(channels))
     return nn.Sequential(
         nn.Conv2d(inputs, channels, 7, 2, 3, bias=False),
         nn.BatchNorm2d(channels),
@@ -124,12 +135,16 @@ def late_branch(inputs: int, channels: int) -> nn.Sequential:
         nn.MaxPool2d(2, 2),
         BasicBlock(channels, channels, attn_layer=squeeze),
         BasicBlock(channels, channels, attn_layer=squeeze),
-        BasicBlock(channels, channels, 2, halve, attn_layer=squeeze),
+        BasicBlock(channels, channels, 2, downsample, attn_layer=squeeze),
     )
 
 
 def single_positive_click(prompt: Prompt) -> tuple[Click, ...]:
-    """The click of a prompt, or none; SaywhereError for a negative click or several."""
+    """The clicks of a prompt: one positive click or none.
+
+    Raises:
+        SaywhereError: the prompt has a negative click or several clicks.
+    """
     if all(click.positive for click in prompt.clicks) and len(prompt.clicks) < 2:
         return prompt.clicks
     given = f"{len(prompt.clicks)} clicks" if len(prompt.clicks) > 1 else "a negative click"

@@ -18,10 +18,9 @@ from saywhere.models.layers.phrase import AttributeAttention, PhraseEncoder, att
 from saywhere.models.targets import PhraseSupervision
 from saywhere.text.words import PLURAL_ENDINGS, WORD_PATTERN, Words, load_words, normalise
 
-LIMIT = 255.0  # pixels at which distance maps are cut off (Xu et al. 2016)
-NEW = 1e-2  # standard deviation that new layers start with (section 4.1)
-# Attribute words when none are given: colours, sizes and places, as people refer to things in RefCOCO, and its things.
-COMMON = (
+LIMIT = 255.0  # pixels at which distance maps are truncated (Xu et al. 2016)
+NEW_LAYER_STD = 1e-2  # standard deviation of the initial weights of new layers (section 4.1)
+ATTRIBUTE_WORDS = (
     "black white grey red orange yellow green blue purple pink brown dark light striped "
     "left right top bottom middle front back upper lower corner near far behind "
     "big large small little tall short long old young standing sitting "
@@ -31,21 +30,22 @@ COMMON = (
     "chair couch table bed bench bowl cup glass bottle plate pizza sandwich cake "
     "banana apple carrot umbrella bag suitcase phone laptop screen keyboard book vase clock"
 )
-ATTRIBUTES = tuple(COMMON.split())
+ATTRIBUTES = tuple(ATTRIBUTE_WORDS.split())
+"""Default attribute words: colours, sizes, positions and objects that are frequent in RefCOCO."""
 
 
 class PhraseClick(DeepLab):
-    """A DeepLabv3+ of five channels (equation 1) whose ASPP features are weighed by attribute attention (2 to 5).
+    """A DeepLabv3+ with five input channels (equation 1) and attribute attention over ASPP's features (2 to 5).
 
-    Equations 6 and 7 are taken as means, over pixels and over words. Clicks alone, a phrase alone and both together are
-    prompts: without clicks the maps are at their limit, without a phrase its encoding is zeros. The previous mask is
-    not used: the paper has none.
+    Equations 6 and 7 are computed as means over pixels and over words. A prompt may have clicks, a phrase or both:
+    without clicks the distance maps are at their limit, without a phrase its encoding is zeros. As in the paper, the
+    previous mask is not used.
 
     Args:
         backbone: a model of timm.
         channels: the paper's #C.
         stride: the output stride of the backbone, 8 or 16.
-        hidden: the width of the bi-LSTM in each direction, which the paper does not give.
+        hidden: size of the bi-LSTM's state in each direction, which the paper does not give.
         attributes: the N words of equation 7.
         attribute_weight: omega_a of equation 7; omega_m is the loss weight in the recipe.
         words: a word2vec or GloVe file instead of the shipped words.
@@ -72,15 +72,15 @@ class PhraseClick(DeepLab):
         self.attribute_weight = attribute_weight
         self.attributes = known_attributes(attributes, self.reader.words)
         self.naming = nn.Linear(channels, len(self.attributes)) if self.attributes else None
-        # How often each attribute occurred in training: the rarer a word, the more it weighs.
+        # How often each attribute word occurred in training; see word_weights.
         self.register_buffer("word_counts", torch.zeros(len(self.attributes)))
-        # Of the new layers, those that no batch norm follows: only their scale matters.
+        # The new layers without a batch norm after them: with one, the scale would not matter.
         with torch.no_grad():
-            first = next(m for m in self.encoder.modules() if isinstance(m, nn.Conv2d))
-            first.weight[:, 3:].normal_(std=NEW)
+            first_conv = next(m for m in self.encoder.modules() if isinstance(m, nn.Conv2d))
+            first_conv.weight[:, 3:].normal_(std=NEW_LAYER_STD)
             for layer in (self.head, self.naming):
                 if layer is not None and layer.bias is not None:
-                    layer.weight.normal_(std=NEW)
+                    layer.weight.normal_(std=NEW_LAYER_STD)
                     layer.bias.zero_()
 
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
@@ -89,24 +89,24 @@ class PhraseClick(DeepLab):
         phrases = self.reader([prompt.phrase for prompt in prompts])
         weights = self.attention.attributes(context, phrases.context)
         if self.training:
-            # For the attribute loss, so that the network is not run again.
+            # The attribute loss needs them.
             features.cache["attributes"] = (weights,)
         return self.predict(fine, self.attention.weigh(context, weights), features.size)
 
     def auxiliary_loss(
         self, features: Features, prompts: list[Prompt], supervision: Sequence[PhraseSupervision], labels: Words
     ) -> Tensor:
-        """omega_a times equation 7, of the last decoding and over the images with a phrase."""
+        """omega_a times equation 7, over the images with a phrase, with the attribute weights of the last decoding."""
         rows = [row for row, prompt in enumerate(prompts) if prompt.phrase]
         if self.naming is None or not rows or "attributes" not in features.cache:
             return features.levels["image"][0].new_zeros(())
         (weights,) = features.cache["attributes"]
-        present = self.present([prompts[row].phrase for row in rows]).to(weights)
+        present = self.attribute_labels([prompts[row].phrase for row in rows]).to(weights)
         if self.training:
             self.word_counts += present.sum(0)
-        return self.attribute_weight * attribute_loss(self.naming(weights[rows]).float(), present, self.balance())
+        return self.attribute_weight * attribute_loss(self.naming(weights[rows]).float(), present, self.word_weights())
 
-    def present(self, phrases: Sequence[str | None]) -> Tensor:
+    def attribute_labels(self, phrases: Sequence[str | None]) -> Tensor:
         """Which attribute words, or their plurals, are in which phrase.
 
         Returns:
@@ -115,17 +115,24 @@ class PhraseClick(DeepLab):
         words = [words_and_singulars(phrase or "") for phrase in phrases]
         return torch.tensor([[float(attribute in each) for attribute in self.attributes] for each in words])
 
-    def balance(self) -> Tensor:
-        """The weights w of equation 7, ``(N,)``: one over the root of how often a word occurred, of mean 1.
+    def word_weights(self) -> Tensor:
+        """The weights w of equation 7: inverse square roots of the words' frequencies, scaled to a mean of 1.
 
-        The paper does not give them; these are those of MAttNet (Yu et al. 2018), its source for attributes.
+        The paper does not give them. MAttNet (Yu et al. 2018), its source for attributes, has these.
+
+        Returns:
+            ``(N,)``.
         """
-        rarity = self.word_counts.float().clamp_min(1.0).rsqrt()
-        return rarity / rarity.mean()
+        weights = self.word_counts.float().clamp_min(1.0).rsqrt()
+        return weights / weights.mean()
 
 
 def known_attributes(attributes: Sequence[str], words: Words) -> list[str]:
-    """Attribute words in lower case, each once; SaywhereError names those that a table of vectors lacks."""
+    """Attribute words in lower case, without duplicates.
+
+    Raises:
+        SaywhereError: ``words`` does not contain one of them.
+    """
     unknown = [word for word in attributes if words.find_row(normalise(word)) is None]
     if unknown:
         raise SaywhereError(f"attributes {', '.join(unknown[:5])}: not in the table of words; give single known words")
@@ -144,6 +151,14 @@ def words_and_singulars(phrase: str) -> set[str]:
 
 
 def distance_maps(prompts: Sequence[Prompt], shape: tuple[int, int]) -> Tensor:
-    """D+ and D- of equation 1, over their limit: ``(B, 2, H, W)`` in [0, 1], 1 everywhere without clicks."""
+    """D+ and D- of equation 1, divided by their limit.
+
+    Args:
+        prompts: one for each image.
+        shape: height and width of the images.
+
+    Returns:
+        ``(B, 2, H, W)`` in [0, 1]; 1 everywhere without clicks.
+    """
     drawn = [guidance.maps(prompt, shape, "euclidean", limit=LIMIT) for prompt in prompts]
     return torch.from_numpy(np.stack(drawn) / np.float32(LIMIT))

@@ -1,10 +1,10 @@
-"""Our network: features once per image, and a small decoder that answers every prompt.
+"""Our network: an encoder that runs once for an image, and a small decoder that runs for each prompt.
 
-What it takes from the five papers: the split into features, purification and mini encoder is that of Sequential
-Interactive Image Segmentation (section 3.1, equation 1); a drag's radius sets the width of its guidance map as in
-DCT-Net's Spatial-DCT (equation 2), and the features under the clicks scale and shift the decoder's as in its
-Feature-DCT (equation 3); guidance enters at every scale, which is the lesson of Multi-Stage Fusion; a phrase enters as
-a relevance map (Text+Click) and as attention over channels (PhraseClick, equations 2 to 5).
+It combines parts of the five papers. Encoder, purification layer and mini encoder are those of Sequential Interactive
+Image Segmentation (section 3.1, equation 1). A drag's radius determines the width of its guidance map, as in DCT-Net's
+Spatial-DCT (equation 2), and the features under the clicks scale and shift those of the decoder, as in its Feature-DCT
+(equation 3). Guidance is fused at every scale, as Multi-Stage Fusion suggests. A phrase is used as a relevance map
+(Text+Click) and as attention over channels (PhraseClick, equations 2 to 5).
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from saywhere.models.layers.relevance import ClassifierRelevance, LearnedRelevan
 from saywhere.models.targets import PhraseSupervision
 from saywhere.text.words import Words, load_words
 
-MULTIPLE = 32  # the coarsest level's stride
-CLICK_SIGMA = 6.0  # pixels of the encoded image: the precision of a hand
+MULTIPLE = 32  # of the padded image's sides: the coarsest level's stride
+CLICK_SIGMA = 6.0  # standard deviation of a click's Gaussian, in pixels of the encoded image
 RELEVANCE_SOURCES = ("learned", "classifier")
-CLICK_STRIDES = (8, 16, 32)  # strides of the levels that are sampled under the clicks
-LABEL_CONTRAST_WEIGHT = 0.3  # of telling labels apart, against the loss of the relevance map
+CLICK_STRIDES = (8, 16, 32)  # of the levels that are sampled under the clicks
+LABEL_CONTRAST_WEIGHT = 0.3  # of the label contrast loss, relative to the loss of the relevance map
 
 
 class FeatureLevels(NamedTuple):
-    """What the encoder computes of a batch of images, finest level first.
+    """The features of a batch of images; each attribute has a tensor ``(B, C, H/s, W/s)`` for each stride s.
 
     Attributes:
         raw: the backbone's levels at strides 4, 8, 16 and 32.
         pure: the same after the purification layer.
-        fused: the part of the fusion layers' input convolution that depends on the image alone.
-        keys: vectors of length 1 at strides 8, 16 and 32, in which pixels are compared with clicked ones.
+        fused: the part of the fusion layers' first convolutions that depends on the image alone.
+        keys: at strides 8, 16 and 32 vectors of length 1, by which cells are compared with clicked ones.
     """
 
     raw: tuple[Tensor, ...]
@@ -55,21 +55,25 @@ class FeatureLevels(NamedTuple):
 class Saywhere(PurifyingModel):
     """Our network.
 
-    :meth:`encode_levels`, :meth:`purify_levels`, :meth:`relevance_features` and :meth:`decode_levels` take and return
-    tensors alone and hold nearly all of the computation, so that they can be exported as graphs.
+    :meth:`encode_levels`, :meth:`purify_levels`, :meth:`relevance_features`, :meth:`phrase_logits` and
+    :meth:`decode_levels` only take and return tensors, so that they can be exported as graphs. They contain nearly all
+    of the computation.
 
     Args:
-        backbone: a timm model with strides 2, 4, 8, 16 and 32.
+        backbone: a model of timm with strides 2, 4, 8, 16 and 32.
         widths: channels of the purified levels at strides 4, 8, 16 and 32.
-        key: channels of the vectors in which pixels are compared with clicked ones; 0 leaves the comparison out.
+        key: channels of the vectors by which cells are compared with clicked ones; 0: no comparison.
         relevance: sources of the relevance map (:data:`RELEVANCE_SOURCES`).
-        attention: whether a phrase weighs channels. Without it and without ``relevance`` phrases are not used.
+        attention: whether a phrase weighs channels. Without it and without ``relevance``, phrases are not used.
         words: a word2vec or GloVe file; the shipped words if None.
-        feature_dct: whether the features under the clicks scale and shift the decoder's.
-        fine: channels between the layers of the finest level, where half of the decoder's time goes; its own width if
-            None.
-        weigh_words: whether the network learns how much each word of a phrase counts.
-        neck: transformer blocks at stride 16 between backbone and purification.
+        feature_dct: whether the features under the clicks scale and shift those of the decoder.
+        fine: channels between the layers of the finest level, which take half of the decoder's time; that level's width
+            if None.
+        weigh_words: whether the network learns a weight for each word of a phrase.
+        neck: number of transformer blocks at stride 16 between backbone and purification layer.
+
+    Raises:
+        SaywhereError: the backbone or a relevance source is unknown.
     """
 
     strides = (4, 8, 16, 32)
@@ -139,7 +143,7 @@ class Saywhere(PurifyingModel):
         )
 
     def train(self, mode: bool = True) -> Saywhere:
-        """The backbone keeps its batch-norm statistics; its weights learn unless a recipe freezes them."""
+        """Set the mode; the backbone's batch-norm statistics always stay frozen."""
         super().train(mode)
         self.encoder.eval()
         return self
@@ -152,7 +156,7 @@ class Saywhere(PurifyingModel):
         return self.purify(Features((h, w), {"raw": raw}))
 
     def encode_levels(self, image: Tensor) -> tuple[Tensor, ...]:
-        """The backbone's levels.
+        """Run the backbone and the neck.
 
         Args:
             image: ``(B, 3, H, W)`` in [-1, 1]; both sides are multiples of 32.
@@ -163,16 +167,20 @@ class Saywhere(PurifyingModel):
         finest, second, *others = self.encoder(image.contiguous(memory_format=torch.channels_last))
         if self.neck is not None:
             others = self.neck(*others)
-        # The stride-2 level joins the stride-4 one with its pixels folded into channels: its detail without its cost.
+        # The stride-2 level is unshuffled to stride 4: the fine details, without convolutions at stride 2.
         return torch.cat([second, F.pixel_unshuffle(finest, 2)], 1), *others
 
     def purify(self, raw: Features) -> Features:
-        """Replace all that depends on the purification layer."""
+        """See :meth:`PurifyingModel.purify`."""
         levels = self.purify_levels(raw.levels["raw"])
         return Features(raw.size, {**raw.levels, **levels._asdict()})
 
     def purify_levels(self, raw: Sequence[Tensor]) -> FeatureLevels:
-        """The purification layer and what follows it without a prompt; see :class:`FeatureLevels`."""
+        """Run the purification layer, and all after it that does not depend on a prompt.
+
+        Args:
+            raw: what :meth:`encode_levels` returned.
+        """
         pure = [layer(x) for layer, x in zip(self.purification, raw, strict=True)]
         fused = [_input_conv(stage).project(x) for stage, x in zip(self.fuse, pure, strict=True)]
         keys = [F.normalize(layer(x), dim=1) for layer, x in zip(self.keys, pure[1:], strict=True)] if self.keys else []
@@ -182,7 +190,7 @@ class Saywhere(PurifyingModel):
 
     def relevance(self, features: Features, phrase: str) -> Tensor:
         if self.phrase_encoder is None or not self.relevance_maps:
-            raise NoMapError(f"phrase {phrase!r}: these weights have no map of where a phrase applies")
+            raise NoMapError(f"phrase {phrase!r}: these weights have no relevance map")
         h, w = features.size
         padded = h + -h % MULTIPLE, w + -w % MULTIPLE
         logits = self._relevance_logits(features, self.phrase_encoder([phrase]))
@@ -190,11 +198,14 @@ class Saywhere(PurifyingModel):
         return probability.mean(1, keepdim=True)[..., :h, :w]
 
     def relevance_features(self, pure: Sequence[Tensor], coarsest_raw: Tensor) -> tuple[Tensor, ...]:
-        """The maps that phrases are compared with, one for each source of relevance.
+        """Embed the image for the comparison with phrases.
 
         Args:
             pure: the four purified levels.
             coarsest_raw: the backbone's level at stride 32.
+
+        Returns:
+            A tensor for each relevance source.
         """
         maps = []
         if self.learned_relevance is not None:
@@ -206,14 +217,14 @@ class Saywhere(PurifyingModel):
         return tuple(maps)
 
     def phrase_logits(self, maps: Sequence[Tensor], phrases: EncodedPhrases) -> Tensor:
-        """Logits of the relevance of phrases at stride 8, one channel for each source.
+        """Compare phrases with the image.
 
         Args:
             maps: what :meth:`relevance_features` returned.
             phrases: one for each image.
 
         Returns:
-            ``(B, S, h, w)``; 0 where there is no phrase.
+            ``(B, S, H/8, W/8)`` logits that the phrase applies, for each of S relevance sources; 0 without a phrase.
         """
         logits = []
         if self.learned_relevance is not None:
@@ -229,6 +240,7 @@ class Saywhere(PurifyingModel):
         return features.cache["relevance_features"]
 
     def _relevance_logits(self, features: Features, phrases: EncodedPhrases | None) -> Tensor:
+        """See :meth:`phrase_logits`."""
         like = features.levels["pure"][1]
         if not self.relevance_maps or phrases is None or not phrases.any_present:
             sources = (self.learned_relevance is not None) + (self.classifier_relevance is not None)
@@ -250,7 +262,7 @@ class Saywhere(PurifyingModel):
             features.levels["pure"],
             features.levels["fused"],
             features.levels["keys"],
-            ClickTensors.of(prompts, finest.device),
+            ClickTensors.from_prompts(prompts, finest.device),
             previous,
             self._relevance_logits(features, phrases),
             None if phrases is None or self.attention is None else phrases.context,
@@ -267,7 +279,7 @@ class Saywhere(PurifyingModel):
         relevance: Tensor,
         context: Tensor | None,
     ) -> Tensor:
-        """From features and prompts to logits, as tensors.
+        """Compute logits from features and prompts.
 
         Args:
             pure: see :class:`FeatureLevels`.
@@ -275,8 +287,8 @@ class Saywhere(PurifyingModel):
             keys: see :class:`FeatureLevels`.
             clicks: one prompt for each image.
             previous: ``(B, 1, H, W)`` probability of the previous mask, padded to multiples of 32; zeros without one.
-            relevance: ``(B, S, H/8, W/8)`` logits, see :meth:`phrase_logits`; zeros without a phrase.
-            context: ``(B, 2 * hidden)``, see :class:`EncodedPhrases`; None where phrases weigh no channels.
+            relevance: ``(B, S, H/8, W/8)`` logits, see :meth:`phrase_logits`.
+            context: ``(B, 2 * hidden)``, see :class:`EncodedPhrases`; None without attention.
 
         Returns:
             ``(B, 1, H, W)`` logits.
@@ -288,51 +300,56 @@ class Saywhere(PurifyingModel):
             [
                 gaussian_maps(clicks.points, clicks.labels, torch.full_like(drag_sigmas, CLICK_SIGMA), shape, 4),
                 gaussian_maps(clicks.points, clicks.labels, drag_sigmas, shape, 4),
-                F.conv2d(previous, _fold_previous(previous), stride=4),
+                F.conv2d(previous, _unshuffle_weights(previous), stride=4),
             ],
             1,
         ).to(dtype)
         guide = self.guide(guidance.contiguous(memory_format=torch.channels_last))
         stages = [self.fuse[0]((fused[0], guide))]
-        seen = self._compare(fused, keys, clicks, relevance)
-        for down, fuse, level, extra in zip(self.down, self.fuse[1:], fused[1:], seen, strict=True):
-            stages.append(fuse((level, down(stages[-1]), extra)))
+        comparisons = self._compare(fused, keys, clicks, relevance)
+        for down, fuse, level, comparison in zip(self.down, self.fuse[1:], fused[1:], comparisons, strict=True):
+            stages.append(fuse((level, down(stages[-1]), comparison)))
         x = self.aspp(stages[3])
         if self.attention is not None and context is not None:
             x = self.attention(x, context)
-        scales = self._film(pure, clicks)
-        for layer, skip, change in zip(self.up, reversed(stages[:3]), scales, strict=True):
+        modulations = self._modulations(pure, clicks)
+        for layer, skip, modulation in zip(self.up, reversed(stages[:3]), modulations, strict=True):
             x = layer((enlarge(_input_conv(layer).project(x)), skip))
-            if change is not None:
-                x = x * (1.0 + change[0]) + change[1]
+            if modulation is not None:
+                scale, shift = modulation
+                x = x * (1.0 + scale) + shift
         return enlarge(self.head(x))
 
     def _compare(
         self, fused: Sequence[Tensor], keys: Sequence[Tensor], clicks: ClickTensors, relevance: Tensor
     ) -> list[Tensor]:
-        """For strides 8, 16 and 32: similarity to the clicks, and relevance of the phrase in [-1, 1]."""
-        fits = torch.tanh(relevance / 2.0)
-        seen = []
+        """The channels ``(B, C, H/s, W/s)`` that compare each level with the prompt, for strides s of 8, 16 and 32.
+
+        They are the similarity to the clicks, and the relevance of the phrase in [-1, 1].
+        """
+        relevance = torch.tanh(relevance / 2.0)
+        comparisons = []
         for i, stride in enumerate(CLICK_STRIDES):
             parts = [similarity(keys[i], clicks.points, clicks.labels, stride)] if keys else []
             if self.relevance_maps:
-                parts.append(F.avg_pool2d(fits, 2**i) if i else fits)
+                parts.append(F.avg_pool2d(relevance, 2**i) if i else relevance)
             level = fused[i + 1]
-            seen.append(torch.cat([level[:, :0], *(part.to(level.dtype) for part in parts)], 1))
-        return seen
+            comparisons.append(torch.cat([level[:, :0], *(part.to(level.dtype) for part in parts)], 1))
+        return comparisons
 
-    def _film(self, pure: Sequence[Tensor], clicks: ClickTensors) -> Sequence[tuple[Tensor, Tensor] | None]:
-        """The scale and shift of each decoder layer's output (FiLM), each ``(B, C, 1, 1)``: equation 3 of DCT-Net."""
+    def _modulations(self, pure: Sequence[Tensor], clicks: ClickTensors) -> Sequence[tuple[Tensor, Tensor] | None]:
+        """Scale and shift of each decoder layer's output, ``(B, C, 1, 1)`` each (FiLM; DCT-Net, equation 3)."""
         if self.film is None:
             return (None, None, None)
         sampled = [
             F.normalize(sample_at(x, clicks.points, s), dim=-1) for x, s in zip(pure[1:], CLICK_STRIDES, strict=True)
         ]
         clicked = torch.cat(sampled, -1) / len(sampled) ** 0.5
-        first = clicks.radii[:, :1]
-        reach = torch.cat([(first > 0.0).to(first.dtype), first.clamp(min=1.0).log() / 5.0], 1)
-        change = self.film(torch.cat([aggregate(clicked, clicks.labels), reach], 1))[..., None, None]
-        parts = change.split([width for width in self.decoder_widths for _ in range(2)], dim=1)
+        first_radius = clicks.radii[:, :1]
+        is_drag = (first_radius > 0.0).to(first_radius.dtype)
+        inputs = [aggregate(clicked, clicks.labels), is_drag, first_radius.clamp(min=1.0).log() / 5.0]
+        modulation = self.film(torch.cat(inputs, 1))[..., None, None]
+        parts = modulation.split([width for width in self.decoder_widths for _ in range(2)], dim=1)
         return list(zip(parts[::2], parts[1::2], strict=True))
 
     # Training
@@ -340,31 +357,32 @@ class Saywhere(PurifyingModel):
     def auxiliary_loss(
         self, features: Features, prompts: list[Prompt], supervision: Sequence[PhraseSupervision], labels: Words
     ) -> Tensor:
-        """What the relevance map learns from labelled objects: to tell labels apart, and to cover what a phrase means.
+        """The loss of the relevance map: label contrast, and cross-entropy with the regions where phrases apply.
 
-        In the second, object and background weigh the same, because most phrases are about little of an image.
+        In the cross-entropy both classes have the same weight, because most phrases apply to a small part of an image.
         """
         if self.learned_relevance is None or self.phrase_encoder is None:
             return features.levels["pure"][0].new_zeros(())
         embedded = self._cached_relevance_features(features)[0]
-        contrast = self.learned_relevance.label_contrast_loss(embedded, [one.regions for one in supervision], labels)
+        contrast = self.learned_relevance.label_contrast_loss(embedded, [each.regions for each in supervision], labels)
         logits = self.learned_relevance(embedded, self.phrase_encoder([p.phrase for p in prompts]))
-        rows = [row for row, one in enumerate(supervision) if one.target is not None]
+        rows = [row for row, each in enumerate(supervision) if each.target is not None]
         if not rows:
             return LABEL_CONTRAST_WEIGHT * contrast
-        targets = np.stack([one.target for one in supervision if one.target is not None])[:, None]
+        targets = np.stack([each.target for each in supervision if each.target is not None])[:, None]
         target = to_device(targets, logits.device).to(logits.dtype)
         values = F.binary_cross_entropy_with_logits(logits[rows], target, reduction="none")
         area = target.sum((1, 2, 3), keepdim=True)
-        balance = target / area.clamp_min(1.0) + (1.0 - target) / (target[0].numel() - area).clamp_min(1.0)
-        return LABEL_CONTRAST_WEIGHT * contrast + 0.5 * (values * balance).sum((1, 2, 3)).mean()
+        weights = target / area.clamp_min(1.0) + (1.0 - target) / (target[0].numel() - area).clamp_min(1.0)
+        return LABEL_CONTRAST_WEIGHT * contrast + 0.5 * (values * weights).sum((1, 2, 3)).mean()
 
 
 class SplitConv1x1(nn.Conv2d):
-    """A 1x1 convolution of several maps that are never concatenated.
+    """A 1x1 convolution of several feature maps, without concatenating them.
 
-    :meth:`project` applies the part for the first map. It can run before the other maps are known (the image's part
-    does not change from click to click) or before the map is enlarged (a 1x1 convolution commutes with interpolation).
+    :meth:`project` computes the first map's share of the result. It can run before the other maps are known (the
+    image's share does not change from click to click), or before the first map is enlarged (a 1x1 convolution commutes
+    with interpolation).
 
     Args:
         parts: channels of each map.
@@ -376,11 +394,15 @@ class SplitConv1x1(nn.Conv2d):
         self.parts = list(parts)
 
     def project(self, x: Tensor) -> Tensor:
-        """The part of the convolution that sees the first map."""
+        """The share of the first map ``(B, parts[0], h, w)`` in the result."""
         return F.conv2d(x, self.weight.split(self.parts, dim=1)[0])
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
-        """Add the other maps' parts to what :meth:`project` returned of the first, at its final size."""
+        """Add the shares of the other maps.
+
+        Args:
+            maps: what :meth:`project` returned, at its final size; then the other maps.
+        """
         result, *others = maps
         bias = self.bias
         for other, weight in zip(others, self.weight.split(self.parts, dim=1)[1:], strict=True):
@@ -404,7 +426,12 @@ def split_conv(parts: Sequence[int], outputs: int) -> nn.Sequential:
 
 
 def film(clicked: int, outputs: int) -> nn.Sequential:
-    """The network from aggregated features to scales and shifts; at first these change next to nothing."""
+    """The network that computes FiLM's scales and shifts; both are nearly 0 at first.
+
+    Args:
+        clicked: channels of the aggregated features.
+        outputs: number of scales and shifts.
+    """
     last = nn.Linear(64, outputs)
     nn.init.normal_(last.weight, std=1e-3)
     nn.init.zeros_(last.bias)
@@ -412,13 +439,13 @@ def film(clicked: int, outputs: int) -> nn.Sequential:
 
 
 def _input_conv(stage: nn.Module) -> SplitConv1x1:
-    """The convolution that a stage of the fusion or of the decoder begins with."""
+    """The first convolution of a fusion stage or decoder layer."""
     layer: Any = stage
     assert isinstance(layer[0][0], SplitConv1x1)
     return layer[0][0]
 
 
-def _fold_previous(like: Tensor) -> Tensor:
-    """Weights of a convolution of stride 4 that averages 2x2 pixels and folds 2x2 averages into channels."""
+def _unshuffle_weights(like: Tensor) -> Tensor:
+    """Weights of a convolution of stride 4 that averages 2x2 pixels and unshuffles 2x2 averages into channels."""
     corners = torch.eye(4, dtype=like.dtype, device=like.device).reshape(4, 1, 2, 2)
     return 0.25 * corners.repeat_interleave(2, 2).repeat_interleave(2, 3)

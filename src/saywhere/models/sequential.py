@@ -1,4 +1,4 @@
-"""Sequential Interactive Image Segmentation (Lin et al.): features, purification and a mini DeepLabv3+ on clicks."""
+"""Sequential Interactive Image Segmentation (Lin et al.): encoder, purification layer, mini encoder and mini ASPP."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from saywhere.models.base import Features, PurifyingModel
 
 STRIDE = 16  # of the backbone's output
 RATES = [6, 12, 18]  # of the ASPP: DeepLabv3's at output stride 16
-SIGMA = 10.0  # pixels of the Gaussian maps; the paper does not say
+SIGMA = 10.0  # standard deviation of the Gaussian maps, in pixels, which the paper does not give
 
 
 def conv(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
+    """A convolution with batch norm and ReLU."""
     return [
         nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
@@ -29,14 +30,15 @@ def conv(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
 class Sequential(PurifyingModel):
     """The paper's modified DeepLabv3+ (section 3.1, figure 2).
 
-    A 1x1 convolution each purifies the features of the backbone's last four stages (R_1 to R_4). The mini encoder takes
-    two Gaussian maps of the clicks down through them (equation 1), a mini ASPP makes a quarter of E_4's channels, and
-    with E_1 these are convolved to the mask. With a ResNet-101 it has the parameters that the paper counts: 45.743
-    million, 0.697 of them in the purification. The previous mask is not used: the paper has none.
+    A 1x1 convolution purifies the features of each of the backbone's last four stages (R_1 to R_4). The mini encoder
+    combines them with two Gaussian maps of the clicks (equation 1, E_1 to E_4). The mini ASPP reduces E_4 to a quarter
+    of its channels, and a head computes the mask from its output and E_1. With a ResNet-101 the number of parameters is
+    that of the paper: 45.743 million, 0.697 million of them in the purification layer. As in the paper, the previous
+    mask is not used.
 
     Args:
         backbone: a model of timm.
-        widths: channels of R_1 to R_4; None for an eighth of the backbone's, as published.
+        widths: channels of R_1 to R_4; None: an eighth of the backbone's, as in the paper.
     """
 
     strides = (4, 8, 16, 16)
@@ -47,9 +49,9 @@ class Sequential(PurifyingModel):
         self.normalise = ImageNetNormalisation()
         w = widths or tuple(c // 8 for c in channels)
         self.purification = nn.ModuleList(nn.Sequential(*conv(c, r, 1)) for c, r in zip(channels, w, strict=True))
-        before = (2, *w[:3])
+        previous = (2, *w[:3])
         self.mini = nn.ModuleList(
-            nn.Sequential(*conv(r + e, r, 3), *conv(r, r, 3)) for r, e in zip(w, before, strict=True)
+            nn.Sequential(*conv(r + e, r, 3), *conv(r, r, 3)) for r, e in zip(w, previous, strict=True)
         )
         narrow = w[3] // 4
         self.aspp = ASPP(w[3], RATES, narrow)
@@ -57,12 +59,12 @@ class Sequential(PurifyingModel):
 
     def encode(self, image: Tensor) -> Features:
         h, w = image.shape[-2:]
-        seen = pad_to_multiple(self.normalise(image), STRIDE)
-        levels = self.encoder(seen.contiguous(memory_format=torch.channels_last))
+        padded = pad_to_multiple(self.normalise(image), STRIDE)
+        levels = self.encoder(padded.contiguous(memory_format=torch.channels_last))
         return self.purify(Features((h, w), {"raw": tuple(levels)}))
 
     def purify(self, raw: Features) -> Features:
-        """R_1 to R_4, the "pure" level."""
+        """Compute R_1 to R_4, the level "pure"; see :meth:`PurifyingModel.purify`."""
         levels = raw.levels["raw"]
         pure = tuple(layer(level) for layer, level in zip(self.purification, levels, strict=True))
         return Features(raw.size, {**raw.levels, "pure": pure})
@@ -78,12 +80,18 @@ class Sequential(PurifyingModel):
         return logits[..., : features.size[0], : features.size[1]].float()
 
     def _maps(self, prompts: list[Prompt], like: Tensor) -> Tensor:
-        """E_0, drawn where the first down-sampling would sample it: ``(B, 2, H/4, W/4)``."""
+        """The click maps E_0 ``(B, 2, H/4, W/4)``, drawn at the resolution of R_1."""
         shape = like.shape[-2], like.shape[-1]
         drawn = np.stack([guidance.maps(prompt, shape, "gaussian", self.strides[0], sigma=SIGMA) for prompt in prompts])
         return torch.from_numpy(drawn).to(like)
 
 
 def equation_1(convolve: nn.Module, level: Tensor, previous: Tensor) -> Tensor:
-    """``E_i = C(R_i + D(E_{i-1}))``, where + joins channels and D is the mean over each cell of R_i."""
+    """``E_i = C(R_i + D(E_{i-1}))``, where + concatenates channels.
+
+    Args:
+        convolve: C.
+        level: R_i, ``(B, C, h, w)``.
+        previous: E_{i-1}; D averages it over the cells of R_i.
+    """
     return convolve(torch.cat([level, F.adaptive_avg_pool2d(previous, (level.shape[-2], level.shape[-1]))], 1))

@@ -1,4 +1,4 @@
-"""Labels of a training sample beyond its mask."""
+"""The supervision of a training sample in addition to its mask."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class PhraseSupervision:
-    """What is known of the labels in a training sample, at an eighth of its size.
+    """Where labels and the prompt's phrase apply in a training sample, at an eighth of its size.
 
     Attributes:
-        regions: labels, each with its ``(h, w)`` mask.
+        regions: labels, each with its mask ``(h, w)``.
         target: ``(h, w)``, where the prompt's phrase applies; None without a phrase.
     """
 

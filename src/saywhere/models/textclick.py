@@ -17,27 +17,27 @@ from saywhere.models.base import Features
 from saywhere.models.deeplab import DeepLab
 
 FORMS = "give 'none', 'maskclip', {clip: MODEL, weights: NAME or FILE}, or {weights: FILE} of a Saywhere network"
-PREFIX = "relevance."
+PREFIX = "relevance."  # of the names under which the source's features are cached
 
 
 class RelevanceSource(Protocol):
-    """What computes relevance maps: MaskCLIP, or a Saywhere network that reads phrases."""
+    """Computes relevance maps: MaskCLIP, or a Saywhere network that reads phrases."""
 
     def encode(self, image: Tensor) -> Features:
-        """``(B, 3, H, W)`` RGB in [0, 1] to features for ``relevance``."""
+        """Compute features from ``(B, 3, H, W)`` RGB in [0, 1]."""
 
     def relevance(self, features: Features, phrase: str) -> Tensor:
-        """How well a phrase fits each pixel of one image, on any scale: ``(1, 1, H, W)``."""
+        """How well a phrase applies to each pixel of one image: ``(1, 1, H, W)`` on any scale."""
 
 
 class RelevanceChannel:
-    """A relevance source that is loaded at the first phrase, so that clicks alone need none.
+    """A relevance source that is loaded at the first phrase, so that clicks work without it.
 
     Attributes:
         clip: the name of a CLIP model; None for a Saywhere network.
         weights: the name or file of its weights.
-        load: loads the source. Whoever loads the network sets it, see
-            :func:`saywhere.runtime.relevance_source.connect_relevance_source`.
+        load: loads the source. It is None until
+            :func:`saywhere.runtime.relevance_source.connect_relevance_source` sets it.
         loaded: the source, once it is loaded.
     """
 
@@ -65,19 +65,19 @@ class RelevanceChannel:
 
 
 class TextClick(DeepLab):
-    """A DeepLabv3+ of five channels: RGB, one click map and one relevance map, each in [-1, 1] for its own image.
+    """A DeepLabv3+ with five input channels: RGB, a click map and a relevance map, each scaled to [-1, 1] per image.
 
-    The relevance source is not trained and not kept with the weights, which only name it. Without a phrase the map is 0
-    everywhere. The previous mask is not used: the paper has none.
+    The relevance source is not trained; weights files contain its name only. Without a phrase the relevance map is 0
+    everywhere. As in the paper, the previous mask is not used.
 
     Args:
         backbone: a model of timm.
-        channels: the width of ASPP and decoder.
+        channels: channels of ASPP and decoder.
         stride: the output stride of the backbone, 8 or 16.
-        relevance: the source of the relevance map. "maskclip" is the RN50 of OpenAI with which the authors worked,
-            ``{clip: MODEL, weights: NAME or FILE}`` another CLIP (see :mod:`saywhere.models.layers.maskclip`),
-            ``{weights: FILE}`` a Saywhere network that reads phrases (also a shipped one's name or a hub id), and
-            "none" the paper's baseline: the same network without that channel.
+        relevance: the source of the relevance map. "maskclip" is MaskCLIP with OpenAI's RN50, as in the paper;
+            ``{clip: MODEL, weights: NAME or FILE}`` another CLIP (see :mod:`saywhere.models.layers.maskclip`);
+            ``{weights: FILE}`` a Saywhere network that reads phrases (or the name of shipped weights, or a hub id); and
+            "none" the paper's baseline: the same network without this channel.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class TextClick(DeepLab):
         return self.predict(fine, context, features.size)
 
     def relevance(self, features: Features, phrase: str) -> Tensor:
-        """The relevance map of a phrase, ``(1, 1, H, W)``, from 0 where it fits least to 1 where it fits best."""
+        """The relevance map ``(1, 1, H, W)`` of a phrase, from 0 where it applies least to 1 where it applies best."""
         if self.relevance_channel is None:
             return super().relevance(features, phrase)
         return 0.5 + 0.5 * self._relevance_maps(self.relevance_channel, features, [phrase])
@@ -118,12 +118,16 @@ class TextClick(DeepLab):
                     features.cache.update({PREFIX + name: tensors for name, tensors in encoded.levels.items()})
                 for row, phrase in enumerate(phrases):
                     if phrase:
-                        maps[row] = scaled(source.relevance(_one(features, row), phrase)[0])
+                        maps[row] = rescale(source.relevance(_source_features(features, row), phrase)[0])
         return maps
 
 
 def relevance_channel(relevance: str | Mapping[str, str]) -> RelevanceChannel | None:
-    """The channel that an option names, without its source; SaywhereError when the option has none of the forms."""
+    """The channel for the option ``relevance`` of :class:`TextClick`; None without one.
+
+    Raises:
+        SaywhereError: the option has none of the allowed forms.
+    """
     if relevance == "none":
         return None
     if relevance == "maskclip":
@@ -134,34 +138,43 @@ def relevance_channel(relevance: str | Mapping[str, str]) -> RelevanceChannel | 
 
 
 def click_map(prompt: Prompt, shape: tuple[int, int]) -> guidance.Map:
-    """Distance to the nearest positive click over the image's largest, in [-1, 1]: ``(H, W)``; 1 without a click.
+    """Distance to the nearest positive click, scaled to [-1, 1].
 
-    The paper has one map and one positive click and does not say how its few negative ones are drawn. Here a negative
-    click makes its surroundings as far away as can be, fading out towards the nearest positive click.
+    The paper has one positive click and does not say how its few negative ones are drawn. Here a negative click raises
+    the map to 1 at its position, and by linearly less up to the distance of the nearest positive click.
+
+    Args:
+        prompt: the clicks.
+        shape: height and width of the image.
+
+    Returns:
+        ``(H, W)``; 1 everywhere without a positive click.
     """
     positive = [click for click in prompt.clicks if click.positive]
     if not positive:
         return np.ones(shape, np.float32)
-    far = guidance.euclidean(positive, shape, limit=math.inf)
-    least, most = float(far.min()), float(far.max())
-    far = (far - least) / max(most - least, 1e-6)
+    drawn = guidance.euclidean(positive, shape, limit=math.inf)
+    minimum, maximum = float(drawn.min()), float(drawn.max())
+    drawn = (drawn - minimum) / max(maximum - minimum, 1e-6)
     for click in prompt.clicks:
         if not click.positive:
             reach = min(math.hypot(click.x - p.x, click.y - p.y) for p in positive)
-            near = guidance.euclidean([click], shape, limit=math.inf)
-            far = np.maximum(far, 1.0 - near / max(reach, 1e-6))
-    return np.asarray(far * 2.0 - 1.0, np.float32)
+            distance = guidance.euclidean([click], shape, limit=math.inf)
+            drawn = np.maximum(drawn, 1.0 - distance / max(reach, 1e-6))
+    return np.asarray(drawn * 2.0 - 1.0, np.float32)
 
 
-def scaled(relevance: Tensor) -> Tensor:
-    """A map ``(..., H, W)`` stretched to [-1, 1]; 0 where it is the same everywhere."""
-    least, most = relevance.amin((-2, -1), keepdim=True), relevance.amax((-2, -1), keepdim=True)
-    span = most - least
-    return torch.where(span > 1e-6, (relevance - least) / span.clamp_min(1e-6) * 2.0 - 1.0, torch.zeros_like(relevance))
+def rescale(relevance: Tensor) -> Tensor:
+    """Scale each map ``(..., H, W)`` linearly to [-1, 1]; a constant map becomes 0."""
+    minimum, maximum = relevance.amin((-2, -1), keepdim=True), relevance.amax((-2, -1), keepdim=True)
+    span = maximum - minimum
+    return torch.where(
+        span > 1e-6, (relevance - minimum) / span.clamp_min(1e-6) * 2.0 - 1.0, torch.zeros_like(relevance)
+    )
 
 
-def _one(features: Features, row: int) -> Features:
-    """The source's features of one image of a batch."""
+def _source_features(features: Features, row: int) -> Features:
+    """The relevance source's features of one image of a batch."""
     levels = {
         name.removeprefix(PREFIX): tuple(tensor[row : row + 1] for tensor in tensors)
         for name, tensors in features.cache.items()

@@ -113,7 +113,7 @@ class Runtime(Protocol):
         Raises:
             NoMapError: this runtime has no relevance map.
         """
-        raise NoMapError(f"phrase {phrase!r}: '{self.name}' has no map of where a phrase applies")
+        raise NoMapError(f"phrase {phrase!r}: '{self.name}' has no relevance map")
 
     def cost(self, size: ImageSize) -> dict[str, int]:
         """Count parameters and multiply-adds.

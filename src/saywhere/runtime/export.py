@@ -237,7 +237,7 @@ def trace_all(model: Saywhere) -> dict[str, tuple[dict[str, Any], bytes]]:
     }
     raw = {name: tensors[name] for name in names if name.startswith("raw")}
     graphs["purify"] = trace(Purify(model), {**raw, **parameters}, names[4:], fixed=list(parameters))
-    clicks = ClickTensors.of([Prompt((Click(40, 50, True, 9.0), Click(60, 20, False)))], torch.device("cpu"))
+    clicks = ClickTensors.from_prompts([Prompt((Click(40, 50, True, 9.0), Click(60, 20, False)))], torch.device("cpu"))
     given = {**tensors, **clicks._asdict(), "previous": torch.rand(1, 1, h, w)}
     if model.phrase_encoder is not None:
         words = torch.rand(1, 3, model.phrase_encoder.words.dimensions)

@@ -175,7 +175,7 @@ class OnnxRuntime(PurifyingRuntime):
 
     def relevance(self, features: OnnxFeatures, phrase: str) -> FloatArray:
         if not self.capabilities.relevance:
-            raise NoMapError(f"phrase {phrase!r}: these weights have no map of where a phrase applies")
+            raise NoMapError(f"phrase {phrase!r}: these weights have no relevance map")
         h, w = features.size
         logits = self._phrase_inputs(features, phrase)["relevance"][0]
         padded = w + -w % MULTIPLE, h + -h % MULTIPLE

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from saywhere.data.datasets import locate
 from saywhere.models import build
 from saywhere.models.base import InteractiveModel
-from saywhere.models.checkpoint import fill, read_tensors
+from saywhere.models.checkpoint import load_state, read_tensors
 from saywhere.runtime.relevance_source import connect_relevance_source
 from saywhere.runtime.weights import find_weights
 from saywhere.storage.tensors import rename_prefixes
@@ -33,15 +33,15 @@ def initialise(recipe: ModelRecipe, start: Path | None = None) -> InteractiveMod
     model = connect_relevance_source(build(recipe.name, recipe.options), find_weights)
     if start is not None:
         state = rename_prefixes(read_tensors(start)[0], model.renamed_parameters)
-        fill(model, expand(state, model.state_dict(), lacking=True), start)
+        load_state(model, expand(state, model.state_dict(), lacking=True), start)
     elif recipe.weights:
         path = locate(recipe.weights)
         state = rename_prefixes(read_tensors(path)[0], model.renamed_parameters)
-        fill(model, expand(state, model.state_dict(), new_names(recipe.new, model)), path)
+        load_state(model, expand(state, model.state_dict(), new_names(recipe.new, model)), path)
     elif recipe.pretrained:
         path = find_pretrained(recipe.pretrained)
         encoder: nn.Module = model.encoder  # type: ignore[assignment]
-        fill(encoder, select(read_tensors(path)[0], encoder.state_dict()), path)
+        load_state(encoder, select(read_tensors(path)[0], encoder.state_dict()), path)
     freeze = new_names(recipe.freeze, model)
     for name, parameter in model.named_parameters():
         if name.startswith(freeze):

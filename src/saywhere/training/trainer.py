@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from saywhere.errors import SaywhereError
-from saywhere.models.checkpoint import fill, read_tensors, save_model, write_tensors
+from saywhere.models.checkpoint import load_state, read_tensors, save_model, write_tensors
 from saywhere.training.batch import Batch
 from saywhere.training.corrections import RobotPool
 from saywhere.training.dataset import CropDataset
@@ -122,8 +122,8 @@ class Trainer:
             kind, _, rest = name.partition(".")
             if kind in groups:
                 groups[kind][rest] = tensor
-        fill(self.model, groups["model"], path)
-        fill(self.average, groups["average"], path)
+        load_state(self.model, groups["model"], path)
+        load_state(self.average, groups["average"], path)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in groups["optimiser"].items():
             index, _, key = name.partition(".")

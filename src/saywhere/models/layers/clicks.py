@@ -1,4 +1,4 @@
-"""What clicks tell a network beyond where they are: the features under them, and how far they reach (DCT-Net)."""
+"""Clicks in a network: guidance maps, the features under them, and their predicted radii (DCT-Net)."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ from torch.nn import functional as F
 
 from saywhere.core.prompt import Click, Prompt, click_arrays
 
-LEAST, MOST = 1.0, 2000.0  # pixels: radii outside are not predicted
+MIN_RADIUS, MAX_RADIUS = 1.0, 2000.0  # of predicted radii, in pixels
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
-    """An array as a tensor on a device, without waiting for what the device still has to do."""
+    """Copy an array to a device without waiting for pending work on it."""
     return torch.from_numpy(array).to(device, non_blocking=True)
 
 
 class ClickTensors(NamedTuple):
-    """:class:`saywhere.core.prompt.ClickArrays` on a device."""
+    """:class:`saywhere.core.prompt.ClickArrays` on a device, with the same attributes."""
 
     points: Tensor
     labels: Tensor
     radii: Tensor
 
     @classmethod
-    def of(cls, prompts: Sequence[Prompt], device: torch.device) -> ClickTensors:
+    def from_prompts(cls, prompts: Sequence[Prompt], device: torch.device) -> ClickTensors:
         """The clicks of a batch of prompts."""
         return cls(*(to_device(array, device) for array in click_arrays(prompts)))
 
 
 def sample_at(x: Tensor, points: Tensor, stride: int) -> Tensor:
-    """Bilinear samples of a feature level, as one matrix product, which every runtime can compute and differentiate.
+    """Sample a feature level bilinearly.
+
+    It is one matrix product instead of ``grid_sample``, so that the exported gradient graph can contain it.
 
     Args:
         x: ``(B, C, h, w)``.
@@ -50,24 +52,24 @@ def sample_at(x: Tensor, points: Tensor, stride: int) -> Tensor:
     """
     h, w = x.shape[-2:]
     cells = (points + 0.5) / stride - 0.5
-    across = _hat(cells[..., 0].clamp(min=0.0).clamp(max=w - 1), torch.arange(w, device=x.device))
-    down = _hat(cells[..., 1].clamp(min=0.0).clamp(max=h - 1), torch.arange(h, device=x.device))
+    across = _linear_weights(cells[..., 0].clamp(min=0.0).clamp(max=w - 1), torch.arange(w, device=x.device))
+    down = _linear_weights(cells[..., 1].clamp(min=0.0).clamp(max=h - 1), torch.arange(h, device=x.device))
     weights = (down[..., :, None] * across[..., None, :]).flatten(2)
     return torch.bmm(weights, x.float().flatten(2).transpose(1, 2))
 
 
-def _hat(positions: Tensor, cells: Tensor) -> Tensor:
-    """The weight of each cell ``(w,)`` in a linear interpolation at positions ``(B, N)``: ``(B, N, w)``."""
+def _linear_weights(positions: Tensor, cells: Tensor) -> Tensor:
+    """The weights ``(B, N, w)`` of the cells ``(w,)`` in a linear interpolation at the positions ``(B, N)``."""
     return (1.0 - (positions[..., None] - cells).abs()).clamp(min=0.0)
 
 
-def at_clicks(x: Tensor, prompts: Sequence[Prompt], stride: int) -> Tensor:
-    """:func:`sample_at` the clicks of each prompt; rows with fewer than N clicks end with values to ignore."""
-    return sample_at(x, ClickTensors.of(prompts, x.device).points, stride)
+def sample_at_clicks(x: Tensor, prompts: Sequence[Prompt], stride: int) -> Tensor:
+    """:func:`sample_at` the clicks of each prompt; the values of padding rows are meaningless."""
+    return sample_at(x, ClickTensors.from_prompts(prompts, x.device).points, stride)
 
 
 def similarity(x: Tensor, points: Tensor, labels: Tensor, stride: int) -> Tensor:
-    """The cosine of every cell with its most similar positive click and with its most similar negative click.
+    """Cosine similarity of each cell to the most similar positive click, and to the most similar negative click.
 
     Args:
         x: ``(B, C, h, w)``, vectors of length 1.
@@ -76,19 +78,19 @@ def similarity(x: Tensor, points: Tensor, labels: Tensor, stride: int) -> Tensor
         stride: image pixels to a cell.
 
     Returns:
-        ``(B, 2, h, w)``, by sign; 0 without such clicks.
+        ``(B, 2, h, w)``, positive clicks first; 0 without clicks of that sign.
     """
     clicked = sample_at(x, points, stride).to(x.dtype)
     cosines = torch.bmm(clicked, x.flatten(2))[:, None]
     others = torch.stack([labels != 1.0, labels != 0.0], 1)[..., None]
-    nearest = cosines.masked_fill(others, -1.0).amax(2).masked_fill(others.all(2), 0.0)
-    return nearest.unflatten(2, x.shape[-2:])
+    highest = cosines.masked_fill(others, -1.0).amax(2).masked_fill(others.all(2), 0.0)
+    return highest.unflatten(2, x.shape[-2:])
 
 
 def gaussian_maps(points: Tensor, labels: Tensor, sigmas: Tensor, shape: tuple[int, int], stride: int) -> Tensor:
-    """Guidance maps of Gaussians, the highest where several meet; by sign.
+    """Draw the maximum of one Gaussian for each click, for each sign.
 
-    With ``sigmas`` of half the radius these are DCT-Net's dynamic maps (equation 2).
+    With half the radii as ``sigmas`` these are DCT-Net's dynamic maps (equation 2).
 
     Args:
         points: ``(B, N, 2)``, see :class:`ClickTensors`.
@@ -98,7 +100,7 @@ def gaussian_maps(points: Tensor, labels: Tensor, sigmas: Tensor, shape: tuple[i
         stride: image pixels to a cell.
 
     Returns:
-        ``(B, 2, h, w)`` in [0, 1].
+        ``(B, 2, h, w)`` in [0, 1], positive clicks first.
     """
     h, w = shape
     x, y = (points + 0.5).unbind(-1)
@@ -113,36 +115,38 @@ def gaussian_maps(points: Tensor, labels: Tensor, sigmas: Tensor, shape: tuple[i
 
 
 def aggregate(clicked: Tensor, labels: Tensor) -> Tensor:
-    """Equation 3 of DCT-Net: the features under the clicks, in their order, become one vector.
+    """Aggregate the features under the clicks, in the order of the clicks, to one vector (DCT-Net, equation 3).
 
-    A positive click is averaged into the vector so far, a negative one is taken out of it by vector rejection. As
-    printed, the equation divides by the length of Q once, which is the rejection only when Q has unit length: here the
-    rejection is along Q whatever its length. The first positive click is taken whole; before it the vector is 0.
+    The vector starts at 0 and becomes the features of the first positive click. Each further positive click is averaged
+    with the vector; for each negative click the vector becomes its rejection from the click's features Q. The equation
+    in the paper divides by the length of Q once, which is the vector rejection only if Q has length 1; here it is the
+    rejection for any length.
 
     Args:
-        clicked: ``(B, N, C)``.
+        clicked: ``(B, N, C)`` features under the clicks.
         labels: ``(B, N)``, see :class:`ClickTensors`.
 
     Returns:
         ``(B, C)``.
     """
-    along = F.normalize(clicked, dim=-1)
+    directions = F.normalize(clicked, dim=-1)
     vector = torch.zeros_like(clicked[:, 0])
-    share = torch.ones_like(labels[:, 0])  # of the next positive click
+    share = torch.ones_like(labels[:, 0])  # weight of the next positive click
     for n in range(clicked.shape[1]):
         positive = (labels[:, n] == 1.0).to(clicked.dtype)
         negative = (labels[:, n] == 0.0).to(clicked.dtype)
         vector = vector + (positive * share)[:, None] * (clicked[:, n] - vector)
-        vector = vector - (negative * (vector * along[:, n]).sum(-1))[:, None] * along[:, n]
+        vector = vector - (negative * (vector * directions[:, n]).sum(-1))[:, None] * directions[:, n]
         share = torch.where(positive > 0.0, torch.full_like(share, 0.5), share)
     return vector
 
 
 class RadiusHead(nn.Module):
-    """From the features under a click and what else is known of it to the radius that a drag would have had.
+    """Predicts the radius that a drag would have, from the features under a click and :func:`click_context`.
 
-    Three facts join the features: the click's sign, whether there was one before, and the distance to the nearest one
-    before, which bounds how far a correction reaches.
+    Args:
+        channels: of the features.
+        hidden: channels of the hidden layer.
     """
 
     def __init__(self, channels: int, hidden: int = 64) -> None:
@@ -152,20 +156,27 @@ class RadiusHead(nn.Module):
         self.layers = nn.Sequential(nn.Linear(channels + 3, hidden), nn.ReLU(), last)
 
     def forward(self, clicked: Tensor, prompts: Sequence[Prompt]) -> Tensor:
-        """Features under clicks ``(B, N, C)`` to the logarithms of their radii in pixels ``(B, N)``."""
-        facts = np.zeros((*clicked.shape[:2], 3), np.float32)
+        """The logarithms of the radii in pixels, ``(B, N)``, from features under clicks ``(B, N, C)``."""
+        context = np.zeros((*clicked.shape[:2], 3), np.float32)
         for row, prompt in enumerate(prompts):
             for column, click in enumerate(prompt.clicks):
-                facts[row, column] = known_of(click, prompt.clicks[:column])
-        told = torch.from_numpy(facts).to(clicked)
-        return self.layers(torch.cat([clicked, told], -1)).squeeze(-1).float()
+                context[row, column] = click_context(click, prompt.clicks[:column])
+        return self.layers(torch.cat([clicked, torch.from_numpy(context).to(clicked)], -1)).squeeze(-1).float()
 
-    def widen(self, clicked: Tensor, prompts: Sequence[Prompt]) -> list[Prompt]:
-        """The prompts with a radius for every click: the one it was dragged with, or the one that is predicted."""
+    def predict_radii(self, clicked: Tensor, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """Give clicks without a radius the predicted one.
+
+        Args:
+            clicked: ``(B, N, C)`` features under the clicks.
+            prompts: one for each image.
+
+        Returns:
+            The prompts, in which all clicks have a radius.
+        """
         if all(click.radius is not None for prompt in prompts for click in prompt.clicks):
             return list(prompts)
         with torch.no_grad():
-            radii = self(clicked, prompts).exp().clamp(LEAST, MOST).cpu().numpy()
+            radii = self(clicked, prompts).exp().clamp(MIN_RADIUS, MAX_RADIUS).cpu().numpy()
         return [
             replace(
                 prompt,
@@ -178,27 +189,45 @@ class RadiusHead(nn.Module):
         ]
 
     def loss(self, clicked: Tensor, prompts: Sequence[Prompt]) -> Tensor:
-        """How far the logarithms of predicted radii are from those of dragged ones (smooth L1); 0 without drags."""
-        true = np.full(clicked.shape[:2], np.nan, np.float32)
+        """Smooth L1 loss of the logarithms of radii over the clicks that were dragged; 0 without any.
+
+        Args:
+            clicked: ``(B, N, C)`` features under the clicks.
+            prompts: one for each image.
+        """
+        log_radii = np.full(clicked.shape[:2], np.nan, np.float32)
         for row, prompt in enumerate(prompts):
             for column, click in enumerate(prompt.clicks):
                 if click.radius is not None:
-                    true[row, column] = math.log(max(click.radius, LEAST))
-        dragged = torch.from_numpy(~np.isnan(true)).to(clicked.device)
+                    log_radii[row, column] = math.log(max(click.radius, MIN_RADIUS))
+        dragged = torch.from_numpy(~np.isnan(log_radii)).to(clicked.device)
         if not dragged.any():
             return clicked.new_zeros(())
-        target = torch.from_numpy(true).to(clicked.device)
+        target = torch.from_numpy(log_radii).to(clicked.device)
         return F.smooth_l1_loss(self(clicked, prompts)[dragged], target[dragged])
 
 
-def known_of(click: Click, before: Sequence[Click]) -> tuple[float, float, float]:
-    """Sign (1 or -1), whether clicks came before (1 or 0), and the logarithm of the distance to the nearest of them."""
-    near = min((math.hypot(click.x - c.x, click.y - c.y) for c in before), default=1.0)
-    return (1.0 if click.positive else -1.0, float(bool(before)), math.log(max(near, 1.0)) / 5.0)
+def click_context(click: Click, earlier: Sequence[Click]) -> tuple[float, float, float]:
+    """What else determines the radius of a click.
+
+    Args:
+        click: the click.
+        earlier: the clicks before it.
+
+    Returns:
+        Its sign (1 or -1), whether there are earlier clicks (1 or 0), and a fifth of the logarithm of the distance in
+        pixels to the nearest of them, which limits the region of a correction.
+    """
+    distance = min((math.hypot(click.x - c.x, click.y - c.y) for c in earlier), default=1.0)
+    return (1.0 if click.positive else -1.0, float(bool(earlier)), math.log(max(distance, 1.0)) / 5.0)
 
 
 class AutoDragHead(nn.Module):
-    """DCT-Net's lightweight network that predicts a click's radius from the photograph: five strided convolutions."""
+    """DCT-Net's lightweight network that predicts a click's radius from the image: five strided convolutions.
+
+    Args:
+        hidden: channels of the hidden layer of its :class:`RadiusHead`.
+    """
 
     STRIDE = 32
 
@@ -213,16 +242,16 @@ class AutoDragHead(nn.Module):
         )
         self.radius = RadiusHead(widths[-1], hidden)
 
-    def look(self, image: Tensor) -> Tensor:
-        """The photograph ``(B, 3, H, W)``, normalised, to ``(B, 64, H/32, W/32)``."""
+    def encode(self, image: Tensor) -> Tensor:
+        """Features ``(B, 64, H/32, W/32)`` of normalised images ``(B, 3, H, W)``."""
         h, w = image.shape[-2:]
         padded = F.pad(image, (0, -w % self.STRIDE, 0, -h % self.STRIDE), mode="replicate")
         return self.layers(padded.contiguous(memory_format=torch.channels_last))
 
-    def widen(self, seen: Tensor, prompts: Sequence[Prompt]) -> list[Prompt]:
-        """See :meth:`RadiusHead.widen`."""
-        return self.radius.widen(at_clicks(seen, prompts, self.STRIDE), prompts)
+    def predict_radii(self, features: Tensor, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """See :meth:`RadiusHead.predict_radii`; the features are those of :meth:`encode`."""
+        return self.radius.predict_radii(sample_at_clicks(features, prompts, self.STRIDE), prompts)
 
-    def loss(self, seen: Tensor, prompts: Sequence[Prompt]) -> Tensor:
-        """See :meth:`RadiusHead.loss`."""
-        return self.radius.loss(at_clicks(seen, prompts, self.STRIDE), prompts)
+    def loss(self, features: Tensor, prompts: Sequence[Prompt]) -> Tensor:
+        """See :meth:`RadiusHead.loss`; the features are those of :meth:`encode`."""
+        return self.radius.loss(sample_at_clicks(features, prompts, self.STRIDE), prompts)

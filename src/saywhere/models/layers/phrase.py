@@ -1,4 +1,4 @@
-"""Phrases in a network: word vectors through a bi-LSTM, and attention over channels.
+"""Phrases in a network: a bi-LSTM over word vectors, and attention over channels.
 
 PhraseClick (Ding et al. 2020), section 3.4, equations 2 to 5.
 """
@@ -23,9 +23,9 @@ class EncodedPhrases:
 
     Attributes:
         context: ``(B, 2 * hidden)`` the bi-LSTM's last state in both directions; zeros without a known word.
-        meaning: ``(B, D)`` the mean word vector, weighed or not, of length 1; zeros without a known word.
+        meaning: ``(B, D)`` the (weighted) mean of the word vectors, of length 1; zeros without a known word.
         present: ``(B,)`` 1 where a phrase has a known word, else 0.
-        any_present: whether any has, known without asking the device.
+        any_present: whether ``present`` is 1 anywhere; reading it does not synchronise with the device.
     """
 
     context: Tensor
@@ -35,13 +35,13 @@ class EncodedPhrases:
 
 
 class PhraseEncoder(nn.Module):
-    """Phrases to :class:`EncodedPhrases`; equation 2 of PhraseClick.
+    """Encodes phrases (PhraseClick, equation 2).
 
     Args:
         hidden: size of the bi-LSTM's state in one direction.
-        words: the word vectors; those that ship if None.
-        weigh: whether the bi-LSTM says how much each word counts in ``meaning``: in "man with a red hat" the man
-            counts. At first all words count alike.
+        words: the word vectors; the shipped ones if None.
+        weigh: whether ``meaning`` is a weighted mean whose weights come from the bi-LSTM's states, so that "man" can
+            weigh most in "man with a red hat". The initial weights are equal.
     """
 
     def __init__(self, hidden: int = 64, words: Words | None = None, weigh: bool = False) -> None:
@@ -55,34 +55,35 @@ class PhraseEncoder(nn.Module):
             nn.init.zeros_(self.weight.bias)
 
     def forward(self, phrases: Sequence[str | None]) -> EncodedPhrases:
+        """Encode a batch of phrases, of which some may be None."""
         device = next(self.lstm.parameters()).device
         vectors = [self.words.phrase_vectors(phrase) for phrase in phrases]
-        lengths = [len(some) for some in vectors]
+        lengths = [len(each) for each in vectors]
         present = torch.tensor([float(n > 0) for n in lengths]).to(device, non_blocking=True)
         meaning = torch.from_numpy(np.stack([self.words.phrase_vector(phrase) for phrase in phrases]))
         meaning = meaning.to(device, non_blocking=True)
         if not any(lengths):
             return EncodedPhrases(torch.zeros(len(phrases), 2 * self.hidden, device=device), meaning, present, False)
         padded = np.zeros((len(phrases), max(lengths), self.words.dimensions), np.float32)
-        for row, some in zip(padded, vectors, strict=True):
-            row[: len(some)] = some
+        for row, each in zip(padded, vectors, strict=True):
+            row[: len(each)] = each
         batch = torch.from_numpy(padded).to(device, non_blocking=True)
-        # A phrase without words passes as one word of zeros and is masked afterwards.
+        # The LSTM needs at least one word: a phrase without known ones is a zero vector, and is masked afterwards.
         counts = torch.tensor([max(n, 1) for n in lengths])
         packed = pack_padded_sequence(batch, counts, batch_first=True, enforce_sorted=False)
         states, (last, _) = self.lstm(packed)
         context = torch.cat([last[0], last[1]], 1).float() * present[:, None]
         if self.weight is not None:
-            beyond = torch.arange(batch.shape[1])[None] >= counts[:, None]
+            is_padding = torch.arange(batch.shape[1])[None] >= counts[:, None]
             states = pad_packed_sequence(states, batch_first=True)[0].float()
-            meaning = self._weighed_mean(batch, states, beyond.to(device, non_blocking=True))
+            meaning = self._weighted_mean(batch, states, is_padding.to(device, non_blocking=True))
         return EncodedPhrases(context, meaning, present)
 
     def encode_words(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode one phrase.
+        """Encode one phrase from the vectors of its words.
 
         Args:
-            vectors: ``(1, T, D)`` of its known words; T is at least 1.
+            vectors: ``(1, T, D)``; T is at least 1.
 
         Returns:
             ``context`` and ``meaning`` of :class:`EncodedPhrases`.
@@ -91,21 +92,27 @@ class PhraseEncoder(nn.Module):
         context = torch.cat([last[0], last[1]], 1)
         if self.weight is None:
             return context, F.normalize(vectors.mean(1), dim=1)
-        return context, self._weighed_mean(vectors, states, None)
+        return context, self._weighted_mean(vectors, states, None)
 
-    def _weighed_mean(self, vectors: Tensor, states: Tensor, beyond: Tensor | None) -> Tensor:
+    def _weighted_mean(self, vectors: Tensor, states: Tensor, is_padding: Tensor | None) -> Tensor:
+        """The weighted mean ``(B, D)``, of length 1, of word vectors ``(B, T, D)`` with states ``(B, T, 2H)``."""
         assert self.weight is not None
         scores = self.weight(states)[..., 0]
-        if beyond is not None:
-            scores = scores.masked_fill(beyond, -torch.inf)
+        if is_padding is not None:
+            scores = scores.masked_fill(is_padding, -torch.inf)
         return F.normalize((scores.softmax(1)[..., None] * vectors).sum(1), dim=1)
 
 
 class AttributeAttention(nn.Module):
-    """Channels of a feature map made stronger or weaker by phrase, clicks and picture: PhraseClick, equations 3 to 5.
+    """Weighs the channels of a feature map by phrase and image (PhraseClick, equations 3 to 5).
 
-    ``gate`` is the paper's learnable beta. The paper does not say where it starts: here at 0, so that a network that
-    was trained without phrases begins as it was.
+    Args:
+        channels: of the feature map.
+        context: length of the phrases' context vectors.
+
+    Attributes:
+        gate: the paper's learnable beta. The paper does not give its initial value; here it is 0, so that adding the
+            attention to a trained network does not change its masks.
     """
 
     def __init__(self, channels: int, context: int) -> None:
@@ -115,23 +122,34 @@ class AttributeAttention(nn.Module):
         self.gate = nn.Parameter(torch.zeros(()))
 
     def attributes(self, features: Tensor, context: Tensor) -> Tensor:
-        """The attribute weights A of equation 4 in [-1, 1], given the phrases' context: ``(B,
-        C)``."""
+        """The attribute weights A of equation 4.
+
+        Args:
+            features: ``(B, C, h, w)``.
+            context: ``(B, context)``, see :class:`EncodedPhrases`.
+
+        Returns:
+            ``(B, C)`` in [-1, 1].
+        """
         pooled = features.mean((2, 3)).float()
         return torch.tanh(self.norm(self.adapt(torch.cat([context, pooled], 1))))
 
     def forward(self, features: Tensor, context: Tensor) -> Tensor:
+        """Equations 3 to 5; arguments as for :meth:`attributes`."""
         return self.weigh(features, self.attributes(features, context))
 
     def weigh(self, features: Tensor, weights: Tensor) -> Tensor:
-        """Equation 5: ``(B, C, h, w)`` features and their attribute weights ``(B, C)``."""
+        """Equation 5: weigh features ``(B, C, h, w)`` by attribute weights ``(B, C)``."""
         return features + self.gate * weights[:, :, None, None].to(features.dtype) * features
 
 
 def attribute_loss(logits: Tensor, present: Tensor, weights: Tensor) -> Tensor:
-    """Equation 7 of PhraseClick: which attribute words a phrase has, from ``(B, N)`` logits and 0 or 1.
+    """Binary cross-entropy of the attribute words (PhraseClick, equation 7, whose sign in the paper is wrong).
 
-    ``weights`` ``(N,)`` balance rare words. The paper's sign is taken as meant: the loss falls as the words are found.
+    Args:
+        logits: ``(B, N)``, that a phrase has each word.
+        present: ``(B, N)``, 1 where it has the word, else 0.
+        weights: ``(N,)``, of the words.
     """
     return F.binary_cross_entropy_with_logits(
         logits, present, weight=weights.expand_as(logits), reduction="none"

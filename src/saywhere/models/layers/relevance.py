@@ -1,6 +1,6 @@
-"""Where in a photograph a phrase applies, without a CLIP: two sources to choose from.
+"""Relevance maps of our network: two sources that need no CLIP.
 
-Text+Click (Warner et al. 2023) gives its network such a map as a channel; there it comes from MaskCLIP.
+In Text+Click (Warner et al. 2023) such a map, from MaskCLIP, is an input channel of the network.
 """
 
 from __future__ import annotations
@@ -17,15 +17,22 @@ from torch.nn import functional as F
 from saywhere.models.layers.phrase import EncodedPhrases
 from saywhere.text.words import Words, shipped_words
 
-TEMPERATURE = 0.07  # of cosines between pixels and words; CLIP's
-NEAR = 0.1  # how alike, as a cosine, a class's name must be to the best match to count as what was said
+TEMPERATURE = 0.07  # of the cosines between pixels and labels, as in CLIP
+NAME_TEMPERATURE = 0.1  # of the cosines between class names and the phrase
 
 
 class LearnedRelevance(nn.Module):
-    """Pixels and phrases in one space: their cosine says how well the phrase fits the pixel.
+    """Embeds pixels and phrases in one space and compares them by cosine similarity.
 
-    ``embed`` runs once per image; a phrase then costs one product. "left", "right" and the like tilt the map by a
-    plane that the reader's context gives.
+    :meth:`embed` runs once for an image; each phrase then needs one product. For words like "left" a plane over the
+    image, whose slopes are computed from the phrase's context, is added to the logits.
+
+    Args:
+        channels: of the features that pixels are embedded from.
+        context: length of the phrases' context vectors.
+        dimensions: of the common space.
+        width: channels of the hidden layers.
+        words: the word vectors; the shipped ones if None.
     """
 
     def __init__(
@@ -43,60 +50,78 @@ class LearnedRelevance(nn.Module):
         self.offset = nn.Parameter(torch.tensor(-3.0))
 
     def embed(self, features: Tensor) -> Tensor:
-        """``(B, C, h, w)`` features to vectors of length 1 ``(B, D, h, w)``."""
+        """Embed the pixels of features ``(B, C, h, w)``: ``(B, D, h, w)`` of length 1."""
         return F.normalize(self.pixels(features), dim=1)
 
     def forward(self, embedded: Tensor, phrases: EncodedPhrases) -> Tensor:
-        """Logits of the phrase applying to each pixel: ``(B, 1, h, w)``; 0 where nothing was said."""
+        """Logits ``(B, 1, h, w)`` that the phrase applies to each pixel; 0 for images without a phrase.
+
+        Args:
+            embedded: what :meth:`embed` returned.
+            phrases: one for each image.
+        """
         b, _, h, w = embedded.shape
         meaning = F.normalize(self.words(phrases.meaning), dim=1)
         cosine = torch.einsum("bdhw,bd->bhw", embedded.float(), meaning.float())[:, None]
-        tilt = self.plane(phrases.context).float()
+        slopes = self.plane(phrases.context).float()
         x = torch.linspace(-1.0, 1.0, w, device=embedded.device).expand(b, 1, h, w)
         y = torch.linspace(-1.0, 1.0, h, device=embedded.device)[:, None].expand(b, 1, h, w)
-        plane = tilt[:, 0, None, None, None] * x + tilt[:, 1, None, None, None] * y
+        plane = slopes[:, 0, None, None, None] * x + slopes[:, 1, None, None, None] * y
         logits = self.sharpness * cosine + self.offset + plane
         return logits * phrases.present[:, None, None, None]
 
     def label_contrast_loss(
-        self, embedded: Tensor, named: Sequence[Sequence[tuple[str, NDArray[np.bool_]]]], labels: Words
+        self, embedded: Tensor, regions: Sequence[Sequence[tuple[str, NDArray[np.bool_]]]], labels: Words
     ) -> Tensor:
-        """How well labelled pixels tell their label from all others (cross-entropy over ``labels``).
+        """Cross-entropy of each labelled pixel's label among all labels of the training data.
 
-        ``named`` are for each image its labels and where they are, ``(h, w)`` bool; ``labels`` holds the vector of
-        every label of the training data. A pixel with several labels (a shoe is also person) is asked for one of them
-        by chance, and the others do not count against it.
+        A pixel may have several labels (a shoe is also part of a person): then a random one is the target, and the
+        others are not used as negatives.
+
+        Args:
+            embedded: what :meth:`embed` returned.
+            regions: for each image its labels with their masks ``(h, w)``.
+            labels: all labels of the training data with their vectors.
+
+        Returns:
+            The mean over the labelled pixels; 0 without any.
         """
         b, _, h, w = embedded.shape
-        known = [
-            (image * len(labels.rows) + labels.rows[label], where)
-            for image, some in enumerate(named)
-            for label, where in some
+        labelled = [
+            (image * len(labels.rows) + labels.rows[label], mask)
+            for image, image_regions in enumerate(regions)
+            for label, mask in image_regions
             if label in labels.rows
         ]
-        if not known:
+        if not labelled:
             return embedded.sum() * 0.0
-        places = torch.tensor([place for place, _ in known]).to(embedded.device, non_blocking=True)
-        masks = torch.from_numpy(np.stack([where for _, where in known])).to(embedded.device, non_blocking=True)
+        indices = torch.tensor([index for index, _ in labelled]).to(embedded.device, non_blocking=True)
+        masks = torch.from_numpy(np.stack([mask for _, mask in labelled])).to(embedded.device, non_blocking=True)
         present = torch.zeros(b * len(labels.rows), h, w, dtype=torch.uint8, device=embedded.device)
-        present = present.index_add_(0, places, masks.to(torch.uint8)).view(b, -1, h, w) > 0
+        present = present.index_add_(0, indices, masks.to(torch.uint8)).view(b, -1, h, w) > 0
         rows, ys, xs = torch.nonzero(present.any(1), as_tuple=True)
         if not len(rows):
             return embedded.sum() * 0.0
-        has = present[rows, :, ys, xs]
-        chosen = (torch.rand(has.shape, device=has.device) * has).argmax(1)
+        present = present[rows, :, ys, xs]
+        chosen = (torch.rand(present.shape, device=present.device) * present).argmax(1)
         vectors = F.normalize(
             self.words(torch.from_numpy(labels.vectors).to(embedded.device, non_blocking=True)), dim=1
         )
         cosine = embedded.float()[rows, :, ys, xs] @ vectors.float().T
-        others = has.scatter(1, chosen[:, None], False)
+        others = present.scatter(1, chosen[:, None], False)
         return F.cross_entropy((cosine / TEMPERATURE).masked_fill(others, -1e4), chosen)
 
 
 class ClassifierRelevance(nn.Module):
-    """The backbone's own ImageNet classifier at every place, its 1,000 names matched to the phrase by word vectors.
+    """Applies the backbone's ImageNet classifier to each cell and compares the 1,000 class names with the phrase.
 
-    It knows what ImageNet names and nothing of persons, clothes or parts; nothing is learned.
+    Names and phrase are compared by their word vectors. Nothing is trained. It only knows ImageNet's classes: no people
+    and hardly any clothes or parts.
+
+    Args:
+        channels: of the backbone's last level.
+        width: channels of the classifier's input.
+        words: the word vectors; the shipped ones if None.
     """
 
     def __init__(self, channels: int = 320, width: int = 1280, words: Words | None = None) -> None:
@@ -108,29 +133,34 @@ class ClassifierRelevance(nn.Module):
         self.requires_grad_(False)
 
     def train(self, mode: bool = True) -> ClassifierRelevance:
-        """Nothing here learns, so its statistics stay too."""
+        """Always stay in evaluation mode, with frozen batch-norm statistics."""
         return super().train(False)
 
     def embed(self, features: Tensor) -> Tensor:
-        """The backbone's last level ``(B, C, h, w)`` to class probabilities ``(B, 1000, h, w)``."""
+        """Class probabilities ``(B, 1000, h, w)`` from the backbone's last level ``(B, C, h, w)``."""
         hidden = F.relu6(self.bn2(self.conv_head(features)))
         logits = torch.einsum("bchw,kc->bkhw", hidden.float(), self.classifier.weight.float())
         return (logits + self.classifier.bias.float()[:, None, None]).softmax(1)
 
     def forward(self, embedded: Tensor, phrases: EncodedPhrases) -> Tensor:
-        """Logits of the probability that a pixel's class is near to the phrase: ``(B, 1, h, w)``."""
+        """Logits ``(B, 1, h, w)`` that a cell's class is similar to the phrase; 0 for images without a phrase.
+
+        Args:
+            embedded: what :meth:`embed` returned.
+            phrases: one for each image.
+        """
         names: Any = self.names
-        alike = phrases.meaning @ names.T
-        fits = torch.softmax((alike - alike.amax(1, keepdim=True)) / NEAR, 1)
-        fits = fits / fits.amax(1, keepdim=True)
-        chance = torch.einsum("bkhw,bk->bhw", embedded, fits)[:, None]
-        # The best place of the photograph counts as sure: a class shares its probability with its likes.
-        chance = (chance / chance.amax((2, 3), keepdim=True).clamp_min(0.05)).clamp(1e-3, 1.0 - 1e-3)
-        return torch.logit(chance) * phrases.present[:, None, None, None]
+        cosine = phrases.meaning @ names.T
+        weights = torch.softmax((cosine - cosine.amax(1, keepdim=True)) / NAME_TEMPERATURE, 1)
+        weights = weights / weights.amax(1, keepdim=True)
+        probability = torch.einsum("bkhw,bk->bhw", embedded, weights)[:, None]
+        # Similar classes share a cell's probability, so it is scaled to 1 in the best cell.
+        probability = (probability / probability.amax((2, 3), keepdim=True).clamp_min(0.05)).clamp(1e-3, 1.0 - 1e-3)
+        return torch.logit(probability) * phrases.present[:, None, None, None]
 
 
 def class_vectors(words: Words) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The names of ImageNet's classes, in timm's order, as vectors of length 1: ``(1000, D)``."""
+    """The phrase vectors ``(1000, D)`` of the names of ImageNet's classes, in timm's order."""
     from timm.data.imagenet_info import ImageNetInfo
 
     return np.stack(
