@@ -16,8 +16,7 @@ import numpy as np
 
 from saywhere import Prompt, load
 from saywhere.core import metrics
-from saywhere.core.crop import Box
-from saywhere.core.geometry import ImageSize
+from saywhere.core.geometry import Box, ImageSize
 from saywhere.evaluation.benchmark import load_samples
 from saywhere.prelabel.request import box_prompt
 from saywhere.prelabel.run import answer, crop_to_box

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.core.arrays import FloatArray, ImageArray
-from saywhere.core.geometry import ImageSize
+from saywhere.core.geometry import Box, ImageSize
 from saywhere.core.prompt import Click, Prompt
 
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom, in pixels of the image."""
 MIN_SIDE = 32  # pixels of the image; a smaller crop shows nothing more
 
 

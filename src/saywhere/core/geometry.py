@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels of the image: the edges of its first and after its last pixel."""
+
 
 class ImageSize(NamedTuple):
     """Height and width of an image, in pixels.

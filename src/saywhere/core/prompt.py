@@ -1,4 +1,4 @@
-"""Prompts: clicks, drags and a phrase."""
+"""Prompts: clicks, drags, a box and a phrase."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from saywhere.core.arrays import FloatArray
+from saywhere.core.geometry import Box, ImageSize
 from saywhere.errors import SaywhereError
+
+POSITIVE, NEGATIVE, BOX_TOP_LEFT, BOX_BOTTOM_RIGHT, PADDING = 1.0, 0.0, 2.0, 3.0, -1.0
+"""Labels of points, those of SAM: a click on the object or off it, the corners of a box, no point."""
 
 # Words that change when an image is mirrored.
 MIRRORED = {"left": "right", "right": "left"}
@@ -76,13 +80,27 @@ class Prompt:
     Attributes:
         clicks: clicks and drags, oldest first.
         phrase: what the object is; None without a phrase.
+        box: edges of a box around the object (x0, y0, x1, y1), in pixels of the original image, where the first pixel
+            reaches from 0 to 1; None without a box.
+
+    Raises:
+        SaywhereError: an edge of the box is not finite, or the box is empty or reversed.
+
+    Example:
+        >>> len(Prompt((Click(5, 4),), box=(2, 1, 9, 8)))
+        2
     """
 
     clicks: tuple[Click, ...] = ()
     phrase: str | None = None
+    box: Box | None = None
+
+    def __post_init__(self) -> None:
+        if self.box is not None:
+            _check_edges(self.box)
 
     def __len__(self) -> int:
-        return len(self.clicks) + (self.phrase is not None)
+        return len(self.clicks) + (self.phrase is not None) + (self.box is not None)
 
     def __bool__(self) -> bool:
         return len(self) > 0
@@ -95,9 +113,16 @@ class Prompt:
         """The prompt with another phrase, or without one."""
         return replace(self, phrase=phrase)
 
+    def with_box(self, box: Box | None) -> Prompt:
+        """The prompt with another box, or without one."""
+        return replace(self, box=box)
+
     def moved(self, scale: float, dx: float, dy: float) -> Prompt:
         """The prompt in pixels of a resized crop; arguments as for :meth:`Click.moved`."""
-        return replace(self, clicks=tuple(c.moved(scale, dx, dy) for c in self.clicks))
+        box = self.box
+        if box is not None:
+            box = (box[0] - dx) * scale, (box[1] - dy) * scale, (box[2] - dx) * scale, (box[3] - dy) * scale
+        return replace(self, clicks=tuple(c.moved(scale, dx, dy) for c in self.clicks), box=box)
 
     def mirrored(self, width: int) -> Prompt:
         """The prompt for the mirrored image.
@@ -106,16 +131,54 @@ class Prompt:
             width: of the image, in pixels.
         """
         clicks = tuple(replace(c, x=width - 1.0 - c.x) for c in self.clicks)
-        return Prompt(clicks, None if self.phrase is None else mirrored(self.phrase))
+        box = None if self.box is None else (width - self.box[2], self.box[1], width - self.box[0], self.box[3])
+        return Prompt(clicks, None if self.phrase is None else mirrored(self.phrase), box)
+
+
+def _check_edges(box: Sequence[float]) -> None:
+    if len(box) != 4 or not all(math.isfinite(edge) for edge in box):
+        raise SaywhereError(f"box {_shown(box)}: give four finite numbers, x0, y0, x1 and y1 in pixels")
+    x0, y0, x1, y1 = box
+    if x1 <= x0 or y1 <= y0:
+        what = "reversed" if x1 < x0 or y1 < y0 else "empty"
+        raise SaywhereError(f"box {_shown(box)}: {what}; give x0, y0, x1, y1 with x0 < x1 and y0 < y1")
+
+
+def _shown(box: Sequence[float]) -> str:
+    return f"({', '.join(f'{edge:g}' for edge in box)})"
+
+
+def checked_box(box: Sequence[float], image_size: ImageSize) -> Box:
+    """A box for :attr:`Prompt.box`, cut off at the image's border.
+
+    Args:
+        box: x0, y0, x1, y1 in pixels of the image.
+        image_size: the image's.
+
+    Raises:
+        SaywhereError: an edge is not finite, or the box is empty, reversed or outside the image.
+
+    Example:
+        >>> checked_box([-3, 2, 5, 90], ImageSize(48, 64))
+        (0.0, 2.0, 5.0, 48.0)
+    """
+    edges = [float(edge) for edge in box]
+    _check_edges(edges)
+    height, width = image_size
+    x0, y0, x1, y1 = max(edges[0], 0.0), max(edges[1], 0.0), min(edges[2], width), min(edges[3], height)
+    if x1 <= x0 or y1 <= y0:
+        raise SaywhereError(f"box {_shown(box)}: outside the image, which is {width}x{height} pixels")
+    return x0, y0, float(x1), float(y1)
 
 
 class ClickArrays(NamedTuple):
-    """The clicks of a batch of prompts as arrays, the input of a decoder.
+    """The clicks and the boxes of a batch of prompts as arrays, the input of a decoder.
 
     Attributes:
         points: ``(B, N, 2)`` float32, x and y in pixels of the encoded image; N is at least 1.
-        labels: ``(B, N)`` float32: 1 positive, 0 negative, -1 no click.
-        radii: ``(B, N)`` float32, pixels; 0 for a click without a drag.
+        labels: ``(B, N)`` float32: 1 positive, 0 negative, 2 and 3 the top left and bottom right corner of a box, -1 no
+            point.
+        radii: ``(B, N)`` float32, pixels; 0 for a click without a drag, and for corners.
     """
 
     points: FloatArray
@@ -124,21 +187,30 @@ class ClickArrays(NamedTuple):
 
 
 def click_arrays(prompts: Sequence[Prompt]) -> ClickArrays:
-    """The clicks of a batch of prompts, padded to the largest number of clicks.
+    """The clicks of a batch of prompts, then the corners of their boxes, padded to the largest number of points.
+
+    Corners are on the edges of pixels; a point at x is half a pixel right of the left edge of pixel x.
 
     Example:
         >>> click_arrays([Prompt((Click(3, 4), Click(5, 6, False, 2)))]).labels.tolist()
         [[1.0, 0.0]]
         >>> click_arrays([Prompt()]).labels.tolist()
         [[-1.0]]
+        >>> boxed = click_arrays([Prompt(box=(2, 1, 9, 8))])
+        >>> boxed.labels.tolist(), boxed.points.tolist()
+        ([[2.0, 3.0]], [[[1.5, 0.5], [8.5, 7.5]]])
     """
-    count = max(1, *(len(prompt.clicks) for prompt in prompts))
+    count = max(1, *(len(prompt.clicks) + 2 * (prompt.box is not None) for prompt in prompts))
     points = np.zeros((len(prompts), count, 2), np.float32)
-    labels = np.full((len(prompts), count), -1.0, np.float32)
+    labels = np.full((len(prompts), count), PADDING, np.float32)
     radii = np.zeros((len(prompts), count), np.float32)
     for row, prompt in enumerate(prompts):
         for column, click in enumerate(prompt.clicks):
             points[row, column] = click.x, click.y
-            labels[row, column] = float(click.positive)
+            labels[row, column] = POSITIVE if click.positive else NEGATIVE
             radii[row, column] = click.radius or 0.0
+        if prompt.box is not None:
+            corners = slice(len(prompt.clicks), len(prompt.clicks) + 2)
+            points[row, corners] = np.reshape(prompt.box, (2, 2)) - 0.5
+            labels[row, corners] = BOX_TOP_LEFT, BOX_BOTTOM_RIGHT
     return ClickArrays(points, labels, radii)

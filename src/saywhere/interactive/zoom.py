@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from saywhere.core.crop import Box, Crop
+from saywhere.core.crop import Crop
+from saywhere.core.geometry import Box
 from saywhere.core.mask import Mask
 from saywhere.core.prompt import Click, Prompt
 from saywhere.core.settings import Settings

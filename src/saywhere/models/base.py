@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,28 @@ class Features:
     cache: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
 
 
+class Candidates(NamedTuple):
+    """The candidate masks of a batch of prompts.
+
+    Attributes:
+        logits: ``(B, n, H, W)``.
+        iou_logits: ``(B, n)`` logits of the predicted IoU of each; 0 from a network that predicts none.
+    """
+
+    logits: Tensor
+    iou_logits: Tensor
+
+    def chosen(self) -> Tensor:
+        """The logits ``(B, 1, H, W)`` of the candidate with the highest predicted IoU."""
+        count = self.logits.shape[1]
+        if count == 1:
+            return self.logits
+        best = self.iou_logits.argmax(1, keepdim=True)
+        # A sum instead of an index, because every runtime can compute and differentiate it.
+        is_best = torch.arange(count, device=best.device) == best
+        return (self.logits * is_best[..., None, None].to(self.logits.dtype)).sum(1, keepdim=True)
+
+
 class InteractiveModel(nn.Module, ABC):
     """A network for interactive segmentation.
 
@@ -43,11 +65,17 @@ class InteractiveModel(nn.Module, ABC):
         single_click: whether one positive click is the only prompt that it takes.
         calibrated_relevance: whether ``relevance`` returns probabilities, which are low everywhere if the object is not
             in the image, rather than values relative to the best place.
+        candidates: how many masks it gives for a prompt.
+        boxes: whether ``decode`` uses the prompt's box.
         words: the words that it knows; None without phrases.
     """
 
     renamed_parameters: ClassVar[Mapping[str, str]] = {}
     """Prefixes of parameter names in weights files of earlier releases, and the prefixes that replace them."""
+    repeated_parameters: ClassVar[tuple[str, ...]] = ()
+    """Prefixes of the last layer's parameters, which has output channels for every candidate mask."""
+    candidates: int = 1
+    boxes: bool = False
     phrases: bool = False
     relevance_maps: bool = False
     single_click: bool = False
@@ -74,6 +102,11 @@ class InteractiveModel(nn.Module, ABC):
         Returns:
             ``(B, 1, H, W)`` logits.
         """
+
+    def decode_candidates(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Candidates:
+        """All candidate masks for a prompt, of which :meth:`decode` returns one; arguments as there."""
+        logits = self.decode(features, prompts, previous)
+        return Candidates(logits, logits.new_zeros(len(logits), 1))
 
     def auxiliary_loss(
         self, features: Features, prompts: list[Prompt], supervision: Sequence[PhraseSupervision], labels: Words
@@ -110,21 +143,22 @@ class InteractiveModel(nn.Module, ABC):
         """Encode and decode; arguments as for :meth:`encode` and :meth:`decode`."""
         return self.decode(self.encode(image), prompts, previous)
 
-    def parameter_groups(self, encoder_scale: float) -> list[dict[str, Any]]:
-        """Parameter groups for the optimiser. Norms and biases have no weight decay.
+    def parameter_groups(self, encoder_scale: float, score_scale: float = 1.0) -> list[dict[str, Any]]:
+        """Parameters for the optimiser, in groups; weight decay spares norms and biases.
 
         Args:
-            encoder_scale: learning rate of the pretrained encoder over that of the rest; becomes ``lr_scale``.
+            encoder_scale: learning rate of the encoder over that of the rest, as ``lr_scale`` of its groups.
+            score_scale: the same for what predicts the IoU of candidate masks.
         """
-        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        scales = {"encoder": encoder_scale, "candidate_scores": score_scale}
+        groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
-                key = name.startswith("encoder."), parameter.ndim > 1
-                groups.setdefault(key, []).append(parameter)
+                part = name.partition(".")[0]
+                groups.setdefault((part if part in scales else "", parameter.ndim > 1), []).append(parameter)
         return [
-            {"params": parameters, "lr_scale": encoder_scale if encoder else 1.0}
-            | ({} if decay else {"weight_decay": 0.0})
-            for (encoder, decay), parameters in groups.items()
+            {"params": parameters, "lr_scale": scales.get(part, 1.0)} | ({} if decay else {"weight_decay": 0.0})
+            for (part, decay), parameters in groups.items()
         ]
 
 

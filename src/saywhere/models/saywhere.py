@@ -18,12 +18,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
-from saywhere.core.prompt import Prompt
+from saywhere.core.prompt import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, Prompt
 from saywhere.errors import NoMapError, SaywhereError
 from saywhere.models.backbone import create_backbone, pad_to_multiple
-from saywhere.models.base import Features, PurifyingModel
+from saywhere.models.base import Candidates, Features, PurifyingModel
 from saywhere.models.layers.attention import SelfAttentionNeck, enlarge
-from saywhere.models.layers.clicks import ClickTensors, aggregate, gaussian_maps, sample_at, similarity, to_device
+from saywhere.models.layers.candidates import CandidateScores
+from saywhere.models.layers.clicks import (
+    ClickTensors,
+    aggregate,
+    box_map,
+    gaussian_maps,
+    sample_at,
+    similarity,
+    to_device,
+)
 from saywhere.models.layers.phrase import AttributeAttention, EncodedPhrases, PhraseEncoder
 from saywhere.models.layers.relevance import ClassifierRelevance, LearnedRelevance
 from saywhere.models.targets import PhraseSupervision
@@ -71,9 +80,12 @@ class Saywhere(PurifyingModel):
             if None.
         weigh_words: whether the network learns a weight for each word of a phrase.
         neck: number of transformer blocks at stride 16 between backbone and purification layer.
+        candidates: how many masks the last layer gives for a prompt. With more than one, :meth:`decode` returns the one
+            whose predicted IoU is highest.
+        box: whether the prompt's box is used.
 
     Raises:
-        SaywhereError: the backbone or a relevance source is unknown.
+        SaywhereError: the backbone or a relevance source is unknown, or there are no candidates.
     """
 
     strides = (4, 8, 16, 32)
@@ -83,6 +95,7 @@ class Saywhere(PurifyingModel):
         "learned.": "learned_relevance.",
         "classifier.": "classifier_relevance.",
     }
+    repeated_parameters: ClassVar[tuple[str, ...]] = ("head.1.",)
 
     def __init__(
         self,
@@ -96,8 +109,13 @@ class Saywhere(PurifyingModel):
         fine: int | None = None,
         weigh_words: bool = False,
         neck: int = 0,
+        candidates: int = 1,
+        box: bool = False,
     ) -> None:
         super().__init__()
+        if candidates < 1:
+            raise SaywhereError(f"candidates {candidates}: give 1 or more")
+        self.candidates, self.boxes = candidates, box
         if unknown := set(relevance) - set(RELEVANCE_SOURCES):
             raise SaywhereError(f"relevance {sorted(unknown)}: choose from {', '.join(RELEVANCE_SOURCES)}")
         self.phrases = bool(relevance) or attention
@@ -114,7 +132,8 @@ class Saywhere(PurifyingModel):
         self.keys = nn.ModuleList(nn.Conv2d(w, key, 1) for w in widths[1:]) if key else None
         extra = (2 if key else 0) + len(relevance)
 
-        self.guide = conv(8, 24)
+        guidance = 8 + (3 if box else 0)
+        self.guide = conv(guidance, 24)
         self.down = nn.ModuleList([conv(w1, w2, stride=2), conv(w2, w3, stride=2), conv(w3, w4, stride=2)])
         self.fuse = nn.ModuleList(
             nn.Sequential(split_conv(parts, between), conv(between, parts[0]))
@@ -126,7 +145,7 @@ class Saywhere(PurifyingModel):
             nn.Sequential(split_conv((below, skip), out), conv(out, out))
             for below, skip, out in ((w4, w3, w3), (w3, w2, w2), (w2, w1, fine))
         )
-        self.head = nn.Sequential(conv(fine, fine), nn.Conv2d(fine, 4, 3, padding=1), nn.PixelShuffle(2))
+        self.head = nn.Sequential(conv(fine, fine), nn.Conv2d(fine, 4 * candidates, 3, padding=1), nn.PixelShuffle(2))
 
         clicked = w2 + w3 + w4
         self.film = film(clicked + 2, 2 * sum(self.decoder_widths)) if feature_dct else None
@@ -140,6 +159,9 @@ class Saywhere(PurifyingModel):
         )
         self.classifier_relevance = (
             ClassifierRelevance(channels[-1], words=self.words) if "classifier" in relevance else None
+        )
+        self.candidate_scores = (
+            CandidateScores(candidates, fine + guidance, guidance, w4, len(relevance)) if candidates > 1 else None
         )
 
     def train(self, mode: bool = True) -> Saywhere:
@@ -250,6 +272,9 @@ class Saywhere(PurifyingModel):
     # Decoding
 
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
+        return self.decode_candidates(features, prompts, previous).chosen()
+
+    def decode_candidates(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Candidates:
         finest = features.levels["pure"][0]
         phrases = None if self.phrase_encoder is None else self.phrase_encoder([p.phrase for p in prompts])
         h, w = features.size
@@ -258,7 +283,7 @@ class Saywhere(PurifyingModel):
             previous = finest.new_zeros(len(prompts), 1, height, width)
         else:
             previous = F.pad(previous.to(finest.dtype), (0, width - w, 0, height - h))
-        logits = self.decode_levels(
+        logits, iou_logits = self.decode_candidate_levels(
             features.levels["pure"],
             features.levels["fused"],
             features.levels["keys"],
@@ -267,7 +292,7 @@ class Saywhere(PurifyingModel):
             self._relevance_logits(features, phrases),
             None if phrases is None or self.attention is None else phrases.context,
         )
-        return logits[..., :h, :w].float()
+        return Candidates(logits[..., :h, :w].float(), iou_logits)
 
     def decode_levels(
         self,
@@ -291,19 +316,22 @@ class Saywhere(PurifyingModel):
             context: ``(B, 2 * hidden)``, see :class:`EncodedPhrases`; None without attention.
 
         Returns:
-            ``(B, 1, H, W)`` logits.
+            ``(B, n, H, W)`` logits of the candidates, ``(B, 1, H, W)`` by default.
         """
-        shape = fused[0].shape[-2], fused[0].shape[-1]
-        dtype = fused[0].dtype
-        drag_sigmas = 0.5 * clicks.radii
-        guidance = torch.cat(
-            [
-                gaussian_maps(clicks.points, clicks.labels, torch.full_like(drag_sigmas, CLICK_SIGMA), shape, 4),
-                gaussian_maps(clicks.points, clicks.labels, drag_sigmas, shape, 4),
-                F.conv2d(previous, _unshuffle_weights(previous), stride=4),
-            ],
-            1,
-        ).to(dtype)
+        return self.decode_candidate_levels(pure, fused, keys, clicks, previous, relevance, context).logits
+
+    def decode_candidate_levels(
+        self,
+        pure: Sequence[Tensor],
+        fused: Sequence[Tensor],
+        keys: Sequence[Tensor],
+        clicks: ClickTensors,
+        previous: Tensor,
+        relevance: Tensor,
+        context: Tensor | None,
+    ) -> Candidates:
+        """As :meth:`decode_levels`, with the predicted IoU of each candidate."""
+        guidance = self._guidance(fused, clicks, previous)
         guide = self.guide(guidance.contiguous(memory_format=torch.channels_last))
         stages = [self.fuse[0]((fused[0], guide))]
         comparisons = self._compare(fused, keys, clicks, relevance)
@@ -312,13 +340,35 @@ class Saywhere(PurifyingModel):
         x = self.aspp(stages[3])
         if self.attention is not None and context is not None:
             x = self.attention(x, context)
+        deep = x
         modulations = self._modulations(pure, clicks)
         for layer, skip, modulation in zip(self.up, reversed(stages[:3]), modulations, strict=True):
             x = layer((enlarge(_input_conv(layer).project(x)), skip))
             if modulation is not None:
                 scale, shift = modulation
                 x = x * (1.0 + scale) + shift
-        return enlarge(self.head(x))
+        logits = self.head(x)
+        if self.candidate_scores is None:
+            return Candidates(enlarge(logits), logits.new_zeros(len(logits), 1))
+        maps = torch.cat([x, guidance.to(x.dtype)], 1)
+        scores = self.candidate_scores(F.avg_pool2d(logits, 2), maps, deep, torch.tanh(relevance / 2.0))
+        return Candidates(enlarge(logits), scores)
+
+    def _guidance(self, fused: Sequence[Tensor], clicks: ClickTensors, previous: Tensor) -> Tensor:
+        """The prompt at stride 4, ``(B, C, H/4, W/4)``: clicks, drags, the previous mask, and the box if it is read."""
+        shape = fused[0].shape[-2], fused[0].shape[-1]
+        drag_sigmas = 0.5 * clicks.radii
+        click_sigmas = torch.full_like(drag_sigmas, CLICK_SIGMA)
+        maps = [
+            gaussian_maps(clicks.points, clicks.labels, click_sigmas, shape, 4),
+            gaussian_maps(clicks.points, clicks.labels, drag_sigmas, shape, 4),
+            F.conv2d(previous, _unshuffle_weights(previous), stride=4),
+        ]
+        if self.boxes:
+            corners = BOX_TOP_LEFT, BOX_BOTTOM_RIGHT
+            maps.append(box_map(clicks.points, clicks.labels, shape, 4))
+            maps.append(gaussian_maps(clicks.points, clicks.labels, click_sigmas, shape, 4, corners))
+        return torch.cat(maps, 1).to(fused[0].dtype)
 
     def _compare(
         self, fused: Sequence[Tensor], keys: Sequence[Tensor], clicks: ClickTensors, relevance: Tensor

@@ -6,8 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from saywhere.core.crop import Box
-from saywhere.core.geometry import ImageSize
+from saywhere.core.geometry import Box, ImageSize
 from saywhere.core.images import image_size
 from saywhere.core.prompt import Prompt
 from saywhere.data.coco import CocoFile, Entry, Id, annotation_name, class_name_of, file_name_of, read_coco_file

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from saywhere.core.crop import Box
-from saywhere.core.geometry import ImageSize
+from saywhere.core.geometry import Box, ImageSize
 from saywhere.core.prompt import Click, Prompt
 from saywhere.errors import SaywhereError
 

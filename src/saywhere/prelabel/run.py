@@ -12,7 +12,7 @@ import numpy as np
 
 from saywhere import __version__
 from saywhere.core.arrays import BoolArray
-from saywhere.core.crop import Box
+from saywhere.core.geometry import Box
 from saywhere.core.mask import Mask, expected_iou
 from saywhere.core.prompt import Prompt
 from saywhere.core.settings import Settings

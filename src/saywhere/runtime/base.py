@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol, Self
 
+import numpy as np
+
 from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.prompt import Prompt
@@ -99,6 +101,21 @@ class Runtime(Protocol):
             ``(H, W)`` logits; above 0 means on the object.
         """
         ...
+
+    def decode_candidates(
+        self, features: Any, prompt: Prompt, previous: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Compute all candidate masks for a prompt, of which :meth:`decode` returns the one with the highest score.
+
+        Args:
+            features: what :meth:`encode` returned.
+            prompt: clicks and a box in pixels of the encoded image, and a phrase.
+            previous: ``(H, W)`` probability of the previous mask; None without one.
+
+        Returns:
+            ``(n, H, W)`` logits, and ``(n,)`` the predicted IoU of each; that of a method with one mask is 0.5.
+        """
+        return self.decode(features, prompt, previous)[None], np.full(1, 0.5, np.float32)
 
     def relevance(self, features: Any, phrase: str) -> FloatArray:
         """Compute the relevance map of a phrase.

@@ -137,9 +137,9 @@ def decoder_inputs(model: Saywhere) -> list[str]:
 
 
 def decode(model: Saywhere, given: Mapping[str, Tensor]) -> Tensor:
-    """:meth:`Saywhere.decode_levels` from tensors by name; see :func:`decoder_inputs`."""
+    """The chosen candidate's logits from tensors by name; see :func:`decoder_inputs`."""
     fused = [given[f"fused{i}"] for i in range(4)]
-    return model.decode_levels(
+    candidates = model.decode_candidate_levels(
         [fused[0], *(given.get(f"pure{i}", fused[0]) for i in (1, 2, 3))],
         fused,
         [given[f"keys{i}"] for i in range(3)] if model.keys else [],
@@ -148,6 +148,7 @@ def decode(model: Saywhere, given: Mapping[str, Tensor]) -> Tensor:
         given.get("relevance", fused[1][:, :0]),
         given.get("context"),
     )
+    return candidates.chosen()
 
 
 def replaced_purification(model: Saywhere, parameters: Sequence[Tensor]) -> ExitStack:

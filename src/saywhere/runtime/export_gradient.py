@@ -52,7 +52,7 @@ class Loss(nn.Module):
         if model.relevance_maps:
             phrases = EncodedPhrases(given["context"], given["meaning"], given["present"])
             relevance = model.phrase_logits(model.relevance_features(levels.pure, raw[3]), phrases)
-        logits = model.decode_levels(
+        candidates = model.decode_candidate_levels(
             levels.pure,
             levels.fused,
             levels.keys,
@@ -61,7 +61,7 @@ class Loss(nn.Module):
             relevance,
             given["context"] if model.attention is not None else None,
         )
-        return bce(logits, given["target"], given["counted"]).mean()
+        return bce(candidates.chosen(), given["target"], given["counted"]).mean()
 
 
 def _purification(weight: Tensor, bias: Tensor) -> Any:

@@ -139,6 +139,7 @@ class OnnxRuntime(PurifyingRuntime):
             words=self.words,
             relevance=self.description["relevance"],
             calibrated_relevance=self.description["relevance"],
+            boxes=self.description["options"].get("box", False),
             purification_strides=tuple(self.description["strides"]),
             backend="onnxruntime",
         )
@@ -239,13 +240,14 @@ class OnnxRuntime(PurifyingRuntime):
         self, raw: Sequence[FloatArray], prompt: Prompt, target: BoolArray, counted: BoolArray
     ) -> tuple[float, Parameters]:
         learning = self.description["learning"]
-        if target.shape != (learning["side"], learning["side"]) or len(prompt.clicks) > learning["clicks"]:
+        clicks = click_arrays([prompt])
+        points = clicks.labels.shape[1]
+        if target.shape != (learning["side"], learning["side"]) or points > learning["clicks"]:
             raise SaywhereError(
-                f"learning from an image of {target.shape} with {len(prompt.clicks)} clicks: the ONNX graph takes a "
+                f"learning from an image of {target.shape} with {points} clicks: the ONNX graph takes a "
                 f"side of {learning['side']} and {learning['clicks']} clicks; use these, or the backend torch"
             )
-        clicks = click_arrays([prompt])
-        missing = learning["clicks"] - clicks.labels.shape[1]
+        missing = learning["clicks"] - points
         inputs: dict[str, Any] = {f"raw{i}": level[None] for i, level in enumerate(raw)}
         inputs["points"] = np.pad(clicks.points, ((0, 0), (0, missing), (0, 0)))
         inputs["labels"] = np.pad(clicks.labels, ((0, 0), (0, missing)), constant_values=-1.0)

@@ -49,6 +49,14 @@ class TimedRuntime(PurifyingRuntime):
         self.timings.decode += milliseconds(started)
         return logits
 
+    def decode_candidates(
+        self, features: Any, prompt: Prompt, previous: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray]:
+        started = time.perf_counter()
+        candidates = self.runtime.decode_candidates(features, prompt, previous)
+        self.timings.decode += milliseconds(started)
+        return candidates
+
     def relevance(self, features: Any, phrase: str) -> FloatArray:
         started = time.perf_counter()
         relevance = self.runtime.relevance(features, phrase)

@@ -51,6 +51,8 @@ class TorchRuntime(PurifyingRuntime):
             words=model.words,
             relevance=model.relevance_maps,
             calibrated_relevance=model.calibrated_relevance,
+            boxes=model.boxes,
+            candidates=model.candidates,
             single_click=model.single_click,
             purification_strides=model.strides if isinstance(model, PurifyingModel) else (),
             device=str(self.device),
@@ -67,6 +69,15 @@ class TorchRuntime(PurifyingRuntime):
             past = None if previous is None else torch.from_numpy(previous).to(self.device)[None, None]
             logits = self.model.decode(features, [prompt], past)
             return np.asarray(logits[0, 0].cpu().numpy(), np.float32)
+
+    def decode_candidates(
+        self, features: Features, prompt: Prompt, previous: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray]:
+        with torch.inference_mode():
+            past = None if previous is None else torch.from_numpy(previous).to(self.device)[None, None]
+            logits, iou_logits = self.model.decode_candidates(features, [prompt], past)
+            scores = iou_logits[0].float().sigmoid().cpu().numpy()
+            return np.asarray(logits[0].cpu().numpy(), np.float32), np.asarray(scores, np.float32)
 
     def relevance(self, features: Features, phrase: str) -> FloatArray:
         with torch.inference_mode():

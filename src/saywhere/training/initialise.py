@@ -18,6 +18,8 @@ from saywhere.storage.tensors import rename_prefixes
 from saywhere.training.pretrained import find_pretrained, inflate, select
 from saywhere.training.recipe import ModelRecipe
 
+CANDIDATE_NOISE = 0.05  # standard deviation over that of the weights
+
 
 def initialise(recipe: ModelRecipe, start: Path | None = None) -> InteractiveModel:
     """Build a recipe's network, load the weights it starts from, and freeze what is not trained.
@@ -33,11 +35,12 @@ def initialise(recipe: ModelRecipe, start: Path | None = None) -> InteractiveMod
     model = connect_relevance_source(build(recipe.name, recipe.options), find_weights)
     if start is not None:
         state = rename_prefixes(read_tensors(start)[0], model.renamed_parameters)
-        load_state(model, expand(state, model.state_dict(), lacking=True), start)
+        load_state(model, expand(state, model.state_dict(), lacking=True, repeated=model.repeated_parameters), start)
     elif recipe.weights:
         path = locate(recipe.weights)
         state = rename_prefixes(read_tensors(path)[0], model.renamed_parameters)
-        load_state(model, expand(state, model.state_dict(), new_names(recipe.new, model)), path)
+        new = new_names(recipe.new, model)
+        load_state(model, expand(state, model.state_dict(), new, repeated=model.repeated_parameters), path)
     elif recipe.pretrained:
         path = find_pretrained(recipe.pretrained)
         encoder: nn.Module = model.encoder  # type: ignore[assignment]
@@ -55,18 +58,25 @@ def new_names(prefixes: Sequence[str], model: InteractiveModel) -> tuple[str, ..
 
 
 def expand(
-    state: Mapping[str, Tensor], built: Mapping[str, Tensor], new: tuple[str, ...] = (), lacking: bool = False
+    state: Mapping[str, Tensor],
+    built: Mapping[str, Tensor],
+    new: tuple[str, ...] = (),
+    lacking: bool = False,
+    repeated: tuple[str, ...] = (),
 ) -> dict[str, Tensor]:
     """Weights for a network that has more parameters than the one they come from.
 
     New parameters stay as they were initialised. Where a convolution has more input channels than before, the further
-    ones are zero, so that the network's answers are at first the same.
+    ones are zero, so that the network's answers are at first the same. Where the last layer has output channels for
+    more candidate masks than before, each candidate begins as the mask of before with a little noise, and the mean of
+    their logits is that mask.
 
     Args:
         state: the weights.
         built: the state of the network as it was initialised.
         new: prefixes of parameters that are initialised anew.
         lacking: whether every parameter that ``state`` lacks is initialised anew.
+        repeated: prefixes of the last layer's parameters.
     """
     expanded = {name: tensor for name, tensor in state.items() if not (new and name.startswith(new))}
     for name, initial in built.items():
@@ -74,4 +84,18 @@ def expand(
             expanded[name] = initial
         elif name in expanded:
             expanded[name] = inflate(expanded[name], torch.zeros_like(initial))
+            if repeated and name.startswith(repeated):
+                expanded[name] = _repeat(expanded[name], len(initial))
     return expanded
+
+
+def _repeat(tensor: Tensor, channels: int) -> Tensor:
+    """The parameters of one mask for several candidates, with noise whose mean over the candidates is 0."""
+    count, rest = divmod(channels, len(tensor))
+    if count < 2 or rest:
+        return tensor
+    one = tensor.float()
+    noise = (
+        CANDIDATE_NOISE * one.std() * torch.randn(count, *one.shape) if one.ndim > 1 else torch.zeros(count, len(one))
+    )
+    return (one + noise - noise.mean(0)).flatten(0, 1)
