@@ -130,6 +130,13 @@ def test_without_other_objects_there_are_no_clicks_on_them() -> None:
     assert robot.negative_clicks(disc(50, 50, 25, 25, 9), 3, np.random.default_rng(0), "objects") == []
 
 
+def test_the_old_name_of_the_spacing_works_and_warns() -> None:
+    target = disc(120, 160, 70, 60, 45)
+    with pytest.warns(DeprecationWarning, match="use positive_clicks: spacing"):
+        old = robot.positive_clicks(target, 4, np.random.default_rng(0), apart=40.0)  # type: ignore[call-arg]
+    assert old == robot.positive_clicks(target, 4, np.random.default_rng(0), spacing=40.0)
+
+
 def test_an_unknown_strategy_is_an_error() -> None:
     with pytest.raises(SaywhereError, match=r"everywhere.*rim, objects, anywhere"):
         robot.negative_clicks(np.ones((4, 4), bool), 1, np.random.default_rng(0), "everywhere")

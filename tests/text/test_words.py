@@ -1,4 +1,4 @@
-"""Words as vectors: what is known, what is not, and files of one's own."""
+"""Word vectors: phrases with known and unknown words, the shipped table, and files."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ class TestReading:
         rows, _ = words.find_rows(phrase)
         assert [list(TABLE)[row] for row in rows] == expected
 
-    def test_the_unknown_are_named(self, words: Words) -> None:
+    def test_unknown_words_are_returned(self, words: Words) -> None:
         assert words.find_rows("красный dog of zxqv")[1] == ["красныи", "of", "zxqv"]
 
-    def test_a_phrase_is_the_mean_of_its_words_at_length_one(self, words: Words) -> None:
+    def test_a_phrase_vector_is_the_mean_of_its_words_with_length_1(self, words: Words) -> None:
         assert np.allclose(words.phrase_vector("dog tie"), (0.5**0.5, 0.5**0.5))
         assert np.allclose(words.phrase_vector("cherry"), (0.6, 0.8))
         assert not words.phrase_vector("zxqv").any()
         assert not words.phrase_vector(None).any()
         assert words.phrase_vectors("zxqv").shape == (0, 2)
 
-    def test_only_the_first_words_are_read(self, words: Words) -> None:
+    def test_only_the_first_words_are_used(self, words: Words) -> None:
         assert len(words.phrase_vectors("dog " * 100)) == MAX_WORDS
 
     @pytest.mark.parametrize(
-        ("phrase", "why"),
+        ("phrase", "reason"),
         [
             ("", "empty"),
             (" \t\n", "empty"),
@@ -67,15 +67,15 @@ class TestReading:
             ("собака", "собака"),
         ],
     )
-    def test_what_cannot_help_is_refused_with_its_reason(self, words: Words, phrase: str, why: str) -> None:
-        with pytest.raises(SaywhereError, match=why):
+    def test_an_unusable_phrase_is_an_error_with_the_reason(self, words: Words, phrase: str, reason: str) -> None:
+        with pytest.raises(SaywhereError, match=reason):
             words.check_phrase(phrase)
 
-    def test_mixed_scripts_are_read_for_what_is_known(self, words: Words) -> None:
+    def test_one_known_word_among_other_scripts_is_enough(self, words: Words) -> None:
         assert words.check_phrase(" красный dog 🐶 ") == "красный dog 🐶"
 
     @given(st.text(max_size=MAX_CHARACTERS + 20))
-    def test_any_text_is_read_or_refused(self, phrase: str) -> None:
+    def test_any_text_is_used_or_an_error(self, phrase: str) -> None:
         table = shipped_words()
         assert len(table.phrase_vectors(phrase)) <= MAX_WORDS
         assert np.isfinite(table.phrase_vector(phrase)).all()
@@ -85,6 +85,16 @@ class TestReading:
             pass
         else:
             assert table.phrase_vector(phrase).any()
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [("find", "find_row"), ("read", "find_rows"), ("of", "phrase_vectors"), ("mean", "phrase_vector"),
+         ("checked", "check_phrase")],
+    )  # fmt: skip
+    def test_old_names_work_and_warn(self, words: Words, old: str, new: str) -> None:
+        with pytest.warns(DeprecationWarning, match=rf"Words\.{old} is deprecated.*use Words\.{new}"):
+            result = getattr(words, old)("dog")
+        assert str(result) == str(getattr(words, new)("dog"))
 
     def test_labels_in_words(self) -> None:
         assert label_words("strawberry40") == "strawberry"
@@ -99,7 +109,7 @@ class TestShippedTable:
         ("phrase", "near", "far"),
         [("dog", "puppy", "car"), ("shoes", "sandals", "dog"), ("tyre", "wheel", "hair"), ("sofa", "couch", "apple")],
     )
-    def test_what_means_the_same_is_near(self, phrase: str, near: str, far: str) -> None:
+    def test_words_of_similar_meaning_are_near(self, phrase: str, near: str, far: str) -> None:
         table = shipped_words()
         assert (
             table.phrase_vector(phrase) @ table.phrase_vector(near)
@@ -107,7 +117,7 @@ class TestShippedTable:
         )
 
 
-class TestOwnFiles:
+class TestFiles:
     def test_glove_and_word2vec_text_and_binary_give_the_same(self, tmp_path: Path) -> None:
         lines = [f"{word} {x} {y}" for word, (x, y) in TABLE.items()]
         (tmp_path / "glove.txt").write_text("\n".join(lines) + "\n")
@@ -126,13 +136,13 @@ class TestOwnFiles:
         assert read.vectors.tolist() == [[1.0, 2.0]]
 
     @pytest.mark.parametrize("content", ["dog 1 2\ncat 3\n", "dog one two\n", "", "dog 1 nan\n", "dog\n"])
-    def test_a_file_of_the_wrong_shape_is_named(self, tmp_path: Path, content: str) -> None:
+    def test_a_file_of_another_format_is_an_error(self, tmp_path: Path, content: str) -> None:
         path = tmp_path / "vectors.txt"
         path.write_text(content)
         with pytest.raises(SaywhereError, match=r"vectors\.txt"):
             read_words(path)
 
-    def test_a_damaged_table_is_named(self, tmp_path: Path) -> None:
+    def test_a_damaged_table_is_an_error(self, tmp_path: Path) -> None:
         path = tmp_path / "cut.safetensors"
         path.write_bytes(SHIPPED_FILE.read_bytes()[:5000])
         with pytest.raises(SaywhereError, match="cut short"):

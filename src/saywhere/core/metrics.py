@@ -62,7 +62,7 @@ def inner_boundary(mask: BoolArray, width: int) -> BoolArray:
 
     Args:
         mask: ``(H, W)``.
-        width: of the boundary, in pixels; what is beyond the image counts as outside the mask.
+        width: of the boundary, in pixels; the mask also ends at the image's border.
 
     Returns:
         ``(H, W)``.

@@ -67,7 +67,7 @@ class DeepLab(InteractiveModel):
 
         Args:
             fine: the features of stride 4 that :meth:`fuse_early` returned.
-            context: ASPP's output, or what attention made of it.
+            context: ASPP's output, with attention or without.
             size: height and width of the image.
 
         Returns:

@@ -147,5 +147,5 @@ def single_positive_click(prompt: Prompt) -> tuple[Click, ...]:
     """
     if all(click.positive for click in prompt.clicks) and len(prompt.clicks) < 2:
         return prompt.clicks
-    given = f"{len(prompt.clicks)} clicks" if len(prompt.clicks) > 1 else "a negative click"
-    raise SaywhereError(f"{given}: multistage takes one positive click; undo the others, or use another model")
+    clicks = f"{len(prompt.clicks)} clicks" if len(prompt.clicks) > 1 else "a negative click"
+    raise SaywhereError(f"{clicks}: multistage takes one positive click; undo the others, or use another model")

@@ -1,1 +1,1 @@
-"""What a phrase means: word vectors, a reader of phrases, and where in a photograph a phrase applies."""
+"""Phrases: words and their vectors."""

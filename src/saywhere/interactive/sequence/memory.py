@@ -150,9 +150,9 @@ def add_example(
 def remove_example(
     examples: Sequence[StoredExample], number: int, options: SequenceOptions
 ) -> tuple[StoredExample, ...]:
-    """The examples without that of an object; the rest is split anew into training and validation examples.
+    """The examples without that of an object; the rest is split again into training and validation examples.
 
-    Then they are the same as if the object had never been accepted.
+    The result does not depend on the removed example.
     """
     rest = [example for example in examples if example.number != number]
     return tuple(

@@ -109,8 +109,8 @@ def propose_click(confidence: FloatArray, ignore: BoolArray, filter_side: int) -
 
     Args:
         confidence: ``(H, W)``.
-        ignore: ``(H, W)`` pixels where nothing is proposed. Their confidence in the filter is 0, so that the rim of
-            an annotated object is not proposed.
+        ignore: ``(H, W)`` pixels where nothing is proposed. Their confidence in the filter is 0, so that the
+            edge of an annotated object is not proposed.
         filter_side: side of the filter, in pixels.
 
     Returns:

@@ -169,7 +169,7 @@ class Sequence:
         """Accept the Segmenter's mask: remember its first click and learn from it.
 
         Args:
-            mask: ``(H, W)``, a mask from elsewhere to accept instead.
+            mask: ``(H, W)``, another mask to accept instead.
 
         Returns:
             The object's number, for :meth:`retract`.

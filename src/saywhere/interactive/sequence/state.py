@@ -27,7 +27,7 @@ PREVIOUS_SUFFIX = ".previous"
 def state_path(folder: Path, label: str) -> Path:
     """The state file of a label.
 
-    Its name holds the readable part of the label, and a hash that differs for labels that look the same in a file name.
+    Its name consists of the letters and digits of the label, and a hash that differs for each label.
 
     Args:
         folder: where all state files are.
@@ -117,7 +117,7 @@ def load_state(
         equal_weights: digests of other files with the same values, which do as well.
 
     Returns:
-        What it holds; None when there is no such file.
+        Its content; None when there is no such file.
 
     Raises:
         SaywhereError: it cannot be read, is damaged, or belongs to other weights or another label.

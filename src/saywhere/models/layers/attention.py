@@ -42,7 +42,8 @@ class SelfAttentionNeck(nn.Module):
         super().__init__()
         if blocks < 1 or width < HEAD_CHANNELS or width % HEAD_CHANNELS:
             raise SaywhereError(
-                f"neck of {blocks} blocks and {width} channels: at least one, and a multiple of {HEAD_CHANNELS}"
+                f"neck of {blocks} blocks and {width} channels: give at least one block, and a multiple of "
+                f"{HEAD_CHANNELS} channels"
             )
         self.enter = nn.Conv2d(sum(channels), width, 1)
         self.entered = nn.LayerNorm(width)
