@@ -61,7 +61,7 @@ def test_boundary_iou_by_hand() -> None:
     moved = rectangle(60, 80, 21, 20, 20, 20)
     shared = 4 * 19 + 16 * 2
     assert boundary_iou(moved, target) == pytest.approx(shared / (2 * 144 - shared))
-    # Interiors do not count: two large squares that differ by a rim are much less alike at their rims.
+    # Interiors do not count: the boundaries of two large squares of different sizes have a low IoU.
     assert boundary_iou(rectangle(60, 80, 22, 22, 16, 16), target) < iou(rectangle(60, 80, 22, 22, 16, 16), target)
 
 
