@@ -23,6 +23,7 @@ from saywhere.core.prompt import (
     Prompt,
     click_arrays,
 )
+from saywhere.models.backbone import pad_to_multiple
 
 MIN_RADIUS, MAX_RADIUS = 1.0, 2000.0  # of predicted radii, in pixels
 
@@ -288,8 +289,7 @@ class AutoDragHead(nn.Module):
 
     def encode(self, image: Tensor) -> Tensor:
         """Features ``(B, 64, H/32, W/32)`` of normalised images ``(B, 3, H, W)``."""
-        h, w = image.shape[-2:]
-        padded = F.pad(image, (0, -w % self.STRIDE, 0, -h % self.STRIDE), mode="replicate")
+        padded = pad_to_multiple(image, self.STRIDE)
         return self.layers(padded.contiguous(memory_format=torch.channels_last))
 
     def predict_radii(self, features: Tensor, prompts: Sequence[Prompt]) -> list[Prompt]:
