@@ -81,6 +81,13 @@ LOSSES: Final[Mapping[str, Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
 }
 
 
+def weighted_sum(weights: Mapping[str, float], logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+    """The weighted sum ``(B,)`` of some losses; arguments as for :func:`total`."""
+    return sum(
+        (weight * LOSSES[name](logits, target, counted) for name, weight in weights.items()), logits.new_zeros(1)
+    )
+
+
 def total(weights: Mapping[str, float], logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
     """The weighted sum of some losses, averaged over the batch.
 
@@ -90,6 +97,4 @@ def total(weights: Mapping[str, float], logits: Tensor, target: Tensor, counted:
         target: ``(B, 1, H, W)``, 0 or 1.
         counted: ``(B, 1, H, W)``, 0 or 1.
     """
-    return sum(
-        (weight * LOSSES[name](logits, target, counted) for name, weight in weights.items()), logits.new_zeros(1)
-    ).mean()
+    return weighted_sum(weights, logits, target, counted).mean()

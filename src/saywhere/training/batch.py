@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saywhere.core.prompt import Prompt
+from saywhere.core.prompt import Click, Prompt
 from saywhere.models.targets import PhraseSupervision
 
 
@@ -26,6 +26,8 @@ class TrainingSample:
         drags: whether clicks carry a radius.
         number: the sample's number in the run.
         supervision: what is known of the labels in the crop.
+        centre: the click at the object's centre, which the prompt's only click should agree with; None where there is
+            nothing to compare.
     """
 
     image: Tensor
@@ -35,6 +37,7 @@ class TrainingSample:
     drags: bool
     number: int
     supervision: PhraseSupervision
+    centre: Click | None = None
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,12 @@ class Batch:
     drags: list[bool]
     numbers: list[int]
     supervision: list[PhraseSupervision]
+    centres: list[Click | None]
 
     def pin_memory(self) -> Batch:
         """A copy in pinned memory, which a GPU fetches by itself; torch's loader calls this."""
         pinned = self.image.pin_memory(), self.target.pin_memory(), self.ignore.pin_memory()
-        return Batch(*pinned, self.prompts, self.drags, self.numbers, self.supervision)
+        return Batch(*pinned, self.prompts, self.drags, self.numbers, self.supervision, self.centres)
 
     def split(self, count: int) -> list[Batch]:
         """At most ``count`` batches of about the same size."""
@@ -63,7 +67,7 @@ class Batch:
         return [
             Batch(
                 self.image[part], self.target[part], self.ignore[part], self.prompts[part], self.drags[part],
-                self.numbers[part], self.supervision[part],
+                self.numbers[part], self.supervision[part], self.centres[part],
             )
             for part in shares
         ]  # fmt: skip
@@ -79,4 +83,5 @@ def collate(samples: Sequence[TrainingSample]) -> Batch:
         [s.drags for s in samples],
         [s.number for s in samples],
         [s.supervision for s in samples],
+        [s.centre for s in samples],
     )

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from saywhere.core import robot
 from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import read_image
@@ -25,7 +26,7 @@ from saywhere.models.targets import PhraseSupervision
 from saywhere.training.augment import Affine, crop_transform, paste, recolour, warp, warp_box
 from saywhere.training.batch import TrainingSample
 from saywhere.training.crops import MIN_PIXELS, MIN_VISIBLE, Crop, SamplePhrase, phrase_supervision, right_phrase
-from saywhere.training.first_clicks import initial_clicks, single_click
+from saywhere.training.first_clicks import initial_clicks, jittered_box, single_click
 from saywhere.training.phrases import wrong_phrase
 from saywhere.training.recipe import Recipe, SamplingRecipe
 from saywhere.training.targets import list_targets, sampling_probabilities
@@ -43,12 +44,16 @@ class Draw:
         has_phrase: whether there is a phrase.
         is_wrong: whether the phrase names something else.
         drags: whether clicks carry a radius.
+        has_box: whether there is a box.
+        has_clicks: whether there are clicks beside the box.
     """
 
     target: int
     has_phrase: bool
     is_wrong: bool
     drags: bool
+    has_box: bool = False
+    has_clicks: bool = True
 
 
 class CropDataset(Dataset[TrainingSample]):
@@ -75,7 +80,8 @@ class CropDataset(Dataset[TrainingSample]):
         of_drags = sampling if dragged is None else sampling.model_copy(update={"part_weight": dragged})
         self.cumulative_of_drags = self._cumulative(of_drags)
         self.labels = sorted({target.label for target in self.targets if target.label})
-        self.trained_on = sorted({target.sample.label for target in self.targets if target.sample.label})
+        named = [target.sample.label for target in self.targets if recipe.data[target.data].labels_are_names]
+        self.trained_on = sorted({label for label in named if label})
         self.read = lru_cache(maxsize=recipe.crop.cached_images)(read_image)
         self.mask_in_box = lru_cache(maxsize=4 * recipe.crop.cached_images)(self._mask_in_box)
 
@@ -111,16 +117,18 @@ class CropDataset(Dataset[TrainingSample]):
         if not draw.has_phrase and probability and rng.random() < probability:
             crop = self._copy_paste(crop, rng)
         phrase = self._phrase(crop, draw, rng)
-        clicks = [] if phrase.only else self._clicks(crop, draw, phrase, rng)
+        clicks = self._clicks(crop, draw, phrase, rng) if draw.has_clicks and not phrase.only else []
+        box = jittered_box(crop.target, self.recipe.clicks.box_jitter, rng) if draw.has_box else None
         supervised = bool(self.recipe.phrases.phrase_prob)
         return TrainingSample(
             image=torch.from_numpy(crop.image.transpose(2, 0, 1).copy()),
             target=torch.from_numpy(crop.target[None].astype(np.uint8)),
             ignore=torch.from_numpy(crop.ignore[None].astype(np.uint8)),
-            prompt=Prompt(tuple(clicks), phrase.text),
+            prompt=Prompt(tuple(clicks), phrase.text, box),
             drags=draw.drags,
             number=number,
             supervision=phrase_supervision(crop, phrase) if supervised else PhraseSupervision((), None),
+            centre=self._centre(crop, clicks, draw),
         )
 
     def _draw(self, rng: np.random.Generator) -> Draw:
@@ -128,13 +136,16 @@ class CropDataset(Dataset[TrainingSample]):
         phrases = self.recipe.phrases
         has_phrase = bool(rng.random() < phrases.phrase_prob)
         is_wrong = has_phrase and bool(rng.random() < phrases.wrong_phrase_prob)
-        drags = bool(rng.random() < self.recipe.clicks.drag_prob)
+        clicks = self.recipe.clicks
+        drags = bool(rng.random() < clicks.drag_prob)
+        has_box = bool(clicks.box_prob and rng.random() < clicks.box_prob)
+        has_clicks = not (has_box and rng.random() < clicks.box_only_prob)
         if has_phrase and not is_wrong:
             cumulative = self.cumulative_with_phrase
-        else:
-            cumulative = self.cumulative_of_drags if drags else self.cumulative
+        else:  # a box tells a part from the whole as a drag does
+            cumulative = self.cumulative_of_drags if drags or has_box else self.cumulative
         index = min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(self.targets) - 1)
-        return Draw(index, has_phrase, is_wrong, drags)
+        return Draw(index, has_phrase, is_wrong, drags, has_box, has_clicks)
 
     def _crop(self, index: int, rng: np.random.Generator) -> Crop | None:
         """A random crop around a target, or None when that is hardly visible."""
@@ -214,12 +225,21 @@ class CropDataset(Dataset[TrainingSample]):
         return SamplePhrase()
 
     def _clicks(self, crop: Crop, draw: Draw, phrase: SamplePhrase, rng: np.random.Generator) -> list[Click]:
-        """The initial clicks. A part whose name is given, or whose size is dragged, needs no negative click."""
+        """The initial clicks. A part with its name, a drag or a box needs no negative click."""
         settings = self.recipe.clicks
         is_named = phrase.text is not None and not draw.is_wrong
-        needs_negative = crop.chosen.is_part and not draw.drags and not is_named
+        needs_negative = crop.chosen.is_part and not (draw.drags or draw.has_box or is_named)
+        if needs_negative and settings.part_single_click_prob:
+            needs_negative = bool(rng.random() >= settings.part_single_click_prob)
         multiple = needs_negative or bool(rng.random() < settings.multi_click_prob)
         if settings.robot == "mixed":
-            others = crop.others
-            return initial_clicks(crop.target, crop.ignore, others, multiple, needs_negative, draw.drags, rng)
+            arguments = crop.target, crop.ignore, crop.others, multiple, needs_negative, draw.drags
+            return initial_clicks(*arguments, rng, settings.first_click)
         return [single_click(crop.target, settings.robot, draw.drags, rng)]
+
+    def _centre(self, crop: Crop, clicks: list[Click], draw: Draw) -> Click | None:
+        """The click at the object's centre, where a single click elsewhere is to give the same mask."""
+        if not self.recipe.clicks.consistency_weight or len(clicks) != 1:
+            return None
+        centre = robot.first_click(crop.target, drag=draw.drags)
+        return None if (centre.x, centre.y) == (clicks[0].x, clicks[0].y) else centre

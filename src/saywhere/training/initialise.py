@@ -13,7 +13,7 @@ from saywhere.models import build
 from saywhere.models.base import InteractiveModel
 from saywhere.models.checkpoint import load_state, read_tensors
 from saywhere.runtime.relevance_source import connect_relevance_source
-from saywhere.runtime.weights import find_weights
+from saywhere.runtime.weights import find_weights, shipped
 from saywhere.storage.tensors import rename_prefixes
 from saywhere.training.pretrained import find_pretrained, inflate, select
 from saywhere.training.recipe import ModelRecipe
@@ -37,7 +37,7 @@ def initialise(recipe: ModelRecipe, start: Path | None = None) -> InteractiveMod
         state = rename_prefixes(read_tensors(start)[0], model.renamed_parameters)
         load_state(model, expand(state, model.state_dict(), lacking=True, repeated=model.repeated_parameters), start)
     elif recipe.weights:
-        path = locate(recipe.weights)
+        path = find_start(recipe.weights)
         state = rename_prefixes(read_tensors(path)[0], model.renamed_parameters)
         new = new_names(recipe.new, model)
         load_state(model, expand(state, model.state_dict(), new, repeated=model.repeated_parameters), path)
@@ -50,6 +50,16 @@ def initialise(recipe: ModelRecipe, start: Path | None = None) -> InteractiveMod
         if name.startswith(freeze):
             parameter.requires_grad_(False)
     return model
+
+
+def find_start(weights: str) -> Path:
+    """The file of the recipe's ``model.weights``: those that ship, by name, or a file.
+
+    Raises:
+        SaywhereError: it is neither.
+    """
+    ours = shipped()
+    return ours[weights] if weights in ours else locate(weights)
 
 
 def new_names(prefixes: Sequence[str], model: InteractiveModel) -> tuple[str, ...]:

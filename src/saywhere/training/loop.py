@@ -17,10 +17,11 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from torch import nn
 
-from saywhere.data.datasets import locate, locate_data
+from saywhere.data.datasets import locate_data
 from saywhere.errors import SaywhereError
 from saywhere.training.dataset import CropDataset
 from saywhere.training.devices import check_batch, launch, precision_for
+from saywhere.training.initialise import find_start
 from saywhere.training.loader import loader
 from saywhere.training.pretrained import find_pretrained
 from saywhere.training.progress import IntervalTimer, append_log, progress_bar
@@ -135,7 +136,7 @@ def check_files(recipe: Recipe) -> None:
     for data in recipe.data:
         locate_data(data.path)
     if recipe.model.weights is not None:
-        locate(recipe.model.weights)
+        find_start(recipe.model.weights)
     if recipe.model.pretrained is not None:
         find_pretrained(recipe.model.pretrained)
 

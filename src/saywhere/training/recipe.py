@@ -11,6 +11,9 @@ from saywhere.core.deprecation import rename_keys
 from saywhere.models import MODELS
 from saywhere.models.losses import LOSSES
 
+ClickPlace = Literal["centre", "tap", "uniform", "rim"]
+"""Where a single first click is, see :func:`saywhere.training.first_clicks.click_at`."""
+
 
 class RecipePart(BaseModel):
     """A section of a recipe. Unknown keys are errors."""
@@ -34,7 +37,9 @@ class ModelRecipe(RecipePart):
     name: str = Field(description="a registered network, see saywhere.models.MODELS")
     options: dict[str, Any] = Field({}, description="keyword arguments of the network")
     pretrained: str | None = Field(None, description="safetensors of the backbone, in timm's layout, or timm/NAME")
-    weights: str | None = Field(None, description="a weights file of the whole network to start from")
+    weights: str | None = Field(
+        None, description="weights of the whole network to start from: a file, or the name of those that ship"
+    )
     new: tuple[str, ...] = Field((), description="prefixes of parameters that these weights lack")
     freeze: tuple[str, ...] = Field((), description="prefixes of parameters that are not trained")
     freeze_batch_norm: bool = Field(
@@ -58,6 +63,12 @@ class DataRecipe(RecipePart):
     weight: float = Field(1.0, gt=0, description="the data set's share of the samples, relative to the other data sets")
     folder_weights: dict[str, float] = Field({}, description="weight of objects by the folder of their image; else 1")
     label_weights: dict[str, float] = Field({}, description="weight of objects by their label; else 1")
+    excluded_labels: tuple[str, ...] = Field(
+        (), description="labels whose objects are left out, as those of several things that are labelled as one"
+    )
+    labels_are_names: bool = Field(
+        True, description="whether labels name what objects are; those that all objects share ('object') do not"
+    )
 
 
 class SamplingRecipe(RecipePart):
@@ -129,6 +140,45 @@ class ClicksRecipe(RecipePart):
     )
     coarse_previous_prob: float = Field(0.2, ge=0, le=1, description="probability that the previous mask is coarsened")
     no_previous_prob: float = Field(0.05, ge=0, le=1, description="probability that the previous mask is hidden")
+    first_click: dict[ClickPlace, float] = Field(
+        {},
+        description="relative frequencies of the places of a single first click (centre: farthest from the boundary; "
+        "tap: around it; uniform: anywhere on the object; rim: near its boundary); empty: as the robot has it",
+    )
+    consistency_weight: float = Field(
+        0.0, ge=0, description="weight of the difference from the mask of a click at the centre, where the first click "
+        "is another single one",
+    )  # fmt: skip
+    part_single_click_prob: float = Field(
+        0.0, ge=0, le=1, description="probability that a single click may mean a part of an object, which takes "
+        "candidate masks; otherwise a part gets a negative click too, a drag, a box or its name",
+    )  # fmt: skip
+    box_prob: float = Field(0.0, ge=0, le=1, description="probability that a sample has a box prompt")
+    box_only_prob: float = Field(0.5, ge=0, le=1, description="probability that a box comes without a first click")
+    box_jitter: float = Field(
+        0.08, ge=0, le=0.2, description="standard deviation of a box's edges over the object's width or height"
+    )
+
+    @field_validator("first_click")
+    @classmethod
+    def frequencies_are_positive(cls, frequencies: dict[ClickPlace, float]) -> dict[ClickPlace, float]:
+        if frequencies and (min(frequencies.values()) < 0 or sum(frequencies.values()) <= 0):
+            raise ValueError(f"{frequencies}: give frequencies of 0 or more, at least one above 0")
+        return frequencies
+
+
+class CandidatesRecipe(RecipePart):
+    """How several candidate masks are trained (the network's option ``candidates``); else without effect."""
+
+    first_mean_share: float = Field(
+        0.0, ge=0, le=1, description="after one interaction: share of the candidates' mean loss beside their minimum"
+    )
+    later_mean_share: float = Field(0.5, ge=0, le=1, description="the same after several interactions")
+    iou_weight: float = Field(1.0, ge=0, description="weight of the regression of each candidate's IoU")
+    ranking_weight: float = Field(1.0, ge=0, description="weight of the ranking of each image's candidates")
+    lr_factor: float = Field(
+        1.0, ge=0, description="learning rate of what predicts the IoU over that of the rest of the network"
+    )
 
 
 class PhrasesRecipe(RecipePart):
@@ -203,6 +253,7 @@ class Recipe(RecipePart):
     clicks: ClicksRecipe = ClicksRecipe()
     phrases: PhrasesRecipe = PhrasesRecipe()
     loss: dict[str, float] = Field({"bce": 1.0, "dice": 1.0}, description="weights of losses, see models/losses.py")
+    candidates: CandidatesRecipe = CandidatesRecipe()
     optimiser: OptimiserRecipe = OptimiserRecipe()
     validation: ValidationRecipe | None = None
     batch: int = Field(16, ge=1, description="samples of a step, over all processes")
@@ -239,6 +290,7 @@ SECTIONS: Mapping[str, type[RecipePart]] = {
     "crop": CropRecipe,
     "clicks": ClicksRecipe,
     "phrases": PhrasesRecipe,
+    "candidates": CandidatesRecipe,
     "optimiser": OptimiserRecipe,
     "validation": ValidationRecipe,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from saywhere.core.prompt import Prompt
-from saywhere.models import losses
-from saywhere.models.base import InteractiveModel
+from saywhere.models import candidate_losses, losses
+from saywhere.models.base import Candidates, Features, InteractiveModel
 from saywhere.text.words import Words
 from saywhere.training.batch import Batch
 from saywhere.training.corrections import CorrectionTargets, RobotPool, corrections
@@ -75,8 +76,12 @@ def step_losses(
     rounds = number_of_rounds(batch, recipe)
     for turn in range(rounds):
         with fabric.autocast():
-            logits = network.decode(features, prompts, previous).float()
-        loss = losses.total(recipe.loss, logits, target, counted)
+            candidates = network.decode_candidates(features, prompts, previous)
+        loss = round_loss(candidates, target, counted, prompts, recipe)
+        if turn == 0 and recipe.clicks.consistency_weight:
+            with fabric.autocast():
+                difference = consistency_loss(network, features, candidates, counted, batch)
+            loss = loss + recipe.clicks.consistency_weight * difference
         total = total + loss / rounds
         last = turn + 1 == rounds
         if every_round or last:
@@ -85,7 +90,7 @@ def step_losses(
             yield (loss if every_round else total) + auxiliary.to(total)
         if last:
             break
-        probability = logits.detach().sigmoid()
+        probability = candidates.chosen().detach().float().sigmoid()
         predicted = probability[:, 0] > 0.5
         if robots is None:
             prompts = corrections(targets, predicted.cpu().numpy(), prompts, turn, recipe)
@@ -99,6 +104,46 @@ def step_losses(
         if every_round:
             with fabric.autocast():
                 features = network.encode(image)
+
+
+def round_loss(
+    candidates: Candidates, target: Tensor, counted: Tensor, prompts: Sequence[Prompt], recipe: Recipe
+) -> Tensor:
+    """The loss of a round's masks, and of their predicted IoU where there are several candidates.
+
+    After one interaction an image has several right answers: then one candidate is to give the sample's. After more the
+    candidates shall agree.
+    """
+    logits = candidates.logits.float()
+    if logits.shape[1] == 1:
+        return losses.total(recipe.loss, logits, target, counted)
+    settings = recipe.candidates
+    shares = [settings.first_mean_share if len(p) <= 1 else settings.later_mean_share for p in prompts]
+    values = candidate_losses.mask_losses(recipe.loss, logits, target, counted)
+    loss = candidate_losses.minimum_and_mean(values, values.new_tensor(shares)).mean()
+    ious = candidate_losses.candidate_ious(logits, target, counted)
+    scores = candidates.iou_logits.float()
+    regression = candidate_losses.iou_regression(scores, ious)
+    return loss + settings.iou_weight * regression + settings.ranking_weight * candidate_losses.ranking(scores, ious)
+
+
+def consistency_loss(
+    network: InteractiveModel, features: Features, candidates: Candidates, counted: Tensor, batch: Batch
+) -> Tensor:
+    """Cross-entropy between the masks of single clicks and those of a click at the object's centre, which do not learn.
+
+    Each candidate is compared with the one of the same number; 0 where a batch has nothing to compare.
+    """
+    rows = [row for row, centre in enumerate(batch.centres) if centre is not None]
+    if not rows:
+        return counted.new_zeros(())
+    pairs = zip(batch.prompts, batch.centres, strict=True)
+    prompts = [prompt if centre is None else replace(prompt, clicks=(centre,)) for prompt, centre in pairs]
+    with torch.no_grad():
+        expected = network.decode_candidates(features, prompts, None).logits[rows].float().sigmoid()
+    values = F.binary_cross_entropy_with_logits(candidates.logits[rows].float(), expected, reduction="none")
+    weight = counted[rows].expand_as(values)
+    return (values * weight).sum() / weight.sum().clamp_min(1.0)
 
 
 def number_of_rounds(batch: Batch, recipe: Recipe) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from saywhere.core.rle import RunLengths
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.data.datasets.parts import lies_inside_another
+from saywhere.errors import SaywhereError
 from saywhere.text.words import label_words
 from saywhere.training.recipe import DataRecipe, Recipe, SamplingRecipe
 
@@ -51,7 +52,7 @@ def list_targets(recipe: Recipe) -> list[Target]:
     for number, data in enumerate(recipe.data):
         by_image: dict[Path, list[Sample]] = defaultdict(list)
         for sample in load_dataset(data.path):
-            if sample.label not in held_out:
+            if sample.label not in held_out and sample.label not in data.excluded_labels:
                 by_image[sample.image_path].append(sample)
         for samples in by_image.values():
             targets += _targets_of_image(samples, len(targets), number, data)
@@ -75,7 +76,7 @@ def _targets_of_image(samples: Sequence[Sample], first: int, number: int, data: 
                 box=(float(x), float(y), float(w), float(h)),
                 is_part=bool(parts[i]),
                 others=tuple(first + k for k, j in enumerate(present) if j != i),
-                label=label_words(sample.label or ""),
+                label=label_words(sample.label or "") if data.labels_are_names else "",
                 data=number,
                 weight=data.folder_weights.get(sample.group, 1.0) * data.label_weights.get(sample.label or "", 1.0),
                 share=float(areas[i]) / (region.height * region.width),
@@ -94,12 +95,18 @@ def sampling_probabilities(
         targets: the N objects.
         sampling: what parts and small objects weigh.
         rare_label_power: see the recipe's ``phrases.rare_label_power``.
+
+    Raises:
+        SaywhereError: no object of a data set has a weight.
     """
     counts = Counter(target.label for target in targets)
     weights = np.array([t.weight * _kind_weight(sampling, t) * counts[t.label] ** -rare_label_power for t in targets])
     source = np.array([target.data for target in targets])
     for number, data in enumerate(recipe.data):
-        weights[source == number] *= data.weight / weights[source == number].sum()
+        share = weights[source == number].sum()
+        if not share and (source == number).any():
+            raise SaywhereError(f"recipe: data.{number} ('{data.path}'): all of its objects have a weight of 0")
+        weights[source == number] *= data.weight / share
     return np.asarray(weights / weights.sum())
 
 

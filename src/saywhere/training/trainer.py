@@ -45,7 +45,7 @@ class Trainer:
         self.average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
         self.average.to(fabric.device)
         self.optimiser = torch.optim.AdamW(
-            self.model.parameter_groups(recipe.optimiser.encoder_lr_factor),
+            self.model.parameter_groups(recipe.optimiser.encoder_lr_factor, recipe.candidates.lr_factor),
             lr=recipe.optimiser.lr,
             weight_decay=recipe.optimiser.weight_decay,
         )
