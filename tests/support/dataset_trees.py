@@ -102,6 +102,8 @@ TREES: dict[str, Tree] = {
     "coco-mval": folders("img", "gt"),
     "leeds-butterfly": leeds,
     "photos-7k": coco("."),
+    "photos-hires": coco("."),
+    "duts": coco("."),
     "sbd": sbd,
     "voc2012": voc,
     "coco:train2017": coco("../train2017"),

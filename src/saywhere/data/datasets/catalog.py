@@ -140,11 +140,17 @@ def _open_images() -> list[Dataset]:
     ]
 
 
+def read_folders_or_coco(folder: Path, layout: folders.FolderLayout) -> list[Sample]:
+    """The objects of a dataset of images and masks; from ``instances.json`` (COCO) where that lies in the folder."""
+    instances = folder / "instances.json"
+    return read_coco(instances) if instances.is_file() else read_folders(folder, layout)
+
+
 def _salient() -> list[Dataset]:
     return [
         Dataset("msra10k", ("msra10k", "MSRA10K_Imgs_GT"), partial(read_folders, layout=folders.MSRA10K),
                 "https://mmcheng.net/msra10k/", SEE_PAGE, 10000, 10000),
-        Dataset("ecssd", ("ecssd", "ECSSD"), partial(read_folders, layout=folders.ECSSD),
+        Dataset("ecssd", ("ecssd", "ECSSD"), partial(read_folders_or_coco, layout=folders.ECSSD),
                 "http://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html", SEE_PAGE, 1000, 1000),
         Dataset("cosod3k", ("cosod3k", "CoSOD3k"), partial(read_folders, layout=folders.COSOD3K),
                 "https://github.com/DengPingFan/CoSOD3K", SEE_PAGE, 3316, 3316),
@@ -156,11 +162,15 @@ def _salient() -> list[Dataset]:
 def _project() -> list[Dataset]:
     """Further datasets on which this project trains and measures."""
     collected = "put together for this project from 33 public sets", "differ by photograph: see licenses in the JSON"
+    duts = "http://saliencydetection.net/duts/ (as COCO JSON, split for this project)", SEE_PAGE
     return [
         Dataset("leeds-butterfly", ("leeds-butterfly/instances.json", "leeds-butterfly", "leedsbutterfly"), read_leeds,
                 "http://www.josiahwang.com/dataset/leedsbutterfly/", "learning and research", 832, 832),
         Dataset("photos-7k:train", ("photos-7k/train.json",), read_coco, *collected, 6571, 22626),
         Dataset("photos-7k:val", ("photos-7k/val.json",), read_coco, *collected, 594, 1987),
+        Dataset("photos-hires:val", ("photos-hires/val.json",), read_coco, *collected, 68, 136),
+        Dataset("duts:train", ("duts/train.json",), read_coco, *duts, 12671, 14332),
+        Dataset("duts:val", ("duts/val.json",), read_coco, *duts, 282, 345),
     ]  # fmt: skip
 
 
