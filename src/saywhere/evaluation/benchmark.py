@@ -20,6 +20,7 @@ from saywhere.core.settings import Settings
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.data.datasets.check import check
 from saywhere.errors import SaywhereError
+from saywhere.evaluation.candidates import candidate_figures, with_candidate_ious
 from saywhere.evaluation.evaluate import Interaction, RobotUser, segment_object
 from saywhere.evaluation.journal import Journal
 from saywhere.evaluation.phrases import PhraseMode, with_phrases
@@ -132,7 +133,8 @@ def measure(
         completed = len(samples) - len(remaining)
         run_job(method, partial(make_work, task), remaining, journal, completed, len(samples), execution, progress)
     records = journal.records
-    result = known | rounded(figures(records, task.max_interactions)) | cost(method.runtime, method.settings)
+    measured = figures(records, task.max_interactions) | candidate_figures(records)
+    result = known | rounded(measured) | cost(method.runtime, method.settings)
     result |= environment(command, execution)
     trained_on = method.runtime.metadata.get("labels") if seen is None else seen
     result["classes"] = rounded(
@@ -180,7 +182,8 @@ def make_work(task: Task, runtime: Runtime, settings: Settings) -> Callable[[Rem
 
 def _segment(user: RobotUser, timed: TimedRuntime, settings: Settings, remaining: Remaining) -> Iterator[Interaction]:
     sample, previous = remaining
-    yield from segment_object(user, Segmenter(timed, settings), timed, sample, previous)
+    interactions = segment_object(user, Segmenter(timed, settings), timed, sample, previous)
+    yield from with_candidate_ious(interactions, timed.runtime, settings, sample)
 
 
 def cost(runtime: Runtime, settings: Settings) -> dict[str, int]:

@@ -39,6 +39,7 @@ class Interaction:
         mask: COCO's compressed run lengths.
         last: whether the robot stops here: the mask is accepted, or no further interaction is allowed.
         phrase: the phrase, for an interaction that is one.
+        candidate_ious: IoU of every candidate mask after a first click, by number; None where it is not measured.
     """
 
     object: str
@@ -56,6 +57,7 @@ class Interaction:
     mask: str
     last: bool
     phrase: str | None = None
+    candidate_ious: tuple[float, ...] | None = None
 
     @property
     def click(self) -> Click | None:

@@ -12,7 +12,8 @@ from saywhere.evaluation.evaluate import Interaction
 from saywhere.parallel import resumable
 from saywhere.storage.jsonl import read_lines
 
-FIELDS = {field.name for field in fields(Interaction)}
+CANDIDATES = "candidate_ious"  # only in lines of methods with several candidates
+FIELDS = {field.name for field in fields(Interaction)} - {CANDIDATES}
 
 
 class Journal(resumable.Journal[Interaction]):
@@ -30,7 +31,10 @@ class Journal(resumable.Journal[Interaction]):
         return interaction_from(entry)
 
     def to_entry(self, result: Interaction) -> Mapping[str, Any]:
-        return asdict(result)
+        entry = asdict(result)
+        if result.candidate_ious is None:
+            del entry[CANDIDATES]
+        return entry
 
     def is_new(self, result: Interaction) -> bool:
         return follows(self.records, result)
@@ -65,7 +69,11 @@ def read_records(path: Path) -> dict[str, list[Interaction]]:
 
 def interaction_from(entry: Mapping[str, Any]) -> Interaction | None:
     """The interaction that a line holds; None for conditions, and for a line of another version."""
-    return Interaction(**entry) if entry.keys() == FIELDS else None
+    rest = dict(entry)
+    ious = rest.pop(CANDIDATES, None)
+    if rest.keys() != FIELDS:
+        return None
+    return Interaction(**rest, candidate_ious=None if ious is None else tuple(ious))
 
 
 def follows(records: Mapping[str, list[Interaction]], interaction: Interaction) -> bool:

@@ -38,6 +38,7 @@ COLUMNS = {
     "nof90": "{}", "miou1": "{:.3f}", "miou3": "{:.3f}", "miou5": "{:.3f}", "auc": "{:.3f}", "boundary_iou1": "{:.3f}",
     "first_mask_ms_p50": "{:.0f}", "click_ms_p50": "{:.0f}", "click_ms_p95": "{:.0f}",
 }  # fmt: skip
+BEST_CANDIDATE = "best_candidate_miou1"  # a row of methods with several candidates
 SEQUENCE_ROWS = {
     "objects": "{}", "sequences": "{}", "seeds": "{}", "noc85": "{:.2f}", "noc90": "{:.2f}", "nof90": "{:.1f}",
     "proposed_right": "{:.3f}", "miou0": "{:.3f}", "miou1": "{:.3f}", "first_mask_ms_p50": "{:.0f}",
@@ -54,7 +55,12 @@ def table(runs: Sequence[dict[str, Any]]) -> Cells:
     """The most important figures for the terminal: a column for each run."""
     header = ["figure", *(f"{run['model']}, {run['data']}, by {prompts_of(run)}" for run in runs)]
     rows = zip(COLUMNS, *(cells(run) for run in runs), strict=True)
-    return header, [list(row) for row in rows if row[0] not in ("model", "data", "interaction")]
+    shown = [list(row) for row in rows if row[0] not in ("model", "data", "interaction")]
+    if any(BEST_CANDIDATE in run for run in runs):
+        after = [row[0] for row in shown].index("miou1") + 1
+        best = [f"{run[BEST_CANDIDATE]:.3f}" if BEST_CANDIDATE in run else "" for run in runs]
+        shown.insert(after, [BEST_CANDIDATE, *best])
+    return header, shown
 
 
 def summary_header(times: bool = False) -> list[str]:

@@ -216,6 +216,8 @@ class CropDataset(Dataset[TrainingSample]):
         )
 
     def _phrase(self, crop: Crop, draw: Draw, rng: np.random.Generator) -> SamplePhrase:
+        if not self.recipe.data[crop.chosen.data].labels_are_names:
+            return SamplePhrase()  # what is in the image is not known, so no phrase is known to be wrong
         if draw.is_wrong:
             present = {other.label for other in crop.neighbours}
             text = wrong_phrase(crop.chosen.label, present, self.labels, rng)
