@@ -45,7 +45,8 @@ class NetworkContract:
     """
 
     @pytest.fixture(scope="class", params=sorted(MODELS))
-    def named(self, request: pytest.FixtureRequest) -> tuple[str, InteractiveModel]:
+    @classmethod
+    def named(cls, request: pytest.FixtureRequest) -> tuple[str, InteractiveModel]:
         """A network's name and the network, as small as it can be built."""
         torch.manual_seed(0)
         return request.param, build(request.param, SMALL_OPTIONS.get(request.param, {}))
