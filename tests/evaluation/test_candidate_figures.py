@@ -60,7 +60,7 @@ def test_figures_by_hand() -> None:
 
 
 def test_a_benchmark_reports_the_best(coco: Path, tmp_path: Path) -> None:
-    result = bench(Task("test_candidates:ThreeDiscs", str(coco), max_interactions=2), tmp_path / "run.json")
+    result = bench(Task("test_candidate_figures:ThreeDiscs", str(coco), max_interactions=2), tmp_path / "run.json")
     firsts = [interactions[0] for interactions in read_records(journal_path(tmp_path / "run.json")).values()]
     assert all(i.candidate_ious is not None and i.candidate_ious[0] == i.iou for i in firsts)
     assert result["best_candidate_miou1"] >= result["miou1"]
