@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from saywhere import Click, Prompt, SaywhereError
 from saywhere.models.checkpoint import FORMAT, load_model, read_tensors, write_tensors
 from saywhere.models.layers.clicks import ClickTensors, similarity
-from saywhere.models.saywhere import Saywhere, SplitConv1x1
+from saywhere.models.layers.convolutions import SplitConv1x1
+from saywhere.models.saywhere import Saywhere
 from saywhere.training.initialise import expand
 
 CLICK = Prompt((Click(10, 12),))

@@ -33,6 +33,7 @@ from saywhere.models.layers.clicks import (
     similarity,
     to_device,
 )
+from saywhere.models.layers.convolutions import SplitConv1x1, conv, split_conv
 from saywhere.models.layers.phrase import AttributeAttention, EncodedPhrases, PhraseEncoder
 from saywhere.models.layers.relevance import ClassifierRelevance, LearnedRelevance
 from saywhere.models.targets import PhraseSupervision
@@ -283,7 +284,7 @@ class Saywhere(PurifyingModel):
             previous = finest.new_zeros(len(prompts), 1, height, width)
         else:
             previous = F.pad(previous.to(finest.dtype), (0, width - w, 0, height - h))
-        logits, iou_logits = self.decode_candidate_levels(
+        logits, iou_logits = self.decode_levels(
             features.levels["pure"],
             features.levels["fused"],
             features.levels["keys"],
@@ -303,8 +304,8 @@ class Saywhere(PurifyingModel):
         previous: Tensor,
         relevance: Tensor,
         context: Tensor | None,
-    ) -> Tensor:
-        """Compute logits from features and prompts.
+    ) -> Candidates:
+        """Compute candidate masks from features and prompts.
 
         Args:
             pure: see :class:`FeatureLevels`.
@@ -316,21 +317,8 @@ class Saywhere(PurifyingModel):
             context: ``(B, 2 * hidden)``, see :class:`EncodedPhrases`; None without attention.
 
         Returns:
-            ``(B, n, H, W)`` logits of the candidates, ``(B, 1, H, W)`` by default.
+            ``(B, n, H, W)`` logits and ``(B, n)`` logits of the predicted IoU; n is 1 by default.
         """
-        return self.decode_candidate_levels(pure, fused, keys, clicks, previous, relevance, context).logits
-
-    def decode_candidate_levels(
-        self,
-        pure: Sequence[Tensor],
-        fused: Sequence[Tensor],
-        keys: Sequence[Tensor],
-        clicks: ClickTensors,
-        previous: Tensor,
-        relevance: Tensor,
-        context: Tensor | None,
-    ) -> Candidates:
-        """As :meth:`decode_levels`, with the predicted IoU of each candidate."""
         guidance = self._guidance(fused, clicks, previous)
         guide = self.guide(guidance.contiguous(memory_format=torch.channels_last))
         stages = [self.fuse[0]((fused[0], guide))]
@@ -425,54 +413,6 @@ class Saywhere(PurifyingModel):
         area = target.sum((1, 2, 3), keepdim=True)
         weights = target / area.clamp_min(1.0) + (1.0 - target) / (target[0].numel() - area).clamp_min(1.0)
         return LABEL_CONTRAST_WEIGHT * contrast + 0.5 * (values * weights).sum((1, 2, 3)).mean()
-
-
-class SplitConv1x1(nn.Conv2d):
-    """A 1x1 convolution of several feature maps, without concatenating them.
-
-    :meth:`project` computes the first map's share of the result. It can run before the other maps are known (the
-    image's share does not change from click to click), or before the first map is enlarged (a 1x1 convolution commutes
-    with interpolation).
-
-    Args:
-        parts: channels of each map.
-        outputs: channels of the result.
-    """
-
-    def __init__(self, parts: Sequence[int], outputs: int) -> None:
-        super().__init__(sum(parts), outputs, 1, bias=False)
-        self.parts = list(parts)
-
-    def project(self, x: Tensor) -> Tensor:
-        """The share of the first map ``(B, parts[0], h, w)`` in the result."""
-        return F.conv2d(x, self.weight.split(self.parts, dim=1)[0])
-
-    def forward(self, maps: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
-        """Add the shares of the other maps.
-
-        Args:
-            maps: what :meth:`project` returned, at its final size; then the other maps.
-        """
-        result, *others = maps
-        bias = self.bias
-        for other, weight in zip(others, self.weight.split(self.parts, dim=1)[1:], strict=True):
-            if weight.shape[1]:
-                result, bias = result + F.conv2d(other, weight, bias), None
-        return result
-
-
-def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    """A convolution with batch norm and ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
-
-
-def split_conv(parts: Sequence[int], outputs: int) -> nn.Sequential:
-    """A :class:`SplitConv1x1` with batch norm and ReLU."""
-    return nn.Sequential(SplitConv1x1(parts, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def film(clicked: int, outputs: int) -> nn.Sequential:

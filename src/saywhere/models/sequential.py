@@ -12,19 +12,11 @@ from saywhere.core import guidance
 from saywhere.core.prompt import Prompt
 from saywhere.models.backbone import ImageNetNormalisation, create_backbone, pad_to_multiple
 from saywhere.models.base import Features, PurifyingModel
+from saywhere.models.layers.convolutions import conv
 
 STRIDE = 16  # of the backbone's output
 RATES = [6, 12, 18]  # of the ASPP: DeepLabv3's at output stride 16
 SIGMA = 10.0  # standard deviation of the Gaussian maps, in pixels, which the paper does not give
-
-
-def conv(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
-    """A convolution with batch norm and ReLU."""
-    return [
-        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    ]
 
 
 class Sequential(PurifyingModel):

@@ -139,7 +139,7 @@ def decoder_inputs(model: Saywhere) -> list[str]:
 def decode(model: Saywhere, given: Mapping[str, Tensor]) -> Tensor:
     """The chosen candidate's logits from tensors by name; see :func:`decoder_inputs`."""
     fused = [given[f"fused{i}"] for i in range(4)]
-    candidates = model.decode_candidate_levels(
+    candidates = model.decode_levels(
         [fused[0], *(given.get(f"pure{i}", fused[0]) for i in (1, 2, 3))],
         fused,
         [given[f"keys{i}"] for i in range(3)] if model.keys else [],

@@ -52,7 +52,7 @@ class Loss(nn.Module):
         if model.relevance_maps:
             phrases = EncodedPhrases(given["context"], given["meaning"], given["present"])
             relevance = model.phrase_logits(model.relevance_features(levels.pure, raw[3]), phrases)
-        candidates = model.decode_candidate_levels(
+        candidates = model.decode_levels(
             levels.pure,
             levels.fused,
             levels.keys,
