@@ -34,7 +34,7 @@ def first_crop(encoded: EncodedImage, prompt: Prompt, settings: Settings) -> Cro
 
 
 def next_crop(encoded: EncodedImage, prompt: Prompt, mask: Mask, settings: Settings) -> Crop:
-    """The crop that the object and its positive clicks fill with the wanted margin.
+    """The crop that the object and its positive clicks fill with the margin of the settings.
 
     The mask's crop stays as long as it holds them with some margin and is not much too large. An object that is
     truncated by it gets twice the margin, because its extent is not known yet.
@@ -52,13 +52,13 @@ def next_crop(encoded: EncodedImage, prompt: Prompt, mask: Mask, settings: Setti
     box = _including(object_box, _positive(prompt))
     is_truncated = present != full and present.is_truncated(object_box, encoded.size)
     factor = 1.0 + (2.0 * margin if is_truncated else margin)
-    wanted = Crop.from_box(_expanded(box, factor), encoded.size, settings.zoom_size)
+    target_crop = Crop.from_box(_expanded(box, factor), encoded.size, settings.zoom_size)
     if present != full:
         least = Crop.from_box(_expanded(box, 1.0 + margin / 4.0), encoded.size, settings.zoom_size)
-        if present.contains(least) and present.longer_side < MAX_SLACK * wanted.longer_side:
+        if present.contains(least) and present.longer_side < MAX_SLACK * target_crop.longer_side:
             return present
-    is_worth_it = full.longer_side / wanted.longer_side > MIN_GAIN or settings.zoom_size > settings.size
-    return wanted if is_worth_it else full
+    is_worth_it = full.longer_side / target_crop.longer_side > MIN_GAIN or settings.zoom_size > settings.size
+    return target_crop if is_worth_it else full
 
 
 def _positive(prompt: Prompt) -> list[Click]:
