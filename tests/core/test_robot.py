@@ -1,3 +1,5 @@
+from typing import get_args
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,10 @@ from scipy.ndimage import distance_transform_edt
 from conftest import disc
 from saywhere import SaywhereError
 from saywhere.core import robot
+from saywhere.core.prompt import Click
+from saywhere.core.robot import ClickPlace
+
+LARGE_DISC = disc(60, 80, 40, 30, 20)
 
 
 def rectangle(height: int, width: int, x: int, y: int, w: int, h: int) -> np.ndarray:
@@ -54,6 +60,40 @@ def test_the_first_click_avoids_uncounted_pixels() -> None:
 def test_an_empty_target_is_an_error() -> None:
     with pytest.raises(SaywhereError, match="empty target"):
         robot.first_click(np.zeros((4, 4), bool))
+
+
+@pytest.mark.parametrize("place", get_args(ClickPlace))
+def test_places(place: ClickPlace) -> None:
+    rng = np.random.default_rng(0)
+    depth = robot.boundary_distance(LARGE_DISC)
+    clicks = [robot.click_at(place, LARGE_DISC, rng) for _ in range(100)]
+    depths = np.array([depth[int(c.y), int(c.x)] for c in clicks]) / depth.max()
+    assert (depths > 0).all()
+    if place == "centre":
+        assert (depths == 1).all()
+    if place == "tap":
+        assert depths.min() >= 0.5
+        assert depths.min() < 0.7
+    if place == "uniform":
+        assert depths.min() < 0.2
+        assert depths.max() > 0.8
+    if place == "rim":
+        assert depths.max() <= 0.2
+
+
+def test_an_object_of_one_pixel_is_clicked_everywhere_on_that() -> None:
+    dot = np.zeros((5, 5), np.bool_)
+    dot[3, 1] = True
+    for place in get_args(ClickPlace):
+        assert robot.click_at(place, dot, np.random.default_rng(0)) == Click(1, 3)
+
+
+def test_edges_are_off_by_the_jitter() -> None:
+    assert robot.jittered_box(LARGE_DISC, 0.0, np.random.default_rng(0)) == (20, 10, 61, 51)
+    boxes = np.array([robot.jittered_box(LARGE_DISC, 0.1, np.random.default_rng(i)) for i in range(200)])
+    off = boxes - (20, 10, 61, 51)
+    assert np.abs(off).max() <= 0.2 * 41 + 1e-6
+    assert off.std(0) == pytest.approx([0.1 * 41] * 4, rel=0.2)
 
 
 def test_the_next_click_goes_to_the_largest_wrong_region() -> None:

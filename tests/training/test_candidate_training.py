@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import cv2
-import numpy as np
 import pytest
 import torch
 from recipes import SMALL, recipe_for
@@ -23,11 +22,10 @@ from saywhere.runtime.weights import shipped
 from saywhere.training.batch import collate
 from saywhere.training.dataset import CropDataset
 from saywhere.training.devices import launch
-from saywhere.training.first_clicks import click_at, jittered_box
 from saywhere.training.initialise import find_start
 from saywhere.training.loop import train
 from saywhere.training.phrases import label_vectors
-from saywhere.training.recipe import ClickPlace, ClicksRecipe
+from saywhere.training.recipe import ClicksRecipe
 from saywhere.training.recipe_files import read_recipe
 from saywhere.training.step import consistency_loss, round_loss, step_losses
 from saywhere.training.targets import list_targets, sampling_probabilities
@@ -44,7 +42,6 @@ EVERYTHING: dict[str, Any] = {
     },
     "candidates": {"first_mean_share": 0.05, "lr_factor": 3.0},
 }
-DISK = np.asarray(cv2.circle(np.zeros((60, 80), np.uint8), (40, 30), 20, 1, -1), np.bool_)
 
 
 def masks(*rows: list[float]) -> torch.Tensor:
@@ -185,30 +182,6 @@ class TestRound:
 
 
 class TestFirstClicks:
-    @pytest.mark.parametrize("place", get_args(ClickPlace))
-    def test_places(self, place: ClickPlace) -> None:
-        rng = np.random.default_rng(0)
-        depth = robot.boundary_distance(DISK)
-        clicks = [click_at(place, DISK, rng) for _ in range(100)]
-        depths = np.array([depth[int(c.y), int(c.x)] for c in clicks]) / depth.max()
-        assert (depths > 0).all()
-        if place == "centre":
-            assert (depths == 1).all()
-        if place == "tap":
-            assert depths.min() >= 0.5
-            assert depths.min() < 0.7
-        if place == "uniform":
-            assert depths.min() < 0.2
-            assert depths.max() > 0.8
-        if place == "rim":
-            assert depths.max() <= 0.2
-
-    def test_an_object_of_one_pixel_is_clicked_everywhere_on_that(self) -> None:
-        dot = np.zeros((5, 5), np.bool_)
-        dot[3, 1] = True
-        for place in get_args(ClickPlace):
-            assert click_at(place, dot, np.random.default_rng(0)) == Click(1, 3)
-
     def test_frequencies(self, coco: Path) -> None:
         clicks = {"first_click": {"rim": 1.0}, "multi_click_prob": 0.0, "drag_prob": 0.0}
         crops = CropDataset(recipe_for(coco, clicks=clicks))
@@ -226,13 +199,6 @@ class TestFirstClicks:
 
 
 class TestBoxes:
-    def test_edges_are_off_by_the_jitter(self) -> None:
-        assert jittered_box(DISK, 0.0, np.random.default_rng(0)) == (20, 10, 61, 51)
-        boxes = np.array([jittered_box(DISK, 0.1, np.random.default_rng(i)) for i in range(200)])
-        off = boxes - (20, 10, 61, 51)
-        assert np.abs(off).max() <= 0.2 * 41 + 1e-6
-        assert off.std(0) == pytest.approx([0.1 * 41] * 4, rel=0.2)
-
     @pytest.mark.parametrize("alone", [0.0, 1.0])
     def test_samples_have_boxes(self, coco: Path, alone: float) -> None:
         crops = CropDataset(recipe_for(coco, clicks={"box_prob": 1.0, "box_only_prob": alone, "box_jitter": 0.0}))

@@ -7,16 +7,23 @@ PhraseClick and Text+Click cite.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.core.arrays import BoolArray
 from saywhere.core.deprecation import renamed_arguments
+from saywhere.core.geometry import Box
 from saywhere.core.prompt import Click
 from saywhere.errors import SaywhereError
 
 MAX_TRIES = 20  # of a tap; if all miss the object, the tap is moved onto it
+TAP_DEPTH = 0.5  # least distance of a tap from the boundary, over that of the centre
+RIM_DEPTH, RIM_PIXELS = 0.2, 3.0  # largest distance of a click near the rim: over that of the centre, or in pixels
+ClickPlace = Literal["centre", "tap", "uniform", "rim"]
+"""Where a single first click is, see :func:`click_at`."""
 NEGATIVE_STRATEGIES = ("rim", "objects", "anywhere")
 
 
@@ -79,6 +86,44 @@ def first_click(target: BoolArray, ignore: BoolArray | None = None, drag: bool =
     if not region.any():
         raise SaywhereError("empty target: the object has no counted pixel, so no click can be placed; check the mask")
     return _centre(region, True, drag)
+
+
+def click_at(place: ClickPlace, target: BoolArray, rng: np.random.Generator) -> Click:
+    """One click on the object, where people click.
+
+    Args:
+        place: "centre", the pixel farthest from the boundary; "tap", a pixel at least half as far from it; "uniform",
+            any pixel; "rim", a pixel near the boundary.
+        target: ``(H, W)``, the object; it has a pixel.
+        rng: decides the rest.
+    """
+    if place == "centre":
+        return first_click(target)
+    depth = boundary_distance(target)
+    deepest = float(depth.max())
+    pixels = {
+        "tap": depth >= TAP_DEPTH * deepest,
+        "uniform": target,
+        "rim": target & (depth <= max(RIM_DEPTH * deepest, RIM_PIXELS)),
+    }[place]
+    flat = np.flatnonzero(pixels)
+    row, column = divmod(int(flat[rng.integers(flat.size)]), target.shape[1])
+    return Click(float(column), float(row))
+
+
+def jittered_box(target: BoolArray, jitter: float, rng: np.random.Generator) -> Box:
+    """A box around an object as a person draws it.
+
+    Args:
+        target: ``(H, W)``, the object; it has a pixel.
+        jitter: standard deviation of the edges over the object's width or height, at most 0.2. No edge is off by more
+            than twice as much.
+        rng: decides.
+    """
+    x, y, w, h = cv2.boundingRect(target.astype(np.uint8))
+    noise = np.clip(rng.normal(0.0, 1.0, 4), -2.0, 2.0) * jitter
+    x0, y0, x1, y1 = np.array([x, y, x + w, y + h]) + noise * np.array([w, h, w, h])
+    return float(x0), float(y0), float(x1), float(y1)
 
 
 def next_click(

@@ -26,7 +26,7 @@ from saywhere.models.targets import PhraseSupervision
 from saywhere.training.augment import Affine, crop_transform, paste, recolour, warp, warp_box
 from saywhere.training.batch import TrainingSample
 from saywhere.training.crops import MIN_PIXELS, MIN_VISIBLE, Crop, SamplePhrase, phrase_supervision, right_phrase
-from saywhere.training.first_clicks import initial_clicks, jittered_box, single_click
+from saywhere.training.first_clicks import initial_clicks, single_click
 from saywhere.training.phrases import wrong_phrase
 from saywhere.training.recipe import Recipe, SamplingRecipe
 from saywhere.training.targets import list_targets, sampling_probabilities
@@ -118,7 +118,7 @@ class CropDataset(Dataset[TrainingSample]):
             crop = self._copy_paste(crop, rng)
         phrase = self._phrase(crop, draw, rng)
         clicks = self._clicks(crop, draw, phrase, rng) if draw.has_clicks and not phrase.only else []
-        box = jittered_box(crop.target, self.recipe.clicks.box_jitter, rng) if draw.has_box else None
+        box = robot.jittered_box(crop.target, self.recipe.clicks.box_jitter, rng) if draw.has_box else None
         supervised = bool(self.recipe.phrases.phrase_prob)
         return TrainingSample(
             image=torch.from_numpy(crop.image.transpose(2, 0, 1).copy()),

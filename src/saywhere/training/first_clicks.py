@@ -1,22 +1,18 @@
-"""The clicks, and the box, that a training sample begins with."""
+"""The clicks that a training sample begins with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import cv2
 import numpy as np
 
 from saywhere.core import robot
 from saywhere.core.arrays import BoolArray
-from saywhere.core.geometry import Box
 from saywhere.core.prompt import Click
-from saywhere.training.recipe import ClickPlace
+from saywhere.core.robot import ClickPlace
 
 TAP_JITTER = 50 / 512  # how far a tap is off the centre, over the crop's side (Multi-Stage Fusion, section 3.4)
 DRAG_NOISE = 0.1  # standard deviation of the logarithm of a drag's radius
-TAP_DEPTH = 0.5  # least distance of a tap from the boundary, over that of the centre
-RIM_DEPTH, RIM_PIXELS = 0.2, 3.0  # largest distance of a click near the rim: over that of the centre, or in pixels
 
 
 def initial_clicks(
@@ -40,13 +36,13 @@ def initial_clicks(
             whole.
         drags: whether clicks carry a radius.
         rng: decides the rest.
-        places: relative frequencies of the places of a single click, see :func:`click_at`; by default at the centre or
-            anywhere.
+        places: relative frequencies of the places of a single click, see :func:`saywhere.core.robot.click_at`; by
+            default at the centre or anywhere.
     """
     if multiple:
         clicks = _several_clicks(target, ignore, others, needs_negative, rng)
     elif places:
-        clicks = [click_at(_draw(places, rng), target, rng)]
+        clicks = [robot.click_at(_draw(places, rng), target, rng)]
     elif rng.random() < 0.6:
         clicks = [robot.first_click(target)]
     else:
@@ -78,48 +74,10 @@ def single_click(target: BoolArray, kind: str, drags: bool, rng: np.random.Gener
     return as_drag(tap, target, rng) if drags else tap
 
 
-def click_at(place: ClickPlace, target: BoolArray, rng: np.random.Generator) -> Click:
-    """One click on the object, where people click.
-
-    Args:
-        place: "centre", the pixel farthest from the boundary; "tap", a pixel at least half as far from it; "uniform",
-            any pixel; "rim", a pixel near the boundary.
-        target: ``(H, W)``, the object; it has a pixel.
-        rng: decides the rest.
-    """
-    if place == "centre":
-        return robot.first_click(target)
-    depth = robot.boundary_distance(target)
-    deepest = float(depth.max())
-    pixels = {
-        "tap": depth >= TAP_DEPTH * deepest,
-        "uniform": target,
-        "rim": target & (depth <= max(RIM_DEPTH * deepest, RIM_PIXELS)),
-    }[place]
-    flat = np.flatnonzero(pixels)
-    row, column = divmod(int(flat[rng.integers(flat.size)]), target.shape[1])
-    return Click(float(column), float(row))
-
-
 def _draw(frequencies: Mapping[ClickPlace, float], rng: np.random.Generator) -> ClickPlace:
     places = list(frequencies)
     weights = np.array([frequencies[place] for place in places])
     return places[int(rng.choice(len(places), p=weights / weights.sum()))]
-
-
-def jittered_box(target: BoolArray, jitter: float, rng: np.random.Generator) -> Box:
-    """A box around an object as a person draws it.
-
-    Args:
-        target: ``(H, W)``, the object; it has a pixel.
-        jitter: standard deviation of the edges over the object's width or height, at most 0.2. No edge is off by more
-            than twice as much.
-        rng: decides.
-    """
-    x, y, w, h = cv2.boundingRect(target.astype(np.uint8))
-    noise = np.clip(rng.normal(0.0, 1.0, 4), -2.0, 2.0) * jitter
-    x0, y0, x1, y1 = np.array([x, y, x + w, y + h]) + noise * np.array([w, h, w, h])
-    return float(x0), float(y0), float(x1), float(y1)
 
 
 def as_drag(click: Click, target: BoolArray, rng: np.random.Generator) -> Click:

@@ -8,11 +8,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from saywhere.core.deprecation import rename_keys
+from saywhere.core.robot import ClickPlace
 from saywhere.models import MODELS
 from saywhere.models.losses import LOSSES
-
-ClickPlace = Literal["centre", "tap", "uniform", "rim"]
-"""Where a single first click is, see :func:`saywhere.training.first_clicks.click_at`."""
 
 
 class RecipePart(BaseModel):
