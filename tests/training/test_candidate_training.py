@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import pytest
@@ -55,7 +55,7 @@ class TestCandidateLosses:
     logits = masks([9.0, 9.0, -9.0, -9.0], [9.0, -9.0, -9.0, -9.0], [9.0, 9.0, 9.0, 9.0])
 
     def test_each_candidate_has_the_loss_of_a_single_mask(self) -> None:
-        values = candidate_losses.mask_losses({"bce": 1.0, "dice": 2.0}, self.logits, self.target, self.counted)
+        values = losses.weighted_sum({"bce": 1.0, "dice": 2.0}, self.logits, self.target, self.counted)
         for i in range(3):
             alone = losses.total({"bce": 1.0, "dice": 2.0}, self.logits[:, i : i + 1], self.target, self.counted)
             assert values[0, i].item() == pytest.approx(alone.item())
@@ -67,7 +67,7 @@ class TestCandidateLosses:
 
     def test_only_the_best_candidate_learns_from_the_minimum(self) -> None:
         logits = (0.1 * self.logits).requires_grad_()
-        values = candidate_losses.mask_losses({"bce": 1.0}, logits, self.target, self.counted)
+        values = losses.weighted_sum({"bce": 1.0}, logits, self.target, self.counted)
         candidate_losses.minimum_and_mean(values, torch.zeros(1)).sum().backward()
         assert logits.grad is not None
         assert [bool(part.any()) for part in logits.grad[0]] == [True, False, False]
@@ -264,3 +264,65 @@ def test_the_recipe_with_candidates_runs(coco: Path, tmp_path: Path) -> None:
     assert after.candidates == 3
     weight, old = after.state_dict()["head.1.weight"], before.state_dict()["head.1.weight"]
     assert torch.allclose(weight.unflatten(0, (3, -1)).mean(0), old, atol=5e-3)
+
+
+class TestCropSizes:
+    SIZES: ClassVar[dict[str, Any]] = {"crop": {"sizes": [64, 96, 128]}}
+
+    def test_a_step_has_one_size_and_steps_have_all(self, coco: Path) -> None:
+        recipe = recipe_for(coco, batch=4, **self.SIZES)
+        crops = CropDataset(recipe)
+        sides = [crops[n].image.shape[-1] for n in range(64)]
+        assert all(len(set(sides[n : n + 4])) == 1 for n in range(0, 64, 4))
+        assert set(sides) == {64, 96, 128}
+
+    def test_masks_have_the_size_of_the_image(self, coco: Path) -> None:
+        sample = CropDataset(recipe_for(coco, crop={"sizes": [96], "copy_paste_prob": 1.0}))[3]
+        assert sample.image.shape[1:] == sample.target.shape[1:] == sample.ignore.shape[1:] == (96, 96)
+
+    def test_other_sizes_are_refused(self, coco: Path) -> None:
+        with pytest.raises(ValueError, match="multiples of 32"):
+            recipe_for(coco, crop={"sizes": [100]})
+
+
+def test_salient_objects_come_without_a_prompt(coco: Path) -> None:
+    data = [{"path": str(coco), "salient": True}]
+    without = CropDataset(recipe_for(coco, data=data, clicks={"no_prompt_prob": 1.0, "box_prob": 1.0}))
+    assert [len(without[n].prompt) for n in range(8)] == [0] * 8
+    other = CropDataset(recipe_for(coco, clicks={"no_prompt_prob": 1.0}))
+    assert all(len(other[n].prompt) for n in range(8))
+
+
+def test_scores_of_a_part_s_single_click_weigh_less() -> None:
+    scores, ious = torch.tensor([[1.0, -1.0], [1.0, -1.0]]), torch.tensor([[0.9, 0.1], [0.1, 0.9]])
+    whole_alone = candidate_losses.ranking(scores[:1], ious[:1])
+    assert candidate_losses.ranking(scores, ious, torch.tensor([1.0, 0.0])).item() == pytest.approx(whole_alone.item())
+    regression = candidate_losses.iou_regression(scores, ious, torch.tensor([1.0, 0.0])).item()
+    assert regression == pytest.approx(candidate_losses.iou_regression(scores[:1], ious[:1]).item())
+
+
+def test_parts_weigh_less_after_a_single_click_alone(coco: Path) -> None:
+    recipe = recipe_for(coco, **EVERYTHING | {"candidates": {"part_weight": 0.0, "iou_weight": 1.0}})
+    candidates = Candidates(torch.tensor([9.0, -9.0]).view(1, 2, 1, 1).expand(1, 2, 4, 4), torch.tensor([[-2.0, 2.0]]))
+    target = counted = torch.ones(1, 1, 4, 4)
+
+    def loss(prompt: Prompt, is_part: bool) -> float:
+        return round_loss(candidates, target, counted, [prompt], recipe, [is_part]).item()
+
+    click = Click(1, 1)
+    assert loss(Prompt((click,)), True) < loss(Prompt((click,)), False)
+    for told in (Prompt((click,), "dog"), Prompt((Click(1, 1, radius=2.0),)), Prompt((click, Click(3, 3, False)))):
+        assert loss(told, True) == loss(told, False)
+
+
+def test_boundary_loss_counts_pixels_near_the_boundary_alone() -> None:
+    target = torch.zeros(1, 1, 32, 32)
+    target[..., :16] = 1.0
+    logits, counted = torch.zeros(1, 1, 32, 32), torch.ones(1, 1, 32, 32)
+    near, far = logits.clone(), logits.clone()
+    near[..., 14] = 9.0
+    far[..., 2] = 9.0
+    value = losses.boundary_bce(logits, target, counted)
+    assert losses.boundary_bce(near, target, counted) < value
+    assert losses.boundary_bce(far, target, counted) == value
+    assert losses.boundary_bce(logits, torch.zeros_like(target), counted) == 0.0  # no boundary

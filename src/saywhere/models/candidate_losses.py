@@ -6,30 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from saywhere.models.losses import weighted_sum
-
-
-def mask_losses(weights: Mapping[str, float], logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
-    """The weighted sum of the named losses for each candidate.
-
-    Args:
-        weights: by the losses' names in :data:`saywhere.models.losses.LOSSES`.
-        logits: ``(B, n, H, W)``.
-        target: ``(B, 1, H, W)``, 0 or 1.
-        counted: ``(B, 1, H, W)``, 0 or 1.
-
-    Returns:
-        ``(B, n)``.
-    """
-    batch, count = logits.shape[:2]
-    repeated = (x.expand_as(logits).flatten(0, 1)[:, None] for x in (target, counted))
-    return weighted_sum(weights, logits.flatten(0, 1)[:, None], *repeated).view(batch, count)
 
 
 def minimum_and_mean(losses: Tensor, mean_share: Tensor) -> Tensor:
@@ -60,18 +39,21 @@ def candidate_ious(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
     return torch.where(union > 0.0, overlap / union.clamp_min(1.0), torch.ones_like(union))
 
 
-def iou_regression(iou_logits: Tensor, ious: Tensor) -> Tensor:
+def iou_regression(iou_logits: Tensor, ious: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cross-entropy between predicted and true IoU, less its smallest value, averaged over all candidates.
 
     Args:
         iou_logits: ``(B, n)``.
         ious: ``(B, n)`` in [0, 1].
+        weight: ``(B,)``, of each image; 1 by default.
     """
-    least = F.binary_cross_entropy(ious, ious)
-    return F.binary_cross_entropy_with_logits(iou_logits, ious) - least
+    weight = torch.ones_like(ious[:, 0]) if weight is None else weight
+    least = F.binary_cross_entropy(ious, ious, reduction="none")
+    values = (F.binary_cross_entropy_with_logits(iou_logits, ious, reduction="none") - least).mean(1)
+    return (weight * values).sum() / weight.sum().clamp_min(1e-6)
 
 
-def ranking(iou_logits: Tensor, ious: Tensor) -> Tensor:
+def ranking(iou_logits: Tensor, ious: Tensor, weight: Tensor | None = None) -> Tensor:
     """Pairwise logistic loss among the candidates of each image (RankNet, Burges et al. 2005).
 
     A pair weighs as much as its IoUs differ, since a wrong choice costs that much; candidates that are equally good
@@ -80,7 +62,9 @@ def ranking(iou_logits: Tensor, ious: Tensor) -> Tensor:
     Args:
         iou_logits: ``(B, n)``.
         ious: ``(B, n)``.
+        weight: ``(B,)``, of each image; 1 by default.
     """
-    gain = (ious[:, :, None] - ious[:, None, :]).clamp_min(0.0)
+    weight = torch.ones_like(ious[:, 0]) if weight is None else weight
+    gain = weight[:, None, None] * (ious[:, :, None] - ious[:, None, :]).clamp_min(0.0)
     margin = iou_logits[:, :, None] - iou_logits[:, None, :]
     return (gain * F.softplus(-margin)).sum() / gain.sum().clamp_min(1.0)

@@ -28,6 +28,7 @@ class TrainingSample:
         supervision: what is known of the labels in the crop.
         centre: the click at the object's centre, which the prompt's only click should agree with; None where there is
             nothing to compare.
+        is_part: whether the object lies inside another labelled one.
     """
 
     image: Tensor
@@ -38,6 +39,7 @@ class TrainingSample:
     number: int
     supervision: PhraseSupervision
     centre: Click | None = None
+    is_part: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,12 @@ class Batch:
     numbers: list[int]
     supervision: list[PhraseSupervision]
     centres: list[Click | None]
+    are_parts: list[bool]
 
     def pin_memory(self) -> Batch:
         """A copy in pinned memory, which a GPU fetches by itself; torch's loader calls this."""
         pinned = self.image.pin_memory(), self.target.pin_memory(), self.ignore.pin_memory()
-        return Batch(*pinned, self.prompts, self.drags, self.numbers, self.supervision, self.centres)
+        return Batch(*pinned, self.prompts, self.drags, self.numbers, self.supervision, self.centres, self.are_parts)
 
     def split(self, count: int) -> list[Batch]:
         """At most ``count`` batches of about the same size."""
@@ -67,7 +70,7 @@ class Batch:
         return [
             Batch(
                 self.image[part], self.target[part], self.ignore[part], self.prompts[part], self.drags[part],
-                self.numbers[part], self.supervision[part], self.centres[part],
+                self.numbers[part], self.supervision[part], self.centres[part], self.are_parts[part],
             )
             for part in shares
         ]  # fmt: skip
@@ -84,4 +87,5 @@ def collate(samples: Sequence[TrainingSample]) -> Batch:
         [s.number for s in samples],
         [s.supervision for s in samples],
         [s.centre for s in samples],
+        [s.is_part for s in samples],
     )

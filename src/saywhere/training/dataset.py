@@ -31,6 +31,7 @@ from saywhere.training.phrases import wrong_phrase
 from saywhere.training.recipe import Recipe, SamplingRecipe
 from saywhere.training.targets import list_targets, sampling_probabilities
 
+SIZES = 4000  # a stream of random numbers, apart from those of samples, corrections and rounds
 ATTEMPTS = 100  # to draw an object that is visible
 PASTED_ZOOM = (1.2, 4.0)  # range of the crop's side over the longer side of an object that is pasted into it
 
@@ -46,6 +47,7 @@ class Draw:
         drags: whether clicks carry a radius.
         has_box: whether there is a box.
         has_clicks: whether there are clicks beside the box.
+        size: the side of the crop, in pixels.
     """
 
     target: int
@@ -54,6 +56,7 @@ class Draw:
     drags: bool
     has_box: bool = False
     has_clicks: bool = True
+    size: int = 256
 
 
 class CropDataset(Dataset[TrainingSample]):
@@ -109,13 +112,13 @@ class CropDataset(Dataset[TrainingSample]):
 
     def _sample(self, number: int, rng: np.random.Generator) -> TrainingSample | None:
         """A sample, or None when the object that was drawn is hardly visible."""
-        draw = self._draw(rng)
-        crop = self._crop(draw.target, rng)
+        draw = self._draw(number, rng)
+        crop = self._crop(draw, rng)
         if crop is None:
             return None
         probability = self.recipe.crop.copy_paste_prob
-        if not draw.has_phrase and probability and rng.random() < probability:
-            crop = self._copy_paste(crop, rng)
+        if not draw.has_phrase and (draw.has_clicks or draw.has_box) and probability and rng.random() < probability:
+            crop = self._copy_paste(crop, draw.size, rng)
         phrase = self._phrase(crop, draw, rng)
         clicks = self._clicks(crop, draw, phrase, rng) if draw.has_clicks and not phrase.only else []
         box = robot.jittered_box(crop.target, self.recipe.clicks.box_jitter, rng) if draw.has_box else None
@@ -129,9 +132,18 @@ class CropDataset(Dataset[TrainingSample]):
             number=number,
             supervision=phrase_supervision(crop, phrase) if supervised else PhraseSupervision((), None),
             centre=self._centre(crop, clicks, draw),
+            is_part=crop.chosen.is_part,
         )
 
-    def _draw(self, rng: np.random.Generator) -> Draw:
+    def _size(self, number: int) -> int:
+        """The side of the crops of a sample's step, in pixels: one for all of its samples."""
+        settings = self.recipe.crop
+        if not settings.sizes:
+            return settings.size
+        rng = np.random.default_rng((self.recipe.seed, number // self.recipe.batch, SIZES))
+        return settings.sizes[int(rng.integers(len(settings.sizes)))]
+
+    def _draw(self, number: int, rng: np.random.Generator) -> Draw:
         """Draw what a sample is about. A wrong phrase comes with an object that a click alone would mean."""
         phrases = self.recipe.phrases
         has_phrase = bool(rng.random() < phrases.phrase_prob)
@@ -145,36 +157,40 @@ class CropDataset(Dataset[TrainingSample]):
         else:  # a box tells a part from the whole as a drag does
             cumulative = self.cumulative_of_drags if drags or has_box else self.cumulative
         index = min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(self.targets) - 1)
-        return Draw(index, has_phrase, is_wrong, drags, has_box, has_clicks)
+        salient = self.recipe.data[self.targets[index].data].salient
+        if salient and clicks.no_prompt_prob and rng.random() < clicks.no_prompt_prob:
+            has_box = has_clicks = False
+        return Draw(index, has_phrase, is_wrong, drags, has_box, has_clicks, self._size(number))
 
-    def _crop(self, index: int, rng: np.random.Generator) -> Crop | None:
+    def _crop(self, draw: Draw, rng: np.random.Generator) -> Crop | None:
         """A random crop around a target, or None when that is hardly visible."""
-        settings, chosen = self.recipe.crop, self.targets[index]
+        settings, index, size = self.recipe.crop, draw.target, draw.size
+        chosen = self.targets[index]
         image = self.read(chosen.sample.image_path)
-        full_image = bool(rng.random() < settings.full_image_prob)
+        # What stands out does so in the whole image.
+        full_image = bool(rng.random() < settings.full_image_prob) or not (draw.has_clicks or draw.has_box)
         image_size = ImageSize(image.shape[0], image.shape[1])
-        transform = crop_transform(chosen.box, image_size, settings.size, full_image, settings.zoom, rng)
-        ignore = self._ignored(index, image_size, transform)
-        target = self._cropped_mask(index, transform) & ~ignore
+        transform = crop_transform(chosen.box, image_size, size, full_image, settings.zoom, rng)
+        ignore = self._ignored(index, image_size, transform, size)
+        target = self._cropped_mask(index, transform, size) & ~ignore
         if np.count_nonzero(target) < MIN_PIXELS:
             return None
         return Crop(
-            image=recolour(warp(image, transform, settings.size), rng),
+            image=recolour(warp(image, transform, size), rng),
             target=target,
             ignore=ignore,
             chosen=chosen,
             neighbours=[self.targets[i] for i in chosen.others],
-            neighbour_masks=[self._cropped_mask(i, transform) & ~ignore for i in chosen.others],
+            neighbour_masks=[self._cropped_mask(i, transform, size) & ~ignore for i in chosen.others],
             transform=transform,
         )
 
-    def _cropped_mask(self, index: int, transform: Affine) -> BoolArray:
+    def _cropped_mask(self, index: int, transform: Affine, size: int) -> BoolArray:
         """``(S, S)``: a target's mask in a crop."""
-        return warp_box(self.mask_in_box(index), self.targets[index].box, transform, self.recipe.crop.size) > 0
+        return warp_box(self.mask_in_box(index), self.targets[index].box, transform, size) > 0
 
-    def _ignored(self, index: int, image_size: ImageSize, transform: Affine) -> BoolArray:
+    def _ignored(self, index: int, image_size: ImageSize, transform: Affine, size: int) -> BoolArray:
         """``(S, S)``: what lies outside the image, and what its data set does not count."""
-        size = self.recipe.crop.size
         height, width = image_size
         ignore = warp_box(np.ones(image_size, np.uint8), (0.0, 0.0, width, height), transform, size) == 0
         uncounted = self.targets[index].sample.ignore()
@@ -183,14 +199,14 @@ class CropDataset(Dataset[TrainingSample]):
             ignore |= warp(mask, transform, size, nearest=True, border=cv2.BORDER_REFLECT_101) > 0
         return np.asarray(ignore, np.bool_)
 
-    def _copy_paste(self, crop: Crop, rng: np.random.Generator) -> Crop:
+    def _copy_paste(self, crop: Crop, size: int, rng: np.random.Generator) -> Crop:
         """Paste the crop's object into another image, or another image's object into the crop.
 
         A part is not pasted, and nothing is pasted that hides most of the object: then the crop stays as it is.
         """
         index = int(np.searchsorted(self.cumulative, rng.random() * self.cumulative[-1]))
         other = self.targets[index]
-        image, size = self.read(other.sample.image_path), self.recipe.crop.size
+        image = self.read(other.sample.image_path)
         as_background = bool(rng.random() < 0.5)
         if as_background and crop.chosen.is_part:
             return crop
@@ -201,7 +217,7 @@ class CropDataset(Dataset[TrainingSample]):
             own = crop.target
             composed = paste(crop.image, own, pasted, rng)
         else:
-            front = self._cropped_mask(index, transform)
+            front = self._cropped_mask(index, transform, size)
             own = ~front
             least = max(MIN_PIXELS, MIN_VISIBLE * np.count_nonzero(crop.target))
             if np.count_nonzero(crop.target & own) < least:

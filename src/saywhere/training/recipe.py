@@ -64,6 +64,10 @@ class DataRecipe(RecipePart):
     excluded_labels: tuple[str, ...] = Field(
         (), description="labels whose objects are left out, as those of several things that are labelled as one"
     )
+    salient: bool = Field(
+        False, description="whether each object is what stands out in its image: then it can be asked for without a "
+        "prompt, see clicks.no_prompt_prob",
+    )  # fmt: skip
     labels_are_names: bool = Field(
         True, description="whether labels name what objects are; those that all objects share ('object') do not"
     )
@@ -99,6 +103,10 @@ class CropRecipe(RecipePart):
     }
 
     size: int = Field(256, ge=64, multiple_of=32, description="side of a crop, in pixels")
+    sizes: tuple[int, ...] = Field(
+        (), description="sides of crops, of which each step draws one, so that the network learns several resolutions; "
+        "empty: always size",
+    )  # fmt: skip
     full_image_prob: float = Field(0.4, ge=0, le=1, description="probability that a crop shows the whole image")
     zoom: tuple[float, float] = Field(
         (1.1, 2.2), description="otherwise, the range of the crop's side over the object's longer side"
@@ -109,6 +117,13 @@ class CropRecipe(RecipePart):
         "another image, or another image's object is pasted into the crop",
     )  # fmt: skip
     cached_images: int = Field(0, ge=0, description="decoded images that a loader keeps in memory")
+
+    @field_validator("sizes")
+    @classmethod
+    def sizes_are_multiples(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if wrong := [size for size in sizes if size < 64 or size % 32]:
+            raise ValueError(f"{wrong}: give multiples of 32, at least 64")
+        return sizes
 
 
 class ClicksRecipe(RecipePart):
@@ -151,6 +166,9 @@ class ClicksRecipe(RecipePart):
         0.0, ge=0, le=1, description="probability that a single click may mean a part of an object, which takes "
         "candidate masks; otherwise a part gets a negative click too, a drag, a box or its name",
     )  # fmt: skip
+    no_prompt_prob: float = Field(
+        0.0, ge=0, le=1, description="probability that a salient object (data.salient) comes without any prompt"
+    )
     box_prob: float = Field(0.0, ge=0, le=1, description="probability that a sample has a box prompt")
     box_only_prob: float = Field(0.5, ge=0, le=1, description="probability that a box comes without a first click")
     box_jitter: float = Field(
@@ -174,6 +192,10 @@ class CandidatesRecipe(RecipePart):
     later_mean_share: float = Field(0.5, ge=0, le=1, description="the same after several interactions")
     iou_weight: float = Field(1.0, ge=0, description="weight of the regression of each candidate's IoU")
     ranking_weight: float = Field(1.0, ge=0, description="weight of the ranking of each image's candidates")
+    part_weight: float = Field(
+        1.0, ge=0, description="weight of both of a part's single click, beside those of other samples: below 1 the "
+        "whole is the default where a click may mean either",
+    )  # fmt: skip
     lr_factor: float = Field(
         1.0, ge=0, description="learning rate of what predicts the IoU over that of the rest of the network"
     )

@@ -77,7 +77,7 @@ def step_losses(
     for turn in range(rounds):
         with fabric.autocast():
             candidates = network.decode_candidates(features, prompts, previous)
-        loss = round_loss(candidates, target, counted, prompts, recipe)
+        loss = round_loss(candidates, target, counted, prompts, recipe, batch.are_parts)
         if turn == 0 and recipe.clicks.consistency_weight:
             with fabric.autocast():
                 difference = consistency_loss(network, features, candidates, counted, batch)
@@ -107,7 +107,12 @@ def step_losses(
 
 
 def round_loss(
-    candidates: Candidates, target: Tensor, counted: Tensor, prompts: Sequence[Prompt], recipe: Recipe
+    candidates: Candidates,
+    target: Tensor,
+    counted: Tensor,
+    prompts: Sequence[Prompt],
+    recipe: Recipe,
+    are_parts: Sequence[bool] | None = None,
 ) -> Tensor:
     """The loss of a round's masks, and of their predicted IoU where there are several candidates.
 
@@ -119,12 +124,23 @@ def round_loss(
         return losses.total(recipe.loss, logits, target, counted)
     settings = recipe.candidates
     shares = [settings.first_mean_share if len(p) <= 1 else settings.later_mean_share for p in prompts]
-    values = candidate_losses.mask_losses(recipe.loss, logits, target, counted)
+    values = losses.weighted_sum(recipe.loss, logits, target, counted)
     loss = candidate_losses.minimum_and_mean(values, values.new_tensor(shares)).mean()
     ious = candidate_losses.candidate_ious(logits, target, counted)
     scores = candidates.iou_logits.float()
-    regression = candidate_losses.iou_regression(scores, ious)
-    return loss + settings.iou_weight * regression + settings.ranking_weight * candidate_losses.ranking(scores, ious)
+    weights = [
+        settings.part_weight if is_part and _is_single_click(p) else 1.0
+        for p, is_part in zip(prompts, are_parts or [False] * len(prompts), strict=True)
+    ]
+    weight = values.new_tensor(weights)
+    regression = candidate_losses.iou_regression(scores, ious, weight)
+    ranking = candidate_losses.ranking(scores, ious, weight)
+    return loss + settings.iou_weight * regression + settings.ranking_weight * ranking
+
+
+def _is_single_click(prompt: Prompt) -> bool:
+    """Whether a prompt is one click, without what tells a part from a whole."""
+    return len(prompt) == 1 and len(prompt.clicks) == 1 and prompt.clicks[0].radius is None
 
 
 def consistency_loss(
