@@ -123,11 +123,11 @@ class TestSet:
             ("crop.size", "--set 'crop.size': give key=value"),
             ("=3", "give key=value"),
             ("crop.size=[", "value of 'crop.size' is not YAML"),
-            ("crop.sizes=3", "crop.sizes: Extra inputs"),
+            ("crop.sides=3", "crop.sides: Extra inputs"),
             ("crop.size=many", "crop.size: "),
             ("batch.more=3", "--set 'batch.more': 'more' leads nowhere"),
             ("data.4.weight=3", "--set 'data.4.weight': '4' leads nowhere"),
-            ("stages.late.crop.sizes=3", "stages.late.crop.sizes: Extra inputs"),
+            ("stages.late.crop.sides=3", "stages.late.crop.sides: Extra inputs"),
         ],
     )
     def test_a_fault_names_the_key(self, change: str, words: str) -> None:
@@ -184,7 +184,7 @@ class TestStages:
     @pytest.mark.parametrize(
         ("more", "words"),
         [
-            ("  four: {crop: {sizes: 3}}", "stages.four.crop.sizes: Extra inputs"),
+            ("  four: {crop: {sides: 3}}", "stages.four.crop.sides: Extra inputs"),
             ("  four: {after: five}", "stages.four.after: 'five'; it may come after one, two, three"),
             ("  four: {processes: 2}", "stages.four.processes: can only be set for all stages"),
             ("  a/b: {}", "cannot name a folder"),
