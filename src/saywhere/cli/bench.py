@@ -14,6 +14,7 @@ import typer
 from rich.progress import Progress
 
 from saywhere.cli.common import advance_bar, console, errors, print_table, read_text
+from saywhere.core.robot import ClickPlace
 from saywhere.core.settings import Settings
 from saywhere.errors import SaywhereError
 from saywhere.evaluation.phrases import PhraseMode
@@ -42,8 +43,15 @@ def bench(
     drag: Annotated[bool, typer.Option("--drag", help="the robot drags each click to the region's boundary")] = False,
     phrase: Annotated[
         PhraseMode | None,
-        typer.Option(help="own: the object's phrase after the first click; first: before it; wrong; described"),
+        typer.Option(
+            help="later or own: the object's phrase after the first click; first: before it; shuffled, shuffled-first: "
+            "another object's; wrong: something that the image does not show; described: with idle words"
+        ),
     ] = None,
+    clicks_like: Annotated[
+        ClickPlace,
+        typer.Option(help="first click: centre (the protocol), tap near it, uniform on the object, near its rim"),
+    ] = "centre",
     limit: Annotated[int | None, typer.Option(min=1, help="only this many objects, evenly spread")] = None,
     size: Annotated[int, typer.Option(min=32, help="longer side of the first crop, the whole image")] = Settings.size,
     zoom_size: Annotated[int, typer.Option(min=32, help="longer side of a zoom-in crop")] = Settings.zoom_size,
@@ -82,8 +90,12 @@ def bench(
 
     if not sequence and (one_label or label):
         raise SaywhereError("--one-label, --label: only with --sequence")
-    if sequence and (drag or seen or phrase not in (None, PhraseMode.OWN)):
-        raise SaywhereError("--sequence: goes by clicks, with no phrase or --phrase own; leave --drag and --seen out")
+    if sequence and (drag or seen or clicks_like != "centre" or phrase not in (None, PhraseMode.OWN)):
+        raise SaywhereError(
+            "--sequence: goes by clicks, with no phrase or --phrase own; leave --drag, --clicks-like and --seen out"
+        )
+    if clicks_like != "centre" and phrase is not None and phrase.at == 0:
+        raise SaywhereError(f"--clicks-like {clicks_like}: changes a click that comes first; --phrase {phrase} does")
     if report:
         pages.check_installed()
     settings = Settings(
@@ -106,7 +118,10 @@ def bench(
         )  # fmt: skip
     else:
         labels = read_text(seen, "--seen").splitlines() if seen else None
-        tasks = [Task(method, dataset, settings, clicks, drag, limit, threads, phrase) for method, dataset in runs]
+        tasks = [
+            Task(method, dataset, settings, clicks, drag, limit, threads, phrase, clicks_like)
+            for method, dataset in runs
+        ]
         _bench_objects(tasks, json_out, execution, report, markdown, labels)
 
 

@@ -16,10 +16,12 @@ from typing import Any
 
 from saywhere.core.geometry import ImageSize
 from saywhere.core.metrics import MAX_INTERACTIONS
+from saywhere.core.robot import ClickPlace
 from saywhere.core.settings import Settings
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.data.datasets.check import check
 from saywhere.errors import SaywhereError
+from saywhere.evaluation.calibration import calibration_figures
 from saywhere.evaluation.candidates import candidate_figures, with_candidate_ious
 from saywhere.evaluation.evaluate import Interaction, RobotUser, segment_object
 from saywhere.evaluation.journal import Journal
@@ -49,6 +51,7 @@ class Task:
         limit: measure only this many objects, evenly spread.
         threads: processor threads.
         phrase: whether and when the robot gives a phrase.
+        first_click: where the robot's first click is, see :func:`saywhere.core.robot.click_at`.
     """
 
     method: str | None
@@ -59,12 +62,13 @@ class Task:
     limit: int | None = None
     threads: int = 2
     phrase: PhraseMode | None = None
+    first_click: ClickPlace = "centre"
 
     @property
     def user(self) -> RobotUser:
         """The robot user of this task."""
         phrase_at = None if self.phrase is None else self.phrase.at
-        return RobotUser(self.max_interactions, self.drag, phrase_at=phrase_at)
+        return RobotUser(self.max_interactions, self.drag, phrase_at=phrase_at, first_click=self.first_click)
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ def measure(
         completed = len(samples) - len(remaining)
         run_job(method, partial(make_work, task), remaining, journal, completed, len(samples), execution, progress)
     records = journal.records
-    measured = figures(records, task.max_interactions) | candidate_figures(records)
+    measured = figures(records, task.max_interactions) | candidate_figures(records) | calibration_figures(records)
     result = known | rounded(measured) | cost(method.runtime, method.settings)
     result |= environment(command, execution)
     trained_on = method.runtime.metadata.get("labels") if seen is None else seen
@@ -165,12 +169,13 @@ def refuse_faults(name: str, samples: Sequence[Sample]) -> None:
 
 
 def conditions(task: Task, run_metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that could change the figures; the robot user is deterministic, so there is no seed."""
+    """Everything that could change the figures. What the robot user draws at random has fixed seeds."""
     return {
         **run_metadata,
         "data": task.data,
         "interaction": "drag" if task.drag else "click",
         "phrase": None if task.phrase is None else str(task.phrase),
+        "clicks_like": task.first_click,
         "most_interactions": task.max_interactions,
     }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,9 +17,14 @@ from saywhere.core.mask import Mask
 from saywhere.core.metrics import MAX_INTERACTIONS
 from saywhere.core.prompt import Click, Prompt
 from saywhere.core.rle import RunLengths
+from saywhere.core.robot import ClickPlace
 from saywhere.data.datasets import Sample
 from saywhere.errors import PhraseError, SaywhereError
 from saywhere.runtime.timed import TimedRuntime, milliseconds
+
+Action = Click | str
+"""What a robot user does: a click or drag, or a phrase."""
+CLICK_SEED = 0  # with the object's name it seeds the place of a first click that is not at the centre
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,9 @@ class Interaction:
         last: whether the robot stops here: the mask is accepted, or no further interaction is allowed.
         phrase: the phrase, for an interaction that is one.
         candidate_ious: IoU of every candidate mask after a first click, by number; None where it is not measured.
+        score: the IoU that the mask's own probabilities lead to expect (:attr:`Mask.score`); None in journals of
+            earlier releases.
+        predicted_iou: the IoU that the network predicts for the mask; None where it gives one mask only.
     """
 
     object: str
@@ -58,11 +67,20 @@ class Interaction:
     last: bool
     phrase: str | None = None
     candidate_ious: tuple[float, ...] | None = None
+    score: float | None = None
+    predicted_iou: float | None = None
 
     @property
     def click(self) -> Click | None:
         """The click, or None for a phrase."""
         return None if self.x is None or self.y is None else Click(self.x, self.y, self.positive, self.radius)
+
+    @property
+    def action(self) -> Action:
+        """What the robot user did."""
+        action = self.click or self.phrase
+        assert action is not None, "an interaction is a click or a phrase"
+        return action
 
 
 @dataclass(frozen=True)
@@ -74,12 +92,15 @@ class RobotUser:
         drag: whether each click is dragged to the boundary of its region.
         target_iou: the IoU at which it accepts a mask; None: it goes on until no pixel is wrong.
         phrase_at: how many interactions come before the object's phrase; None: it gives no phrase.
+        first_click: where the first click is, see :func:`saywhere.core.robot.click_at`; the protocol's is at the
+            centre. Further clicks are those of the protocol.
     """
 
     max_interactions: int = MAX_INTERACTIONS
     drag: bool = False
     target_iou: float | None = None
     phrase_at: int | None = None
+    first_click: ClickPlace = "centre"
 
     def accepts(self, iou: float) -> bool:
         """Whether a mask of this IoU is good enough."""
@@ -100,6 +121,26 @@ class GroundTruth:
     def of(cls, sample: Sample) -> GroundTruth:
         """Read the masks of a sample."""
         return cls(sample.name, sample.label, sample.phrase, sample.target(), sample.ignore())
+
+
+def first_click(user: RobotUser, truth: GroundTruth) -> Click:
+    """The first click of the robot user on an object.
+
+    The place of one that is not at the centre is drawn with a seed from :data:`CLICK_SEED` and the object's name: every
+    run, whatever the method, gets the same one.
+
+    Raises:
+        SaywhereError: the object has no counted pixel.
+    """
+    centre = robot.first_click(truth.target, truth.ignore, user.drag)
+    if user.first_click == "centre":
+        return centre
+    counted = truth.target if truth.ignore is None else truth.target & ~truth.ignore
+    rng = np.random.default_rng([CLICK_SEED, zlib.crc32(truth.name.encode())])
+    click = robot.click_at(user.first_click, counted, rng)
+    if not user.drag:
+        return click
+    return replace(click, radius=float(robot.boundary_distance(counted)[int(click.y), int(click.x)]))
 
 
 class InteractiveSegmenter(Protocol):
@@ -149,20 +190,17 @@ def segment_object(
     started = time.perf_counter()
     segmenter.set_image(image)
     ms = milliseconds(started)
-    predicted = np.zeros_like(truth.target)
+    mask: Mask | None = None
     for interaction in previous:
-        predicted = answer(segmenter, interaction.click or interaction.phrase, predicted)
+        mask = answer(segmenter, interaction.action, mask)
         timed.take()
         ms = 0.0
-    if len(previous) >= user.max_interactions:
+    k = len(previous) + 1
+    if k > user.max_interactions:
         return
     # The first click has a rule of its own: next_click would choose the centre of the object's largest part.
-    click = (
-        robot.next_click(truth.target, predicted, truth.ignore, user.drag)
-        if previous
-        else robot.first_click(truth.target, truth.ignore, user.drag)
-    )
-    yield from interact(user, segmenter, timed, truth, click, len(previous) + 1, predicted, ms)
+    action = next_action(user, truth, mask_array(mask, truth), k) if previous else first_action(user, truth)
+    yield from interact(user, segmenter, timed, truth, action, k, mask, ms)
 
 
 def interact(
@@ -170,44 +208,44 @@ def interact(
     segmenter: InteractiveSegmenter,
     timed: TimedRuntime,
     truth: GroundTruth,
-    click: Click | None,
+    action: Action | None,
     k: int = 1,
-    predicted: BoolArray | None = None,
+    mask: Mask | None = None,
     ms: float = 0.0,
 ) -> Iterator[Interaction]:
-    """The loop of the robot user: click, look at the mask, choose the next click.
+    """The loop of the robot user: act, look at the mask, choose the next action.
 
     Args:
         user: the robot user.
         segmenter: a segmenter with the image set.
         timed: its runtime.
         truth: the object.
-        click: the first click to give; None: there is nothing to do.
+        action: what to do first; None: there is nothing to do.
         k: the number of that interaction.
-        predicted: the mask so far; None: empty.
+        mask: the mask so far; None: empty.
         ms: milliseconds that were spent already and count with the first interaction.
 
     Yields:
         The interactions until the robot accepts the mask or gives up.
     """
-    predicted = np.zeros_like(truth.target) if predicted is None else predicted
-    while click is not None:
-        phrase = truth.phrase if k - 1 == user.phrase_at else None
+    while action is not None:
         started = time.perf_counter()
-        predicted = answer(segmenter, click if phrase is None else phrase, predicted)
+        mask = answer(segmenter, action, mask)
+        predicted = mask_array(mask, truth)
         ms += milliseconds(started)
         encode_ms, decode_ms = timed.take()
         iou = metrics.iou(predicted, truth.target, truth.ignore)
         stops = user.accepts(iou) or k == user.max_interactions
-        following = None if stops else robot.next_click(truth.target, predicted, truth.ignore, user.drag)
+        following = None if stops else next_action(user, truth, predicted, k + 1)
+        click = action if isinstance(action, Click) else None
         yield Interaction(
             object=truth.name,
             label=truth.label,
             k=k,
-            x=click.x if phrase is None else None,
-            y=click.y if phrase is None else None,
-            positive=click.positive,
-            radius=click.radius if phrase is None else None,
+            x=None if click is None else click.x,
+            y=None if click is None else click.y,
+            positive=click is None or click.positive,
+            radius=None if click is None else click.radius,
             iou=iou,
             boundary_iou=metrics.boundary_iou(predicted, truth.target, truth.ignore),
             ms=ms,
@@ -215,9 +253,34 @@ def interact(
             decode_ms=decode_ms,
             mask=RunLengths.from_mask(predicted).text,
             last=following is None,
-            phrase=phrase,
+            phrase=action if isinstance(action, str) else None,
+            score=None if mask is None else mask.score,
         )
-        click, ms, k = following, 0.0, k + 1
+        action, ms, k = following, 0.0, k + 1
+
+
+def first_action(user: RobotUser, truth: GroundTruth) -> Action:
+    """What the robot user does first. Errors as for :func:`first_click`."""
+    click = first_click(user, truth)
+    return click if truth.phrase is None or user.phrase_at != 0 else truth.phrase
+
+
+def next_action(user: RobotUser, truth: GroundTruth, predicted: BoolArray, k: int) -> Action | None:
+    """What the robot user does after a mask.
+
+    Args:
+        user: the robot user.
+        truth: the object.
+        predicted: ``(H, W)``, the mask.
+        k: the number of the interaction to come.
+
+    Returns:
+        The action; None when no counted pixel is wrong.
+    """
+    click = robot.next_click(truth.target, predicted, truth.ignore, user.drag)
+    if click is None or truth.phrase is None or user.phrase_at != k - 1:
+        return click
+    return truth.phrase
 
 
 def read_sample_image(sample: Sample, target: BoolArray) -> ImageArray:
@@ -242,14 +305,17 @@ def read_sample_image(sample: Sample, target: BoolArray) -> ImageArray:
     return image
 
 
-def answer(segmenter: InteractiveSegmenter, prompt: Click | str | None, previous: BoolArray) -> BoolArray:
-    """The mask after one more click or phrase.
+def answer(segmenter: InteractiveSegmenter, action: Action, previous: Mask | None) -> Mask | None:
+    """The mask after one more action.
 
     A phrase that is of no use leaves the ``previous`` mask as it is, and counts as an interaction all the same.
     """
     try:
-        mask = segmenter.add(prompt) if isinstance(prompt, Click) else segmenter.say(prompt)
+        return segmenter.add(action) if isinstance(action, Click) else segmenter.say(action)
     except PhraseError:
         return previous
-    assert mask is not None, "there is a click or a phrase"
-    return mask.array
+
+
+def mask_array(mask: Mask | None, truth: GroundTruth) -> BoolArray:
+    """``(H, W)``: the pixels of a mask, none without one."""
+    return np.zeros_like(truth.target) if mask is None else mask.array

@@ -12,8 +12,8 @@ from saywhere.evaluation.evaluate import Interaction
 from saywhere.parallel import resumable
 from saywhere.storage.jsonl import read_lines
 
-CANDIDATES = "candidate_ious"  # only in lines of methods with several candidates
-FIELDS = {field.name for field in fields(Interaction)} - {CANDIDATES}
+OPTIONAL = {"candidate_ious", "score", "predicted_iou"}  # left out of a line where they are None
+FIELDS = {field.name for field in fields(Interaction)} - OPTIONAL
 
 
 class Journal(resumable.Journal[Interaction]):
@@ -31,10 +31,7 @@ class Journal(resumable.Journal[Interaction]):
         return interaction_from(entry)
 
     def to_entry(self, result: Interaction) -> Mapping[str, Any]:
-        entry = asdict(result)
-        if result.candidate_ious is None:
-            del entry[CANDIDATES]
-        return entry
+        return {key: value for key, value in asdict(result).items() if value is not None or key not in OPTIONAL}
 
     def is_new(self, result: Interaction) -> bool:
         return follows(self.records, result)
@@ -69,11 +66,10 @@ def read_records(path: Path) -> dict[str, list[Interaction]]:
 
 def interaction_from(entry: Mapping[str, Any]) -> Interaction | None:
     """The interaction that a line holds; None for conditions, and for a line of another version."""
-    rest = dict(entry)
-    ious = rest.pop(CANDIDATES, None)
-    if rest.keys() != FIELDS:
+    if entry.keys() - OPTIONAL != FIELDS:
         return None
-    return Interaction(**rest, candidate_ious=None if ious is None else tuple(ious))
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}
+    return Interaction(**values)
 
 
 def follows(records: Mapping[str, list[Interaction]], interaction: Interaction) -> bool:

@@ -156,8 +156,10 @@ def cells(run: dict[str, Any]) -> list[str]:
 
 
 def prompts_of(run: dict[str, Any]) -> str:
-    """The prompts of the robot user: clicks or drags, and which phrase."""
-    return run["interaction"] + (f", phrase {run['phrase']}" if run.get("phrase") else "")
+    """The prompts of the robot user: clicks or drags, where the first is, and which phrase."""
+    place = run.get("clicks_like", "centre")
+    first = "" if place == "centre" else f", first like {place}"
+    return run["interaction"] + first + (f", phrase {run['phrase']}" if run.get("phrase") else "")
 
 
 def write_report(folder: Path, measurements: Sequence[Measurement]) -> Path:

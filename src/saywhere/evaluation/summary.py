@@ -64,7 +64,35 @@ def figures(records: Records, max_interactions: int) -> dict[str, Any]:
         for key, interactions in records.items():
             boundary.update(key, [i.boundary_iou for i in interactions])
         result[f"boundary_iou{k}"] = boundary.compute()
-    return result | times(records)
+    return result | phrase_figures(records, max_interactions) | times(records)
+
+
+def phrase_figures(records: Records, max_interactions: int) -> dict[str, Any]:
+    """Figures of phrases, in runs that have them.
+
+    Returns:
+        ``noc85_clicks_only`` and ``noc90_clicks_only``, in which phrases cost nothing (the main figures count them),
+        with 95 % bootstrap intervals over objects; ``phrases_without_effect``, the share of phrases that left the mask
+        as it was, because the method does not know their words or does not use them. Empty in runs without phrases.
+    """
+    pairs = [(list(past[:k]), i) for past in records.values() for k, i in enumerate(past) if i.phrase is not None]
+    if not pairs:
+        return {}
+    result: dict[str, Any] = {}
+    for percent in (85, 90):
+        reached = {
+            name: metrics.first_reaching([i.iou for i in past], percent / 100.0, max_interactions)
+            for name, past in sorted(records.items())
+        }
+        clicks = [
+            float(max_interactions if k is None else sum(i.phrase is None for i in records[name][:k]))
+            for name, k in reached.items()
+        ]
+        result[f"noc{percent}_clicks_only"] = float(np.mean(clicks))
+        result[f"noc{percent}_clicks_only_interval"] = metrics.bootstrap_interval(clicks)
+    # A phrase that comes first and has no effect leaves no mask, hence no score.
+    unchanged = [past[-1].mask == i.mask if past else i.score is None for past, i in pairs]
+    return result | {"phrases_without_effect": float(np.mean(unchanged))}
 
 
 def times(records: Records) -> dict[str, float]:
