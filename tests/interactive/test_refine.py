@@ -37,7 +37,7 @@ def test_a_sure_answer_stays_and_nothing_is_made_of_nothing() -> None:
 def test_the_segmenter_shows_it_and_does_not_feed_it_back(
     runtime: ColourRuntime, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("saywhere.interactive.segmenter.REFINEMENTS", {"graph-cut": lambda image, logits: -logits})
+    monkeypatch.setattr("saywhere.interactive.decoding.REFINEMENTS", {"graph-cut": lambda image, logits: -logits})
     plain = Segmenter(runtime, Settings(previous_mask_from=1)).set_image(photo)
     turned = Segmenter(runtime, Settings(previous_mask_from=1, refine="graph-cut")).set_image(photo)
     for segmenter in (plain, turned):

@@ -220,7 +220,11 @@ class TestPredict:
         for bad, words in (
             ({"point_coords": [[1, 2]], "point_labels": [1, 0]}, "point_labels"),
             ({"point_coords": [1, 2], "point_labels": [1]}, "point_coords"),
-            ({"point_coords": [[1, 2]], "point_labels": [2]}, "give 1"),
+            ({"point_coords": [[1, 2]], "point_labels": [5]}, "give 1"),
+            ({"point_coords": [[1, 2]], "point_labels": [2]}, "a 2 and a 3"),
+            ({"point_coords": [[1, 2], [5, 6]], "point_labels": [2, 3]}, "understand no boxes"),
+            ({"box": [1, 2, 3, 4]}, "understand no boxes"),
+            ({"box": [1, 2, 3]}, "box of shape"),
             ({"point_coords": [[math.nan, 2]], "point_labels": [1]}, "finite"),
             ({"point_coords": [[1, 2]], "point_labels": None}, "point_labels"),
             ({}, "no prompt"),

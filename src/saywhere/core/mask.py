@@ -28,6 +28,9 @@ class Mask:
         image_size: of the image.
         threshold: probability from which a pixel belongs to the object.
         refined: logits that the mask is made of instead, where it was refined.
+        predicted_iou: the IoU with the object that a network with several candidates predicts; None from a network
+            with one mask.
+        candidate: which of the network's outputs this is; 0 from a network with one mask.
     """
 
     crop: Crop
@@ -35,15 +38,25 @@ class Mask:
     image_size: ImageSize
     threshold: float = 0.5
     refined: FloatArray | None = field(default=None, repr=False)
+    predicted_iou: float | None = None
+    candidate: int = 0
 
     @property
-    def _final_logits(self) -> FloatArray:
+    def final_logits(self) -> FloatArray:
+        """The logits that the mask is made of: the refined ones, or else the network's."""
         return self.logits if self.refined is None else self.refined
+
+    @cached_property
+    def area_share(self) -> float:
+        """The mask's area as a share of the image's, measured at the scale of the crop."""
+        inside = float((self.final_logits > logit(self.threshold)).mean())
+        crop_area = (self.crop.right - self.crop.left) * (self.crop.bottom - self.crop.top)
+        return inside * crop_area / (self.image_size[0] * self.image_size[1])
 
     @cached_property
     def array(self) -> BoolArray:
         """``(H, W)`` bool, at the size of the image: True on the object."""
-        return self.crop.to_image(self._final_logits, self.image_size, NOTHING) > logit(self.threshold)
+        return self.crop.to_image(self.final_logits, self.image_size, NOTHING) > logit(self.threshold)
 
     def part(self, threshold: float | None = None) -> tuple[int, int, BoolArray]:
         """The mask inside its crop; outside nothing belongs to the object.
@@ -57,19 +70,19 @@ class Mask:
             Left and top of the crop in pixels of the image, and its mask ``(h, w)`` at the image's scale.
         """
         size = self.crop.right - self.crop.left, self.crop.bottom - self.crop.top
-        logits = cv2.resize(self._final_logits, size, interpolation=cv2.INTER_LINEAR)
+        logits = cv2.resize(self.final_logits, size, interpolation=cv2.INTER_LINEAR)
         limit = logit(self.threshold if threshold is None else threshold)
         return self.crop.left, self.crop.top, np.asarray(logits > limit, np.bool_)
 
     @cached_property
     def probability(self) -> FloatArray:
         """``(H, W)`` float32 in [0, 1], at the size of the image."""
-        return sigmoid(self.crop.to_image(self._final_logits, self.image_size, NOTHING))
+        return sigmoid(self.crop.to_image(self.final_logits, self.image_size, NOTHING))
 
     @cached_property
     def score(self) -> float:
         """The expected IoU with the true mask, if the probabilities are right."""
-        probability = sigmoid(self._final_logits)
+        probability = sigmoid(self.final_logits)
         return expected_iou(probability > self.threshold, probability)
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from saywhere.core.deprecation import renamed_fields
 
+CANDIDATE_CHOICES = ("every", "first")
+
 
 @renamed_fields(
     looks="max_zoom_steps",
@@ -37,6 +39,9 @@ class Settings:
             one positive click; after several, those smaller than this share of the largest clicked component. 0 keeps
             all.
         flip: whether logits are averaged with those of the mirrored crop, which takes twice the time.
+        keep_clicked: whether a further positive click only adds to the mask, and never takes away what it had.
+        candidate_choice: which of several candidate masks the predicted IoU chooses while one interaction moves the
+            crop: "every" chooses in every crop; "first" keeps to the network's output that it chose in the first.
     """
 
     size: int = 320
@@ -52,3 +57,5 @@ class Settings:
     drag_margin: float = 3.5
     unclicked_components: float = 0.5
     flip: bool = False
+    keep_clicked: bool = True
+    candidate_choice: str = "every"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from saywhere.core.arrays import BoolArray, FloatArray
 from saywhere.core.crop import Crop
 from saywhere.core.geometry import ImageSize
 from saywhere.core.mask import NOTHING, Mask
-from saywhere.core.prompt import Click
+from saywhere.core.prompt import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, PADDING, POSITIVE, Click
 from saywhere.errors import SaywhereError
 
 LOW_RESOLUTION = 256  # side of SAM's low-resolution logits
@@ -23,26 +24,54 @@ def low_resolution_crop(size: ImageSize) -> Crop:
     return Crop.from_box((0, 0, size.width, size.height), size, LOW_RESOLUTION)
 
 
-def read_points(coords: ArrayLike | None, labels: ArrayLike | None) -> list[Click]:
-    """Clicks from SAM's arrays.
+def read_prompt(
+    coords: ArrayLike | None, labels: ArrayLike | None, box: ArrayLike | None
+) -> tuple[list[Click], tuple[float, ...] | None]:
+    """Clicks and a box from SAM's arrays.
 
     Args:
         coords: ``(N, 2)`` x and y in pixels of the image.
-        labels: ``(N,)``, 1 for a positive and 0 for a negative click.
+        labels: ``(N,)``, 1 for a positive and 0 for a negative click, 2 and 3 for the corners of a box, -1 for none.
+        box: ``(4,)`` or ``(1, 4)``, left, top, right and bottom.
+
+    Returns:
+        The clicks, and the edges of the box, which are not checked; None without a box.
 
     Raises:
-        SaywhereError: the shapes do not belong together, or a label is another number.
+        SaywhereError: the shapes do not belong together, a label is another number, or there is not one box.
     """
+    edges = None if box is None else _read_box(box)
     if coords is None and labels is None:
-        return []
+        return [], edges
     points, signs = np.asarray(coords, np.float64), np.asarray(labels)
     if points.ndim != 2 or points.shape[1] != 2 or signs.shape != (len(points),):
         raise SaywhereError(
             f"point_coords of shape {points.shape} and point_labels of shape {signs.shape}: give (N, 2) and (N,)"
         )
-    if not np.isin(signs, (0, 1)).all():
-        raise SaywhereError(f"point_labels {signs.tolist()}: give 1 (on the object) or 0 (off it)")
-    return [Click(float(x), float(y), bool(sign)) for (x, y), sign in zip(points, signs, strict=True)]
+    if not np.isin(signs, (POSITIVE, NEGATIVE, BOX_TOP_LEFT, BOX_BOTTOM_RIGHT, PADDING)).all():
+        raise SaywhereError(
+            f"point_labels {signs.tolist()}: give 1 (on the object), 0 (off it), 2 and 3 (corners of a box) or -1"
+        )
+    top_left, bottom_right = points[signs == BOX_TOP_LEFT], points[signs == BOX_BOTTOM_RIGHT]
+    if len(top_left) or len(bottom_right):
+        if len(top_left) != 1 or len(bottom_right) != 1 or edges is not None:
+            raise SaywhereError(
+                f"point_labels {signs.tolist()}: one box is a 2 and a 3, its corners, or the argument box, not both"
+            )
+        edges = tuple(np.concatenate([top_left[0], bottom_right[0]]).tolist())
+    clicks = [
+        Click(float(x), float(y), sign == POSITIVE)
+        for (x, y), sign in zip(points, signs, strict=True)
+        if sign in (POSITIVE, NEGATIVE)
+    ]
+    return clicks, edges
+
+
+def _read_box(box: ArrayLike) -> tuple[float, ...]:
+    edges = np.asarray(box, np.float64)
+    if edges.shape not in ((4,), (1, 4)):
+        raise SaywhereError(f"box of shape {edges.shape}: give (4,), left, top, right and bottom edge in pixels")
+    return tuple(edges.reshape(4).tolist())
 
 
 def read_mask_input(mask_input: ArrayLike, size: ImageSize, threshold: float) -> Mask:
@@ -64,23 +93,24 @@ def read_mask_input(mask_input: ArrayLike, size: ImageSize, threshold: float) ->
     return Mask(crop, np.ascontiguousarray(logits), size, threshold)
 
 
-def as_arrays(mask: Mask, multimask_output: bool) -> tuple[BoolArray, FloatArray, FloatArray]:
-    """A mask in SAM's shapes.
+def with_thresholds(mask: Mask) -> list[Mask]:
+    """Three masks of different thresholds instead of one, smallest first."""
+    return [replace(mask, threshold=threshold) for threshold in MULTIMASK_THRESHOLDS]
+
+
+def as_arrays(masks: Sequence[Mask]) -> tuple[BoolArray, FloatArray, FloatArray]:
+    """Masks in SAM's shapes.
 
     Args:
-        mask: the mask.
-        multimask_output: whether to return three masks of different thresholds instead of one.
+        masks: C masks of one image.
 
     Returns:
-        Masks ``(C, H, W)``, scores ``(C,)`` and low-resolution logits ``(C, 256, 256)``.
+        Masks ``(C, H, W)``, scores ``(C,)`` and low-resolution logits ``(C, 256, 256)``. A score is the predicted IoU,
+        or the expected IoU where the network predicts none.
     """
-    thresholds = MULTIMASK_THRESHOLDS if multimask_output else (mask.threshold,)
-    masks = [replace(mask, threshold=threshold) for threshold in thresholds]
-    crop = low_resolution_crop(mask.image_size)
-    logits = np.full((LOW_RESOLUTION, LOW_RESOLUTION), NOTHING, np.float32)
-    logits[: crop.height, : crop.width] = mask.crop.resample(mask.logits, crop, NOTHING)
-    return (
-        np.stack([one.array for one in masks]),
-        np.array([one.score for one in masks], np.float32),
-        np.repeat(logits[None], len(masks), axis=0),
-    )
+    crop = low_resolution_crop(masks[0].image_size)
+    logits = np.full((len(masks), LOW_RESOLUTION, LOW_RESOLUTION), NOTHING, np.float32)
+    for low, mask in zip(logits, masks, strict=True):
+        low[: crop.height, : crop.width] = mask.crop.resample(mask.logits, crop, NOTHING)
+    scores = [mask.score if mask.predicted_iou is None else mask.predicted_iou for mask in masks]
+    return np.stack([mask.array for mask in masks]), np.array(scores, np.float32), logits

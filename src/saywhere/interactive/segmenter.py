@@ -3,37 +3,55 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from saywhere.core.arrays import BoolArray, FloatArray
-from saywhere.core.components import remove_unclicked_components
-from saywhere.core.crop import Crop
 from saywhere.core.deprecation import renamed_arguments, renamed_methods
+from saywhere.core.geometry import Box
 from saywhere.core.images import read_image
-from saywhere.core.mask import NOTHING, Mask, sigmoid
-from saywhere.core.prompt import Click, Prompt
+from saywhere.core.mask import Mask
+from saywhere.core.prompt import Click, Prompt, checked_box
 from saywhere.core.relevance import PRESENT_FROM, Proposal, relevance_at, relevance_peak
-from saywhere.core.settings import Settings
+from saywhere.core.settings import CANDIDATE_CHOICES, Settings
 from saywhere.errors import NoMapError, PhraseError, SaywhereError
 from saywhere.interactive import sam
+from saywhere.interactive.decoding import Answer, DecoderInput, MaskDecoder
 from saywhere.interactive.encoded_image import EncodedImage
 from saywhere.interactive.refine import REFINEMENTS
-from saywhere.interactive.zoom import first_crop, next_crop
 from saywhere.runtime.base import PurifyingRuntime, Runtime
 from saywhere.text.words import shipped_words
 
-AnyMask = TypeVar("AnyMask", "Mask", "Mask | None")
+
+@dataclass(frozen=True)
+class Step:
+    """What one interaction led to.
+
+    Attributes:
+        prompt: all clicks, the phrase and the box.
+        answer: the mask and its candidates; None without a prompt.
+        output: the network's output that was chosen, which later clicks keep to; None: the predicted IoU chooses.
+        choices: how many candidates were chosen so far.
+        is_kept: whether a further positive click keeps this mask: it is from a positive click or was chosen. A phrase
+            or a box alone may have given another object than the click is on.
+    """
+
+    prompt: Prompt = field(default_factory=Prompt)
+    answer: Answer | None = None
+    output: int | None = None
+    choices: int = 0
+    is_kept: bool = False
 
 
 @renamed_methods(another="new_object", heat="relevance_map", heat_seen="relevance_in_crop", scene="encoded")
 class Segmenter:
-    """Segments one object at a time on one image: click, drag, say, undo.
+    """Segments one object at a time on one image: click, drag, box, say, choose, undo.
 
     The first mask comes from the whole image and then from a crop around what was found; later ones come from that
     crop, whose features are kept, until the object no longer fits it.
@@ -62,8 +80,11 @@ class Segmenter:
         self.settings = settings or Settings()
         if self.settings.refine not in (None, *REFINEMENTS):
             raise SaywhereError(f"refine '{self.settings.refine}': choose {', '.join(REFINEMENTS)}, or None")
+        if self.settings.candidate_choice not in CANDIDATE_CHOICES:
+            choices = ", ".join(CANDIDATE_CHOICES)
+            raise SaywhereError(f"candidate_choice '{self.settings.candidate_choice}': choose {choices}")
         self._encoded: EncodedImage | None = None
-        self._history: list[tuple[Prompt, Mask | None]] = [(Prompt(), None)]
+        self._history = [Step()]
         self._position = 0
 
     # The image
@@ -115,13 +136,32 @@ class Segmenter:
 
     @property
     def prompt(self) -> Prompt:
-        """All interactions so far."""
-        return self._history[self._position][0]
+        """All clicks and drags so far, the phrase and the box."""
+        return self._step.prompt
+
+    @property
+    def interactions(self) -> int:
+        """How many interactions led to the present mask: clicks, drags, phrase, box and choices of a candidate."""
+        return len(self.prompt) + self._step.choices
 
     @property
     def mask(self) -> Mask | None:
         """The mask for the prompt so far; None without one."""
-        return self._history[self._position][1]
+        return None if self._step.answer is None else self._step.answer.mask
+
+    @property
+    def candidates(self) -> tuple[Mask, ...]:
+        """The masks that the network gives for the prompt so far, smallest area first; empty without a prompt.
+
+        They are of the crop of the present mask, which is one of them. A network with one mask gives that one.
+        """
+        return () if self._step.answer is None else self._step.answer.candidates
+
+    @property
+    def candidate(self) -> int:
+        """The index of the present mask in :attr:`candidates`; 0 without a prompt."""
+        mask = self.mask
+        return next((i for i, each in enumerate(self.candidates) if each is mask), 0)
 
     def click(self, x: float, y: float, positive: bool = True) -> Mask:
         """Click on the object, or off it.
@@ -160,9 +200,39 @@ class Segmenter:
 
     def add(self, click: Click) -> Mask:
         """Add a click or drag; what was undone before is forgotten. Arguments and errors as for :meth:`click`."""
+        before = self.mask
         prompt = self.prompt.with_click(self._check_click(click))
-        use_previous = len(prompt) >= self.settings.previous_mask_from
-        return self._remember(prompt, self._segment(prompt, self.mask, use_previous))
+        keeps = self.settings.keep_clicked and click.positive and self._step.is_kept
+        given = replace(
+            self._decoder_input(prompt),
+            previous=before,
+            use_previous=len(prompt) >= self.settings.previous_mask_from,
+            kept=before if keeps else None,
+            output=self._step.output,
+        )
+        answer = self._decoder().decode(given)
+        is_kept = any(c.positive for c in prompt.clicks)
+        self._remember(replace(self._step, prompt=prompt, answer=answer, is_kept=is_kept))
+        return answer.mask
+
+    def box(self, x0: float, y0: float, x1: float, y1: float) -> Mask:
+        """Give the box around the object, or another one: before, between or after clicks.
+
+        Args:
+            x0: left edge, in pixels of the image; the first pixel reaches from 0 to 1.
+            y0: top edge.
+            x1: right edge.
+            y1: bottom edge.
+
+        Raises:
+            SaywhereError: the network knows no boxes, there is no image, or the box is not finite, empty, reversed or
+                outside the image; nothing is changed.
+        """
+        prompt = self.prompt.with_box(self._check_box((x0, y0, x1, y1)))
+        # The mask before may be of a smaller or larger object than the box is around.
+        answer = self._decoder().decode(self._decoder_input(prompt))
+        self._remember(replace(self._step, prompt=prompt, answer=answer, output=None, is_kept=False))
+        return answer.mask
 
     def say(self, phrase: str | None) -> Mask | None:
         """Say what the object is: before, between or after clicks.
@@ -181,10 +251,38 @@ class Segmenter:
         checked = self._check_phrase(phrase) if phrase is not None else None
         prompt = self.prompt.with_phrase(checked)
         if not prompt:
-            self._remember(prompt, None)
+            self._remember(replace(self._step, prompt=prompt, answer=None, output=None, is_kept=False))
             return None
         # The mask before may be of another object than the phrase means.
-        return self._remember(prompt, self._segment(prompt, None, False))
+        answer = self._decoder().decode(self._decoder_input(prompt))
+        self._remember(replace(self._step, prompt=prompt, answer=answer, output=None, is_kept=False))
+        return answer.mask
+
+    def choose(self, index: int) -> Mask:
+        """Take another candidate mask, for example the whole instead of a part.
+
+        This is an interaction, which :meth:`undo` takes back. The candidate is decoded again where it asks for another
+        crop. Later clicks keep to the same output of the network, until the next choice, phrase or box.
+
+        Args:
+            index: of the mask in :attr:`candidates`.
+
+        Raises:
+            SaywhereError: there is no such candidate; nothing is changed.
+        """
+        step, count = self._step, len(self.candidates)
+        if step.answer is None or not 0 <= index < count:
+            there_are = f"there are {count}, from 0 to {count - 1}" if count else "there is no mask yet"
+            raise SaywhereError(f"candidate {index}: {there_are}")
+        chosen = step.answer.candidates[index]
+        given = replace(
+            self._decoder_input(step.prompt),
+            use_previous=len(step.prompt) >= self.settings.previous_mask_from,
+            output=chosen.candidate,
+        )
+        answer = self._decoder().decode_choice(given, step.answer, chosen)
+        self._remember(Step(step.prompt, answer, chosen.candidate, step.choices + 1, True))
+        return answer.mask
 
     def undo(self) -> Mask | None:
         """Take the last interaction back; the mask is the very one from before it."""
@@ -198,7 +296,7 @@ class Segmenter:
 
     def reset(self) -> None:
         """Forget the interactions, keep the image."""
-        self._history, self._position = [(Prompt(), None)], 0
+        self._history, self._position = [Step()], 0
 
     # Phrases
 
@@ -240,7 +338,8 @@ class Segmenter:
         relevance = self.relevance_in_crop(phrase)
         click, peak = relevance_peak(relevance)
         click = self.encoded.full_crop.click_to_image(click)
-        mask = self._segment(Prompt((), self._check_phrase(phrase)), None, False, click)
+        given = self._decoder_input(Prompt((), self._check_phrase(phrase)), click)
+        mask = self._decoder().decode(given).mask
         return Proposal(mask, click, peak, relevance, self.encoded.full_crop)
 
     def _drop_conflicting_phrase(self, prompt: Prompt) -> Prompt:
@@ -255,10 +354,10 @@ class Segmenter:
     def _effective_prompt(self, prompt: Prompt, click: Click | None) -> Prompt:
         """What the network gets.
 
-        A phrase that conflicts with the clicks is dropped. A phrase without a positive click gets one where it applies
-        best, because the network then finds one object instead of a little of all.
+        A phrase that conflicts with the clicks is dropped. A phrase without a positive click and without a box gets a
+        click where it applies best, because the network then finds one object instead of a little of all.
         """
-        if prompt.phrase is None or any(c.positive for c in prompt.clicks):
+        if prompt.phrase is None or prompt.box is not None or any(c.positive for c in prompt.clicks):
             return self._drop_conflicting_phrase(prompt)
         if click is None:
             try:
@@ -277,6 +376,7 @@ class Segmenter:
         text: str | None = None,
         mask_input: ArrayLike | None = None,
         multimask_output: bool = False,
+        box: ArrayLike | None = None,
     ) -> tuple[BoolArray, FloatArray, FloatArray]:
         """Masks for a whole prompt at once, with the array shapes of SAM's predictor.
 
@@ -284,26 +384,43 @@ class Segmenter:
 
         Args:
             point_coords: ``(N, 2)`` x and y in pixels.
-            point_labels: ``(N,)``, 1 positive, 0 negative.
+            point_labels: ``(N,)``, 1 positive, 0 negative; 2 and 3 the top left and bottom right corner of a box; -1 no
+                point.
             text: a phrase.
             mask_input: ``(1, 256, 256)`` logits of an earlier call.
-            multimask_output: whether to return three masks of different thresholds instead of one.
+            multimask_output: whether to return all candidate masks instead of one, smallest area first; for a network
+                with one mask, three masks of different thresholds.
+            box: ``(4,)`` or ``(1, 4)`` left, top, right and bottom edge in pixels.
 
         Returns:
             Masks ``(C, H, W)`` bool, scores ``(C,)``, and logits ``(C, 256, 256)`` of the image scaled to a longer
-            side of 256 and padded at the right or bottom.
+            side of 256 and padded at the right or bottom. The scores are the predicted IoU, or for a network with one
+            mask the expected IoU.
 
         Raises:
-            SaywhereError: the prompt is empty, an array has another shape, or a click is outside the image.
+            SaywhereError: the prompt is empty, an array has another shape, a click or the box is outside the image, or
+                the network knows no boxes.
         """
         phrase = None if text is None else self._check_phrase(text)
-        prompt = Prompt(tuple(self._check_click(c) for c in sam.read_points(point_coords, point_labels)), phrase)
+        clicks, edges = sam.read_prompt(point_coords, point_labels, box)
+        checked = None if edges is None else self._check_box(edges)
+        prompt = Prompt(tuple(self._check_click(click) for click in clicks), phrase, checked)
         if not prompt:
-            raise SaywhereError("no prompt: give point_coords and point_labels, or text")
-        previous = None
+            raise SaywhereError("no prompt: give point_coords and point_labels, box, or text")
+        given = self._decoder_input(prompt)
         if mask_input is not None:
             previous = sam.read_mask_input(mask_input, self.encoded.size, self.settings.threshold)
-        return sam.as_arrays(self._segment(prompt, previous, mask_input is not None), multimask_output)
+            given = replace(given, previous=previous, use_previous=True)
+        answer = self._decoder().decode(given)
+        if not multimask_output:
+            return sam.as_arrays([answer.mask])
+        if len(answer.candidates) == 1:
+            return sam.as_arrays(sam.with_thresholds(answer.mask))
+        return sam.as_arrays([self._zoomed(given, answer, each) for each in answer.candidates])
+
+    def _zoomed(self, given: DecoderInput, answer: Answer, candidate: Mask) -> Mask:
+        """A candidate in the crop that it asks for."""
+        return self._decoder().decode_choice(replace(given, output=candidate.candidate), answer, candidate).mask
 
     # Checks
 
@@ -320,56 +437,27 @@ class Segmenter:
             raise SaywhereError(f"click at ({click.x:g}, {click.y:g}): outside the photograph, which is {w}x{h} pixels")
         return click
 
+    def _check_box(self, box: Sequence[float]) -> Box:
+        if not self.runtime.capabilities.boxes:
+            raise SaywhereError(f"box: weights '{self.runtime.name}' understand no boxes; use clicks")
+        return checked_box(box, self.encoded.size)
+
     # Segmentation
 
-    def _remember(self, prompt: Prompt, mask: AnyMask) -> AnyMask:
-        self._history = [*self._history[: self._position + 1], (prompt, mask)]
+    @property
+    def _step(self) -> Step:
+        return self._history[self._position]
+
+    def _remember(self, step: Step) -> None:
+        self._history = [*self._history[: self._position + 1], step]
         self._position += 1
-        return mask
 
-    def _segment(
-        self, prompt: Prompt, previous: Mask | None, use_previous: bool, relevant_click: Click | None = None
-    ) -> Mask:
-        """The mask for a prompt.
+    def _decoder(self) -> MaskDecoder:
+        return MaskDecoder(self.runtime, self.encoded, self.settings)
 
-        Args:
-            prompt: all interactions.
-            previous: the mask before, which decides the first crop.
-            use_previous: whether the network sees that mask.
-            relevant_click: where the phrase applies best, if that is known.
-        """
-        effective = self._effective_prompt(prompt, relevant_click)
+    def _decoder_input(self, prompt: Prompt, click: Click | None = None) -> DecoderInput:
+        """What the network gets of a prompt; for ``click`` see :meth:`_effective_prompt`."""
+        effective = self._effective_prompt(prompt, click)
         # What a phrase alone means may be in several places, so all components stay.
         min_share = self.settings.unclicked_components if any(c.positive for c in prompt.clicks) else 0.0
-        encoded, settings = self.encoded, self.settings
-        if previous is None:
-            mask, is_new = self._decode(first_crop(encoded, effective, settings), effective, None, min_share), True
-        else:
-            mask, is_new = previous, False
-        for _ in range(settings.max_zoom_steps):
-            crop = next_crop(encoded, effective, mask, settings) if settings.zoom else encoded.full_crop
-            if is_new and crop == mask.crop:
-                break
-            mask, is_new = self._decode(crop, effective, mask if use_previous else None, min_share), True
-        if settings.refine is None:
-            return mask
-        return replace(mask, refined=REFINEMENTS[settings.refine](mask.crop.crop(encoded.image), mask.logits))
-
-    def _decode(self, crop: Crop, prompt: Prompt, previous: Mask | None, min_share: float) -> Mask:
-        """The mask of a crop; see :func:`remove_unclicked_components` for ``min_share``."""
-        probability = None if previous is None else sigmoid(previous.crop.resample(previous.logits, crop, NOTHING))
-        prompt_in_crop = crop.to_crop(prompt)
-        logits = self.runtime.decode(self.encoded.features(crop), prompt_in_crop, probability)
-        if self.settings.flip:
-            logits = (logits + self._decode_mirrored(crop, prompt, probability)) / 2.0
-        if min_share:
-            logits = remove_unclicked_components(logits, prompt_in_crop.clicks, min_share)
-        return Mask(crop, logits, self.encoded.size, self.settings.threshold)
-
-    def _decode_mirrored(self, crop: Crop, prompt: Prompt, probability: FloatArray | None) -> FloatArray:
-        """The logits of the mirrored crop, mirrored back."""
-        width, mirror = self.encoded.size.width, self.encoded.mirror
-        mirrored = crop.mirrored(width)
-        previous = None if probability is None else np.ascontiguousarray(probability[:, ::-1])
-        logits = self.runtime.decode(mirror.features(mirrored), mirrored.to_crop(prompt.mirrored(width)), previous)
-        return logits[:, ::-1]
+        return DecoderInput(effective, min_share=min_share)

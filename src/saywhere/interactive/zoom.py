@@ -17,18 +17,21 @@ MAX_SLACK = 1.5  # how much larger than the best crop the present one may be and
 
 
 def first_crop(encoded: EncodedImage, prompt: Prompt, settings: Settings) -> Crop:
-    """The crop before there is a mask: the full crop, or the surroundings of a first drag, which shows the size.
+    """The crop before there is a mask: the full crop, or a crop around a box or a first drag, which show the size.
 
     Args:
         encoded: the image.
         prompt: all interactions so far.
-        settings: ``zoom``, ``drag_margin`` and ``zoom_size`` are used.
+        settings: ``zoom``, ``zoom_margin``, ``drag_margin`` and ``zoom_size`` are used.
     """
-    first = prompt.clicks[0] if prompt.clicks else None
-    if first is None or first.radius is None or not first.positive or not (settings.zoom and settings.drag_margin):
+    first, box = (prompt.clicks[0] if prompt.clicks else None), None
+    if prompt.box is not None:
+        box = _expanded(prompt.box, settings.zoom_margin)
+    elif first is not None and first.radius is not None and first.positive and settings.drag_margin:
+        reach = settings.drag_margin * first.radius
+        box = (first.x + 0.5 - reach, first.y + 0.5 - reach, first.x + 0.5 + reach, first.y + 0.5 + reach)
+    if box is None or not settings.zoom:
         return encoded.full_crop
-    reach = settings.drag_margin * first.radius
-    box = (first.x + 0.5 - reach, first.y + 0.5 - reach, first.x + 0.5 + reach, first.y + 0.5 + reach)
     near = Crop.from_box(_including(box, _positive(prompt)), encoded.size, settings.zoom_size)
     return near if encoded.full_crop.longer_side > MIN_GAIN * near.longer_side else encoded.full_crop
 
@@ -43,15 +46,14 @@ def next_crop(encoded: EncodedImage, prompt: Prompt, mask: Mask, settings: Setti
         encoded: the image.
         prompt: all interactions so far.
         mask: the present mask.
-        settings: ``zoom_margin``, ``zoom_size`` and ``size`` are used.
+        settings: ``zoom``, ``zoom_margin``, ``zoom_size`` and ``size`` are used.
     """
     full, present, margin = encoded.full_crop, mask.crop, settings.zoom_margin - 1.0
     object_box = present.bounding_box(mask.logits > 0)
-    if object_box is None:
+    if object_box is None or not settings.zoom:
         return full
     box = _including(object_box, _positive(prompt))
-    is_truncated = present != full and present.is_truncated(object_box, encoded.size)
-    factor = 1.0 + (2.0 * margin if is_truncated else margin)
+    factor = 1.0 + (2.0 * margin if is_truncated(encoded, mask) else margin)
     target_crop = Crop.from_box(_expanded(box, factor), encoded.size, settings.zoom_size)
     if present != full:
         least = Crop.from_box(_expanded(box, 1.0 + margin / 4.0), encoded.size, settings.zoom_size)
@@ -59,6 +61,12 @@ def next_crop(encoded: EncodedImage, prompt: Prompt, mask: Mask, settings: Setti
             return present
     is_worth_it = full.longer_side / target_crop.longer_side > MIN_GAIN or settings.zoom_size > settings.size
     return target_crop if is_worth_it else full
+
+
+def is_truncated(encoded: EncodedImage, mask: Mask) -> bool:
+    """Whether a mask ends at a side of its crop that is not a side of the image."""
+    box = mask.crop.bounding_box(mask.logits > 0)
+    return box is not None and mask.crop != encoded.full_crop and mask.crop.is_truncated(box, encoded.size)
 
 
 def _positive(prompt: Prompt) -> list[Click]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from saywhere.errors import SaywhereError
 
-VERSION = 1
+VERSION = 2
 DESCRIPTION = "description.json"
 PREFIX = "model."  # of the weights' names in the graphs
 SUFFIX = ".onnx.zip"

@@ -26,6 +26,7 @@ from saywhere.core.prompt import Click, Prompt
 from saywhere.errors import SaywhereError
 from saywhere.models import RENAMED_OPTIONS
 from saywhere.models import saywhere as network
+from saywhere.models.base import Candidates
 from saywhere.models.checkpoint import load_model
 from saywhere.models.layers.clicks import ClickTensors, aggregate
 from saywhere.models.layers.phrase import EncodedPhrases
@@ -77,7 +78,7 @@ class Purify(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Features and a prompt to logits."""
+    """Features and a prompt to all candidates' logits ``(B, n, H, W)`` and the logits of their IoU ``(B, n)``."""
 
     def __init__(self, model: Saywhere) -> None:
         super().__init__()
@@ -86,7 +87,7 @@ class Decoder(nn.Module):
             warnings.simplefilter("ignore")  # torch calls this compiler old; only its loops become ONNX loops
             self.aggregate = torch.jit.script(aggregate)  # a loop over clicks, whatever their number
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Candidates:
         given = dict(zip(decoder_inputs(self.model), inputs, strict=True))
         with mock.patch.object(network, "aggregate", self.aggregate):
             return decode(self.model, given)
@@ -136,10 +137,10 @@ def decoder_inputs(model: Saywhere) -> list[str]:
     return names + (["context"] if model.attention is not None else [])
 
 
-def decode(model: Saywhere, given: Mapping[str, Tensor]) -> Tensor:
-    """The chosen candidate's logits from tensors by name; see :func:`decoder_inputs`."""
+def decode(model: Saywhere, given: Mapping[str, Tensor]) -> Candidates:
+    """All candidates from tensors by name; see :func:`decoder_inputs`."""
     fused = [given[f"fused{i}"] for i in range(4)]
-    candidates = model.decode_levels(
+    return model.decode_levels(
         [fused[0], *(given.get(f"pure{i}", fused[0]) for i in (1, 2, 3))],
         fused,
         [given[f"keys{i}"] for i in range(3)] if model.keys else [],
@@ -148,7 +149,6 @@ def decode(model: Saywhere, given: Mapping[str, Tensor]) -> Tensor:
         given.get("relevance", fused[1][:, :0]),
         given.get("context"),
     )
-    return candidates.chosen()
 
 
 def replaced_purification(model: Saywhere, parameters: Sequence[Tensor]) -> ExitStack:
@@ -201,6 +201,8 @@ def export_graphs(weights: Path, out: Path) -> Path:
         "learning": {"side": LEARNING_SIDE, "clicks": LEARNING_CLICKS},
         "phrases": model.phrases,
         "relevance": model.relevance_maps,
+        "boxes": model.boxes,
+        "candidates": model.candidates,
         "hidden": model.phrase_encoder.hidden if model.phrase_encoder else 0,
         "parameters": sum(p.numel() for p in model.parameters()),
         "multiply_adds_per_pixel": count_multiply_adds(model),
@@ -238,7 +240,8 @@ def trace_all(model: Saywhere) -> dict[str, tuple[dict[str, Any], bytes]]:
     }
     raw = {name: tensors[name] for name in names if name.startswith("raw")}
     graphs["purify"] = trace(Purify(model), {**raw, **parameters}, names[4:], fixed=list(parameters))
-    clicks = ClickTensors.from_prompts([Prompt((Click(40, 50, True, 9.0), Click(60, 20, False)))], torch.device("cpu"))
+    prompt = Prompt((Click(40, 50, True, 9.0), Click(60, 20, False)), box=(20, 10, 90, 70) if model.boxes else None)
+    clicks = ClickTensors.from_prompts([prompt], torch.device("cpu"))
     given = {**tensors, **clicks._asdict(), "previous": torch.rand(1, 1, h, w)}
     if model.phrase_encoder is not None:
         words = torch.rand(1, 3, model.phrase_encoder.words.dimensions)
@@ -253,7 +256,8 @@ def trace_all(model: Saywhere) -> dict[str, tuple[dict[str, Any], bytes]]:
             compared = {"context": context, "meaning": meaning, **features}
             graphs["relevance"] = trace(Relevance(model), compared, ["relevance"])
             given["relevance"] = Relevance(model)(*compared.values())
-    graphs["decoder"] = trace(Decoder(model), {name: given[name] for name in decoder_inputs(model)}, ["logits"])
+    used = {name: given[name] for name in decoder_inputs(model)}
+    graphs["decoder"] = trace(Decoder(model), used, ["logits", "iou_logits"])
     return graphs
 
 
@@ -273,7 +277,7 @@ def trace(
     """
     axes = {name: {0: "batch", 1: f"{name}_1"} for name in given if given[name].ndim in (2, 3)}
     axes |= {name: {0: "batch", 2: f"{name}_h", 3: f"{name}_w"} for name in (*given, *outputs) if name not in axes}
-    for name in ("context", "meaning"):
+    for name in ("context", "meaning", "iou_logits"):
         axes[name] = {0: "batch"}
     axes |= {"image": {0: "batch", 1: "h", 2: "w"}}
     axes = {name: dims for name, dims in axes.items() if name in (*given, *outputs) and name not in fixed}

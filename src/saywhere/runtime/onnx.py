@@ -139,7 +139,8 @@ class OnnxRuntime(PurifyingRuntime):
             words=self.words,
             relevance=self.description["relevance"],
             calibrated_relevance=self.description["relevance"],
-            boxes=self.description["options"].get("box", False),
+            boxes=self.description["boxes"],
+            candidates=self.description["candidates"],
             purification_strides=tuple(self.description["strides"]),
             backend="onnxruntime",
         )
@@ -164,6 +165,19 @@ class OnnxRuntime(PurifyingRuntime):
     # Decoding
 
     def decode(self, features: OnnxFeatures, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
+        logits, iou_logits = self._decode(features, prompt, previous)
+        return logits[iou_logits.argmax()]
+
+    def decode_candidates(
+        self, features: OnnxFeatures, prompt: Prompt, previous: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray]:
+        logits, iou_logits = self._decode(features, prompt, previous)
+        return logits, sigmoid(iou_logits)
+
+    def _decode(
+        self, features: OnnxFeatures, prompt: Prompt, previous: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray]:
+        """The candidates' logits ``(n, H, W)``, and the logits of their predicted IoU ``(n,)``."""
         h, w = features.size
         inputs = {**features.levels, **click_arrays([prompt])._asdict()}
         inputs["previous"] = np.zeros((1, 1, h + -h % MULTIPLE, w + -w % MULTIPLE), np.float32)
@@ -171,8 +185,8 @@ class OnnxRuntime(PurifyingRuntime):
             inputs["previous"][0, 0, :h, :w] = previous
         if self.capabilities.phrases:
             inputs |= self._phrase_inputs(features, prompt.phrase)
-        logits = self.sessions.run("decoder", inputs)["logits"]
-        return np.ascontiguousarray(logits[0, 0, :h, :w])
+        outputs = self.sessions.run("decoder", inputs)
+        return np.ascontiguousarray(outputs["logits"][0, :, :h, :w]), outputs["iou_logits"][0]
 
     def relevance(self, features: OnnxFeatures, phrase: str) -> FloatArray:
         if not self.capabilities.relevance:
