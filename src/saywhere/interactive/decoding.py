@@ -158,7 +158,8 @@ class MaskDecoder:
         assert output is not None, "without one, the loop decodes at least once"
         mask = refined(mask, self.encoded, self.settings.refine)
         if given.kept is not None and mask.refined is not None:
-            mask = replace(mask, refined=_maximum(mask.refined, given.kept, mask.crop))
+            kept = given.kept  # the network never sees what a refinement gave, so both are kept apart
+            mask = replace(mask, refined=_maximum(mask.refined, kept.final_logits, kept.crop, mask.crop))
         return Answer(mask, output, self.encoded, self.settings)
 
     def _chosen(self, output: CropOutput, given: DecoderInput) -> Mask:
@@ -166,7 +167,7 @@ class MaskDecoder:
         mask = output.mask(output.best if given.output is None else given.output)
         if given.kept is None:
             return mask
-        return replace(mask, logits=_maximum(mask.logits, given.kept, mask.crop))
+        return replace(mask, logits=_maximum(mask.logits, given.kept.logits, given.kept.crop, mask.crop))
 
     def _decode_crop(self, crop: Crop, given: DecoderInput, previous: Mask | None) -> CropOutput:
         """All candidates of one crop; ``previous`` is the mask that the network sees."""
@@ -208,6 +209,6 @@ def refined(mask: Mask, encoded: EncodedImage, refinement: str | None) -> Mask:
     return replace(mask, refined=REFINEMENTS[refinement](mask.crop.crop(encoded.image), mask.logits))
 
 
-def _maximum(logits: FloatArray, kept: Mask, crop: Crop) -> FloatArray:
-    """The larger of logits of a crop and those of a mask at each pixel: the union of both masks."""
-    return np.maximum(logits, kept.crop.resample(kept.final_logits, crop, NOTHING))
+def _maximum(logits: FloatArray, kept: FloatArray, kept_crop: Crop, crop: Crop) -> FloatArray:
+    """The larger of logits of a crop and those of another crop at each pixel: the union of both masks."""
+    return np.maximum(logits, kept_crop.resample(kept, crop, NOTHING))
