@@ -36,6 +36,7 @@ from saywhere.models.layers.clicks import (
 from saywhere.models.layers.convolutions import SplitConv1x1, conv, split_conv
 from saywhere.models.layers.phrase import AttributeAttention, EncodedPhrases, PhraseEncoder
 from saywhere.models.layers.relevance import ClassifierRelevance, LearnedRelevance
+from saywhere.models.layers.tokens import TokenDecoder, TokenEncoder
 from saywhere.models.targets import PhraseSupervision
 from saywhere.text.words import Words, load_words
 
@@ -50,10 +51,12 @@ class FeatureLevels(NamedTuple):
     """The features of a batch of images; each attribute has a tensor ``(B, C, H/s, W/s)`` for each stride s.
 
     Attributes:
-        raw: the backbone's levels at strides 4, 8, 16 and 32.
-        pure: the same after the purification layer.
-        fused: the part of the fusion layers' first convolutions that depends on the image alone.
-        keys: at strides 8, 16 and 32 vectors of length 1, by which cells are compared with clicked ones.
+        raw: the backbone's levels at strides 4, 8, 16 and 32, then the tokens at stride 16 of a network with tokens.
+        pure: the backbone's levels after the purification layer.
+        fused: the part of the fusion layers' first convolutions that depends on the image alone, then the embedded
+            tokens.
+        keys: at strides 8, 16 and 32 vectors of length 1, by which cells are compared with clicked ones, then tokens of
+            length 1.
     """
 
     raw: tuple[Tensor, ...]
@@ -84,6 +87,8 @@ class Saywhere(PurifyingModel):
         candidates: how many masks the last layer gives for a prompt. With more than one, :meth:`decode` returns the one
             whose predicted IoU is highest.
         box: whether the prompt's box is used.
+        tokens: a vision transformer of timm with patches of 14 pixels, whose tokens carry the semantics, see
+            :class:`TokenEncoder`; without one if None.
 
     Raises:
         SaywhereError: the backbone or a relevance source is unknown, or there are no candidates.
@@ -112,6 +117,7 @@ class Saywhere(PurifyingModel):
         neck: int = 0,
         candidates: int = 1,
         box: bool = False,
+        tokens: str | None = None,
     ) -> None:
         super().__init__()
         if candidates < 1:
@@ -161,6 +167,12 @@ class Saywhere(PurifyingModel):
         self.classifier_relevance = (
             ClassifierRelevance(channels[-1], words=self.words) if "classifier" in relevance else None
         )
+        self.token_encoder = TokenEncoder(tokens) if tokens else None
+        self.token_decoder = (
+            TokenDecoder(self.token_encoder.channels, guidance, len(relevance), w3, w4, candidates)
+            if self.token_encoder
+            else None
+        )
         self.candidate_scores = (
             CandidateScores(candidates, fine + guidance, guidance, w4, len(relevance)) if candidates > 1 else None
         )
@@ -169,6 +181,8 @@ class Saywhere(PurifyingModel):
         """Set the mode; the backbone's batch-norm statistics always stay frozen."""
         super().train(mode)
         self.encoder.eval()
+        if self.token_encoder is not None:
+            self.token_encoder.eval()
         return self
 
     # Encoding
@@ -185,13 +199,14 @@ class Saywhere(PurifyingModel):
             image: ``(B, 3, H, W)`` in [-1, 1]; both sides are multiples of 32.
 
         Returns:
-            ``(B, C, H/s, W/s)`` for the strides s of 4, 8, 16 and 32.
+            ``(B, C, H/s, W/s)`` for the strides s of 4, 8, 16 and 32, then the tokens at stride 16, if any.
         """
         finest, second, *others = self.encoder(image.contiguous(memory_format=torch.channels_last))
         if self.neck is not None:
             others = self.neck(*others)
         # The stride-2 level is unshuffled to stride 4: the fine details, without convolutions at stride 2.
-        return torch.cat([second, F.pixel_unshuffle(finest, 2)], 1), *others
+        tokens = () if self.token_encoder is None else (self.token_encoder(image),)
+        return torch.cat([second, F.pixel_unshuffle(finest, 2)], 1), *others, *tokens
 
     def purify(self, raw: Features) -> Features:
         """See :meth:`PurifyingModel.purify`."""
@@ -204,9 +219,13 @@ class Saywhere(PurifyingModel):
         Args:
             raw: what :meth:`encode_levels` returned.
         """
-        pure = [layer(x) for layer, x in zip(self.purification, raw, strict=True)]
+        pure = [layer(x) for layer, x in zip(self.purification, raw[: len(self.strides)], strict=True)]
         fused = [_input_conv(stage).project(x) for stage, x in zip(self.fuse, pure, strict=True)]
         keys = [F.normalize(layer(x), dim=1) for layer, x in zip(self.keys, pure[1:], strict=True)] if self.keys else []
+        if self.token_decoder is not None:
+            embedded, token_keys = self.token_decoder.embed(raw[-1])
+            fused.append(embedded)
+            keys.append(token_keys)
         return FeatureLevels(tuple(raw), tuple(pure), tuple(fused), tuple(keys))
 
     # Phrases
@@ -259,7 +278,7 @@ class Saywhere(PurifyingModel):
     def _cached_relevance_features(self, features: Features) -> tuple[Tensor, ...]:
         if "relevance_features" not in features.cache:
             pure, raw = features.levels["pure"], features.levels["raw"]
-            features.cache["relevance_features"] = self.relevance_features(pure, raw[-1])
+            features.cache["relevance_features"] = self.relevance_features(pure, raw[len(self.strides) - 1])
         return features.cache["relevance_features"]
 
     def _relevance_logits(self, features: Features, phrases: EncodedPhrases | None) -> Tensor:
@@ -323,9 +342,14 @@ class Saywhere(PurifyingModel):
         guide = self.guide(guidance.contiguous(memory_format=torch.channels_last))
         stages = [self.fuse[0]((fused[0], guide))]
         comparisons = self._compare(fused, keys, clicks, relevance)
-        for down, fuse, level, comparison in zip(self.down, self.fuse[1:], fused[1:], comparisons, strict=True):
+        levels = fused[1 : len(self.strides)]
+        for down, fuse, level, comparison in zip(self.down, self.fuse[1:], levels, comparisons, strict=True):
             stages.append(fuse((level, down(stages[-1]), comparison)))
-        x = self.aspp(stages[3])
+        x, coarse_logits = self.aspp(stages[3]), None
+        if self.token_decoder is not None:
+            bounded = torch.tanh(relevance / 2.0)
+            middle, deep, coarse_logits = self.token_decoder(fused[-1], keys[-1], clicks, guidance, bounded)
+            x, stages[2] = x + deep, stages[2] + middle
         if self.attention is not None and context is not None:
             x = self.attention(x, context)
         deep = x
@@ -336,6 +360,8 @@ class Saywhere(PurifyingModel):
                 scale, shift = modulation
                 x = x * (1.0 + scale) + shift
         logits = self.head(x)
+        if coarse_logits is not None:
+            logits = logits + enlarge(coarse_logits)
         if self.candidate_scores is None:
             return Candidates(enlarge(logits), logits.new_zeros(len(logits), 1))
         maps = torch.cat([x, guidance.to(x.dtype)], 1)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from saywhere.data.datasets import locate
+from saywhere.errors import SaywhereError
 from saywhere.models import build
 from saywhere.models.base import InteractiveModel
 from saywhere.models.checkpoint import load_state, read_tensors
@@ -45,6 +47,12 @@ def initialise(recipe: ModelRecipe, start: Path | None = None) -> InteractiveMod
         path = find_pretrained(recipe.pretrained)
         encoder: nn.Module = model.encoder  # type: ignore[assignment]
         load_state(encoder, select(read_tensors(path)[0], encoder.state_dict()), path)
+    if recipe.pretrained_tokens and start is None:
+        path = find_pretrained(recipe.pretrained_tokens)
+        tokens: Any = getattr(model, "token_encoder", None)
+        if tokens is None:
+            raise SaywhereError(f"recipe: model.pretrained_tokens '{path}', but the network has no option tokens")
+        load_state(tokens, tokens.load_timm(read_tensors(path)[0]), path)
     freeze = new_names(recipe.freeze, model)
     for name, parameter in model.named_parameters():
         if name.startswith(freeze):

@@ -137,8 +137,9 @@ def check_files(recipe: Recipe) -> None:
         locate_data(data.path)
     if recipe.model.weights is not None:
         find_start(recipe.model.weights)
-    if recipe.model.pretrained is not None:
-        find_pretrained(recipe.model.pretrained)
+    for pretrained in (recipe.model.pretrained, recipe.model.pretrained_tokens):
+        if pretrained is not None:
+            find_pretrained(pretrained)
 
 
 def _run_stage(run: StageRun, fabric: Fabric, validator: Validator | None, console: Console) -> None:

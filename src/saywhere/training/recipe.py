@@ -35,6 +35,9 @@ class ModelRecipe(RecipePart):
     name: str = Field(description="a registered network, see saywhere.models.MODELS")
     options: dict[str, Any] = Field({}, description="keyword arguments of the network")
     pretrained: str | None = Field(None, description="safetensors of the backbone, in timm's layout, or timm/NAME")
+    pretrained_tokens: str | None = Field(
+        None, description="the same of the vision transformer that computes tokens (model.options.tokens)"
+    )
     weights: str | None = Field(
         None, description="weights of the whole network to start from: a file, or the name of those that ship"
     )

@@ -1,0 +1,157 @@
+"""Semantic features of a vision transformer, with a path of their own to the masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+import torch
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saywhere.errors import SaywhereError
+from saywhere.models.backbone import ImageNetNormalisation
+from saywhere.models.layers.attention import HEAD_CHANNELS
+from saywhere.models.layers.clicks import ClickTensors, similarity
+
+STRIDE = 16  # image pixels to a token
+PATCH = 14  # side of the transformer's patches, in pixels of what it sees
+
+
+class TokenEncoder(nn.Module):
+    """A vision transformer of timm whose patch tokens are features at stride 16.
+
+    The image is scaled by 14/16, so that each patch of 14 pixels is a cell of 16 pixels of the image. The transformer
+    is not trained.
+
+    Args:
+        name: a model of timm with patches of 14 pixels, for example "vit_small_patch14_dinov2".
+
+    Raises:
+        SaywhereError: timm does not know the name, or its patches have another size.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        try:
+            vit: Any = timm.create_model(name, num_classes=0, dynamic_img_size=True)
+        except RuntimeError as error:
+            raise SaywhereError(f"tokens '{name}': timm does not know it; see timm.list_models('vit*')") from error
+        patch = getattr(getattr(vit, "patch_embed", None), "patch_size", None)
+        if patch != (PATCH, PATCH) or vit.num_prefix_tokens != 1:
+            raise SaywhereError(f"tokens '{name}': one with patches of {PATCH} pixels and a class token is needed")
+        self.channels: int = vit.embed_dim
+        self.patches = vit.patch_embed.proj
+        self.class_token, self.positions = vit.cls_token, vit.pos_embed
+        self.blocks, self.norm = vit.blocks, vit.norm
+        self.normalisation = ImageNetNormalisation()
+        self.requires_grad_(False)
+
+    def load_timm(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The state of this module from that of timm's model."""
+        names = {"patch_embed.proj.": "patches.", "cls_token": "class_token", "pos_embed": "positions"}
+        renamed = {}
+        for name, tensor in state.items():
+            old = next((prefix for prefix in names if name.startswith(prefix)), "")
+            renamed[names.get(old, "") + name.removeprefix(old)] = tensor.float()
+        return renamed
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Compute the tokens.
+
+        Args:
+            image: ``(B, 3, H, W)`` in [-1, 1]; both sides are multiples of 32.
+
+        Returns:
+            ``(B, C, H/16, W/16)``.
+        """
+        pixels = self.normalisation(image * 0.5 + 0.5)
+        smaller = F.interpolate(pixels, scale_factor=PATCH / STRIDE, mode="bilinear", align_corners=False)
+        cells = self.patches(smaller)
+        batch, channels, height, width = cells.shape
+        side = round((self.positions.shape[1] - 1) ** 0.5)
+        grid = self.positions[:, 1:].transpose(1, 2).unflatten(2, (side, side))
+        places = F.interpolate(grid, size=(height, width), mode="bilinear", align_corners=False)
+        first = (self.class_token + self.positions[:, :1]).expand(batch, -1, -1).to(cells.dtype)
+        x = torch.cat([first, (cells + places.to(cells.dtype)).flatten(2).transpose(1, 2)], 1)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)[:, 1:].transpose(1, 2).reshape(batch, channels, height, width)
+
+
+class TokenDecoder(nn.Module):
+    """Decides from tokens and the prompt where the object is, coarsely.
+
+    Its outputs are 0 at first, so that adding it to a trained network does not change its masks.
+
+    Args:
+        channels: of the tokens.
+        guidance: channels of the prompt's guidance maps.
+        relevance: sources of the relevance map.
+        middle: channels of the network's features at stride 16, to which one output is added.
+        deep: the same at stride 32.
+        candidates: number of masks.
+        blocks: number of transformer blocks.
+        width: channels of these.
+    """
+
+    def __init__(
+        self, channels: int, guidance: int, relevance: int, middle: int, deep: int, candidates: int, blocks: int = 2,
+        width: int = 128,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.enter = nn.Conv2d(channels, width, 1)
+        self.prompt = nn.Conv2d(2 * guidance + 2 + relevance, width, 3, padding=1)
+        self.entered = nn.LayerNorm(width)
+        self.places = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1, groups=width) for _ in range(blocks))
+        self.blocks = nn.ModuleList(
+            Block(width, width // HEAD_CHANNELS, mlp_ratio=2.0, qkv_bias=True) for _ in range(blocks)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.to_middle = nn.Conv2d(width, middle, 1)
+        self.to_deep = nn.Conv2d(width, deep, 1)
+        self.to_logits = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(width, 16 * candidates, 1)
+        )
+        for layer in (self.to_middle, self.to_deep, self.to_logits[-1]):
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
+
+    def embed(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """What does not depend on the prompt.
+
+        Args:
+            tokens: ``(B, C, h, w)``.
+
+        Returns:
+            ``(B, width, h, w)`` for :meth:`forward`, and the tokens as vectors of length 1 for the comparison with
+            clicked ones.
+        """
+        return self.enter(tokens), F.normalize(tokens, dim=1)
+
+    def forward(
+        self, embedded: Tensor, keys: Tensor, clicks: ClickTensors, guidance: Tensor, relevance: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute what is added to the network's features and logits.
+
+        Args:
+            embedded: what :meth:`embed` returned.
+            keys: the same.
+            clicks: one prompt for each image.
+            guidance: ``(B, G, 4h, 4w)``, the guidance maps at stride 4.
+            relevance: ``(B, S, 2h, 2w)`` in [-1, 1].
+
+        Returns:
+            ``(B, middle, h, w)``, ``(B, deep, h/2, w/2)`` and logits ``(B, n, 4h, 4w)``.
+        """
+        compared = similarity(keys, clicks.points, clicks.labels, STRIDE)
+        parts = [F.avg_pool2d(guidance, 4), F.max_pool2d(guidance, 4), compared, F.avg_pool2d(relevance, 2)]
+        x = embedded + self.prompt(torch.cat([part.to(embedded.dtype) for part in parts], 1))
+        batch, channels, height, width = x.shape
+        cells = self.entered(x.flatten(2).transpose(1, 2))
+        for place, block in zip(self.places, self.blocks, strict=True):
+            x = cells.transpose(1, 2).reshape(batch, channels, height, width)
+            cells = block((x + place(x)).flatten(2).transpose(1, 2))
+        x = self.norm(cells).transpose(1, 2).reshape(batch, channels, height, width)
+        return self.to_middle(x), self.to_deep(F.avg_pool2d(x, 2)), F.pixel_shuffle(self.to_logits(x), 4)
