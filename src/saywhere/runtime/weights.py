@@ -15,6 +15,7 @@ from saywhere.storage.tensors import check_format, read_tensor_file
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 DEFAULT = "saywhere"
+PRESETS = {"small": "saywhere", "large": "saywhere-large"}
 HUB_FILE = "weights.safetensors"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -25,12 +26,21 @@ def shipped() -> dict[str, Path]:
 
 
 def find_weights(weights: str | Path | None = None) -> Path:
-    """The file of some weights: None or a shipped name, a path, or a hub id ``owner/name``.
+    """The file of some weights: None, a preset ("small", "large") or another shipped name, a path, or a hub id
+    ``owner/name``.
 
     Raises SaywhereError when there is none, or the hub cannot be reached.
     """
     ours = shipped()
     name = DEFAULT if weights is None else str(weights)
+    if name in PRESETS and not Path(name).is_file():
+        if PRESETS[name] not in ours:
+            present = ", ".join(preset for preset, own in PRESETS.items() if own in ours) or "a file"
+            raise SaywhereError(
+                f"preset '{name}': its weights {PRESETS[name]}.safetensors are not in {WEIGHTS}; put them there, "
+                f"or use {present}"
+            )
+        name = PRESETS[name]
     if name in ours:
         return ours[name]
     path = Path(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from safetensors.numpy import load
 from saywhere.errors import SaywhereError
 
 FORMAT = "saywhere-weights-1"
+SHARED = "shared_tensors"  # in the metadata: a file with further tensors, which several weights files share
+SHIPPED = Path(__file__).parents[1] / "weights"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class TensorFile:
         path: where it was read from.
         tensors: by name.
         metadata: by name; values that are JSON are decoded.
-        digest: SHA-256 of the very bytes that the tensors come from.
+        digest: SHA-256 of the very bytes of the file; its metadata name the digest of a shared file.
     """
 
     path: Path
@@ -37,7 +39,7 @@ class TensorFile:
 
 
 def read_tensor_file(path: Path, what: str = "weights") -> TensorFile:
-    """Read a safetensors file whole, once.
+    """Read a safetensors file whole, once, and the shared file that its metadata name.
 
     It is not mapped into memory, because another process may replace the file at any moment.
 
@@ -46,8 +48,39 @@ def read_tensor_file(path: Path, what: str = "weights") -> TensorFile:
         what: what error messages call it.
 
     Raises:
-        SaywhereError: it is missing, cut short, or of another format.
+        SaywhereError: it is missing, cut short, or of another format, or the shared file is missing or another one.
     """
+    file = _read(path, what)
+    if SHARED not in file.metadata:
+        return file
+    shared = file.metadata[SHARED]
+    further = _read(find_shared(path, shared["file"]), what)
+    if further.digest != shared["sha256"]:
+        raise SaywhereError(
+            f"{what} '{path}': '{further.path}' is another file than the one that they were trained with; "
+            f"its SHA-256 should be {shared['sha256']}"
+        )
+    return replace(file, tensors={**file.tensors, **further.tensors})
+
+
+def find_shared(path: Path, name: str) -> Path:
+    """The file with the shared tensors of a weights file: beside it, or with those that ship.
+
+    Args:
+        path: the weights file.
+        name: as its metadata have it, relative to its folder.
+
+    Raises:
+        SaywhereError: it is in neither place.
+    """
+    places = [path.parent / name, SHIPPED / name]
+    for place in places:
+        if place.is_file():
+            return place
+    raise SaywhereError(f"weights '{path}': '{places[0]}' is missing, which holds a part of them; put it there")
+
+
+def _read(path: Path, what: str) -> TensorFile:
     if not path.is_file():
         raise SaywhereError(f"{what} '{path}': no such file")
     try:

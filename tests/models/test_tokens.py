@@ -1,0 +1,112 @@
+"""The network with the tokens of a vision transformer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from saywhere import Click, Prompt, SaywhereError
+from saywhere.models.checkpoint import load_model, save_model
+from saywhere.models.layers.tokens import TokenEncoder
+from saywhere.models.saywhere import Saywhere
+
+OPTIONS: dict[str, Any] = {
+    "widths": (16, 16, 24, 32), "key": 8, "relevance": ("learned",), "feature_dct": True, "candidates": 3, "box": True,
+}  # fmt: skip
+PROMPTS = [Prompt((Click(70, 40), Click(5, 90, False)), "dog", (40, 20, 90, 70))]
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a small transformer with patches of 14 pixels."""
+    create = timm.create_model
+
+    def with_tiny(name: str, **options: Any) -> Any:
+        if name != "tiny":
+            return create(name, **options)
+        return VisionTransformer(img_size=56, patch_size=14, embed_dim=32, depth=2, num_heads=2, **options)
+
+    monkeypatch.setattr(timm, "create_model", with_tiny)
+    return "tiny"
+
+
+def networks(tokens: str) -> tuple[Saywhere, Saywhere]:
+    """Two with the same weights, without and with tokens."""
+    torch.manual_seed(3)
+    small, large = Saywhere(**OPTIONS).eval(), Saywhere(**OPTIONS, tokens=tokens).eval()
+    missing, extra = large.load_state_dict(small.state_dict(), strict=False)
+    assert not extra
+    assert all(name.startswith(("token_encoder.", "token_decoder.")) for name in missing)
+    return small, large
+
+
+def image() -> Tensor:
+    return torch.rand(1, 3, 100, 150, generator=torch.Generator().manual_seed(1))
+
+
+def test_a_token_is_a_cell_of_stride_16(tiny: str) -> None:
+    encoder = TokenEncoder(tiny).eval()
+    pixels = torch.zeros(1, 3, 96, 128)
+    pixels[..., 48:64, 80:96] = 1.0
+    with torch.no_grad():
+        change = (encoder(pixels) - encoder(torch.zeros_like(pixels))).abs().sum(1)[0]
+    assert change.shape == (6, 8)
+    assert divmod(int(change.argmax()), 8) == (3, 5)
+
+
+def test_tokens_are_those_of_timm_at_its_own_size(tiny: str) -> None:
+    encoder = TokenEncoder(tiny).eval()
+    vit = VisionTransformer(img_size=56, patch_size=14, embed_dim=32, depth=2, num_heads=2, num_classes=0).eval()
+    encoder.load_state_dict(encoder.load_timm(vit.state_dict()))
+    pixels = torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8), 64, mode="bilinear")
+    smaller = torch.nn.functional.interpolate(encoder.normalisation(pixels), 56, mode="bilinear")
+    with torch.no_grad():
+        expected = vit.forward_features(smaller)[:, 1:].transpose(1, 2).unflatten(2, (4, 4))
+        assert torch.allclose(encoder(pixels * 2.0 - 1.0), expected, atol=1e-4)
+
+
+def test_at_first_masks_are_those_of_the_network_without(tiny: str) -> None:
+    small, large = networks(tiny)
+    with torch.no_grad():
+        expected, given = (net.decode_candidates(net.encode(image()), PROMPTS, None) for net in (small, large))
+    assert torch.allclose(given.logits, expected.logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("output", ["to_middle.bias", "to_deep.bias", "to_logits.2.bias"])
+def test_every_output_reaches_the_masks(tiny: str, output: str) -> None:
+    _, large = networks(tiny)
+    features = large.encode(image())
+    with torch.no_grad():
+        before = large.decode_candidates(features, PROMPTS, None).logits
+        large.get_parameter(f"token_decoder.{output}").add_(5.0)
+        after = large.decode_candidates(features, PROMPTS, None).logits
+    assert (after - before).abs().max() > 1e-6
+
+
+def test_the_transformer_does_not_learn_and_its_decoder_does(tiny: str) -> None:
+    _, large = networks(tiny)
+    large.train()
+    torch.nn.init.normal_(large.token_decoder.to_logits[-1].weight)  # type: ignore[union-attr,arg-type]
+    large.decode_candidates(large.encode(image().repeat(2, 1, 1, 1)), 2 * PROMPTS, None).logits.mean().backward()
+    assert all(parameter.grad is None for parameter in large.token_encoder.parameters())  # type: ignore[union-attr]
+    assert large.token_decoder.enter.weight.grad.abs().sum() > 0  # type: ignore[union-attr]
+
+
+def test_weights_with_tokens_are_saved_and_loaded(tiny: str, tmp_path: Path) -> None:
+    _, large = networks(tiny)
+    save_model(tmp_path / "large.safetensors", large, "saywhere", {**OPTIONS, "tokens": tiny}, {})
+    loaded = load_model(tmp_path / "large.safetensors").model
+    assert isinstance(loaded, Saywhere)
+    assert loaded.token_encoder is not None
+
+
+@pytest.mark.parametrize("name", ["no-such-transformer", "vit_tiny_patch16_224"])
+def test_other_transformers_are_refused(name: str) -> None:
+    with pytest.raises(SaywhereError, match=f"tokens '{name}'"):
+        TokenEncoder(name)
