@@ -132,3 +132,231 @@ class TestCandidates:
         assert segmenter.candidates == (mask,)
         assert segmenter.choose(0) is mask
         assert (mask.predicted_iou, mask.candidate) == (None, 0)
+
+    def test_a_candidate_that_nobody_reads_is_not_post_processed(
+        self, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        processed: list[int] = []
+
+        def count(logits: np.ndarray, *_: object) -> np.ndarray:
+            processed.append(int((logits > 0).sum()))
+            return logits
+
+        monkeypatch.setattr("saywhere.interactive.decoding.remove_unclicked_components", count)
+        segmenter = segmenter_of(PartsRuntime(), image, zoom=False)
+        segmenter.click(*CENTRE)
+        assert len(processed) == 1
+        assert segmenter.candidates is segmenter.candidates
+        assert len(processed) == 3
+
+    def test_unclicked_components_and_refinement_are_for_each_candidate(
+        self, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("saywhere.interactive.decoding.REFINEMENTS", {"graph-cut": lambda _, logits: logits - 9})
+        segmenter = segmenter_of(PartsRuntime(), image, zoom=False, refine="graph-cut")
+        segmenter.click(*CENTRE)
+        everything = next(mask for mask in segmenter.candidates if mask.candidate == 2)
+        assert everything.logits[100, 150] > 0
+        assert everything.logits[200, 280] < 0  # the dim disc is removed
+        assert not any(mask.array.any() for mask in segmenter.candidates)
+
+    def test_a_wrong_setting_is_named(self, image: np.ndarray) -> None:
+        with pytest.raises(SaywhereError, match="candidate_choice 'last': choose every, first"):
+            segmenter_of(PartsRuntime(), image, candidate_choice="last")
+
+
+class ClosePart(PartsRuntime):
+    """Prefers the whole in the first crop, and the part in every closer one."""
+
+    def decode_candidates(
+        self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        self.scores = (0.9, 0.5, 0.2) if len(self.prompts) == 0 else (0.5, 0.9, 0.2)
+        return super().decode_candidates(features, prompt, previous)
+
+
+@pytest.mark.parametrize(("choice", "radius"), [("every", PART), ("first", WHOLE)])
+def test_the_first_crop_or_every_crop_chooses(image: np.ndarray, choice: str, radius: int) -> None:
+    mask = segmenter_of(ClosePart(), image, candidate_choice=choice).click(*CENTRE)
+    assert radius_of(mask.array) == pytest.approx(radius, abs=1)
+
+
+class TestBox:
+    def test_its_first_crop_is_around_it(self, image: np.ndarray) -> None:
+        runtime = PartsRuntime()
+        segmenter = segmenter_of(runtime, image)
+        mask = segmenter.box(260, 160, 341, 241)
+        crop = mask.crop
+        assert (crop.right - crop.left) == pytest.approx(81 * Settings.zoom_margin, abs=2)
+        assert len(runtime.prompts) == 1  # the part fills the box, so the crop stays
+        box = runtime.prompts[0].box
+        assert box is not None
+        assert box == pytest.approx([(260 - crop.left) * 320 / 138, (160 - crop.top) * 320 / 138, *box[2:]], abs=1)
+        assert segmenter.prompt.box == (260, 160, 341, 241)
+        assert segmenter.interactions == 1
+        assert segmenter.undo() is None
+        assert segmenter.redo() is mask
+
+    def test_it_goes_with_clicks_and_is_replaced(self, image: np.ndarray) -> None:
+        segmenter = segmenter_of(PartsRuntime(), image)
+        segmenter.click(*CENTRE)
+        segmenter.box(200, 100, 400, 300)
+        segmenter.click(5, 5, positive=False)
+        assert (len(segmenter.prompt), segmenter.interactions) == (3, 3)
+        segmenter.box(190, 90, 410, 310)
+        assert segmenter.prompt.box == (190, 90, 410, 310)
+        assert segmenter.interactions == 3
+
+    def test_a_click_outside_it_is_in_the_crop(self, image: np.ndarray) -> None:
+        segmenter = segmenter_of(PartsRuntime(), image)
+        segmenter.click(20, 20)
+        crop = segmenter.box(260, 160, 341, 241).crop
+        assert (crop.left, crop.top) == (0, 0)
+
+    def test_the_whole_image_without_zoom(self, image: np.ndarray) -> None:
+        segmenter = segmenter_of(PartsRuntime(), image, zoom=False)
+        assert segmenter.box(260, 160, 341, 241).crop == segmenter.encoded.full_crop
+
+    @pytest.mark.parametrize(
+        ("box", "words"),
+        [
+            ((5, 5, 5, 9), "empty"),
+            ((9, 5, 5, 9), "reversed"),
+            ((700, 5, 800, 9), "outside"),
+            ((0, 0, np.nan, 9), "fin"),
+        ],
+    )
+    def test_a_bad_one_changes_nothing(
+        self, image: np.ndarray, box: tuple[float, float, float, float], words: str
+    ) -> None:
+        segmenter = segmenter_of(PartsRuntime(), image)
+        with pytest.raises(SaywhereError, match=words):
+            segmenter.box(*box)
+        assert segmenter.interactions == 0
+
+    def test_a_network_without_boxes_refuses(self, image: np.ndarray) -> None:
+        runtime = PartsRuntime()
+        runtime.capabilities = Capabilities(candidates=3)
+        with pytest.raises(SaywhereError, match="'parts' understand no boxes"):
+            segmenter_of(runtime, image).box(1, 2, 3, 4)
+
+
+class ForgetfulRuntime(Runtime):
+    """The whole green disc after one positive click, only its right half after several."""
+
+    name, digest = "forgetful", "0"
+    capabilities = Capabilities(boxes=True)
+
+    def encode(self, image: np.ndarray) -> np.ndarray:
+        return image.astype(np.float32)
+
+    def decode(self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None) -> np.ndarray:
+        inside = features.max(2) > 128
+        positive = [click for click in prompt.clicks if click.positive]
+        if len(prompt.clicks) > 1:
+            inside[:, : round(positive[0].x)] = False
+        return np.where(inside, 8.0, -8.0).astype(np.float32)
+
+
+class TestKeepClicked:
+    @pytest.mark.parametrize("zoom", [False, True])
+    @pytest.mark.parametrize("refine", [None, "graph-cut"])
+    def test_a_further_positive_click_takes_nothing_away(
+        self, image: np.ndarray, zoom: bool, refine: str | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("saywhere.interactive.decoding.REFINEMENTS", {"graph-cut": lambda image, logits: logits})
+        kept = segmenter_of(ForgetfulRuntime(), image, zoom=zoom, refine=refine)
+        lost = segmenter_of(ForgetfulRuntime(), image, zoom=zoom, refine=refine, keep_clicked=False)
+        for segmenter in (kept, lost):
+            before = segmenter.click(*CENTRE)
+            after = segmenter.click(370, 200)
+            missing = before.array & ~after.array
+            if segmenter is kept:
+                assert not missing.any()
+            else:
+                assert missing.sum() > 0.4 * before.array.sum()
+
+    def test_not_even_outside_the_crop(self, image: np.ndarray) -> None:
+        """What the network gives after the second click fills a smaller crop, which would cut off the mask before."""
+        segmenter = segmenter_of(ForgetfulRuntime(), image, zoom_margin=1.1)
+        before = segmenter.click(*CENTRE)
+        after = segmenter.drag(380, 200, radius=4)
+        assert (before.array & ~after.array).sum() < 0.01 * before.array.sum()  # resampling at the edge
+
+    def test_a_negative_click_takes_away(self, image: np.ndarray) -> None:
+        segmenter = segmenter_of(ForgetfulRuntime(), image)
+        before = segmenter.click(*CENTRE)
+        assert segmenter.click(250, 200, positive=False).array.sum() < 0.6 * before.array.sum()
+
+    def test_what_a_box_alone_gave_may_be_another_object(self, image: np.ndarray) -> None:
+        segmenter = segmenter_of(ForgetfulRuntime(), image)
+        segmenter.click(370, 200, positive=False)
+        boxed = segmenter.box(200, 100, 400, 300)
+        assert (
+            segmenter.click(*CENTRE).array.sum()
+            < 0.6 * segmenter_of(ForgetfulRuntime(), image).click(*CENTRE).array.sum()
+        )
+        assert boxed.array.any()
+
+
+class TestPredict:
+    def test_all_candidates_in_their_own_crops(self, image: np.ndarray) -> None:
+        segmenter = segmenter_of(PartsRuntime(), image)
+        masks, scores, logits = segmenter.predict([CENTRE], [1], multimask_output=True)
+        assert masks.shape == (3, 480, 640)
+        assert masks.dtype == np.bool_
+        assert logits.shape == (3, 256, 256)
+        assert scores == pytest.approx([0.9, 0.5, 0.2])
+        assert [radius_of(mask) for mask in masks] == pytest.approx([PART, WHOLE, WHOLE], abs=1)
+        one, score, _ = segmenter.predict([CENTRE], [1])
+        assert (one[0] == masks[0]).all()
+        assert score == pytest.approx([0.9])
+        assert segmenter.interactions == 0
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"box": [200, 100, 400, 300]},
+            {"box": np.array([[200, 100, 400, 300]], np.float32)},
+            {"point_coords": [[200, 100], [400, 300]], "point_labels": [2, 3]},
+            {"point_coords": [[400, 300], [0, 0], [200, 100]], "point_labels": [3, -1, 2]},
+        ],
+    )
+    def test_a_box_in_sams_forms(self, image: np.ndarray, given: dict[str, object]) -> None:
+        runtime = PartsRuntime()
+        masks, _, _ = segmenter_of(runtime, image, zoom=False).predict(**given)  # type: ignore[arg-type]
+        assert masks.shape == (1, 480, 640)
+        assert runtime.prompts[0] == Prompt(box=(100.0, 50.0, 200.0, 150.0))
+
+    def test_two_boxes_are_refused(self, image: np.ndarray) -> None:
+        segmenter = segmenter_of(PartsRuntime(), image)
+        corners = {"point_coords": [[200, 100], [400, 300]], "point_labels": [2, 3]}
+        with pytest.raises(SaywhereError, match="not both"):
+            segmenter.predict(**corners, box=[1, 2, 3, 4])  # type: ignore[arg-type]
+        with pytest.raises(SaywhereError, match="outside"):
+            segmenter.predict(box=[700, 2, 800, 4])
+
+
+def test_candidates_of_the_network_are_mirrored_each() -> None:
+    """With ``flip``, the mirrored image with the mirrored prompt has the mirrored candidates and the same scores."""
+    torch = pytest.importorskip("torch")
+    from saywhere.models.saywhere import Saywhere
+    from saywhere.runtime.torch import TorchRuntime
+
+    torch.manual_seed(0)
+    model = Saywhere(widths=(8, 8, 16, 16), key=8, candidates=3, box=True).eval()
+    torch.nn.init.normal_(model.candidate_scores.last.weight)
+    pixels = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
+    both = []
+    for image in (pixels, np.ascontiguousarray(pixels[:, ::-1])):
+        mirrored = image is not pixels
+        segmenter = segmenter_of(
+            TorchRuntime(model, "tiny"), image, size=128, zoom=False, flip=True, unclicked_components=0.0
+        )
+        segmenter.click(127 - 20 if mirrored else 20, 30)
+        segmenter.box(*((128 - 90, 10, 128 - 5, 70) if mirrored else (5, 10, 90, 70)))
+        both.append({mask.candidate: mask for mask in segmenter.candidates})
+    for output, mask in both[0].items():
+        assert np.allclose(mask.logits, both[1][output].logits[:, ::-1], atol=1e-4)
+        assert mask.predicted_iou == pytest.approx(both[1][output].predicted_iou, abs=1e-4)
+    assert len({round(mask.predicted_iou, 4) for mask in both[0].values()}) == 3

@@ -8,14 +8,16 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from saywhere import Click, Prompt, SaywhereError, Segmenter
 from saywhere.core import robot
-from saywhere.core.geometry import ImageSize
+from saywhere.core.geometry import Box, ImageSize
 from saywhere.core.images import read_image
 from saywhere.data.datasets import load_dataset
 from saywhere.interactive.sequence import SequenceOptions
@@ -127,6 +129,93 @@ class TestSameAsTorch:
             assert np.abs(ours.logits - theirs.logits).max() < TOLERANCE
             differing += int((ours.array != theirs.array).sum())
         assert differing <= 3
+
+
+class TestCandidates:
+    """A network with three candidates, boxes and phrases, not trained: its scores differ because of random weights."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def pair(cls, tmp_path_factory: pytest.TempPathFactory) -> tuple[OnnxRuntime, TorchRuntime]:
+        from saywhere.models.saywhere import Saywhere
+
+        torch.manual_seed(0)
+        options = {
+            "widths": [8, 8, 16, 16], "key": 8, "candidates": 3, "box": True, "relevance": ["learned"],
+            "attention": True, "feature_dct": True,
+        }  # fmt: skip
+        model = Saywhere(**options)
+        assert model.candidate_scores is not None
+        with torch.no_grad():
+            model.head[1].weight *= 100.0  # logits of a few units
+        torch.nn.init.normal_(model.candidate_scores.which)
+        torch.nn.init.normal_(model.candidate_scores.last.weight, std=0.5)
+        path = tmp_path_factory.mktemp("candidates") / "three.safetensors"
+        save_model(path, model, "saywhere", options, {})
+        export_graphs(path, path.with_name(f"three{SUFFIX}"))
+        ours, theirs = load_runtime(path), load_runtime(path, backend="torch")
+        assert isinstance(ours, OnnxRuntime)
+        assert isinstance(theirs, TorchRuntime)
+        return ours, theirs
+
+    def test_capabilities(self, pair: tuple[OnnxRuntime, TorchRuntime]) -> None:
+        for runtime in pair:
+            assert (runtime.capabilities.candidates, runtime.capabilities.boxes) == (3, True)
+
+    @pytest.mark.parametrize(
+        "prompt",
+        [ONE, MANY, Prompt(box=(3.5, 8, 70, 60.2)), Prompt((Click(40, 30), Click(9, 9, False)), "dog", (1, 2, 60, 50))],
+    )
+    @pytest.mark.parametrize("with_previous", [False, True])
+    def test_logits_and_scores(
+        self, pair: tuple[OnnxRuntime, TorchRuntime], image: np.ndarray, prompt: Prompt, with_previous: bool
+    ) -> None:
+        previous = np.random.default_rng(2).random(image.shape[:2], np.float32) if with_previous else None
+        (logits, scores), (expected, expected_scores) = (
+            runtime.decode_candidates(runtime.encode(image), prompt, previous) for runtime in pair
+        )
+        assert logits.shape == expected.shape == (3, *image.shape[:2])
+        assert np.abs(logits - expected).max() < 1e-3
+        assert np.abs(scores - expected_scores).max() < 1e-3
+        assert scores.max() - scores.min() > 1e-2
+        for runtime in pair:
+            best = runtime.decode(runtime.encode(image), prompt, previous)
+            assert np.abs(best - expected[expected_scores.argmax()]).max() < 1e-3
+
+    def test_a_box_changes_the_mask(self, pair: tuple[OnnxRuntime, TorchRuntime], image: np.ndarray) -> None:
+        onnx, _ = pair
+        features = onnx.encode(np.ascontiguousarray(np.resize(image, (96, 128, 3))))
+        first, other = (
+            onnx.decode(features, replace(ONE, box=box), None) for box in ((2, 2, 60, 60), (30, 20, 50, 45))
+        )
+        assert np.abs(first - other).max() > 0.01
+
+    @pytest.mark.parametrize("box", [None, (60.0, 50.0, 250.0, 220.0)])
+    def test_a_sequence_learns_the_chosen_one(
+        self, pair: tuple[OnnxRuntime, TorchRuntime], box: Box | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The loss is that of the mask that ``decode`` returns; the choice itself has no gradient."""
+        monkeypatch.setattr(torch_runtime, "bfloat16_pays", lambda device: False)
+        onnx, plain = pair
+        pixels = np.random.default_rng(0).integers(0, 255, (LEARNING_SIDE, LEARNING_SIDE, 3), np.uint8)
+        features = onnx.encode(pixels)
+        raw = onnx.levels(features, "raw")
+        target = np.zeros(pixels.shape[:2], np.bool_)
+        target[60:200, 80:220] = True
+        prompt = Prompt((Click(100, 100), Click(30, 200, False), Click(150, 90, True, 20.0)), "red car", box)
+        loss, gradient = onnx.purification_gradient(raw, prompt, target, np.ones_like(target))
+        expected_loss, expected = plain.purification_gradient(raw, prompt, target, np.ones_like(target))
+        assert loss == pytest.approx(expected_loss, rel=1e-3)
+        for name, value in expected.items():
+            assert np.abs(gradient[name] - value).max() < 1e-3 * np.abs(value).max() + 1e-7, name
+        losses = [bce_of(logits, target) for logits in onnx.decode_candidates(features, prompt, None)[0]]
+        chosen = onnx.decode_candidates(features, prompt, None)[1].argmax()
+        assert loss == pytest.approx(losses[chosen], rel=1e-3)
+        assert max(losses) - min(losses) > 1e-3 * loss
+
+
+def bce_of(logits: np.ndarray, target: np.ndarray) -> float:
+    return float(np.mean(np.logaddexp(0.0, logits) - logits * target))
 
 
 class TestRuntime:
