@@ -69,6 +69,21 @@ def folder(tmp_path: Path, photo: np.ndarray) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def several(folder: Path) -> str:
+    """Small weights with candidates and boxes, whose masks and scores differ though they were never trained."""
+    import torch
+
+    options = {**SMALL, "candidates": 3, "box": True}
+    torch.manual_seed(0)
+    model = Saywhere(**options)
+    assert model.candidate_scores is not None
+    torch.nn.init.normal_(model.candidate_scores.which)
+    torch.nn.init.normal_(model.candidate_scores.last.weight)
+    save_model(folder / "several.safetensors", model, "saywhere", options, {"step": 0, "data": []})
+    return "several.safetensors"
+
+
 class TestSegment:
     def test_mask_overlay_and_json(self, folder: Path) -> None:
         result = process(
@@ -106,12 +121,50 @@ class TestSegment:
             (["--click", "5,5", "--weights", "photo.png"], ["photo.png", "not a safetensors file"]),
             (["--click", "5,5", "--weights", "somebody/weights"], ["somebody/weights", "hub"]),
             (["--click", "5,5", "--out", "mask.photo"], [".photo", ".png"]),
+            (["--box", "5,5,9,9"], ["'small'", "no boxes"]),
+            (["--click", "5,5", "--candidate", "1"], ["candidate 1", "there are 1"]),
         ],
     )
     def test_bad_input_is_one_line_and_code_two(self, folder: Path, arguments: list[str], words: list[str]) -> None:
         if "--weights" not in arguments:
             arguments = [*arguments, "--weights", "small.safetensors"]
         refused(saywhere("segment", "photo.png", *arguments, cwd=folder), folder, *words)
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--box", "5,5,9"], ["--box", "X0,Y0,X1,Y1"]),
+            (["--box", "5,5,9,nine"], ["--box", "X0,Y0,X1,Y1"]),
+            (["--box", "5,5,9,nan"], ["finite"]),
+            (["--box", "5,5,5,9"], ["empty"]),
+            (["--box", "9,5,5,9"], ["reversed"]),
+            (["--box", "700,5,800,9"], ["outside", "640x480"]),
+            (["--box", "5,5,90,90", "--candidate", "3"], ["candidate 3", "there are 3"]),
+            (["--box", "5,5,90,90", "--candidate", "-1"], ["candidate -1", "there are 3"]),
+        ],
+    )
+    def test_a_bad_box_or_candidate_is_one_line(
+        self, folder: Path, several: str, arguments: list[str], words: list[str]
+    ) -> None:
+        refused(saywhere("segment", "photo.png", "--weights", several, *arguments, cwd=folder), folder, *words)
+
+    def test_a_box_and_another_candidate(self, folder: Path, several: str) -> None:
+        command = ["segment", "photo.png", "--weights", several, "--box", "200,100,400,300", "--click", "300,200"]
+        listed = json.loads(saywhere(*command, "--json", cwd=folder).stdout)
+        assert len(listed["candidates"]) == 3
+        shares = [each["area_share"] for each in listed["candidates"]]
+        assert shares == sorted(shares)
+        assert all(0.0 < each["predicted_iou"] < 1.0 for each in listed["candidates"])
+        other = (listed["candidate"] + 1) % 3
+        taken = json.loads(saywhere(*command, "--json", "--candidate", str(other), cwd=folder).stdout)
+        assert (taken["candidate"], taken["candidates"]) == (other, listed["candidates"])
+        assert taken["segmentation"] != listed["segmentation"]
+        result = saywhere(*command, "--overlay", "o.png", "--candidate", str(other), cwd=folder)
+        assert f"candidate {other}" in result.stdout
+        assert result.stdout.count("predicted IoU") == 3
+        assert result.stdout.count("(written)") == 1
+        drawn = np.asarray(Image.open(folder / "o.png"))
+        assert (drawn[100, 200:400] == drawn[100, 250]).all()  # the box's upper edge
 
     def test_a_process_ends_with_code_two(self, folder: Path) -> None:
         refused(process("segment", "photo.png", "--click", "9000,5", cwd=folder), folder, "9000", "640x480")

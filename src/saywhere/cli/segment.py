@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from saywhere.core.mask import Mask
     from saywhere.interactive.segmenter import Segmenter
 
-EXAMPLE = {2: "120,80", 3: "120,80,40"}
+FORMS = {2: ("X,Y", "120,80"), 3: ("X,Y,RADIUS", "120,80,40"), 4: ("X0,Y0,X1,Y1", "60,40,180,120")}
 
 
 def segment(
@@ -23,14 +23,18 @@ def segment(
     click: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="a point on the object")] = None,
     drag: Annotated[list[str] | None, typer.Option(metavar="X,Y,RADIUS", help="a point and how far it reaches")] = None,
     not_: Annotated[list[str] | None, typer.Option("--not", metavar="X,Y", help="a point off the object")] = None,
+    box: Annotated[str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="a box around the object")] = None,
     say: Annotated[str | None, typer.Option(metavar="TEXT", help="what the object is; no click is needed then")] = None,
+    candidate: Annotated[
+        int | None, typer.Option(metavar="N", help="another of the network's candidate masks: 0 is the smallest")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="the mask as PNG, 255 on the object")] = None,
     overlay: Annotated[Path | None, typer.Option(help="the image with mask and clicks drawn")] = None,
     relevance: Annotated[Path | None, typer.Option(help="the image with the relevance map of the phrase")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the mask as COCO run lengths, with its score")] = False,
     weights: Annotated[str | None, typer.Option(help="file, hub id or shipped name")] = None,
 ) -> None:
-    """Cut one object out of an image: clicks, then drags, then points that are off it, then the phrase."""
+    """Cut one object out of an image: the box, clicks, drags, points that are off it, the phrase, in this order."""
     from saywhere.core.images import read_image
     from saywhere.core.prompt import Click
     from saywhere.interactive.load import load
@@ -39,20 +43,24 @@ def segment(
     clicks = [Click(x, y) for x, y in (numbers(text, 2, "--click") for text in click or [])]
     clicks += [Click(x, y, True, radius) for x, y, radius in (numbers(text, 3, "--drag") for text in drag or [])]
     clicks += [Click(x, y, False) for x, y in (numbers(text, 2, "--not") for text in not_ or [])]
-    if not clicks and say is None:
+    edges = None if box is None else numbers(box, 4, "--box")
+    if not clicks and say is None and edges is None:
         raise SaywhereError("no prompt: say where or what the object is, for example --click 120,80 or --say dog")
     if relevance and say is None:
         raise SaywhereError(f"--relevance '{relevance}': shows where a phrase applies; add --say")
     pixels = read_image(image)
     segmenter = load(weights).set_image(pixels)
-    mask = None
+    mask = None if edges is None else segmenter.box(edges[0], edges[1], edges[2], edges[3])
     for each in clicks:
         mask = segmenter.add(each)
     if say is not None:
         mask = mask_with_phrase(segmenter, say, mask)
         if relevance and segmenter.prompt.phrase:
             render.write_image(relevance, render.relevance_overlay(pixels, segmenter.relevance_map(say)))
-    assert mask is not None, "there is a click or a phrase"
+    assert mask is not None, "there is a click, a box or a phrase"
+    candidates, written = segmenter.candidates, segmenter.candidate
+    if candidate is not None:
+        mask, written = segmenter.choose(candidate), candidate
     if not (out or overlay or as_json):
         out = Path(f"{image.stem}-mask.png")
     if out:
@@ -60,25 +68,36 @@ def segment(
     if overlay:
         render.write_image(overlay, render.overlay(pixels, mask, segmenter.prompt))
     if as_json:
-        print(
-            json.dumps(
-                {"image": str(image), "photo": str(image), **render.as_coco(mask), "weights": segmenter.runtime.digest}
-            )
-        )
+        facts = {"image": str(image), "photo": str(image), **render.as_coco(mask), "weights": segmenter.runtime.digest}
+        if len(candidates) > 1:
+            facts |= {"candidate": written, "candidates": [candidate_as_json(other) for other in candidates]}
+        print(json.dumps(facts))
     else:
-        written = ", ".join(str(path) for path in (out, overlay, relevance) if path)
-        console.print(f"{int(mask.array.sum()):,} pixels, expected IoU {mask.score:.2f} → {written}", highlight=False)
+        files = ", ".join(str(path) for path in (out, overlay, relevance) if path)
+        console.print(f"{int(mask.array.sum()):,} pixels, expected IoU {mask.score:.2f} → {files}", highlight=False)
+        for index, other in enumerate(candidates if len(candidates) > 1 else ()):
+            note = " (written)" if index == written else ""
+            console.print(
+                f"candidate {index}: {other.area_share:.1%} of the image, predicted IoU {other.predicted_iou:.2f}{note}",
+                highlight=False,
+            )
+
+
+def candidate_as_json(mask: Mask) -> dict[str, float | None]:
+    """What the JSON says of a candidate that may not be the one that is written."""
+    iou = mask.predicted_iou
+    return {"area_share": round(mask.area_share, 4), "predicted_iou": None if iou is None else round(iou, 4)}
 
 
 def numbers(text: str, count: int, option: str) -> list[float]:
     """``"12,34"`` as two numbers; SaywhereError names the form that the option expects."""
-    form = ",".join(("X", "Y", "RADIUS")[:count])
+    form, example = FORMS[count]
     try:
         values = [float(part) for part in text.split(",")]
     except ValueError:
         values = []
     if len(values) != count:
-        raise SaywhereError(f"{option} {text!r}: give {form} in pixels, for example {option} {EXAMPLE[count]}")
+        raise SaywhereError(f"{option} {text!r}: give {form} in pixels, for example {option} {example}")
     return values
 
 

@@ -37,7 +37,7 @@ def draw(image: ImageArray, mask: BoolArray, prompt: Prompt) -> ImageArray:
     Args:
         image: ``(H, W, 3)`` RGB.
         mask: ``(H, W)``.
-        prompt: clicks in pixels of the image: positive ones are green, negative ones red, drags have a circle.
+        prompt: in pixels of the image; positive clicks and the box are green, negative clicks red, drags have a circle.
 
     Returns:
         A new image, darker outside the mask, with its contour.
@@ -48,6 +48,9 @@ def draw(image: ImageArray, mask: BoolArray, prompt: Prompt) -> ImageArray:
     stroke = max(round(max(image.shape[:2]) / 400), 1)
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(drawn, contours, -1, CONTOUR, stroke)
+    if prompt.box is not None:
+        x0, y0, x1, y1 = (round(edge) for edge in prompt.box)
+        cv2.rectangle(drawn, (x0, y0), (x1 - 1, y1 - 1), POSITIVE, stroke)
     for click in prompt.clicks:
         colour = POSITIVE if click.positive else NEGATIVE
         centre = round(click.x), round(click.y)
