@@ -78,7 +78,8 @@ def segment(
         for index, other in enumerate(candidates if len(candidates) > 1 else ()):
             note = " (written)" if index == written else ""
             console.print(
-                f"candidate {index}: {other.area_share:.1%} of the image, predicted IoU {other.predicted_iou:.2f}{note}",
+                f"candidate {index}: {other.area_share:.1%} of the image, "
+                f"predicted IoU {other.predicted_iou:.2f}{note}",
                 highlight=False,
             )
 
