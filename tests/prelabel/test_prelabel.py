@@ -38,6 +38,22 @@ class SpeakingRunner(ColourRuntime):
         return np.where(features[:, :, 0] > 150, 8.0, -8.0).astype(np.float32)
 
 
+class BoxRunner(ColourRuntime):
+    """Finds what is bright in the box; ``prompts`` are those that it was given."""
+
+    name = "box"
+    capabilities = Capabilities(boxes=True)
+    prompts: list[Prompt] = []  # noqa: RUF012
+
+    def decode(self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None) -> np.ndarray:
+        self.prompts.append(prompt)
+        inside = np.zeros(features.shape[:2], np.bool_)
+        if prompt.box is not None:
+            x0, y0, x1, y1 = (round(edge) for edge in prompt.box)
+            inside[max(y0, 0) : y1, max(x0, 0) : x1] = True
+        return np.where(inside & (features[:, :, 0] > 150), 8.0, -8.0).astype(np.float32)
+
+
 @pytest.fixture
 def boxes(coco: Path) -> Path:
     """The data set with a box, and nothing else, for each object."""
@@ -86,6 +102,54 @@ class TestFound:
         for sample in load_dataset(str(out)):
             assert sample.label == "card"
             assert metrics.iou(sample.target(), targets[sample.name]) > 0.98
+
+    def test_a_network_that_knows_boxes_gets_boxes(self, boxes: Path, coco: Path) -> None:
+        out = boxes.with_name("labels.json")
+        BoxRunner.prompts.clear()
+        assert prelabel(read_request(boxes), out, "test_prelabel:BoxRunner").objects == 6
+        assert all(prompt.box and not prompt.clicks for prompt in BoxRunner.prompts)
+        targets = {sample.name: sample.target() for sample in load_dataset(str(coco))}
+        for sample in load_dataset(str(out)):
+            assert metrics.iou(sample.target(), targets[sample.name]) > 0.98
+        assert json.loads(out.read_text())["annotations"][0]["prompt"] == {"bbox": [24, 18, 50, 40]}
+
+    def test_boxes_beside_points_where_that_is_asked_for(self, boxes: Path) -> None:
+        change(boxes, 0, points=[[40, 30], [2, 2, 0]])
+        change(boxes, 1, keypoints=[50, 40, 2])
+        size = ImageSize(90, 120)
+        (of_points,), (of_keypoints,) = (image.objects for image in read_request(boxes).prompts[:2])
+        assert of_points.complete(size, boxes=True) == Prompt((Click(40, 30), Click(2, 2, False)))
+        assert of_keypoints.complete(size, boxes=True) == Prompt(box=(28, 21, 78, 61)), "the box comes before keypoints"
+        request = read_request(boxes, boxes_with_points=True)
+        assert [image.objects[0].complete(size, boxes=True) for image in request.prompts[:3]] == [
+            Prompt((Click(40, 30), Click(2, 2, False)), box=(24, 18, 74, 58)),
+            Prompt((Click(50, 40),), box=(28, 21, 78, 61)),
+            Prompt(box=(32, 24, 82, 64)),
+        ]
+        out = boxes.with_name("labels.json")
+        BoxRunner.prompts.clear()
+        options = ["--boxes-with-points", "--model", "test_prelabel:BoxRunner", "--out", str(out)]
+        assert CliRunner().invoke(app, ["prelabel", str(boxes), *options]).exit_code == 0
+        both = [prompt for prompt in BoxRunner.prompts if prompt.clicks]
+        assert both
+        assert all(prompt.box for prompt in both)
+        assert json.loads(out.read_text())["annotations"][0]["bbox"] == [24, 18, 50, 40]
+
+    def test_the_box_comes_first(self) -> None:
+        class Listener:
+            given: list[object] = []  # noqa: RUF012
+
+            def box(self, *edges: float) -> str:
+                self.given.append(edges)
+                return "the mask of the box"
+
+            def add(self, click: Click) -> str:
+                self.given.append(click)
+                return "the mask"
+
+        assert run.answer(Listener(), Prompt((Click(1, 2),), box=(0, 0, 5, 5))) == "the mask"
+        assert Listener.given == [(0, 0, 5, 5), Click(1, 2)]
+        assert run.answer(Listener(), Prompt(box=(0, 0, 5, 5))) == "the mask of the box"
 
     def test_an_answer_is_cut_to_its_box(self, boxes: Path) -> None:
         out = boxes.with_name("labels.json")
@@ -218,6 +282,19 @@ class TestRefused:
         ):
             with pytest.raises(SaywhereError, match=words):
                 read_request(*arguments)
+
+    def test_boxes_beside_points_for_weights_that_know_none(self, boxes: Path) -> None:
+        change(boxes, 0, points=[[40, 30]])
+        with pytest.raises(SaywhereError, match="'colour' know no boxes"):
+            prelabel(read_request(boxes, boxes_with_points=True), boxes.with_name("out.json"), COLOUR)
+        assert not list(boxes.parent.glob("out.*"))
+        change(boxes, 0, points=None)
+        assert prelabel(read_request(boxes, boxes_with_points=True), boxes.with_name("out.json"), COLOUR).objects == 6
+        with pytest.raises(SaywhereError, match="has no boxes"):
+            read_request(boxes.parent / "set", phrase="card", boxes_with_points=True)
+        change(boxes, 0, points=[[40, 30]], bbox=[10, 10, 0, 20])
+        assert "annotation 1: bbox" in read_request(boxes, boxes_with_points=True).faults[0]
+        assert not read_request(boxes).faults, "as before: points come first"
 
     def test_a_phrase_that_the_weights_do_not_understand(self, boxes: Path) -> None:
         with pytest.raises(SaywhereError, match="'colour' understand none"):

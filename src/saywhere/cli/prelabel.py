@@ -21,6 +21,9 @@ def prelabel(
         Path | None, typer.Option(help="for a folder: CSV with file,x,y[,label,radius,object,category]")
     ] = None,
     say: Annotated[str | None, typer.Option(metavar="TEXT", help="a phrase for every object or image")] = None,
+    boxes_with_points: Annotated[
+        bool, typer.Option("--boxes-with-points", help="for a COCO file: bbox counts beside points and keypoints")
+    ] = False,
     images: Annotated[Path | None, typer.Option(help="folder of a COCO file's images, when not beside it")] = None,
     model: Annotated[str | None, typer.Option(help="as for bench")] = None,
     threads: Annotated[int, typer.Option(min=1, help="processor threads of the network")] = 2,
@@ -36,7 +39,7 @@ def prelabel(
 
     if out.resolve() == source.resolve():
         raise SaywhereError(f"--out '{out}': is the source itself; write elsewhere")
-    request = read_request(source, points, say, images)
+    request = read_request(source, points, say, images, boxes_with_points)
     if request.faults:
         list_faults(request.faults)
         raise SaywhereError(f"source '{source}': {len(request.faults):,} faults, listed above; mend them first")

@@ -14,7 +14,11 @@ __all__ = ["ImagePrompts", "ObjectPrompt", "PrelabelRequest", "PrelabelResult", 
 
 
 def read_request(
-    source: Path, points: Path | None = None, phrase: str | None = None, images: Path | None = None
+    source: Path,
+    points: Path | None = None,
+    phrase: str | None = None,
+    images: Path | None = None,
+    boxes_with_points: bool = False,
 ) -> PrelabelRequest:
     """Read images and prompts.
 
@@ -23,6 +27,7 @@ def read_request(
         points: for a folder, a CSV file of points.
         phrase: a phrase for every object, or for every image of a folder without points.
         images: the folder of a COCO file's images, when they are not beside it.
+        boxes_with_points: for a COCO file, whether an annotation's bbox counts beside its points or keypoints.
 
     Returns:
         The request; what is wrong with single images, objects and lines is listed in its ``faults``.
@@ -33,9 +38,11 @@ def read_request(
     if source.is_dir():
         if images:
             raise SaywhereError(f"images '{images}': '{source}' is itself a folder of photographs; leave it out")
+        if boxes_with_points:
+            raise SaywhereError(f"boxes with points: '{source}' is a folder, which has no boxes; give a COCO JSON file")
         return read_folder(source, points, phrase)
     if source.suffix != ".json":
         raise SaywhereError(f"source '{source}': give a folder of photographs or a COCO JSON file that is there")
     if points:
         raise SaywhereError(f"points '{points}': they go with a folder; put points into the annotations of '{source}'")
-    return read_boxes_and_points(source, phrase, images or source.parent)
+    return read_boxes_and_points(source, phrase, images or source.parent, boxes_with_points)

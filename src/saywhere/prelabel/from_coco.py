@@ -15,7 +15,6 @@ from saywhere.prelabel.request import (
     ImagePrompts,
     ObjectPrompt,
     PrelabelRequest,
-    box_prompt,
     on_object,
     read_box,
     read_points,
@@ -23,16 +22,21 @@ from saywhere.prelabel.request import (
 
 MASK_KEYS = {"segmentation", "area", "bbox", "score"}  # of an annotation: the output has those of its own mask
 CATEGORY = "object"
-PROMPT_KEYS = ("points", "point", "bbox", "keypoints", "phrase")  # of the first four, the first that is there counts
+# Of the first four, the first that is there counts, and the bbox beside points where that is asked for.
+PROMPT_KEYS = ("points", "point", "bbox", "keypoints", "phrase")
 
 
-def read_boxes_and_points(path: Path, phrase: str | None, folder: Path) -> PrelabelRequest:
+def read_boxes_and_points(
+    path: Path, phrase: str | None, folder: Path, boxes_with_points: bool = False
+) -> PrelabelRequest:
     """The prompts in the annotations of a COCO JSON file.
 
     Args:
         path: the file.
         phrase: a phrase for every object that has none of its own.
         folder: the folder of the images.
+        boxes_with_points: whether an annotation's bbox counts beside its points or keypoints; else it counts where it
+            comes first of them.
 
     Returns:
         The request; what is wrong with single entries is listed in its ``faults``.
@@ -66,7 +70,7 @@ def read_boxes_and_points(path: Path, phrase: str | None, folder: Path) -> Prela
             if image_id not in sizes:
                 sizes[image_id] = _size(file.images[image_id], folder / files[image_id], request.faults)
             if size := sizes[image_id]:
-                prompts[image_id].append(_object_prompt(name, annotation, size, phrase))
+                prompts[image_id].append(_object_prompt(name, annotation, size, phrase, boxes_with_points))
         except SaywhereError as error:
             request.faults.append(f"{annotation_name(annotation, number)}: {error}")
     for image_id, objects in prompts.items():
@@ -103,13 +107,15 @@ def _size(image: Entry, path: Path, faults: list[str]) -> ImageSize | None:
     return size
 
 
-def _object_prompt(name: str, annotation: dict[str, Any], size: ImageSize, phrase: str | None) -> ObjectPrompt:
-    prompt, box = _prompt(annotation, size)
+def _object_prompt(
+    name: str, annotation: dict[str, Any], size: ImageSize, phrase: str | None, boxes_with_points: bool
+) -> ObjectPrompt:
+    prompt, box = _prompt(annotation, size, boxes_with_points)
     own = annotation.get("phrase", phrase)
     if own is not None and (not isinstance(own, str) or not own.strip()):
         raise SaywhereError(f"phrase {own!r}: give words")
     prompt = prompt.with_phrase(own)
-    if not prompt:
+    if not prompt and box is None:
         raise SaywhereError("has no prompt; give it a bbox, point, points, keypoints or phrase")
     output = {key: value for key, value in annotation.items() if key not in MASK_KEYS}
     # The box of the prompt is not the one of the mask: both are kept.
@@ -117,17 +123,18 @@ def _object_prompt(name: str, annotation: dict[str, Any], size: ImageSize, phras
     return ObjectPrompt(name, prompt, output, box)
 
 
-def _prompt(annotation: dict[str, Any], size: ImageSize) -> tuple[Prompt, Box | None]:
-    """The clicks that an annotation stands for, and the box to which the mask is cropped."""
+def _prompt(annotation: dict[str, Any], size: ImageSize, boxes_with_points: bool) -> tuple[Prompt, Box | None]:
+    """The clicks of an annotation, and its box."""
+    has_box = "bbox" in annotation
+    box = read_box(annotation["bbox"], size) if has_box and boxes_with_points else None
     if "points" in annotation:
-        return Prompt(read_points(annotation["points"], size)), None
+        return Prompt(read_points(annotation["points"], size)), box
     if "point" in annotation:
-        return Prompt(read_points([annotation["point"]], size)), None
-    if "bbox" in annotation:
-        box = read_box(annotation["bbox"], size)
-        return box_prompt(box, size), box
+        return Prompt(read_points([annotation["point"]], size)), box
+    if has_box and not (boxes_with_points and "keypoints" in annotation):
+        return Prompt(), read_box(annotation["bbox"], size)
     if "keypoints" in annotation:
-        return Prompt(_keypoints(annotation["keypoints"], size)), None
+        return Prompt(_keypoints(annotation["keypoints"], size)), box
     return Prompt(), None
 
 

@@ -26,13 +26,26 @@ class ObjectPrompt:
         name: unique in a request.
         prompt: its clicks and its phrase.
         annotation: its annotation in the output, without the mask.
-        box: the mask is cropped to it: the edges x0, y0, x1, y1 in pixels.
+        box: the box around it, to which the mask is cropped: the edges x0, y0, x1, y1 in pixels.
     """
 
     name: str
     prompt: Prompt
     annotation: Mapping[str, Any]
     box: Box | None = None
+
+    def complete(self, size: ImageSize, boxes: bool) -> Prompt:
+        """The prompt with its box.
+
+        Args:
+            size: of the image.
+            boxes: whether the network knows boxes; clicks stand for the box alone where it does not.
+        """
+        if self.box is None:
+            return self.prompt
+        if boxes:
+            return self.prompt.with_box(self.box)
+        return self.prompt if self.prompt.clicks else box_prompt(self.box, size).with_phrase(self.prompt.phrase)
 
     def digest(self, image: str) -> str:
         """A digest that changes with the image's name and with the prompt."""
@@ -78,9 +91,15 @@ class PrelabelRequest:
         """All phrases of the request."""
         return [prompt.prompt.phrase for image in self.prompts for prompt in image.objects if prompt.prompt.phrase]
 
+    @property
+    def boxes_with_clicks(self) -> int:
+        """Number of objects with clicks and a box."""
+        return sum(bool(prompt.box and prompt.prompt.clicks) for image in self.prompts for prompt in image.objects)
+
 
 def box_prompt(box: Box, size: ImageSize) -> Prompt:
-    """A click at the centre of a box, then negative clicks just outside the middle of each side.
+    """A box as clicks, for networks that know no boxes: a click at its centre, then negative clicks just outside the
+    middle of each side.
 
     There is no drag: a box says nothing about how thick its object is (benchmarks/boxes.py measures both).
 

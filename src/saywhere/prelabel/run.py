@@ -118,13 +118,17 @@ def prelabel(
         The number of masks; an image that can no longer be read is one of its faults, all others are done.
 
     Raises:
-        SaywhereError: before anything is done, when the request has faults or gives phrases to weights that
-            understand none.
+        SaywhereError: before anything is done, when the request has faults, or gives phrases to weights that
+            understand none or boxes beside clicks to weights that know none.
     """
     if request.faults:
         raise SaywhereError(f"{len(request.faults):,} faults, the first: {request.faults[0]}")
     loaded = LoadedMethod.load(method, settings or Settings(), threads)
     refuse_phrases(loaded.runtime, request.phrases)
+    if request.boxes_with_clicks and not loaded.runtime.capabilities.boxes:
+        raise SaywhereError(
+            f"boxes with points: weights '{loaded.runtime.name}' know no boxes; give them the points or the boxes alone"
+        )
     with PrelabelJournal(journal_path(out), loaded.metadata) as journal:
         remaining = [left for image in request.prompts if (left := _without(image, journal.masks)).objects]
         completed = request.objects - sum(len(image.objects) for image in remaining)
@@ -191,7 +195,7 @@ def segment_image(runtime: Runtime, settings: Settings, image: ImagePrompts) -> 
     try:
         segmenter = Segmenter(runtime, settings).set_image(image.path)
         for prompt in image.objects:
-            mask = answer(segmenter.new_object(), prompt.prompt)
+            mask = answer(segmenter.new_object(), prompt.complete(segmenter.encoded.size, runtime.capabilities.boxes))
             inside, score = crop_to_box(mask, prompt.box)
             yield ObjectMask(key_of(image, prompt), region_as_coco(inside, score))
     except SaywhereError as error:
@@ -201,7 +205,9 @@ def segment_image(runtime: Runtime, settings: Settings, image: ImagePrompts) -> 
 
 
 def answer(segmenter: Any, prompt: Prompt) -> Mask:
-    """The mask after all clicks, one after another, and then the phrase."""
+    """The mask after the box, then all clicks, one after another, and then the phrase."""
+    if prompt.box is not None:
+        mask = segmenter.box(*prompt.box)
     for click in prompt.clicks:
         mask = segmenter.add(click)
     if prompt.phrase is not None:
