@@ -14,7 +14,7 @@ from pathlib import Path
 import kill_server
 import pytest
 import schemathesis
-from annotator import Server, act, click, make, make_folder
+from annotator import PartsRuntime, Server, act, click, make, make_folder
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi import checks as openapi
 
@@ -85,7 +85,7 @@ def cluster() -> Iterator[Cluster]:
 def test_postgresql(cluster: Cluster, tmp_path: Path) -> None:
     """Two servers on one database: what one stores the other shows, and neither overwrites the other."""
     folder = make_folder(tmp_path / "photos")
-    one, two = Server(folder, "--database", cluster.url), Server(folder, "--database", cluster.url)
+    one, two = (Server(folder, "--database", cluster.url, model="annotator:parts") for _ in range(2))
     anna, ben = one.client("anna-page"), two.client("ben-page-1")
     label = anna.post("/api/labels", json={"name": "ball"}).json()["id"]
     act(anna, 1, click(300, 200, label=label)).raise_for_status()
@@ -99,6 +99,10 @@ def test_postgresql(cluster: Cluster, tmp_path: Path) -> None:
     one.kill()
     assert ben.get("/api/images/1").json()["state"]["seq"] == 2
     assert ben.get("/api/stats").json()["objects"][0]["clicks"] == 2
+    act(ben, 1, {"kind": "box", "box": [230, 130, 370, 270], "object": 1}).raise_for_status()
+    act(ben, 1, {"kind": "candidate", "object": 1, "index": 2}).raise_for_status()
+    (found,) = ben.get("/api/images/1").json()["state"]["objects"]
+    assert (found["box"], found["choices"]) == ([230, 130, 370, 270], 1)
     assert not (folder / ".saywhere").exists()
     two.stop()
 
@@ -109,7 +113,7 @@ HEADERS = {"Host": "127.0.0.1", "X-Saywhere-Client": "schema-test"}
 def test_responses_conform_to_the_api_description(tmp_path: Path) -> None:
     """No 5xx, and no status, type or form of a response that the description does not name."""
     folder = make_folder(tmp_path / "photos")
-    annotator = make(folder, Database(default_database_url(folder)))
+    annotator = make(folder, Database(default_database_url(folder)), runtime=PartsRuntime())
     annotator.store.add_label("ball")
     schema = schemathesis.openapi.from_asgi("/api/openapi.json", make_app(annotator), headers=HEADERS)
     checks = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,27 +10,15 @@ import cv2
 import numpy as np
 import pytest
 from annotator import Server, make_folder, picture
+from page import Page, browser, needs_chromium, sync_api
 from PIL import Image
 from pycocotools import mask as mask_codec
 
 from saywhere.annotate.sample_images import write_samples
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium: apt-get install chromium, or name it by CHROMIUM"
-)
-# A busy machine is not the page's fault.
-PATIENCE = int(os.environ.get("SAYWHERE_PATIENCE", "90")) * 1000
+__all__ = ["browser"]  # the fixture
 
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    with sync_api.sync_playwright() as play:
-        # As root, and in containers, Chromium's own sandbox cannot be set up.
-        made = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield made
-        made.close()
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -42,62 +29,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made = Server(folder, "--label", "ball", "--label", "thing")
     yield made
     made.stop()
-
-
-class Page:
-    """A page with the annotator open, and where things are on it."""
-
-    def __init__(self, browser: sync_api.Browser, server: Server, image: int | None = None, **context: object) -> None:
-        self.context = browser.new_context(viewport={"width": 1360, "height": 850}, **context)
-        self.context.set_default_timeout(PATIENCE)
-        self.server, self.size = server, (640, 480)
-        self.faults: list[str] = []
-        self.page = self.context.new_page()
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.goto(server.url + (f"#image={image}" if image else ""))
-        if image:
-            self.shown(image)
-
-    def shown(self, image: int) -> None:
-        """Wait until an image is painted."""
-        self.page.wait_for_selector(f'canvas[data-image="{image}"]')
-        self.page.wait_for_selector("canvas[data-seq]:not([data-seq=''])")
-
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """Where a pixel of an image of ``size`` is on the page, as long as all of it is shown."""
-        box, (width, height) = self.page.locator("#canvas").bounding_box(), self.size
-        scale = min((box["width"] - 56) / width, (box["height"] - 56) / height, 8)
-        left, top = box["x"] + (box["width"] - width * scale) / 2, box["y"] + (box["height"] - height * scale) / 2
-        return left + (x + 0.5) * scale, top + (y + 0.5) * scale
-
-    def click(self, x: float, y: float, button: str = "left") -> None:
-        self.page.mouse.click(*self.at(x, y), button=button)
-
-    def drag(self, *points: tuple[float, float]) -> None:
-        self.page.mouse.move(*self.at(*points[0]))
-        self.page.mouse.down()
-        for point in points[1:]:
-            self.page.mouse.move(*self.at(*point), steps=4)
-        self.page.mouse.up()
-
-    def seq(self, number: int) -> None:
-        """Wait until the image is painted as it is after an event."""
-        self.page.wait_for_selector(f'canvas[data-seq="{number}"]')
-
-    def state(self, image: int) -> dict[str, object]:
-        """The state that the server has stored."""
-        return self.server.client("observer-page").get(f"/api/images/{image}").json()["state"]
-
-    def pixel(self, x: float, y: float) -> tuple[int, int, int]:
-        """The colour that is painted at a pixel of the image."""
-        script = """([x, y]) => { const c = document.getElementById('canvas'), b = c.getBoundingClientRect();
-            const s = c.width / b.width;
-            return [...c.getContext('2d').getImageData((x - b.x) * s, (y - b.y) * s, 1, 1).data.slice(0, 3)]; }"""
-        return tuple(self.page.evaluate(script, list(self.at(x, y))))
-
-    def close(self) -> None:
-        self.context.close()
-        assert self.faults == []
 
 
 def test_click_drag_undo_redo_delete(browser: sync_api.Browser, server: Server) -> None:

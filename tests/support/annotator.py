@@ -26,7 +26,7 @@ from saywhere.annotate.inference.segmenters import SegmenterCache
 from saywhere.annotate.service import Annotator
 from saywhere.annotate.web.app import make_app
 from saywhere.core.prompt import Prompt
-from saywhere.runtime.base import Capabilities
+from saywhere.runtime.base import Capabilities, Runtime
 
 SUPPORT = Path(__file__).parent
 
@@ -55,10 +55,62 @@ def fast() -> RedRuntime:
     return RedRuntime()
 
 
+class PartsRuntime(RedRuntime):
+    """Knows boxes, and gives three masks for a click: the piece of its colour, all that is no background and connected
+    with it (the best one), and all that is no background. In a box, what is no background there, three times."""
+
+    name, digest = "parts", "00parts"
+    capabilities = Capabilities(phrases=True, relevance=True, boxes=True, candidates=3)
+
+    def decode(self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None) -> np.ndarray:
+        return self.decode_candidates(features, prompt, previous)[0][1]
+
+    def decode_candidates(
+        self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        self.previous.append(previous)
+        group = np.abs(features - BACKGROUND).max(axis=2) > 100
+        masks = [np.zeros_like(group), group, group]
+        if prompt.box is not None:
+            x0, y0, x1, y1 = (round(edge) for edge in prompt.box)
+            inside = np.zeros_like(group)
+            inside[max(y0, 0) : y1, max(x0, 0) : x1] = True
+            masks = [group & inside] * 3
+        elif prompt.clicks:
+            colours = np.abs(features - features[self._pixel(features, prompt)]).max(axis=2) < 60
+            masks = [self._piece(colours, prompt), self._piece(group, prompt), group]
+        logits = np.stack([np.where(mask, 8.0, -8.0).astype(np.float32) for mask in masks])
+        for click in prompt.clicks:
+            if not click.positive:
+                y, x = round(click.y), round(click.x)
+                logits[:, max(y - 9, 0) : y + 10, max(x - 9, 0) : x + 10] = -8.0
+        return logits, np.array([0.6, 0.9, 0.7], np.float32)
+
+    @staticmethod
+    def _pixel(features: np.ndarray, prompt: Prompt) -> tuple[int, int]:
+        """Row and column of the first click."""
+        first = prompt.clicks[0]
+        height, width = features.shape[:2]
+        return min(max(round(first.y), 0), height - 1), min(max(round(first.x), 0), width - 1)
+
+    def _piece(self, mask: np.ndarray, prompt: Prompt) -> np.ndarray:
+        """The component of a mask that the first click is in."""
+        pieces = cv2.connectedComponents(mask.astype(np.uint8))[1]
+        return mask & (pieces == pieces[self._pixel(mask, prompt)])
+
+
+def parts() -> PartsRuntime:
+    """For ``--model annotator:parts``."""
+    return PartsRuntime()
+
+
+BACKGROUND = (20, 40, 160)
+
+
 def picture(discs: list[tuple[int, int, int]], size: tuple[int, int] = (480, 640)) -> np.ndarray:
     """Red discs (x, y, radius) on blue."""
     image = np.zeros((*size, 3), np.uint8)
-    image[...] = (20, 40, 160)
+    image[...] = BACKGROUND
     for x, y, radius in discs:
         image[disc(*size, x, y, radius)] = (220, 30, 20)
     return image
@@ -73,8 +125,21 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def make(folder: Path, database: Database, study: str | None = None, max_bytes: int = 1 << 30) -> Annotator:
-    images, segmenters = ImageFolder(folder), SegmenterCache(RedRuntime(), None, max_bytes)
+def make_folder_with_parts(folder: Path, images: int = 1) -> Path:
+    """Images of two red discs with a green disc in each, so near to each other that one crop shows both."""
+    folder.mkdir(parents=True, exist_ok=True)
+    image = picture([(220, 240, 110), (440, 240, 80)])
+    for x, radius in ((220, 50), (440, 40)):
+        image[disc(480, 640, x, 240, radius)] = (30, 220, 40)
+    for number in range(images):
+        Image.fromarray(image).save(folder / f"{number}.png")
+    return folder
+
+
+def make(
+    folder: Path, database: Database, study: str | None = None, max_bytes: int = 1 << 30, runtime: Runtime | None = None
+) -> Annotator:
+    images, segmenters = ImageFolder(folder), SegmenterCache(runtime or RedRuntime(), None, max_bytes)
     store = Store(database, images.root)
     annotator = Annotator(store, images, segmenters, InferenceQueue(), PhraseProposer(), study)
     annotator.rescan()

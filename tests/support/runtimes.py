@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from annotator import RedRuntime
+from annotator import PartsRuntime, RedRuntime
 
 from conftest import ColourRuntime, DiscRuntime
 from saywhere.runtime.base import Runtime
@@ -30,6 +30,7 @@ RUNTIMES: dict[str, Callable[[], Runtime]] = {
     **CLASSICAL,
     "colour": ColourRuntime,
     "disc": DiscRuntime,
+    "parts": PartsRuntime,
     "red": RedRuntime,
     "shipped": load_runtime,
     "tiny-network": tiny_network,

@@ -41,6 +41,23 @@ class ClickAction(ObjectAction):
     proposed: bool = Field(default=False, description="the click was proposed and the person accepted it")
 
 
+class BoxAction(ObjectAction):
+    """A box around the object; an object has one box, and another one replaces it."""
+
+    kind: Literal["box"]
+    box: tuple[Pixel, Pixel, Pixel, Pixel] = Field(
+        description="edges x0, y0, x1, y1 in pixels of the image, whose first pixel reaches from 0 to 1"
+    )
+
+
+class CandidateAction(Strict):
+    """Choose another of the object's candidate masks."""
+
+    kind: Literal["candidate"]
+    object: ObjectId
+    index: Annotated[int, Field(ge=0, le=1000)] = Field(description="one of the indices in the object's candidates")
+
+
 class PhraseAction(ObjectAction):
     """A phrase that names the object; null takes it back."""
 
@@ -100,8 +117,8 @@ class RedoAction(Strict):
 
 
 Action = Annotated[
-    ClickAction | PhraseAction | BrushAction | ThresholdAction | RelabelAction | DeleteAction | MarkAction
-    | UndoAction | RedoAction,
+    ClickAction | BoxAction | CandidateAction | PhraseAction | BrushAction | ThresholdAction | RelabelAction
+    | DeleteAction | MarkAction | UndoAction | RedoAction,
     Field(discriminator="kind"),
 ]  # fmt: skip
 

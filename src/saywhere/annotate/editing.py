@@ -10,7 +10,9 @@ from typing import Final
 from saywhere.annotate.actions import (  # fmt: skip
     Action,
     ActionRequest,
+    BoxAction,
     BrushAction,
+    CandidateAction,
     ClickAction,
     MarkAction,
     ObjectAction,
@@ -23,15 +25,18 @@ from saywhere.annotate.brush import apply_strokes
 from saywhere.annotate.db.locks import ImageLockedError
 from saywhere.annotate.db.store import Author, ConflictError, NewEvent, Store
 from saywhere.annotate.db.tables import ImageRow
-from saywhere.annotate.events import Event, ImageState, ObjectState, apply_to_object
+from saywhere.annotate.events import CandidateChoice, Candidates, Event, ImageState, ObjectState, apply_to_object
 from saywhere.annotate.image_folder import LoadedImage
 from saywhere.annotate.images import ImageLoader
+from saywhere.annotate.inference.candidates import distinct_candidates
 from saywhere.annotate.inference.queue import InferenceQueue
 from saywhere.annotate.inference.segmenters import SegmenterCache
 from saywhere.annotate.region import EMPTY_REGION, Region
 from saywhere.annotate.regions import RegionStore
 from saywhere.core.geometry import ImageSize
+from saywhere.core.prompt import checked_box
 from saywhere.errors import SaywhereError
+from saywhere.interactive.segmenter import Segmenter
 
 # What a study lets people use: interactions of one kind are compared with those of another.
 STUDIES: Final[Mapping[str, frozenset[str]]] = {
@@ -39,6 +44,7 @@ STUDIES: Final[Mapping[str, frozenset[str]]] = {
     "phraseclick": frozenset({"click", "phrase"}),
     "drag": frozenset({"click", "drag"}),
 }
+INTERACTIONS = (ClickAction, BoxAction, CandidateAction, PhraseAction, BrushAction)
 MAX_OBJECTS = 500  # of one image
 
 
@@ -150,20 +156,23 @@ class Editor:
             assert action.object is not None, "only actions that may begin an object go without one"
             state = before.object(action.object)
         event = NewEvent(action.kind, state.id, data)
-        if isinstance(action, ClickAction | PhraseAction | ThresholdAction | BrushAction):
+        if isinstance(action, (*INTERACTIONS, ThresholdAction)):
             return self._with_mask(row, state, event, author)
         return event, None
 
     def _with_mask(self, row: ImageRow, state: ObjectState, event: NewEvent, author: Author) -> tuple[NewEvent, Region]:
         started = time.perf_counter()
         image = self._images.load(row)
+        if event.kind == "box":
+            event = replace(event, data={**event.data, "box": checked_box(event.data["box"], image.size)})
         after = apply_to_object(state, Event(0, event.kind, state.id, event.data))
         if event.kind == "brush":
             region, score = self._brush(row, image, after), state.score
         elif after.interactions:
             label = self.label_name(after)
-            work = self._queue.submit(author.client, lambda: self._segment(row, image, after, label))
-            region, score = work.result()
+            work = self._queue.submit(author.client, lambda: self._segment(row, image, after, event.kind, label))
+            region, score, candidates = work.result()
+            event = replace(event, data={**event.data, **candidates.as_data()})
         else:
             raise SaywhereError(f"{event.kind}: object {state.id} has brush strokes only; click on it first")
         event = replace(
@@ -183,16 +192,33 @@ class Editor:
         return apply_strokes(region, [stroke], image.size)
 
     def _segment(
-        self, row: ImageRow, image: LoadedImage, state: ObjectState, label: str | None
-    ) -> tuple[Region, float | None]:
-        """The network's mask for an object with its strokes, and the predicted IoU. For the inference thread."""
-        mask = self._segmenters.segmenter_for(image, (row.id, state.id), state.interactions, label).mask
+        self, row: ImageRow, image: LoadedImage, state: ObjectState, kind: str, label: str | None
+    ) -> tuple[Region, float | None, Candidates]:
+        """The network's mask for an object with its strokes, the predicted IoU, and the other candidates.
+
+        ``kind`` is that of the event. For the inference thread.
+        """
+        key, interactions = (row.id, state.id), state.interactions
+        if kind == "candidate":
+            self._check_choice(self._segmenters.segmenter_for(image, key, interactions[:-1], label), state)
+        segmenter = self._segmenters.segmenter_for(image, key, interactions, label)
+        mask = segmenter.mask
         if mask is None:
-            return apply_strokes(EMPTY_REGION, state.strokes, image.size), None
-        return apply_strokes(Region(*mask.part(state.threshold)), state.strokes, image.size), mask.score
+            return apply_strokes(EMPTY_REGION, state.strokes, image.size), None, Candidates()
+        region = apply_strokes(Region(*mask.part(state.threshold)), state.strokes, image.size)
+        return region, mask.score, distinct_candidates(segmenter.candidates, segmenter.candidate)
+
+    @staticmethod
+    def _check_choice(segmenter: Segmenter, state: ObjectState) -> None:
+        """Whether there is a candidate of the index that an object's last interaction chooses."""
+        choice, count = state.interactions[-1], len(segmenter.candidates)
+        assert isinstance(choice, CandidateChoice), "called for a choice only"
+        if choice.index >= count:
+            there = f"there are {count}, numbered from 0" if count else "click on it first"
+            raise SaywhereError(f"candidate {choice.index}: not a candidate mask of object {state.id}; {there}")
 
     def _check_study(self, action: Action) -> None:
-        if self.study is None or not isinstance(action, ClickAction | PhraseAction | BrushAction):
+        if self.study is None or not isinstance(action, INTERACTIONS):
             return
         kind = "drag" if isinstance(action, ClickAction) and action.radius is not None else action.kind
         if kind not in STUDIES[self.study]:

@@ -9,13 +9,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from saywhere.core.geometry import Box
 from saywhere.core.prompt import Click
 from saywhere.errors import SaywhereError
 
 Mark = Literal["open", "done", "skipped"]
 Status = Literal["new", "started", "done", "skipped"]
-Interaction = Click | str | None
-"""A click or drag, a phrase, or None where the phrase is taken back."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnBox:
+    """A box around the object: its edges x0, y0, x1, y1 in pixels of the image. It replaces the box before."""
+
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateChoice:
+    """Another of the network's candidate masks, by its index among them, smallest first."""
+
+    index: int
+
+
+Interaction = Click | DrawnBox | CandidateChoice | str | None
+"""A click or drag, a box, a choice among candidates, a phrase, or None where the phrase is taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +43,7 @@ class Event:
         seq: number of the event, counted from 1 for each image.
         kind: the action's kind, for example ``"click"``; see :mod:`saywhere.annotate.actions`.
         object: number of the object that it was done to; None for undo, redo and mark.
-        data: the action's other fields.
+        data: the action's other fields; with several candidates their indices too, see :class:`Candidates`.
         masked: whether a mask is stored with it.
         score: predicted IoU of that mask.
         area: pixels of that mask.
@@ -57,18 +74,44 @@ class BrushStroke:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidates:
+    """Which of the network's masks for a prompt differ from each other, and which one is the object's.
+
+    Args:
+        indices: for :class:`CandidateChoice`, smallest mask first; of masks that are nearly equal only one is here.
+            Empty where no others differ.
+        position: of the object's mask in ``indices``.
+    """
+
+    indices: tuple[int, ...] = ()
+    position: int = 0
+
+    @classmethod
+    def from_event(cls, data: Mapping[str, Any]) -> Candidates:
+        """Those that are stored with an event; events of earlier versions, and of one mask, have none."""
+        stored = data.get("candidates")
+        return cls() if stored is None else cls(tuple(stored["indices"]), stored["position"])
+
+    def as_data(self) -> dict[str, Any]:
+        """What is added to an event's data."""
+        return {"candidates": {"indices": list(self.indices), "position": self.position}} if self.indices else {}
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectState:
     """One object of an image.
 
     Args:
         id: number of the object within its image.
         label: number of its label, if any.
-        interactions: clicks, drags and phrases in order; None where the phrase is taken back.
+        interactions: clicks, drags, boxes, choices among candidates and phrases in order; None where the phrase is
+            taken back.
         strokes: brush strokes in order; they are applied on top of the network's mask.
         threshold: probability from which on a pixel belongs to the object.
         mask: number of the event that its mask is stored with.
         score: predicted IoU of the mask.
         area: pixels of the mask.
+        candidates: other masks that can be chosen.
     """
 
     id: int
@@ -79,6 +122,7 @@ class ObjectState:
     mask: int | None = None
     score: float | None = None
     area: int | None = None
+    candidates: Candidates = Candidates()
 
     @property
     def clicks(self) -> tuple[Click, ...]:
@@ -88,8 +132,19 @@ class ObjectState:
     @property
     def phrase(self) -> str | None:
         """The phrase that is in force."""
-        phrases = [one for one in self.interactions if not isinstance(one, Click)]
+        phrases = [one for one in self.interactions if one is None or isinstance(one, str)]
         return phrases[-1] if phrases else None
+
+    @property
+    def box(self) -> Box | None:
+        """The box that is in force."""
+        boxes = [one.box for one in self.interactions if isinstance(one, DrawnBox)]
+        return boxes[-1] if boxes else None
+
+    @property
+    def choices(self) -> int:
+        """How often another candidate was chosen."""
+        return sum(isinstance(one, CandidateChoice) for one in self.interactions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +242,11 @@ def apply_to_object(state: ObjectState, event: Event) -> ObjectState:
     if event.kind == "click":
         click = Click(data["x"], data["y"], data["positive"], data["radius"])
         state = replace(state, interactions=(*state.interactions, click))
+    elif event.kind == "box":
+        x0, y0, x1, y1 = data["box"]
+        state = replace(state, interactions=(*state.interactions, DrawnBox((x0, y0, x1, y1))))
+    elif event.kind == "candidate":
+        state = replace(state, interactions=(*state.interactions, CandidateChoice(data["index"])))
     elif event.kind == "phrase":
         state = replace(state, interactions=(*state.interactions, data["text"]))
     elif event.kind == "brush":
@@ -198,4 +258,6 @@ def apply_to_object(state: ObjectState, event: Event) -> ObjectState:
         state = replace(state, label=data["label"])
     if event.masked:
         state = replace(state, mask=event.seq, score=event.score, area=event.area)
+    if event.masked and event.kind != "brush":  # a stroke is on top of whichever candidate is chosen
+        state = replace(state, candidates=Candidates.from_event(data))
     return state

@@ -154,7 +154,7 @@ class Annotator:
         def compute() -> ImageMap:
             mask = self.segmenters.segmenter_for(image, (id, object), state.interactions, label).mask
             if mask is None:
-                raise SaywhereError(f"object {object}: has neither a click nor a phrase")
+                raise SaywhereError(f"object {object}: has no click, box or phrase")
             crop = mask.crop
             return ImageMap((crop.left, crop.top, crop.right, crop.bottom), sigmoid(mask.logits))
 

@@ -23,7 +23,8 @@ MAX_GAP_MS = 60_000  # a longer gap between events is a pause, and counts as thi
 class ObjectFigures:
     """One object that exists now: a row of the statistics, whose CSV has these columns.
 
-    ``seconds`` are those of all its events, undone ones too, with pauses cut; ``clicks`` are without drags.
+    ``seconds`` are those of all its events, undone ones too, with pauses cut; ``clicks`` are without drags; ``choices``
+    are those of another candidate mask.
     """
 
     path: str
@@ -44,6 +45,8 @@ class ObjectFigures:
     area: int | None
     begun_ms: int
     ended_ms: int
+    boxes: int = 0
+    choices: int = 0
 
 
 @dataclass(frozen=True)
@@ -135,13 +138,15 @@ def _image_figures(
         active_rows = [row for row in own if row.seq in active]
         clicks = [row for row in active_rows if row.kind == "click"]
         phrases, strokes = _count(active_rows, "phrase"), _count(active_rows, "brush")
+        boxes, choices = _count(active_rows, "box"), _count(active_rows, "candidate")
         yield ObjectFigures(
             path=path, state=status, object=id, label=labels.get(state.label or 0, ""), person=own[0].person,
             clicks=sum(row.data["radius"] is None for row in clicks),
             drags=sum(row.data["radius"] is not None for row in clicks),
             negatives=sum(not row.data["positive"] for row in clicks),
             phrases=phrases, strokes=strokes, undone=len(own) - len(active_rows),
-            proposed=sum(row.data["proposed"] for row in clicks), interactions=len(clicks) + phrases + strokes,
+            proposed=sum(row.data["proposed"] for row in clicks),
+            interactions=len(clicks) + phrases + strokes + boxes + choices, boxes=boxes, choices=choices,
             seconds=round(sum(seconds[row.seq] for row in own), 3), expected_iou=state.score, area=state.area,
             begun_ms=own[0].at, ended_ms=own[-1].at,
         )  # fmt: skip

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from saywhere.annotate.events import Interaction
+from saywhere.annotate.events import CandidateChoice, DrawnBox, Interaction
 from saywhere.annotate.image_folder import FileStamp, LoadedImage
 from saywhere.core.prompt import Click
 from saywhere.core.settings import Settings
@@ -116,7 +116,7 @@ class SegmenterCache:
         Args:
             image: the image.
             key: the image's and the object's number.
-            interactions: clicks, drags and phrases of the object, in order.
+            interactions: of the object, in order.
             label: name of the object's label, whose adapted runtime is used; None for the weights as they ship.
         """
         encoded = self._encode_for_label(image, label)
@@ -136,9 +136,16 @@ class SegmenterCache:
 
 
 def add_interactions(segmenter: Segmenter, interactions: Interactions) -> None:
-    """Give a segmenter clicks and phrases, one after another."""
+    """Give a segmenter the interactions of an object, one after another.
+
+    Other weights may have fewer candidates than those for which one was chosen: then the largest is chosen.
+    """
     for one in interactions:
         if isinstance(one, Click):
             segmenter.add(one)
+        elif isinstance(one, DrawnBox):
+            segmenter.box(*one.box)
+        elif isinstance(one, CandidateChoice):
+            segmenter.choose(min(one.index, len(segmenter.candidates) - 1))
         else:
             segmenter.say(one)

@@ -1,12 +1,15 @@
-// Mouse, pen and touch on the image: clicks, drags, brush strokes, zoom and pan.
+// Mouse, pen and touch on the image: clicks, drags, boxes, brush strokes, zoom and pan.
 
 const CLICK_TOLERANCE = 5;        // CSS pixels that the pointer may move within a click
+const MIN_BOX = 3;                // CSS pixels of a box's sides; a smaller one was not meant as a box
+const WHEEL_STEP = 40;            // CSS pixels of wheel movement from one candidate mask to the next
 const MAX_POINTS = 4000;
 
 export class PointerInput {
   tool = 'click'; positive = true; brush = 18; spaceHeld = false; panned = false;
+  wheelStepped = false;        // whether the wheel was turned from one candidate mask to another since Alt was pressed
   crosshair = null;            // position of the keyboard's crosshair, while it is shown
-  #pointers = new Map(); #pinch = null; #press = null;
+  #pointers = new Map(); #pinch = null; #press = null; #wheelTurn = 0;
 
   constructor(canvas, session, stage) {
     Object.assign(this, { canvas, session, stage });
@@ -20,6 +23,9 @@ export class PointerInput {
   }
 
   setTool(tool) {
+    const problem = tool === 'box' ? this.session.boxProblem : null;
+    if (problem) return this.session.notice(problem);
+    if (this.stage.gesture?.kind === 'box') this.cancelGesture();
     this.tool = tool;
     this.#showPointer(null);
     this.#setCursor();
@@ -49,7 +55,11 @@ export class PointerInput {
   }
 
   #setCursor() {
-    this.canvas.dataset.cursor = this.spaceHeld ? 'move' : this.tool === 'click' ? '' : 'none';
+    this.canvas.dataset.cursor = this.spaceHeld ? 'move' : this.#brushes ? 'none' : '';
+  }
+
+  get #brushes() {
+    return this.tool === 'brush' || this.tool === 'eraser';
   }
 
   setSpace(held) {
@@ -79,6 +89,7 @@ export class PointerInput {
     if (e.button !== 0 && e.button !== 2 && !eraser) return;
     const inverted = e.button === 2 || eraser, at = this.stage.toImage(px, py);
     if (this.tool === 'click') this.#beginPress(px, py, at, inverted ? !this.positive : this.positive);
+    else if (this.tool === 'box') { if (!inverted) this.#beginBox(px, py, at); }
     else this.#beginStroke(px, py, at, (this.tool === 'brush') !== inverted);
   }
 
@@ -87,6 +98,45 @@ export class PointerInput {
     this.#press = { px, py };
     this.stage.gesture = { kind: 'press', ...at, positive, radius: null };
     this.stage.draw();
+  }
+
+  /** A box may begin outside the image: it is cut off at the border. */
+  #beginBox(px, py, at) {
+    this.#press = { px, py };
+    this.stage.gesture = { kind: 'box', ...this.#corner(at), ...this.#oppositeCorner(at) };
+    this.stage.draw();
+  }
+
+  #corner(at) {
+    const [x0, y0] = this.#edge(at);
+    return { x0, y0 };
+  }
+
+  #oppositeCorner(at) {
+    const [x1, y1] = this.#edge(at);
+    return { x1, y1 };
+  }
+
+  /** A position on the edges of pixels, where the first pixel reaches from 0 to 1, within the image. */
+  #edge({ x, y }) {
+    const { width, height } = this.session.image;
+    return [Math.min(Math.max(x + 0.5, 0), width), Math.min(Math.max(y + 0.5, 0), height)];
+  }
+
+  /** Send a box drawn in any direction; too small a one is nothing. Clicks that refine its mask come next. */
+  #finishBox({ x0, y0, x1, y1 }) {
+    const left = Math.min(x0, x1), top = Math.min(y0, y1), right = Math.max(x0, x1), bottom = Math.max(y0, y1);
+    if (Math.min(right - left, bottom - top) * this.stage.scale < MIN_BOX) return;
+    this.session.act({ kind: 'box', box: [left, top, right, bottom].map((v) => Math.round(v * 100) / 100) });
+    this.setTool('click');
+  }
+
+  /** Forget a press, stroke or box in progress; false where there is none. */
+  cancelGesture() {
+    if (!this.stage.gesture) return false;
+    this.#press = this.stage.gesture = null;
+    this.stage.draw();
+    return true;
   }
 
   #beginStroke(px, py, at, paint) {
@@ -108,7 +158,7 @@ export class PointerInput {
     if (previous) this.#pointers.set(e.pointerId, [px, py]);
     if (this.#pinch) return this.#movePinch();
     const at = this.stage.toImage(px, py);
-    if (this.tool !== 'click' && e.pointerType !== 'touch') this.#showPointer({ ...at, radius: this.radius });
+    if (this.#brushes && e.pointerType !== 'touch') this.#showPointer({ ...at, radius: this.radius });
     if (!this.#press || !previous) return;
     if (this.#press.pan) {
       this.panned = true;
@@ -119,6 +169,8 @@ export class PointerInput {
       const distance = Math.hypot(px - this.#press.px, py - this.#press.py);
       const dragAllowed = ['drag', null].includes(this.session.project.study);
       gesture.radius = distance > CLICK_TOLERANCE && dragAllowed ? Math.hypot(at.x - gesture.x, at.y - gesture.y) : null;
+    } else if (gesture?.kind === 'box') {
+      Object.assign(gesture, this.#oppositeCorner(at));
     } else if (gesture?.kind === 'stroke') {
       for (const step of e.getCoalescedEvents?.() ?? [e]) this.#extend(gesture, this.stage.toImage(...this.#position(step)));
     }
@@ -148,6 +200,7 @@ export class PointerInput {
     this.#setCursor();
     if (!press || press.pan || !gesture) return;
     if (gesture.kind === 'press') this.click(gesture, gesture.positive, gesture.radius);
+    else if (gesture.kind === 'box') this.#finishBox(gesture);
     else this.session.act({ kind: 'brush', paint: gesture.paint, radius: gesture.radius, points: gesture.points });
     this.stage.draw();
   }
@@ -170,9 +223,19 @@ export class PointerInput {
   #wheel(e) {
     e.preventDefault();
     const unit = e.deltaMode === 1 ? 16 : e.deltaMode === 2 ? 400 : 1;
+    if (e.altKey && this.session.project.candidates > 1) return this.#stepByWheel((e.deltaY || e.deltaX) * unit);
     if (e.shiftKey) return this.stage.pan(-(e.deltaX || e.deltaY) * unit, e.deltaX ? -e.deltaY * unit : 0);
     const speed = e.ctrlKey ? 0.01 : 0.0016;
     this.stage.zoom(Math.exp(-Math.max(Math.min(e.deltaY * unit, 300), -300) * speed), this.#position(e));
+  }
+
+  /** Up: the next larger candidate mask; down: the next smaller one. While an answer is awaited turning does nothing. */
+  #stepByWheel(delta) {
+    this.wheelStepped = true;
+    this.#wheelTurn = Math.sign(delta) === Math.sign(this.#wheelTurn) ? this.#wheelTurn + delta : delta;
+    if (Math.abs(this.#wheelTurn) < WHEEL_STEP) return;
+    this.#wheelTurn = 0;
+    if (!this.session.pending.length) this.session.stepCandidate(delta < 0 ? 1 : -1);
   }
 
   #pinchState() {
@@ -192,6 +255,7 @@ export class PointerInput {
 
   toggleCrosshair() {
     const image = this.session.image;
+    this.cancelGesture();
     this.crosshair = this.crosshair || !image ? null : { x: image.width / 2 - 0.5, y: image.height / 2 - 0.5, crosshair: true };
     this.stage.pointer = this.crosshair;
     this.stage.draw();
@@ -205,12 +269,26 @@ export class PointerInput {
     const overshoot = (at, length) => (at < 30 ? 30 - at : at > length - 30 ? length - 30 - at : 0);
     const panX = overshoot(px, this.stage.width), panY = overshoot(py, this.stage.height);
     if (panX || panY) this.stage.pan(panX, panY);
+    if (this.stage.gesture?.kind === 'box') Object.assign(this.stage.gesture, this.#oppositeCorner(this.crosshair));
     this.stage.draw();
   }
 
   pressCrosshair(positive) {
     if (this.tool === 'click') return this.click(this.crosshair, positive);
+    if (this.tool === 'box') return this.#pressCrosshairCorner();
     const points = [[this.crosshair.x, this.crosshair.y]];
     this.session.act({ kind: 'brush', paint: (this.tool === 'brush') === positive, radius: this.radius, points });
+  }
+
+  /** The first press is a corner of a box, the second one the opposite corner. */
+  #pressCrosshairCorner() {
+    const { gesture } = this.stage;
+    if (gesture?.kind !== 'box') {
+      this.stage.gesture = { kind: 'box', ...this.#corner(this.crosshair), ...this.#oppositeCorner(this.crosshair) };
+    } else {
+      this.stage.gesture = null;
+      this.#finishBox(gesture);
+    }
+    this.stage.draw();
   }
 }

@@ -1,6 +1,9 @@
 // Key bindings: one table for the keyboard and for the dialog that lists them.
 
-/** [keys, description, how they are shown, action]; keys are KeyboardEvent.key, with 'Mod+' for Ctrl or Cmd. */
+/**
+ * [keys, description, how they are shown, action, whether they are shown]; keys are KeyboardEvent.key, with 'Mod+' for
+ * Ctrl or Cmd.
+ */
 export function bindings({ session, stage, input, phrase, help, side }) {
   const moveBy = (dx, dy) => (e) => input.moveCrosshair(dx, dy, e.shiftKey);
   const openNeighbour = (step) => () => session.openNeighbour(step);
@@ -19,6 +22,8 @@ export function bindings({ session, stage, input, phrase, help, side }) {
     [['1', '2', '3', '4', '5', '6', '7', '8', '9', '0'], 'label', '1 … 0', (e) => side.labelByKey(e.key)],
     [['/'], 'phrase', '/', () => phrase.focus()],
     [['v'], 'click', 'V', () => input.setTool('click')],
+    [['r'], 'box: drag from corner to corner', 'R', () => input.setTool('box'), () => session.boxProblem === null],
+    [['q', 'w'], 'smaller, larger candidate mask', 'Q or W or Alt+wheel', (e) => { session.stepCandidate(e.key.toLowerCase() === 'w' ? 1 : -1); }, () => session.project.candidates > 1],
     [['b'], 'brush', 'B', () => input.setTool('brush')],
     [['e'], 'eraser', 'E', () => input.setTool('eraser')],
     [['[', ']'], 'smaller, larger brush', '[ ]', (e) => input.setBrush(input.brush * (e.key === '[' ? 0.8 : 1.25))],
@@ -30,7 +35,7 @@ export function bindings({ session, stage, input, phrase, help, side }) {
     [['h'], 'hide or show masks', 'H', () => side.toggleMasks()],
     [['l'], 'contour', 'L', () => side.toggleContour()],
     [['?'], 'these keys', '?', () => help.showModal()],
-    [['Escape'], null, '', () => { if (input.crosshair) input.toggleCrosshair(); phrase.clear(); }],
+    [['Escape'], null, '', () => { if (input.cancelGesture()) return; if (input.crosshair) input.toggleCrosshair(); phrase.clear(); }],
   ];
 }
 
@@ -58,6 +63,10 @@ export function listenForKeys(table, { session, input }) {
     e.preventDefault();
   });
   addEventListener('keyup', (e) => {
+    if (e.key === 'Alt' && input.wheelStepped) {
+      input.wheelStepped = false;
+      return e.preventDefault();  // Alt alone would open the browser's menu
+    }
     if (e.key !== ' ' || !input.spaceHeld) return;
     const moved = input.panned;
     input.setSpace(false);
@@ -67,8 +76,9 @@ export function listenForKeys(table, { session, input }) {
 }
 
 export function describeKeys(table, into) {
-  for (const [, text, shown] of table) {
-    if (!text) continue;
+  into.replaceChildren();
+  for (const [, text, shown, , visible] of table) {
+    if (!text || visible?.() === false) continue;
     const row = document.createElement('div'), keys = document.createElement('span');
     row.append(text);
     for (const key of shown.split(' or ')) {

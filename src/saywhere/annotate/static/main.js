@@ -18,7 +18,6 @@ const side = new SidePanel(session, stage, input);
 const phrase = new PhraseForm(session, stage, canvas);
 const table = bindings({ session, stage, input, phrase, help, side });
 listenForKeys(table, { session, input });
-describeKeys(table, byId('keys'));
 
 // The toolbar above the image
 
@@ -41,7 +40,7 @@ byId('export-close').addEventListener('click', () => exporting.close());
 byId('toggle-images').addEventListener('click', () => byId('images').classList.toggle('open'));
 byId('toggle-side').addEventListener('click', () => byId('side').classList.toggle('open'));
 canvas.addEventListener('pointerdown', () => { for (const id of ['images', 'side']) byId(id).classList.remove('open'); });
-const TITLES = { click: 'Click (V)', brush: 'Brush (B)', eraser: 'Eraser (E)', undo: 'Undo (Z)', redo: 'Redo (Y)', fit: 'Whole image (F)' };
+const TITLES = { click: 'Click (V)', box: 'Box: drag from corner to corner (R)', brush: 'Brush (B)', eraser: 'Eraser (E)', undo: 'Undo (Z)', redo: 'Redo (Y)', fit: 'Whole image (F)' };
 for (const button of document.querySelectorAll('#tools button')) {
   button.title = button.ariaLabel = TITLES[button.dataset.tool];
   button.addEventListener('click', () => { input.setTool(button.dataset.tool); canvas.focus(); });
@@ -57,6 +56,10 @@ session.addEventListener('tool', () => {
 });
 session.addEventListener('view', () => { byId('zoom').textContent = `${Math.round(100 * stage.scale)} %`; });
 session.addEventListener('project', () => {
+  describeKeys(table, byId('keys'));
+  const button = document.querySelector('#tools [data-tool=box]');
+  button.disabled = session.boxProblem !== null;
+  button.title = button.ariaLabel = session.boxProblem === null ? TITLES.box : `Box: ${session.boxProblem}`;
   document.title = `${session.project.name} · Saywhere`;
   byId('project').textContent = session.project.name;
 });
@@ -65,6 +68,20 @@ for (const name of ['state', 'open', 'lock']) session.addEventListener(name, () 
   byId('undo').disabled = !session.state?.can_undo || !free;
   byId('redo').disabled = !session.state?.can_redo || !free;
   byId('name').textContent = session.row ? `${session.row.path}${session.image ? `  ·  ${session.image.width} × ${session.image.height}` : ''}` : '';
+});
+
+// The candidate masks of the active object
+
+byId('smaller').addEventListener('click', () => { session.stepCandidate(-1); canvas.focus(); });
+byId('larger').addEventListener('click', () => { session.stepCandidate(1); canvas.focus(); });
+for (const name of ['state', 'open', 'lock']) session.addEventListener(name, () => {
+  const { candidates } = session;
+  byId('candidates').hidden = candidates === null;
+  if (candidates === null) return;
+  const { position, indices } = candidates, free = session.lockHolder === null;
+  byId('candidate').textContent = `${position + 1} / ${indices.length}`;
+  byId('smaller').disabled = position === 0 || !free;
+  byId('larger').disabled = position === indices.length - 1 || !free;
 });
 
 // Notices

@@ -22,6 +22,7 @@ export class Session extends EventTarget {
   proposal = null;
   lockHolder = null;
   #sending = false;
+  #steps = Promise.resolve();  // the last step between candidates; each waits for the one before
   #openCount = 0;
   #timer = 0;
 
@@ -238,7 +239,7 @@ export class Session extends EventTarget {
 
   #completeAction({ action, toObject, object, label }) {
     if (!toObject) return action;
-    const begins = ['click', 'phrase', 'brush'].includes(action.kind);
+    const begins = ['click', 'box', 'phrase', 'brush'].includes(action.kind);
     if (begins && object.id === null) return { ...action, object: null, label };
     return { ...action, object: object.id };
   }
@@ -267,6 +268,33 @@ export class Session extends EventTarget {
     } else {
       this.notice(error.message);
     }
+  }
+
+  // Boxes and candidate masks
+
+  /** Why no box can be drawn; null where one can. */
+  get boxProblem() {
+    const { boxes, study } = this.project;
+    if (!boxes) return 'These weights know no boxes; click or drag instead.';
+    return study ? `No boxes in a study of '${study}'.` : null;
+  }
+
+  /** The candidate masks that the active object can be switched to, its own among them; null where there is no other. */
+  get candidates() {
+    const candidates = this.object?.candidates;
+    return candidates?.indices.length && !this.project.study ? candidates : null;
+  }
+
+  /** Switch the active object to the next larger (1) or smaller (-1) candidate mask, once all before is answered. */
+  stepCandidate(step) {
+    const { active, row } = this;
+    this.#steps = this.#steps.then(async () => {
+      await this.allAnswered();
+      if (active.id !== this.active.id || row !== this.row) return;  // another object was selected meanwhile
+      const index = this.candidates?.indices[this.candidates.position + step];
+      if (index !== undefined) await this.act({ kind: 'candidate', index });
+    });
+    return this.#steps;
   }
 
   // Proposals

@@ -63,7 +63,8 @@ export class SidePanel {
   async #previewThreshold(threshold) {
     const { object, row } = this.session;
     if (!object) return;
-    const key = `${row.id}/${object.id}/${object.clicks.length}/${object.phrase}`;
+    const { clicks, box, phrase, choices, candidates } = object;
+    const key = JSON.stringify([row.id, object.id, clicks, box, phrase, choices, candidates]);
     this.threshold = threshold;
     if (this.#map?.key !== key) {
       this.#map = { key, map: null };
@@ -136,7 +137,7 @@ export class SidePanel {
     byId('objects').replaceChildren(...list.map((object) => this.#objectRow(object)));
     byId('no-objects').hidden = list.length > 0 || !session.image;
     const threshold = byId('threshold'), active = session.object;
-    threshold.disabled = !active || (!active.clicks.length && !active.phrase);
+    threshold.disabled = !active || (!active.clicks.length && !active.phrase && !active.box);
     if (!this.stage.preview) threshold.value = 100 * (active?.threshold ?? 0.5);
     byId('accept').disabled = byId('skip').disabled = !session.image;
   }
@@ -150,7 +151,7 @@ export class SidePanel {
     swatch.className = 'swatch';
     swatch.style.background = session.colourOf(object);
     name.textContent = session.labelOf(object.label)?.name ?? object.phrase ?? `Object ${object.id}`;
-    const interactions = object.clicks.length + (object.phrase ? 1 : 0) + object.strokes;
+    const interactions = object.clicks.length + (object.box ? 1 : 0) + (object.phrase ? 1 : 0) + object.choices + object.strokes;
     size.textContent = `${interactions}×`;
     row.title = `${(object.area ?? 0).toLocaleString()} pixels, ${interactions} interactions${object.score ? `, expected IoU ${object.score.toFixed(2)}` : ''}`;
     const remove = document.createElement('button');

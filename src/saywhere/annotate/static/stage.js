@@ -195,8 +195,13 @@ export class Stage {
     if (session.state) {
       const active = session.object;
       if (active) this.#paintMask(c, active, 1);
+      if (active?.box) this.#paintBox(c, active.box, 1);
       if (active) for (const click of active.clicks) this.#paintClick(c, click, 1);
-      for (const { action, imageId } of session.pending) if (action.kind === 'click' && imageId === session.row.id) this.#paintClick(c, action, 0.6);
+      for (const { action, imageId } of session.pending) {
+        if (imageId !== session.row.id) continue;
+        if (action.kind === 'click') this.#paintClick(c, action, 0.6);
+        if (action.kind === 'box') this.#paintBox(c, action.box, 0.6);
+      }
     }
     if (session.proposal) this.#paintProposal(c, session.proposal);
     this.canvas.toggleAttribute('data-proposal', session.proposal !== null);
@@ -340,6 +345,21 @@ export class Stage {
     c.globalAlpha = 1;
   }
 
+  /** A box by its edges x0, y0, x1, y1, on which pixels begin and end. */
+  #paintBox(c, [x0, y0, x1, y1], alpha) {
+    c.globalAlpha = alpha;
+    c.lineJoin = 'miter';
+    c.lineWidth = 3.4 / this.scale;
+    c.strokeStyle = 'rgb(255 255 255 / 75%)';
+    c.strokeRect(x0, y0, x1 - x0, y1 - y0);
+    c.lineWidth = 1.8 / this.scale;
+    c.strokeStyle = POSITIVE;
+    c.setLineDash([6 / this.scale, 4 / this.scale]);
+    c.strokeRect(x0, y0, x1 - x0, y1 - y0);
+    c.setLineDash([]);
+    c.globalAlpha = 1;
+  }
+
   #paintProposal(c, { x, y }) {
     c.beginPath();
     c.arc(x + 0.5, y + 0.5, 15 / this.scale, 0, 7);
@@ -360,6 +380,13 @@ export class Stage {
         c.globalAlpha = 1;
       }
       this.#dot(c, gesture.x, gesture.y, colour, 5.5);
+    } else if (gesture?.kind === 'box') {
+      const { x0, y0, x1, y1 } = gesture;
+      this.#paintBox(c, [x0, y0, x1, y1], 1);
+      c.globalAlpha = 0.12;
+      c.fillStyle = POSITIVE;
+      c.fillRect(x0, y0, x1 - x0, y1 - y0);
+      c.globalAlpha = 1;
     } else if (gesture?.kind === 'stroke') {
       c.globalAlpha = 0.55;
       c.strokeStyle = c.fillStyle = gesture.paint ? this.session.colourOf(this.session.object ?? { label: this.session.label }) : '#20242c';

@@ -126,7 +126,8 @@ async function show() {
   histogram('Seconds per object', 'seconds', objects.map((o) => o.seconds),
     [[0, 2, '2'], [2, 5, '5'], [5, 10, '10'], [10, 20, '20'], [20, 40, '40'], [40, 80, '80'], [80, 160, '160'], [160, Infinity, '>160']]);
   overTime(objects);
-  const totals = ['clicks', 'drags', 'phrases', 'strokes'].map((kind) => [kind, objects.reduce((sum, o) => sum + o[kind], 0)]);
+  const totals = ['clicks', 'drags', 'boxes', 'choices', 'phrases', 'strokes'].map((kind) => [kind, objects.reduce((sum, o) => sum + o[kind], 0)])
+    .filter(([kind, count]) => count || !['boxes', 'choices'].includes(kind));
   const { svg, y } = frame(Math.max(...totals.map(([, count]) => count))), barWidth = (WIDTH - LEFT) / totals.length;
   totals.forEach(([kind, count], i) => svg.append(
     element('rect', { class: 'mark', x: LEFT + (i + 0.2) * barWidth, width: 0.6 * barWidth, y: y(count), height: y(0) - y(count), rx: 4 }),

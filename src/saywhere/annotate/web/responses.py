@@ -46,6 +46,8 @@ class ProjectOut(BaseModel):
     model: str
     weights: str = Field(description="the weights' hash")
     phrases: bool = Field(description="whether the weights understand phrases")
+    boxes: bool = Field(description="whether the weights know boxes")
+    candidates: int = Field(description="how many masks the weights give for a prompt")
     study: str | None
 
 
@@ -83,13 +85,23 @@ class ClickOut(BaseModel):
     radius: float | None
 
 
+class CandidatesOut(BaseModel):
+    """Masks that the network offers for an object and that differ; no indices where there is only one."""
+
+    indices: list[int] = Field(description="for the action 'candidate'; smallest mask first")
+    position: int = Field(description="of the object's mask in indices")
+
+
 class ObjectOut(BaseModel):
     """An object with its prompt."""
 
     id: int
     label: int | None
     clicks: list[ClickOut]
+    box: tuple[float, float, float, float] | None = Field(description="edges x0, y0, x1, y1 in pixels of the image")
     phrase: str | None
+    choices: int = Field(description="how often another candidate was chosen")
+    candidates: CandidatesOut
     strokes: int
     threshold: float
     mask: int | None = Field(description="number of its mask, a key of masks")
@@ -102,6 +114,8 @@ class ObjectOut(BaseModel):
         return cls(
             id=state.id, label=state.label, phrase=state.phrase, strokes=len(state.strokes), clicks=clicks,
             threshold=state.threshold, mask=state.mask, score=state.score, area=state.area,
+            box=state.box, choices=state.choices,
+            candidates=CandidatesOut(indices=list(state.candidates.indices), position=state.candidates.position),
         )  # fmt: skip
 
 
