@@ -5,8 +5,8 @@ static/         the page: plain ES modules and a canvas
 service.py      what the routes call: one annotation project
 editing.py      one action, from the request to the committed event
 export.py       files of masks; stats.py: interactions and time by object
-inference/      the queue of the network's work, cached segmenters, candidate masks that differ, proposals, learning from
-                accepted masks
+inference/      the queue of the network's work, cached segmenters, candidate masks that differ, proposals, learning
+                from accepted masks
 images.py       images of the project, loaded; thumbnails.py
 db/             database, tables, the store that queries them, edit locks
 image_folder.py which files are images, safely read; picture.py: crops, JPEG, PNG
