@@ -24,9 +24,9 @@ from saywhere.core.crop import Crop
 from saywhere.core.geometry import ImageSize
 from saywhere.core.mask import Mask
 
-SIZE = ImageSize(240, 320)
+SIZE = ImageSize(480, 640)
 PART, WHOLE = disc(*SIZE, 220, 240, 50), disc(*SIZE, 220, 240, 110)
-GROUP = WHOLE | disc(*SIZE, 440, 240, 80)
+GROUP = disc(*SIZE, 220, 240, 150)
 BOX = [100, 120, 340, 360]
 
 
@@ -65,6 +65,9 @@ class TestCandidates:
 
     def test_stepping_changes_the_mask_and_is_undone_and_redone(self, client: TestClient) -> None:
         first = act(client, 1, click(220, 240)).json()
+        larger = act(client, 1, choose(2)).json()
+        assert nearly(mask_of(larger, 1), GROUP)
+        act(client, 1, {"kind": "undo"}).raise_for_status()
         smaller = act(client, 1, choose(0)).json()
         assert nearly(mask_of(smaller, 1), PART)
         assert smaller["objects"][0]["candidates"]["position"] == 0
@@ -159,8 +162,8 @@ class TestBox:
 
     def test_another_box_replaces_it_and_undo_brings_the_first_back(self, client: TestClient) -> None:
         first = act(client, 1, box(*BOX)).json()
-        second = act(client, 1, box(350, 150, 530, 330, object=1)).json()
-        assert mask_of(second, 1)[240, 440]
+        second = act(client, 1, box(410, 150, 590, 330, object=1)).json()
+        assert mask_of(second, 1)[240, 500]
         assert not mask_of(second, 1)[240, 220]
         back = act(client, 1, {"kind": "undo"}).json()
         assert back["objects"] == first["objects"]
@@ -181,7 +184,7 @@ class TestBox:
         assert object_in(reader) == object_in(client)
         answer = act(reader, 1, click(220, 240, positive=False, object=1)).json()
         assert mask_of(answer, 1)[150, 220]
-        assert not mask_of(answer, 1)[240, 440], "outside the box"
+        assert not mask_of(answer, 1)[240, 500], "outside the box"
         other.close()
 
     def test_threshold_and_probability_of_an_object_of_a_box_alone(self, client: TestClient) -> None:

@@ -168,7 +168,7 @@ def test_a_finger_draws_a_box_and_taps_the_chip(browser: sync_api.Browser, serve
     page.seq(1)
     assert page.state(5)["objects"][0]["box"] == pytest.approx([100, 120, 340, 360], abs=1.5)
     page.page.keyboard.press("o")
-    page.page.touchscreen.tap(*page.at(440, 240))
+    page.page.touchscreen.tap(*page.at(500, 240))
     page.seq(2)
     page.page.locator("#smaller").tap()
     page.seq(3)

@@ -56,8 +56,8 @@ def fast() -> RedRuntime:
 
 
 class PartsRuntime(RedRuntime):
-    """Knows boxes, and gives three masks for a click: the piece of its colour, all that is no background and connected
-    with it (the best one), and all that is no background. In a box, what is no background there, three times."""
+    """Knows boxes, and gives three masks for a click: the piece of its colour, the piece without the yellow around it
+    (the best one), and the piece with it. In a box, what is neither background nor yellow there, three times."""
 
     name, digest = "parts", "00parts"
     capabilities = Capabilities(phrases=True, relevance=True, boxes=True, candidates=3)
@@ -70,15 +70,16 @@ class PartsRuntime(RedRuntime):
     ) -> tuple[np.ndarray, np.ndarray]:
         self.previous.append(previous)
         group = np.abs(features - BACKGROUND).max(axis=2) > 100
-        masks = [np.zeros_like(group), group, group]
+        whole = group & (np.abs(features - YELLOW).max(axis=2) > 60)
+        masks = [np.zeros_like(group), whole, group]
         if prompt.box is not None:
             x0, y0, x1, y1 = (round(edge) for edge in prompt.box)
             inside = np.zeros_like(group)
             inside[max(y0, 0) : y1, max(x0, 0) : x1] = True
-            masks = [group & inside] * 3
+            masks = [whole & inside] * 3
         elif prompt.clicks:
             colours = np.abs(features - features[self._pixel(features, prompt)]).max(axis=2) < 60
-            masks = [self._piece(colours, prompt), self._piece(group, prompt), group]
+            masks = [self._piece(mask, prompt) for mask in (colours, whole, group)]
         logits = np.stack([np.where(mask, 8.0, -8.0).astype(np.float32) for mask in masks])
         for click in prompt.clicks:
             if not click.positive:
@@ -104,7 +105,7 @@ def parts() -> PartsRuntime:
     return PartsRuntime()
 
 
-BACKGROUND = (20, 40, 160)
+BACKGROUND, YELLOW = (20, 40, 160), (220, 210, 40)
 
 
 def picture(discs: list[tuple[int, int, int]], size: tuple[int, int] = (480, 640)) -> np.ndarray:
@@ -126,11 +127,14 @@ def make_folder(folder: Path) -> Path:
 
 
 def make_folder_with_parts(folder: Path, images: int = 1) -> Path:
-    """Images of two red discs with a green disc in each, so near to each other that one crop shows both."""
+    """Images of two red discs with a green disc in each; around the left one there is a yellow ring."""
     folder.mkdir(parents=True, exist_ok=True)
-    image = picture([(220, 240, 110), (440, 240, 80)])
-    for x, radius in ((220, 50), (440, 40)):
-        image[disc(480, 640, x, 240, radius)] = (30, 220, 40)
+    image = picture([])
+    for x, radius, colour in (
+        (220, 150, YELLOW), (220, 110, (220, 30, 20)), (500, 80, (220, 30, 20)), (220, 50, (30, 220, 40)),
+        (500, 40, (30, 220, 40)),
+    ):  # fmt: skip
+        image[disc(480, 640, x, 240, radius)] = colour
     for number in range(images):
         Image.fromarray(image).save(folder / f"{number}.png")
     return folder
