@@ -28,7 +28,7 @@ def distinct_candidates(masks: Sequence[Mask], chosen: int) -> Candidates:
     if len(masks) < 2:
         return Candidates()
     crop = masks[chosen].crop
-    inside = [mask.crop.resample(mask.logits, crop, NOTHING) > logit(mask.threshold) for mask in masks]
+    inside = [mask.crop.resample(mask.final_logits, crop, NOTHING) > logit(mask.threshold) for mask in masks]
     indices = [chosen]
     for index, region in enumerate(inside):
         if np.any(region) and all(iou(region, inside[other]) <= NEARLY_EQUAL for other in indices):
