@@ -79,6 +79,18 @@ class TestCandidates:
         assert again["objects"] == smaller["objects"]
         assert (mask_of(again, 1) == mask_of(smaller, 1)).all()
 
+    def test_the_way_back_from_a_part_leads_over_the_whole(self, client: TestClient) -> None:
+        """In the crop of the part, whole and group fill everything and look alike."""
+        found = act(client, 1, click(220, 240)).json()["objects"][0]["candidates"]
+        for step, expected in ((-1, PART), (1, WHOLE), (1, GROUP), (-1, WHOLE)):
+            index, position = found["indices"][found["position"] + step], found["position"] + step
+            answer = act(client, 1, choose(index)).json()
+            found = answer["objects"][0]["candidates"]
+            assert nearly(mask_of(answer, 1), expected)
+            assert (len(found["indices"]), found["position"]) == (3, position)
+        answer = act(client, 1, {"kind": "threshold", "object": 1, "value": 0.6}).json()
+        assert answer["objects"][0]["candidates"] == found
+
     def test_a_choice_is_replayed_when_the_image_is_opened_again(self, annotator: Annotator, tmp_path: Path) -> None:
         client = open_client(annotator)
         act(client, 1, click(220, 240)).raise_for_status()
@@ -142,6 +154,8 @@ class TestCandidates:
         act(client, 1, click(220, 160)).raise_for_status()
         act(client, 1, choose(2)).raise_for_status()
         other = make(tmp_path / "images", annotator.store.database, runtime=RedRuntime())
+        assert "there are 1" in act(open_client(other), 1, choose(2)).json()["error"]
+        assert act(open_client(other), 1, choose(0)).json()["objects"][0]["candidates"]["indices"] == []
         answer = act(open_client(other), 1, click(220, 180, positive=False, object=1)).json()
         assert mask_of(answer, 1)[150, 220]
         assert answer["objects"][0]["candidates"]["indices"] == []

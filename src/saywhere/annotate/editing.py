@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -28,15 +28,15 @@ from saywhere.annotate.db.tables import ImageRow
 from saywhere.annotate.events import CandidateChoice, Candidates, Event, ImageState, ObjectState, apply_to_object
 from saywhere.annotate.image_folder import LoadedImage
 from saywhere.annotate.images import ImageLoader
-from saywhere.annotate.inference.candidates import distinct_candidates
+from saywhere.annotate.inference.candidates import distinct_candidates, same_candidates
 from saywhere.annotate.inference.queue import InferenceQueue
 from saywhere.annotate.inference.segmenters import SegmenterCache
 from saywhere.annotate.region import EMPTY_REGION, Region
 from saywhere.annotate.regions import RegionStore
 from saywhere.core.geometry import ImageSize
+from saywhere.core.mask import Mask
 from saywhere.core.prompt import checked_box
 from saywhere.errors import SaywhereError
-from saywhere.interactive.segmenter import Segmenter
 
 # What a study lets people use: interactions of one kind are compared with those of another.
 STUDIES: Final[Mapping[str, frozenset[str]]] = {
@@ -172,7 +172,8 @@ class Editor:
             label = self.label_name(after)
             work = self._queue.submit(author.client, lambda: self._segment(row, image, after, event.kind, label))
             region, score, candidates = work.result()
-            event = replace(event, data={**event.data, **candidates.as_data()})
+            if event.kind != "threshold":
+                event = replace(event, data={**event.data, **candidates.as_data()})
         else:
             raise SaywhereError(f"{event.kind}: object {state.id} has brush strokes only; click on it first")
         event = replace(
@@ -199,23 +200,19 @@ class Editor:
         ``kind`` is that of the event. For the inference thread.
         """
         key, interactions = (row.id, state.id), state.interactions
+        masks_before: Sequence[Mask] = ()
         if kind == "candidate":
-            self._check_choice(self._segmenters.segmenter_for(image, key, interactions[:-1], label), state)
+            masks_before = self._segmenters.segmenter_for(image, key, interactions[:-1], label).candidates
+            _check_choice(state, len(masks_before))
         segmenter = self._segmenters.segmenter_for(image, key, interactions, label)
         mask = segmenter.mask
         if mask is None:
             return apply_strokes(EMPTY_REGION, state.strokes, image.size), None, Candidates()
         region = apply_strokes(Region(*mask.part(state.threshold)), state.strokes, image.size)
-        return region, mask.score, distinct_candidates(segmenter.candidates, segmenter.candidate)
-
-    @staticmethod
-    def _check_choice(segmenter: Segmenter, state: ObjectState) -> None:
-        """Whether there is a candidate of the index that an object's last interaction chooses."""
-        choice, count = state.interactions[-1], len(segmenter.candidates)
-        assert isinstance(choice, CandidateChoice), "called for a choice only"
-        if choice.index >= count:
-            there = f"there are {count}, numbered from 0" if count else "click on it first"
-            raise SaywhereError(f"candidate {choice.index}: not a candidate mask of object {state.id}; {there}")
+        masks, chosen = segmenter.candidates, segmenter.candidate
+        if kind == "candidate":
+            return region, mask.score, same_candidates(state.candidates, masks_before, masks, chosen)
+        return region, mask.score, distinct_candidates(masks, chosen)
 
     def _check_study(self, action: Action) -> None:
         if self.study is None or not isinstance(action, INTERACTIONS):
@@ -227,3 +224,12 @@ class Editor:
     def _check_label(self, label: int | None) -> None:
         if label is not None and label not in self._store.all_labels():
             raise SaywhereError(f"label {label}: there is none in this project; create it first")
+
+
+def _check_choice(state: ObjectState, count: int) -> None:
+    """Whether an object's last interaction chooses one of its ``count`` candidate masks."""
+    choice = state.interactions[-1]
+    assert isinstance(choice, CandidateChoice), "called for a choice only"
+    if choice.index >= count:
+        there = f"there are {count}, numbered from 0" if count else "click on it first"
+        raise SaywhereError(f"candidate {choice.index}: not a candidate mask of object {state.id}; {there}")

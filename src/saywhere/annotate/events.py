@@ -258,6 +258,6 @@ def apply_to_object(state: ObjectState, event: Event) -> ObjectState:
         state = replace(state, label=data["label"])
     if event.masked:
         state = replace(state, mask=event.seq, score=event.score, area=event.area)
-    if event.masked and event.kind != "brush":  # a stroke is on top of whichever candidate is chosen
+    if event.masked and event.kind not in ("brush", "threshold"):  # these keep to whichever candidate is chosen
         state = replace(state, candidates=Candidates.from_event(data))
     return state

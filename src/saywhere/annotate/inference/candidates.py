@@ -1,4 +1,4 @@
-"""Which of the network's candidate masks are worth showing: those that differ."""
+"""Which of the network's candidate masks are offered: those that differ when the prompt is given."""
 
 from __future__ import annotations
 
@@ -35,3 +35,25 @@ def distinct_candidates(masks: Sequence[Mask], chosen: int) -> Candidates:
             indices.append(index)
     indices.sort()
     return Candidates(tuple(indices), indices.index(chosen)) if len(indices) > 1 else Candidates()
+
+
+def same_candidates(before: Candidates, masks_before: Sequence[Mask], masks: Sequence[Mask], chosen: int) -> Candidates:
+    """The candidates that were offered before one of them was chosen, in the same order.
+
+    The crop follows the chosen one. In that of a part, whole and group look alike, and nobody should lose the way back.
+
+    Args:
+        before: what was offered.
+        masks_before: the candidates at that time.
+        masks: the candidates now, which are of the same outputs of the network.
+        chosen: index of the object's mask among them.
+
+    Returns:
+        Their indices now; those that differ now where the chosen one was not among those offered, or other weights
+        with fewer masks offered them.
+    """
+    outputs = [masks_before[index].candidate for index in before.indices if index < len(masks_before)]
+    if len(outputs) < len(before.indices) or masks[chosen].candidate not in outputs:
+        return distinct_candidates(masks, chosen)
+    now = [mask.candidate for mask in masks]
+    return Candidates(tuple(now.index(output) for output in outputs), outputs.index(masks[chosen].candidate))

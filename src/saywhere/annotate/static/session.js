@@ -282,7 +282,7 @@ export class Session extends EventTarget {
   /** The candidate masks that the active object can be switched to, its own among them; null where there is no other. */
   get candidates() {
     const candidates = this.object?.candidates;
-    return candidates?.indices.length && !this.project.study ? candidates : null;
+    return candidates?.indices.length && this.project.candidates > 1 && !this.project.study ? candidates : null;
   }
 
   /** Switch the active object to the next larger (1) or smaller (-1) candidate mask, once all before is answered. */
