@@ -24,6 +24,7 @@ from saywhere.models.backbone import create_backbone, pad_to_multiple
 from saywhere.models.base import Candidates, Features, PurifyingModel
 from saywhere.models.layers.attention import SelfAttentionNeck, enlarge
 from saywhere.models.layers.candidates import CandidateScores
+from saywhere.models.layers.class_losses import teacher_loss
 from saywhere.models.layers.clicks import (
     ClickTensors,
     aggregate,
@@ -89,6 +90,8 @@ class Saywhere(PurifyingModel):
         box: whether the prompt's box is used.
         tokens: a vision transformer of timm with patches of 14 pixels, whose tokens carry the semantics, see
             :class:`TokenEncoder`; without one if None.
+        relevance_of_backbone: whether the learned relevance map also sees the backbone's coarsest level, which tells
+            more of what things are than the purified levels do.
 
     Raises:
         SaywhereError: the backbone or a relevance source is unknown, or there are no candidates.
@@ -118,6 +121,7 @@ class Saywhere(PurifyingModel):
         candidates: int = 1,
         box: bool = False,
         tokens: str | None = None,
+        relevance_of_backbone: bool = False,
     ) -> None:
         super().__init__()
         if candidates < 1:
@@ -161,8 +165,11 @@ class Saywhere(PurifyingModel):
         self.phrase_encoder = PhraseEncoder(words=self.words, weigh=weigh_words) if self.phrases else None
         context = 2 * self.phrase_encoder.hidden if self.phrase_encoder else 0
         self.attention = AttributeAttention(w4, context) if attention else None
+        self.relevance_of_backbone = relevance_of_backbone
         self.learned_relevance = (
-            LearnedRelevance(clicked, context, words=self.words) if "learned" in relevance else None
+            LearnedRelevance(clicked + (channels[-1] if relevance_of_backbone else 0), context, words=self.words)
+            if "learned" in relevance
+            else None
         )
         self.classifier_relevance = (
             ClassifierRelevance(channels[-1], words=self.words) if "classifier" in relevance else None
@@ -251,9 +258,10 @@ class Saywhere(PurifyingModel):
         """
         maps = []
         if self.learned_relevance is not None:
-            maps.append(
-                self.learned_relevance.embed(torch.cat([pure[1], enlarge(pure[2], 2.0), enlarge(pure[3], 4.0)], 1))
-            )
+            levels = [pure[1], enlarge(pure[2], 2.0), enlarge(pure[3], 4.0)]
+            if self.relevance_of_backbone:
+                levels.append(enlarge(coarsest_raw, 4.0))
+            maps.append(self.learned_relevance.embed(torch.cat(levels, 1)))
         if self.classifier_relevance is not None:
             maps.append(self.classifier_relevance.embed(coarsest_raw))
         return tuple(maps)
@@ -430,15 +438,18 @@ class Saywhere(PurifyingModel):
         embedded = self._cached_relevance_features(features)[0]
         contrast = self.learned_relevance.label_contrast_loss(embedded, [each.regions for each in supervision], labels)
         logits = self.learned_relevance(embedded, self.phrase_encoder([p.phrase for p in prompts]))
+        loss = LABEL_CONTRAST_WEIGHT * contrast + teacher_loss(
+            self.learned_relevance, self.phrase_encoder, embedded, [each.classes for each in supervision]
+        )
         rows = [row for row, each in enumerate(supervision) if each.target is not None]
         if not rows:
-            return LABEL_CONTRAST_WEIGHT * contrast
+            return loss
         targets = np.stack([each.target for each in supervision if each.target is not None])[:, None]
         target = to_device(targets, logits.device).to(logits.dtype)
         values = F.binary_cross_entropy_with_logits(logits[rows], target, reduction="none")
         area = target.sum((1, 2, 3), keepdim=True)
         weights = target / area.clamp_min(1.0) + (1.0 - target) / (target[0].numel() - area).clamp_min(1.0)
-        return LABEL_CONTRAST_WEIGHT * contrast + 0.5 * (values * weights).sum((1, 2, 3)).mean()
+        return loss + 0.5 * (values * weights).sum((1, 2, 3)).mean()
 
 
 def film(clicked: int, outputs: int) -> nn.Sequential:

@@ -10,7 +10,7 @@ import numpy as np
 
 from saywhere.core.arrays import BoolArray
 from saywhere.core.prompt import mirrored
-from saywhere.models.targets import PhraseSupervision
+from saywhere.models.targets import ClassTargets, PhraseSupervision
 from saywhere.training.augment import Affine, Image, is_mirrored
 from saywhere.training.phrases import Box, described, phrase_for
 from saywhere.training.recipe import PhrasesRecipe
@@ -32,6 +32,7 @@ class Crop:
         neighbours: the other objects of the image.
         neighbour_masks: ``(S, S)`` each, where they are in the crop.
         transform: from pixels of the image to pixels of the crop.
+        is_composed: whether something of another image was pasted into it, or it into another image.
     """
 
     image: Image
@@ -41,6 +42,7 @@ class Crop:
     neighbours: Sequence[Target]
     neighbour_masks: Sequence[BoolArray]
     transform: Affine
+    is_composed: bool = False
 
     @property
     def others(self) -> BoolArray:
@@ -83,13 +85,14 @@ def right_phrase(crop: Crop, settings: PhrasesRecipe, rng: np.random.Generator) 
     return SamplePhrase(text, applies, unambiguous and bool(rng.random() < settings.phrase_only_prob))
 
 
-def phrase_supervision(crop: Crop, phrase: SamplePhrase) -> PhraseSupervision:
-    """What is known of the labels in a crop, at an eighth of its size."""
+def phrase_supervision(crop: Crop, phrase: SamplePhrase, classes: ClassTargets | None = None) -> PhraseSupervision:
+    """What is known of the labels and of the teacher's ``classes`` in a crop, at an eighth of its size."""
     objects = zip([crop.chosen, *crop.neighbours], [crop.target, *crop.neighbour_masks], strict=True)
     labelled = [(crop.label_of(target), downsample_by_8(mask)) for target, mask in objects if target.label]
     return PhraseSupervision(
         tuple((label, mask) for label, mask in labelled if mask.any()),
         None if phrase.applies is None else downsample_by_8(phrase.applies),
+        classes,
     )
 
 

@@ -22,12 +22,17 @@ from saywhere.core.geometry import ImageSize
 from saywhere.core.images import read_image
 from saywhere.core.prompt import Click, Prompt
 from saywhere.errors import SaywhereError
-from saywhere.models.targets import PhraseSupervision
+from saywhere.models.targets import ClassTargets, PhraseSupervision
+from saywhere.text.class_names import imagenet_classes
+from saywhere.text.words import label_words
 from saywhere.training.augment import Affine, crop_transform, paste, recolour, warp, warp_box
 from saywhere.training.batch import TrainingSample
+from saywhere.training.class_maps import ClassMaps
+from saywhere.training.class_targets import PhraseDrawer, cache_folder
 from saywhere.training.crops import MIN_PIXELS, MIN_VISIBLE, Crop, SamplePhrase, phrase_supervision, right_phrase
 from saywhere.training.first_clicks import initial_clicks, single_click
 from saywhere.training.phrases import wrong_phrase
+from saywhere.training.pretrained import find_pretrained
 from saywhere.training.recipe import Recipe, SamplingRecipe
 from saywhere.training.targets import list_targets, sampling_probabilities
 
@@ -85,6 +90,13 @@ class CropDataset(Dataset[TrainingSample]):
         self.labels = sorted({target.label for target in self.targets if target.label})
         named = [target.sample.label for target in self.targets if recipe.data[target.data].labels_are_names]
         self.trained_on = sorted({label for label in named if label})
+        teacher = recipe.teacher
+        self.class_maps, self.class_phrases = None, None
+        if teacher.weights is not None:
+            self.class_maps = ClassMaps(find_pretrained(teacher.weights), cache_folder(teacher.cache))
+            self.class_phrases = PhraseDrawer(imagenet_classes(), teacher.phrases)
+        named_by_teacher = self.class_phrases.phrases if self.class_phrases else []
+        self.phrases = sorted({*map(label_words, self.trained_on), *named_by_teacher})
         self.read = lru_cache(maxsize=recipe.crop.cached_images)(read_image)
         self.mask_in_box = lru_cache(maxsize=4 * recipe.crop.cached_images)(self._mask_in_box)
 
@@ -122,7 +134,9 @@ class CropDataset(Dataset[TrainingSample]):
         phrase = self._phrase(crop, draw, rng)
         clicks = self._clicks(crop, draw, phrase, rng) if draw.has_clicks and not phrase.only else []
         box = robot.jittered_box(crop.target, self.recipe.clicks.box_jitter, rng) if draw.has_box else None
-        supervised = bool(self.recipe.phrases.phrase_prob)
+        supervision = PhraseSupervision((), None)
+        if self.recipe.phrases.phrase_prob:
+            supervision = phrase_supervision(crop, phrase, self._class_targets(crop, rng))
         return TrainingSample(
             image=torch.from_numpy(crop.image.transpose(2, 0, 1).copy()),
             target=torch.from_numpy(crop.target[None].astype(np.uint8)),
@@ -130,7 +144,7 @@ class CropDataset(Dataset[TrainingSample]):
             prompt=Prompt(tuple(clicks), phrase.text, box),
             drags=draw.drags,
             number=number,
-            supervision=phrase_supervision(crop, phrase) if supervised else PhraseSupervision((), None),
+            supervision=supervision,
             centre=self._centre(crop, clicks, draw),
             is_part=crop.chosen.is_part,
         )
@@ -229,6 +243,7 @@ class CropDataset(Dataset[TrainingSample]):
             target=crop.target & own,
             ignore=crop.ignore & own,
             neighbour_masks=[mask & own for mask in crop.neighbour_masks],
+            is_composed=True,
         )
 
     def _phrase(self, crop: Crop, draw: Draw, rng: np.random.Generator) -> SamplePhrase:
@@ -241,6 +256,16 @@ class CropDataset(Dataset[TrainingSample]):
         if draw.has_phrase and crop.chosen.label:
             return right_phrase(crop, self.recipe.phrases, rng)
         return SamplePhrase()
+
+    def _class_targets(self, crop: Crop, rng: np.random.Generator) -> ClassTargets | None:
+        """What the teacher sees in the crop; None without a teacher, and where another image was pasted."""
+        if self.class_maps is None or self.class_phrases is None or crop.is_composed:
+            return None
+        targets = [crop.chosen, *crop.neighbours]
+        path = crop.chosen.sample.image_path
+        classes = self.class_maps.read(path, {target.sample.name: target.region for target in targets})
+        height, width = crop.chosen.region.size
+        return self.class_phrases.targets(crop, ImageSize(height, width), classes, rng)
 
     def _clicks(self, crop: Crop, draw: Draw, phrase: SamplePhrase, rng: np.random.Generator) -> list[Click]:
         """The initial clicks. A part with its name, a drag or a box needs no negative click."""

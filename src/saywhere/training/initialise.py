@@ -53,9 +53,9 @@ def initialise(recipe: ModelRecipe, start: Path | None = None) -> InteractiveMod
         if tokens is None:
             raise SaywhereError(f"recipe: model.pretrained_tokens '{path}', but the network has no option tokens")
         load_state(tokens, tokens.load_timm(read_tensors(path)[0]), path)
-    freeze = new_names(recipe.freeze, model)
+    freeze, train_only = new_names(recipe.freeze, model), new_names(recipe.train_only, model)
     for name, parameter in model.named_parameters():
-        if name.startswith(freeze):
+        if name.startswith(freeze) or (train_only and not name.startswith(train_only)):
             parameter.requires_grad_(False)
     return model
 

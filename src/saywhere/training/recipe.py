@@ -43,6 +43,7 @@ class ModelRecipe(RecipePart):
     )
     new: tuple[str, ...] = Field((), description="prefixes of parameters that these weights lack")
     freeze: tuple[str, ...] = Field((), description="prefixes of parameters that are not trained")
+    train_only: tuple[str, ...] = Field((), description="prefixes of the only parameters that are trained; empty: all")
     freeze_batch_norm: bool = Field(
         False, description="whether batch norms use the statistics that the weights came with, in training too"
     )
@@ -236,6 +237,21 @@ class PhrasesRecipe(RecipePart):
     held_out: tuple[str, ...] = Field((), description="labels whose objects are neither drawn nor named")
 
 
+class TeacherRecipe(RecipePart):
+    """An ImageNet classifier that teaches the relevance map the names and hypernyms of its classes."""
+
+    weights: str | None = Field(
+        None, description="safetensors of timm's tf_efficientnet_lite0 with its classifier; null: no teacher"
+    )
+    cache: str | None = Field(
+        None, description="folder where what it sees in each image is kept; null: in the user's cache folder"
+    )
+    phrases: int = Field(8, ge=1, description="names and hypernyms of each sample; half of them apply to nothing in it")
+    relevance_only: bool = Field(
+        False, description="whether the relevance map alone is trained, so that masks need not be decoded"
+    )
+
+
 class OptimiserRecipe(RecipePart):
     """AdamW with a linear warm-up, a cosine schedule and an exponential moving average of the weights."""
 
@@ -275,6 +291,7 @@ class Recipe(RecipePart):
     crop: CropRecipe = CropRecipe()
     clicks: ClicksRecipe = ClicksRecipe()
     phrases: PhrasesRecipe = PhrasesRecipe()
+    teacher: TeacherRecipe = TeacherRecipe()
     loss: dict[str, float] = Field({"bce": 1.0, "dice": 1.0}, description="weights of losses, see models/losses.py")
     candidates: CandidatesRecipe = CandidatesRecipe()
     optimiser: OptimiserRecipe = OptimiserRecipe()
@@ -313,6 +330,7 @@ SECTIONS: Mapping[str, type[RecipePart]] = {
     "crop": CropRecipe,
     "clicks": ClicksRecipe,
     "phrases": PhrasesRecipe,
+    "teacher": TeacherRecipe,
     "candidates": CandidatesRecipe,
     "optimiser": OptimiserRecipe,
     "validation": ValidationRecipe,

@@ -69,6 +69,9 @@ def step_losses(
         batch.target[:, 0].numpy() > 0, batch.ignore[:, 0].numpy() > 0, batch.drags, batch.numbers
     )
     every_round = recipe.clicks.update_every_round
+    if recipe.teacher.relevance_only:
+        yield relevance_loss(network, image, batch, fabric, labels)
+        return
     with fabric.autocast():
         features = network.encode(image)
     prompts, previous = list(batch.prompts), None
@@ -104,6 +107,14 @@ def step_losses(
         if every_round:
             with fabric.autocast():
                 features = network.encode(image)
+
+
+def relevance_loss(network: InteractiveModel, image: Tensor, batch: Batch, fabric: Fabric, labels: Words) -> Tensor:
+    """The loss of the relevance map alone: masks are not decoded. Arguments as for :func:`step_losses`."""
+    with fabric.autocast():
+        with torch.no_grad():  # neither the encoder nor the purification layer is trained
+            features = network.encode(image)
+        return network.auxiliary_loss(features, list(batch.prompts), batch.supervision, labels).float()
 
 
 def round_loss(

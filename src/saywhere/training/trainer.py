@@ -36,6 +36,7 @@ class Trainer:
     def __init__(self, recipe: Recipe, fabric: Fabric, crops: CropDataset, start: Path | None = None) -> None:
         self.recipe, self.fabric = recipe, fabric
         self.trained_on = crops.trained_on
+        self.phrases = crops.phrases
         self.step, self.seconds = 0, 0.0
         self.model = initialise(recipe.model, start).to(fabric.device)
         self.model.to(memory_format=torch.channels_last)
@@ -141,6 +142,7 @@ class Trainer:
             "recipe": recipe.model_dump(mode="json"),
             "data": [data.path for data in recipe.data],
             "labels": self.trained_on,
+            "phrases": self.phrases,
             "step": self.step,
             "seconds": round(self.seconds),
             "figures": figures,
