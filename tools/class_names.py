@@ -60,7 +60,7 @@ circle, control, starches, starche, component part, structural member, horizonta
 gear, weight, kit
 """
 LEFT_OUT = frozenset(" ".join(name.split()) for name in TOO_GENERAL.split(","))
-MAX_NAMES, MAX_HYPERNYMS = 3, 5
+MAX_NAMES = 3  # further names are rare
 
 
 def read_synsets(path: Path) -> dict[int, tuple[list[str], list[int]]]:
@@ -88,7 +88,7 @@ def hypernyms(synsets: dict[int, tuple[list[str], list[int]]], offset: int) -> l
             if lemma and lemma not in names:
                 names.append(lemma)
         level = [further for each in level for further in synsets[each][1]]
-    return names[:MAX_HYPERNYMS]
+    return names
 
 
 def usable(name: str) -> bool:

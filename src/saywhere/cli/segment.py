@@ -111,7 +111,11 @@ def mask_with_phrase(segmenter: Segmenter, phrase: str, mask: Mask | None) -> Ma
             raise
         errors.print(f"saywhere: {error}; answered by the clicks alone", style="yellow", highlight=False, markup=False)
         return mask
-    if not segmenter.fits(phrase):
+    if not segmenter.knows(phrase):
+        answer = "what stands out" if mask is None else "the clicks alone"
+        problem = f"{phrase!r} is far from all that the weights were trained on; answered by {answer}"
+        errors.print(f"saywhere: {problem}", style="yellow", highlight=False, markup=False)
+    elif not segmenter.fits(phrase):
         problem = "be there; click on it if it is" if mask is None else "fit the clicks; answered by the clicks alone"
         errors.print(f"saywhere: {phrase!r} does not seem to {problem}", style="yellow", markup=False)
     return refined

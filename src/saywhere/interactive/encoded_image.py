@@ -14,6 +14,8 @@ from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.crop import Crop
 from saywhere.core.deprecation import renamed_methods
 from saywhere.core.geometry import ImageSize
+from saywhere.core.mask import sigmoid
+from saywhere.core.prompt import Prompt
 from saywhere.runtime.base import PurifyingRuntime, Runtime
 
 
@@ -34,13 +36,14 @@ class EncodedImage:
         self.full_crop = Crop.from_box((0, 0, self.size.width, self.size.height), self.size, longer_side)
         self._features: OrderedDict[Crop, Any] = OrderedDict()
         self._relevance: dict[str, FloatArray] = {}
+        self._saliency: FloatArray | None = None
         self._cache_size = cache_size
         self._encode: Callable[[Crop], Any] = lambda crop: runtime.encode(crop.crop(image))
 
     def purified(self, runtime: PurifyingRuntime) -> Self:
         """The same image for a runtime with another purification layer: it is not encoded again."""
         other = copy.copy(self)
-        other.runtime, other._features, other._relevance = runtime, OrderedDict(), {}
+        other.runtime, other._features, other._relevance, other._saliency = runtime, OrderedDict(), {}, None
         other._encode = lambda crop: runtime.purify(self.features(crop))
         other.__dict__.pop("mirror", None)
         return other
@@ -61,6 +64,13 @@ class EncodedImage:
         """The mirrored image, of which no crop is encoded yet."""
         mirrored = np.ascontiguousarray(self.image[:, ::-1])
         return EncodedImage(self.runtime, mirrored, max(self.full_crop.width, self.full_crop.height), self._cache_size)
+
+    @property
+    def saliency(self) -> FloatArray:
+        """``(h, w)`` probability of what stands out, in pixels of the full crop: the answer to an empty prompt."""
+        if self._saliency is None:
+            self._saliency = sigmoid(self.runtime.decode(self.features(self.full_crop), Prompt(), None))
+        return self._saliency
 
     def relevance(self, phrase: str) -> FloatArray:
         """The relevance map of a phrase in pixels of the full crop; that of the last phrase is kept.

@@ -24,6 +24,7 @@ from saywhere.errors import NoMapError, PhraseError, SaywhereError
 from saywhere.interactive import sam
 from saywhere.interactive.decoding import Answer, DecoderInput, MaskDecoder
 from saywhere.interactive.encoded_image import EncodedImage
+from saywhere.interactive.phrase_click import knows, phrase_click
 from saywhere.interactive.refine import REFINEMENTS
 from saywhere.runtime.base import PurifyingRuntime, Runtime
 from saywhere.text.words import shipped_words
@@ -323,9 +324,11 @@ class Segmenter:
         """Whether a phrase seems to be about what was clicked; one that is not does not change the mask.
 
         Without a positive click, whether the object seems to be in the image at all. True where the network cannot
-        tell. Errors as for :meth:`say`.
+        tell, and False for a phrase that it does not know. Errors as for :meth:`say`.
         """
         checked = self._check_phrase(phrase)
+        if not self.knows(checked):
+            return False
         if any(c.positive for c in self.prompt.clicks):
             return self._drop_conflicting_phrase(self.prompt.with_phrase(checked)).phrase is not None
         try:
@@ -333,17 +336,26 @@ class Segmenter:
         except NoMapError:
             return True
 
+    def knows(self, phrase: str) -> bool:
+        """Whether a phrase is near enough to those of the training to be of use; one that is not does not change masks.
+
+        True where the weights do not say what they were trained on.
+        """
+        return knows(self.encoded, phrase)
+
     def propose(self, phrase: str) -> Proposal:
         """The object that a phrase alone finds; the prompt stays as it is. Errors as for :meth:`relevance_map`."""
         relevance = self.relevance_in_crop(phrase)
-        click, peak = relevance_peak(relevance)
+        click, peak = phrase_click(self.encoded, self._check_phrase(phrase))
         click = self.encoded.full_crop.click_to_image(click)
         given = self._decoder_input(Prompt((), self._check_phrase(phrase)), click)
         mask = self._decoder().decode(given).mask
         return Proposal(mask, click, peak, relevance, self.encoded.full_crop)
 
     def _drop_conflicting_phrase(self, prompt: Prompt) -> Prompt:
-        """A prompt without its phrase if that is not relevant to what was clicked."""
+        """A prompt without its phrase if that is unknown or not relevant to what was clicked."""
+        if prompt.phrase is not None and not self.knows(prompt.phrase):
+            return prompt.with_phrase(None)
         least, clicked = self.settings.phrase_relevance_threshold, [c for c in prompt.clicks if c.positive]
         if prompt.phrase is None or not clicked or not (least and self.runtime.capabilities.calibrated_relevance):
             return prompt
@@ -361,10 +373,12 @@ class Segmenter:
             return self._drop_conflicting_phrase(prompt)
         if click is None:
             try:
-                peak, _ = relevance_peak(self.relevance_in_crop(prompt.phrase))
+                where, _ = phrase_click(self.encoded, prompt.phrase)
             except NoMapError:
                 return prompt
-            click = self.encoded.full_crop.click_to_image(peak)
+            click = self.encoded.full_crop.click_to_image(where)
+        if self.runtime.capabilities.salient and not self.knows(prompt.phrase):
+            prompt = prompt.with_phrase(None)
         return replace(prompt, clicks=(*prompt.clicks, click))
 
     # SAM's contract

@@ -66,6 +66,7 @@ class InteractiveModel(nn.Module, ABC):
         calibrated_relevance: whether ``relevance`` returns probabilities, which are low everywhere if the object is not
             in the image, rather than values relative to the best place.
         candidates: how many masks it gives for a prompt.
+        salient: whether an empty prompt is answered with what stands out in the image.
         boxes: whether ``decode`` uses the prompt's box.
         words: the words that it knows; None without phrases.
     """
@@ -75,6 +76,7 @@ class InteractiveModel(nn.Module, ABC):
     repeated_parameters: ClassVar[tuple[str, ...]] = ()
     """Prefixes of the last layer's parameters, which has output channels for every candidate mask."""
     candidates: int = 1
+    salient: bool = False
     boxes: bool = False
     phrases: bool = False
     relevance_maps: bool = False

@@ -92,6 +92,7 @@ class Saywhere(PurifyingModel):
             :class:`TokenEncoder`; without one if None.
         relevance_of_backbone: whether the learned relevance map also sees the backbone's coarsest level, which tells
             more of what things are than the purified levels do.
+        salient: whether it was trained to answer an empty prompt with what stands out in the image.
 
     Raises:
         SaywhereError: the backbone or a relevance source is unknown, or there are no candidates.
@@ -122,11 +123,12 @@ class Saywhere(PurifyingModel):
         box: bool = False,
         tokens: str | None = None,
         relevance_of_backbone: bool = False,
+        salient: bool = False,
     ) -> None:
         super().__init__()
         if candidates < 1:
             raise SaywhereError(f"candidates {candidates}: give 1 or more")
-        self.candidates, self.boxes = candidates, box
+        self.candidates, self.boxes, self.salient = candidates, box, salient
         if unknown := set(relevance) - set(RELEVANCE_SOURCES):
             raise SaywhereError(f"relevance {sorted(unknown)}: choose from {', '.join(RELEVANCE_SOURCES)}")
         self.phrases = bool(relevance) or attention

@@ -13,7 +13,8 @@ from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.prompt import Prompt
 from saywhere.errors import NoMapError
-from saywhere.text.words import Words
+from saywhere.text.vocabulary import Vocabulary
+from saywhere.text.words import Words, shipped_words
 
 Parameters = Mapping[str, FloatArray]
 
@@ -25,9 +26,11 @@ class Capabilities:
     Attributes:
         phrases: whether :meth:`Runtime.decode` uses a prompt's phrase.
         words: the words that it knows; None for those that ship with the package.
+        vocabulary: the phrases that it was trained on; None where its weights do not say.
         relevance: whether :meth:`Runtime.relevance` returns a relevance map.
         calibrated_relevance: whether that map is low everywhere for an object that is not in the image, and not only
             lower where it fits less.
+        salient: whether it answers an empty prompt with what stands out.
         boxes: whether a box is a prompt.
         candidates: how many masks one prompt gives.
         single_click: whether one positive click is all that a prompt may hold.
@@ -39,14 +42,22 @@ class Capabilities:
 
     phrases: bool = False
     words: Words | None = None
+    vocabulary: Vocabulary | None = None
     relevance: bool = False
     calibrated_relevance: bool = False
+    salient: bool = False
     boxes: bool = False
     candidates: int = 1
     single_click: bool = False
     purification_strides: tuple[int, ...] = ()
     device: str = "cpu"
     backend: str = "numpy"
+
+
+def vocabulary_of(metadata: Mapping[str, Any], words: Words | None) -> Vocabulary | None:
+    """The phrases that weights were trained on, as their metadata list them; None where they do not."""
+    phrases = metadata.get("phrases")
+    return Vocabulary(phrases, words or shipped_words()) if phrases else None
 
 
 class Runtime(Protocol):

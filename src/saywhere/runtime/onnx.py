@@ -18,7 +18,7 @@ from saywhere.core.mask import sigmoid
 from saywhere.core.prompt import Prompt, click_arrays
 from saywhere.errors import NoMapError, SaywhereError
 from saywhere.runtime.artefact import PREFIX, Artefact
-from saywhere.runtime.base import Capabilities, Parameters, PurifyingRuntime
+from saywhere.runtime.base import Capabilities, Parameters, PurifyingRuntime, vocabulary_of
 from saywhere.runtime.threads import get_threads
 from saywhere.storage.tensors import rename_prefixes
 from saywhere.text.words import Words, load_words
@@ -137,8 +137,10 @@ class OnnxRuntime(PurifyingRuntime):
         self.capabilities = Capabilities(
             phrases=self.description["phrases"],
             words=self.words,
+            vocabulary=vocabulary_of(metadata, self.words) if self.description["relevance"] else None,
             relevance=self.description["relevance"],
             calibrated_relevance=self.description["relevance"],
+            salient=bool(metadata["options"].get("salient")),
             boxes=self.description["boxes"],
             candidates=self.description["candidates"],
             purification_strides=tuple(self.description["strides"]),

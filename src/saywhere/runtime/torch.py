@@ -14,7 +14,7 @@ from saywhere.core.geometry import ImageSize
 from saywhere.core.prompt import Click, Prompt
 from saywhere.models.base import Features, InteractiveModel, PurifyingModel
 from saywhere.models.losses import bce
-from saywhere.runtime.base import Capabilities, Parameters, PurifyingRuntime
+from saywhere.runtime.base import Capabilities, Parameters, PurifyingRuntime, vocabulary_of
 
 
 def bfloat16_pays(device: torch.device) -> bool:
@@ -49,8 +49,10 @@ class TorchRuntime(PurifyingRuntime):
         self.capabilities = Capabilities(
             phrases=model.phrases,
             words=model.words,
+            vocabulary=vocabulary_of(self.metadata, model.words) if model.relevance_maps else None,
             relevance=model.relevance_maps,
             calibrated_relevance=model.calibrated_relevance,
+            salient=model.salient,
             boxes=model.boxes,
             candidates=model.candidates,
             single_click=model.single_click,

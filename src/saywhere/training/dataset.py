@@ -96,7 +96,8 @@ class CropDataset(Dataset[TrainingSample]):
             self.class_maps = ClassMaps(find_pretrained(teacher.weights), cache_folder(teacher.cache))
             self.class_phrases = PhraseDrawer(imagenet_classes(), teacher.phrases)
         named_by_teacher = self.class_phrases.phrases if self.class_phrases else []
-        self.phrases = sorted({*map(label_words, self.trained_on), *named_by_teacher})
+        synonyms = [other for label in self.labels for other in recipe.phrases.synonyms.get(label, ())]
+        self.phrases = sorted({*map(label_words, self.trained_on), *synonyms, *named_by_teacher})
         self.read = lru_cache(maxsize=recipe.crop.cached_images)(read_image)
         self.mask_in_box = lru_cache(maxsize=4 * recipe.crop.cached_images)(self._mask_in_box)
 
