@@ -51,12 +51,22 @@ def test_each_candidate_is_measured(coco: Path) -> None:
 
 
 def test_figures_by_hand() -> None:
-    one = replace(FIRST, candidate_ious=(0.7, 0.9, 0.1))
-    other = replace(FIRST, object="2", candidate_ious=(0.8, 0.5, 0.3))
+    one = replace(FIRST, candidate_ious=(0.7, 0.9, 0.1), candidate=0)
+    other = replace(FIRST, object="2", candidate_ious=(0.8, 0.5, 0.3), candidate=0)
     result = candidate_figures({"1": [one, replace(FIRST, k=2)], "2": [other]})
     assert result["best_candidate_miou1"] == pytest.approx(0.85)
     assert result["candidate_miou1"] == pytest.approx([0.75, 0.7, 0.2])
+    assert result["candidate_miou1_interval"][1] == pytest.approx((0.5, 0.9))
+    assert result["best_candidate_miou1_interval"] == pytest.approx((0.8, 0.9))
+    assert (result["best_candidate_chosen"], result["best_candidate_chosen_interval"]) == (0.5, (0.0, 1.0))
     assert candidate_figures({"1": [FIRST]}) == {}
+
+
+def test_equally_good_candidates_are_both_the_best() -> None:
+    one = replace(FIRST, candidate_ious=(0.7, 0.9, 0.9), candidate=2)
+    assert candidate_figures({"1": [one]})["best_candidate_chosen"] == 1.0
+    unknown = replace(one, candidate=None)  # from a journal of before
+    assert "best_candidate_chosen" not in candidate_figures({"1": [unknown]})
 
 
 def test_a_benchmark_reports_the_best(coco: Path, tmp_path: Path) -> None:
@@ -65,6 +75,8 @@ def test_a_benchmark_reports_the_best(coco: Path, tmp_path: Path) -> None:
     assert all(i.candidate_ious is not None and i.candidate_ious[0] == i.iou for i in firsts)
     assert result["best_candidate_miou1"] >= result["miou1"]
     assert result["candidate_miou1"][0] == pytest.approx(result["miou1"], abs=1e-6)
+    assert result["best_candidate_chosen"] == 1.0
+    assert ["best_candidate_chosen", "1.000"] in table([result])[1]
     assert ["best_candidate_miou1", f"{result['best_candidate_miou1']:.3f}"] in table([result])[1]
 
 

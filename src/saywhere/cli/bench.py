@@ -52,6 +52,13 @@ def bench(
         ClickPlace,
         typer.Option(help="first click: centre (the protocol), tap near it, uniform on the object, near its rim"),
     ] = "centre",
+    box: Annotated[bool, typer.Option("--box", help="the first interaction is the object's bounding box")] = False,
+    box_jitter: Annotated[
+        float, typer.Option(min=0, max=0.2, help="--box: how far its edges are off, over the object's width or height")
+    ] = 0.0,
+    step_candidates: Annotated[
+        bool, typer.Option("--step-candidates", help="the robot may choose another candidate mask, as an interaction")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="only this many objects, evenly spread")] = None,
     size: Annotated[int, typer.Option(min=32, help="longer side of the first crop, the whole image")] = Settings.size,
     zoom_size: Annotated[int, typer.Option(min=32, help="longer side of a zoom-in crop")] = Settings.zoom_size,
@@ -90,12 +97,11 @@ def bench(
 
     if not sequence and (one_label or label):
         raise SaywhereError("--one-label, --label: only with --sequence")
-    if sequence and (drag or seen or clicks_like != "centre" or phrase not in (None, PhraseMode.OWN)):
-        raise SaywhereError(
-            "--sequence: goes by clicks, with no phrase or --phrase own; leave --drag, --clicks-like and --seen out"
-        )
-    if clicks_like != "centre" and phrase is not None and phrase.at == 0:
-        raise SaywhereError(f"--clicks-like {clicks_like}: changes a click that comes first; --phrase {phrase} does")
+    if sequence and (drag or seen or phrase not in (None, PhraseMode.OWN)):
+        raise SaywhereError("--sequence: goes by clicks, with no phrase or --phrase own; leave --drag and --seen out")
+    if sequence and (clicks_like != "centre" or box or step_candidates):
+        raise SaywhereError("--sequence: leave --clicks-like, --box and --step-candidates out")
+    _check_first(clicks_like, box, box_jitter, phrase)
     if report:
         pages.check_installed()
     settings = Settings(
@@ -119,10 +125,38 @@ def bench(
     else:
         labels = read_text(seen, "--seen").splitlines() if seen else None
         tasks = [
-            Task(method, dataset, settings, clicks, drag, limit, threads, phrase, clicks_like)
+            Task(
+                method,
+                dataset,
+                settings,
+                clicks,
+                drag,
+                limit,
+                threads,
+                phrase,
+                clicks_like,
+                box,
+                box_jitter,
+                step_candidates,
+            )
             for method, dataset in runs
         ]
         _bench_objects(tasks, json_out, execution, report, markdown, labels)
+
+
+def _check_first(clicks_like: ClickPlace, box: bool, box_jitter: float, phrase: PhraseMode | None) -> None:
+    """Check that one thing alone is to be the first interaction.
+
+    Raises:
+        SaywhereError: several are, or a box that is not there is to be changed.
+    """
+    if box_jitter and not box:
+        raise SaywhereError("--box-jitter: only with --box")
+    first = [f"--clicks-like {clicks_like}"] if clicks_like != "centre" else []
+    first += ["--box"] if box else []
+    first += [f"--phrase {phrase}"] if phrase is not None and phrase.at == 0 else []
+    if len(first) > 1:
+        raise SaywhereError(f"{' and '.join(first)}: each of them is the first interaction; give one")
 
 
 def _bench_objects(

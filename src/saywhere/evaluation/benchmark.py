@@ -52,6 +52,9 @@ class Task:
         threads: processor threads.
         phrase: whether and when the robot gives a phrase.
         first_click: where the robot's first click is, see :func:`saywhere.core.robot.click_at`.
+        box: whether the robot begins with the object's bounding box.
+        box_jitter: standard deviation of the edges of the box over the object's width or height.
+        step_candidates: whether the robot may choose another candidate mask instead of clicking.
     """
 
     method: str | None
@@ -63,12 +66,23 @@ class Task:
     threads: int = 2
     phrase: PhraseMode | None = None
     first_click: ClickPlace = "centre"
+    box: bool = False
+    box_jitter: float = 0.0
+    step_candidates: bool = False
 
     @property
     def user(self) -> RobotUser:
         """The robot user of this task."""
         phrase_at = None if self.phrase is None else self.phrase.at
-        return RobotUser(self.max_interactions, self.drag, phrase_at=phrase_at, first_click=self.first_click)
+        return RobotUser(
+            self.max_interactions,
+            self.drag,
+            phrase_at=phrase_at,
+            first_click=self.first_click,
+            box=self.box,
+            box_jitter=self.box_jitter,
+            step_candidates=self.step_candidates,
+        )
 
 
 @dataclass(frozen=True)
@@ -121,15 +135,14 @@ def measure(
         The figures, with everything that could change them, and the interactions.
 
     Raises:
-        SaywhereError: before anything is measured, when the data set has faults, the method understands no phrases but
-            the robot is to give them, or ``out`` belongs to another task.
+        SaywhereError: before anything is measured, when the data set has faults, the method cannot do what the task
+            asks, or ``out`` belongs to another task.
     """
     samples = load_samples(task.data, task.limit)
     refuse_faults(task.data, samples)
     method = LoadedMethod.load(task.method, task.settings, task.threads)
+    check_capabilities(task, method.runtime)
     if task.phrase is not None:
-        if not method.runtime.capabilities.phrases:
-            raise SaywhereError(f"--phrase {task.phrase}: model '{method.runtime.name}' understands no phrases")
         samples = with_phrases(samples, task.phrase)
     known = conditions(task, method.metadata) | {"objects": len(samples)}
     with Journal(journal_path(out), known) as journal:
@@ -168,6 +181,21 @@ def refuse_faults(name: str, samples: Sequence[Sample]) -> None:
         raise SaywhereError(f"data '{name}': {shown}{more}; see all with: saywhere data {name}")
 
 
+def check_capabilities(task: Task, runtime: Runtime) -> None:
+    """Check that a method can do what a task asks.
+
+    Raises:
+        SaywhereError: it understands no phrases, takes no boxes or gives a single mask, but the robot needs it.
+    """
+    has, model = runtime.capabilities, f"model '{runtime.name}'"
+    if task.phrase is not None and not has.phrases:
+        raise SaywhereError(f"--phrase {task.phrase}: {model} understands no phrases")
+    if task.box and not has.boxes:
+        raise SaywhereError(f"--box: {model} takes no boxes; give one that was trained with them, or leave --box out")
+    if task.step_candidates and has.candidates < 2:
+        raise SaywhereError(f"--step-candidates: {model} gives one mask, so there is no other to choose")
+
+
 def conditions(task: Task, run_metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that could change the figures. What the robot user draws at random has fixed seeds."""
     return {
@@ -176,6 +204,9 @@ def conditions(task: Task, run_metadata: Mapping[str, Any]) -> dict[str, Any]:
         "interaction": "drag" if task.drag else "click",
         "phrase": None if task.phrase is None else str(task.phrase),
         "clicks_like": task.first_click,
+        "box": task.box,
+        "box_jitter": task.box_jitter,
+        "step_candidates": task.step_candidates,
         "most_interactions": task.max_interactions,
     }
 

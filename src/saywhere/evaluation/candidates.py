@@ -7,15 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from saywhere.core import metrics
 from saywhere.core.arrays import FloatArray, ImageArray
+from saywhere.core.geometry import Box
 from saywhere.core.prompt import Click, Prompt
 from saywhere.core.settings import Settings
 from saywhere.data.datasets import Sample
-from saywhere.evaluation.evaluate import GroundTruth, Interaction, read_sample_image
+from saywhere.evaluation.evaluate import GroundTruth, Interaction, answer, mask_array, read_sample_image
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.runtime.base import Runtime
+
+TIE = 1e-9  # candidates whose IoU differ by less are equally good
 
 
 class FixedCandidate(Runtime):
@@ -44,14 +48,14 @@ class FixedCandidate(Runtime):
         return self.runtime.relevance(features, phrase)
 
 
-def candidate_ious(runtime: Runtime, settings: Settings, sample: Sample, click: Click) -> tuple[float, ...]:
-    """The IoU of each candidate after one click, each with the crops that its own masks lead to.
+def candidate_ious(runtime: Runtime, settings: Settings, sample: Sample, action: Click | Box) -> tuple[float, ...]:
+    """The IoU of each candidate after one click or box, each with the crops that its own masks lead to.
 
     Args:
         runtime: with several candidates.
         settings: of the Segmenter.
         sample: the object.
-        click: the first one.
+        action: the first one.
 
     Raises:
         SaywhereError: the image cannot be read.
@@ -62,7 +66,7 @@ def candidate_ious(runtime: Runtime, settings: Settings, sample: Sample, click: 
     ious = []
     for fixed.index in range(runtime.capabilities.candidates):
         segmenter.reset()
-        ious.append(metrics.iou(segmenter.add(click).array, truth.target, truth.ignore))
+        ious.append(truth.iou(mask_array(answer(segmenter, action, None), truth)))
     return tuple(ious)
 
 
@@ -80,25 +84,38 @@ def with_candidate_ious(
         sample: the object.
     """
     for interaction in interactions:
-        if runtime.capabilities.candidates > 1 and interaction.k == 1 and interaction.click is not None:
-            ious = candidate_ious(runtime, settings, sample, interaction.click)
-            yield replace(interaction, candidate_ious=ious)
+        action = interaction.click or interaction.box
+        if runtime.capabilities.candidates > 1 and interaction.k == 1 and action is not None:
+            yield replace(interaction, candidate_ious=candidate_ious(runtime, settings, sample, action))
         else:
             yield interaction
 
 
 def candidate_figures(records: Mapping[str, Sequence[Interaction]]) -> dict[str, Any]:
-    """Figures of the candidates of first interactions.
+    """Figures of the candidates of first interactions; the mean IoU of the one that is chosen is ``miou1``.
 
     Args:
         records: interactions by object.
 
     Returns:
-        ``best_candidate_miou1``, the mean IoU if the best candidate were always chosen, and ``candidate_miou1``, that
-        of each candidate; empty where there are none.
+        ``best_candidate_miou1``, the mean IoU if the best candidate were always chosen; ``best_candidate_chosen``, how
+        often it is, as a share of objects; ``candidate_miou1``, the mean IoU of each of the network's outputs; each
+        with its 95 % bootstrap interval over objects. Empty where there are no candidates.
     """
-    first = [interactions[0].candidate_ious for interactions in records.values() if interactions]
-    ious = np.array([of_object for of_object in first if of_object is not None])
-    if not len(ious):
+    first = [past[0] for past in records.values() if past and past[0].candidate_ious is not None]
+    if not first:
         return {}
-    return {"best_candidate_miou1": float(ious.max(1).mean()), "candidate_miou1": ious.mean(0).tolist()}
+    ious = np.array([i.candidate_ious for i in first])
+    best = ious.max(1)
+    result = _mean_with_interval("best_candidate_miou1", best)
+    chosen = [of_object[i.candidate] for i, of_object in zip(first, ious, strict=True) if i.candidate is not None]
+    if len(chosen) == len(first):
+        result |= _mean_with_interval("best_candidate_chosen", (best - chosen < TIE).astype(float))
+    each = [_mean_with_interval("miou1", of_output) for of_output in ious.T]
+    result["candidate_miou1"] = [figures["miou1"] for figures in each]
+    result["candidate_miou1_interval"] = [figures["miou1_interval"] for figures in each]
+    return result
+
+
+def _mean_with_interval(name: str, values: FloatArray | NDArray[np.float64]) -> dict[str, Any]:
+    return {name: float(values.mean()), f"{name}_interval": metrics.bootstrap_interval(values.tolist())}

@@ -12,7 +12,8 @@ from saywhere.evaluation.evaluate import Interaction
 from saywhere.parallel import resumable
 from saywhere.storage.jsonl import read_lines
 
-OPTIONAL = {"candidate_ious", "score", "predicted_iou"}  # left out of a line where they are None
+OPTIONAL = {"candidate_ious", "score", "predicted_iou", "candidate", "box", "choice"}
+"""Fields that are left out of a line where they are None."""
 FIELDS = {field.name for field in fields(Interaction)} - OPTIONAL
 
 

@@ -38,7 +38,10 @@ COLUMNS = {
     "nof90": "{}", "miou1": "{:.3f}", "miou3": "{:.3f}", "miou5": "{:.3f}", "auc": "{:.3f}", "boundary_iou1": "{:.3f}",
     "first_mask_ms_p50": "{:.0f}", "click_ms_p50": "{:.0f}", "click_ms_p95": "{:.0f}",
 }  # fmt: skip
-BEST_CANDIDATE = "best_candidate_miou1"  # a row of methods with several candidates
+ROWS_OF_SOME = {
+    "noc90": {"noc90_clicks_only": "{:.2f}", "choices": "{:.2f}"},
+    "miou1": {"best_candidate_miou1": "{:.3f}", "best_candidate_chosen": "{:.3f}"},
+}  # after a row, those that only some runs have
 SEQUENCE_ROWS = {
     "objects": "{}", "sequences": "{}", "seeds": "{}", "noc85": "{:.2f}", "noc90": "{:.2f}", "nof90": "{:.1f}",
     "proposed_right": "{:.3f}", "miou0": "{:.3f}", "miou1": "{:.3f}", "first_mask_ms_p50": "{:.0f}",
@@ -55,11 +58,13 @@ def table(runs: Sequence[dict[str, Any]]) -> Cells:
     """The most important figures for the terminal: a column for each run."""
     header = ["figure", *(f"{run['model']}, {run['data']}, by {prompts_of(run)}" for run in runs)]
     rows = zip(COLUMNS, *(cells(run) for run in runs), strict=True)
-    shown = [list(row) for row in rows if row[0] not in ("model", "data", "interaction")]
-    if any(BEST_CANDIDATE in run for run in runs):
-        after = [row[0] for row in shown].index("miou1") + 1
-        best = [f"{run[BEST_CANDIDATE]:.3f}" if BEST_CANDIDATE in run else "" for run in runs]
-        shown.insert(after, [BEST_CANDIDATE, *best])
+    shown = []
+    for row in rows:
+        if row[0] not in ("model", "data", "interaction"):
+            shown.append(list(row))
+        for name, form in ROWS_OF_SOME.get(row[0], {}).items():
+            if any(name in run for run in runs):
+                shown.append([name, *(form.format(run[name]) if name in run else "" for run in runs)])
     return header, shown
 
 
@@ -156,10 +161,15 @@ def cells(run: dict[str, Any]) -> list[str]:
 
 
 def prompts_of(run: dict[str, Any]) -> str:
-    """The prompts of the robot user: clicks or drags, where the first is, and which phrase."""
+    """What the robot user gives: a box first, clicks or drags, where the first is, choices, and which phrase."""
     place = run.get("clicks_like", "centre")
-    first = "" if place == "centre" else f", first like {place}"
-    return run["interaction"] + first + (f", phrase {run['phrase']}" if run.get("phrase") else "")
+    parts = [
+        ("box, then " if run.get("box") else "") + run["interaction"],
+        f"first like {place}" if place != "centre" else "",
+        "choice of candidates" if run.get("step_candidates") else "",
+        f"phrase {run['phrase']}" if run.get("phrase") else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def write_report(folder: Path, measurements: Sequence[Measurement]) -> Path:

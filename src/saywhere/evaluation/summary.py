@@ -64,7 +64,13 @@ def figures(records: Records, max_interactions: int) -> dict[str, Any]:
         for key, interactions in records.items():
             boundary.update(key, [i.boundary_iou for i in interactions])
         result[f"boundary_iou{k}"] = boundary.compute()
-    return result | phrase_figures(records, max_interactions) | times(records)
+    return result | phrase_figures(records, max_interactions) | choice_figures(records) | times(records)
+
+
+def choice_figures(records: Records) -> dict[str, float]:
+    """``choices``: how many candidate masks the robot user chose for an object, where it chose any."""
+    choices = [sum(i.choice is not None for i in interactions) for interactions in records.values()]
+    return {"choices": float(np.mean(choices))} if any(choices) else {}
 
 
 def phrase_figures(records: Records, max_interactions: int) -> dict[str, Any]:
