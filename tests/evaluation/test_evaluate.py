@@ -45,11 +45,9 @@ EASY = Interaction("1", "card", 1, 3.0, 4.0, True, None, 0.7, 0.4, 30.0, 20.0, 8
 OBJECT = GroundTruth("a", None, None, disc(60, 80, 40, 30, 20), None)
 
 
-def command(data: Path, out: Path, *options: str) -> Any:
-    model = ["--model", "conftest:DiscRuntime"]
-    return CliRunner().invoke(
-        app, ["bench", "--data", str(data), *model, "--json", str(out), "--clicks", "3", *options]
-    )
+def command(data: Path, out: Path, *options: str, model: str = "conftest:DiscRuntime") -> Any:
+    given = ["--model", model, "--data", str(data), "--json", str(out), "--clicks", "3", *options]
+    return CliRunner().invoke(app, ["bench", *given])
 
 
 class TestFirstClick:
@@ -163,7 +161,7 @@ class TestBox:
 
     def test_the_command_line(self, coco: Path, tmp_path: Path) -> None:
         out = tmp_path / "out.json"
-        result = command(coco, out, "--model", "test_evaluate:BoxRuntime", "--box", "--box-jitter", "0.1")
+        result = command(coco, out, "--box", "--box-jitter", "0.1", model="test_evaluate:BoxRuntime")
         assert result.exit_code == 0, result.output
         assert json.loads(out.read_text())["box_jitter"] == 0.1
         for wrong, words in (
