@@ -22,8 +22,12 @@ from saywhere.evaluation.evaluate import Interaction
 from saywhere.evaluation.journal import interaction_from, read_records
 from saywhere.evaluation.report import table
 from saywhere.evaluation.validate import validator
+from saywhere.models.checkpoint import save_model
 from saywhere.models.saywhere import Saywhere
 from saywhere.parallel.resumable import journal_path
+from saywhere.runtime.artefact import SUFFIX
+from saywhere.runtime.export import export_graphs
+from saywhere.runtime.weights import load_runtime
 
 FIRST = Interaction("1", "card", 1, 3.0, 4.0, True, None, 0.7, 0.4, 30.0, 20.0, 8.0, "", False)
 
@@ -80,6 +84,22 @@ def test_a_benchmark_reports_the_best(coco: Path, tmp_path: Path) -> None:
     assert result["best_candidate_chosen"] == pytest.approx(np.mean(right), abs=1e-6)
     assert ["best_candidate_chosen", f"{np.mean(right):.3f}"] in table([result])[1]
     assert ["best_candidate_miou1", f"{result['best_candidate_miou1']:.3f}"] in table([result])[1]
+
+
+@pytest.mark.slow
+def test_onnx_gives_the_same_figures(coco: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    options = {"widths": [8, 8, 16, 16], "key": 8, "candidates": 3, "box": True}
+    weights = tmp_path / "tiny.safetensors"
+    save_model(weights, Saywhere(**options), "saywhere", options, {})
+    task = Task(str(weights), str(coco), Settings(size=96, zoom_size=96), max_interactions=2, limit=2)
+    results = {}
+    for backend in ("torch", "onnxruntime"):
+        assert load_runtime(weights).capabilities.backend == backend
+        results[backend] = bench(replace(task, box=True, step_candidates=True), tmp_path / f"{backend}.json")
+        export_graphs(weights, weights.with_suffix(SUFFIX))
+    for name in ("best_candidate_miou1", "candidate_miou1", "best_candidate_chosen"):
+        assert results["onnxruntime"][name] == pytest.approx(results["torch"][name], abs=2e-3)
 
 
 def test_journals_of_methods_with_one_mask_stay_as_they_are(coco: Path, tmp_path: Path) -> None:

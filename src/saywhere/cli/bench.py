@@ -67,6 +67,12 @@ def bench(
     unclicked_components: Annotated[
         float, typer.Option(min=0, help="0: keep components of a mask that have no click")
     ] = Settings.unclicked_components,
+    keep_clicked: Annotated[
+        bool, typer.Option(help="a further positive click never takes away what the mask had")
+    ] = Settings.keep_clicked,
+    candidate_choice: Annotated[
+        str, typer.Option(help="where the predicted IoU chooses among candidate masks: in every crop, or the first")
+    ] = Settings.candidate_choice,
     flip: Annotated[bool, typer.Option("--flip", help="average with the mirrored image: twice the time")] = False,
     threads: Annotated[int, typer.Option(min=1, help="processor threads of the network")] = 2,
     jobs: Annotated[int, typer.Option(min=1, help="processes of the local engine")] = 1,
@@ -105,7 +111,14 @@ def bench(
     if report:
         pages.check_installed()
     settings = Settings(
-        size=size, zoom_size=zoom_size, zoom=zoom, refine=refine, unclicked_components=unclicked_components, flip=flip
+        size=size,
+        zoom_size=zoom_size,
+        zoom=zoom,
+        refine=refine,
+        unclicked_components=unclicked_components,
+        flip=flip,
+        keep_clicked=keep_clicked,
+        candidate_choice=candidate_choice,
     )
     execution = Execution(engine, jobs)
     methods: Sequence[str | None] = model or [None]

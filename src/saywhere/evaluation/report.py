@@ -49,8 +49,8 @@ SEQUENCE_ROWS = {
 }  # fmt: skip
 CONDITIONS = (
     "size", "zoom", "zoom_size", "zoom_margin", "drag_margin", "unclicked_components", "max_zoom_steps",
-    "previous_mask_from", "enlarge", "threshold", "flip", "phrase", "refine", "most_interactions", "threads",
-    "device", "weights",
+    "previous_mask_from", "enlarge", "threshold", "flip", "keep_clicked", "candidate_choice",
+    "phrase", "refine", "most_interactions", "threads", "device", "weights",
 )  # fmt: skip
 
 
