@@ -49,11 +49,12 @@ def add_project_routes(app: FastAPI, annotator: Annotator) -> None:
     def project() -> ProjectOut:
         """The folder, its labels, and the network."""
         counts, runtime = store.count_images(), annotator.segmenters.runtime
-        able = runtime.capabilities
+        capabilities = runtime.capabilities
         return ProjectOut(
             name=annotator.folder.root.name, images=sum(counts.values()), counts=counts, model=runtime.name,
-            weights=runtime.digest, phrases=able.phrases, boxes=able.boxes, candidates=able.candidates,
-            study=annotator.study, labels=[LabelOut.of(row) for row in store.visible_labels()],
+            weights=runtime.digest, phrases=capabilities.phrases, boxes=capabilities.boxes,
+            candidates=capabilities.candidates, study=annotator.study,
+            labels=[LabelOut.of(row) for row in store.visible_labels()],
         )  # fmt: skip
 
     @app.post("/api/rescan", tags=["project"])
