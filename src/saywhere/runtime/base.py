@@ -175,7 +175,8 @@ class PurifyingRuntime(Runtime, Protocol):
 
         Args:
             features: what :meth:`encode` returned.
-            kind: "raw" before or "pure" after the purification layer.
+            kind: "raw" before or "pure" after the purification layer. "raw" may have further levels at the end, which
+                the layer leaves as they are.
 
         Returns:
             ``(C, h, w)`` for each level, finest first.

@@ -70,8 +70,8 @@ class Purify(nn.Module):
         self.model = model
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        levels = len(self.model.purification)
-        raw, parameters = inputs[:levels], inputs[levels:]
+        count = len(inputs) - 2 * len(self.model.purification)
+        raw, parameters = inputs[:count], inputs[count:]
         with replaced_purification(self.model, parameters):
             features = self.model.purify_levels(raw)
         return *features.pure, *features.fused, *features.keys
@@ -127,10 +127,16 @@ class Relevance(nn.Module):
         return self.model.phrase_logits(maps, EncodedPhrases(context, meaning, torch.ones(1)))
 
 
+def level_counts(model: Saywhere) -> tuple[int, int, int, int]:
+    """How many tensors each of :data:`LEVELS` has; tokens are one more, which the purification layer leaves alone."""
+    tokens = int(model.token_encoder is not None)
+    return 4 + tokens, 4, 4 + tokens, (3 if model.keys else 0) + tokens
+
+
 def decoder_inputs(model: Saywhere) -> list[str]:
     """Names of the decoder's inputs, in order."""
-    names = [f"fused{i}" for i in range(4)]
-    names += [f"keys{i}" for i in range(3)] if model.keys else []
+    _, _, fused, keys = level_counts(model)
+    names = [f"fused{i}" for i in range(fused)] + [f"keys{i}" for i in range(keys)]
     names += [f"pure{i}" for i in (1, 2, 3)] if model.film is not None else []
     names += ["points", "labels", "radii", "previous"]
     names += ["relevance"] if model.relevance_maps else []
@@ -139,11 +145,12 @@ def decoder_inputs(model: Saywhere) -> list[str]:
 
 def decode(model: Saywhere, given: Mapping[str, Tensor]) -> Candidates:
     """All candidates from tensors by name; see :func:`decoder_inputs`."""
-    fused = [given[f"fused{i}"] for i in range(4)]
+    _, _, fused_count, keys_count = level_counts(model)
+    fused = [given[f"fused{i}"] for i in range(fused_count)]
     return model.decode_levels(
         [fused[0], *(given.get(f"pure{i}", fused[0]) for i in (1, 2, 3))],
         fused,
-        [given[f"keys{i}"] for i in range(3)] if model.keys else [],
+        [given[f"keys{i}"] for i in range(keys_count)],
         ClickTensors(given["points"], given["labels"], given["radii"]),
         given["previous"],
         given.get("relevance", fused[1][:, :0]),
@@ -187,6 +194,9 @@ def export_graphs(weights: Path, out: Path) -> Path:
     pairs = find_fusible(loaded.model)
     model = loaded.model
     fuse_batch_norms(model).requires_grad_(False)
+    for module in model.modules():
+        if hasattr(module, "fused_attn"):  # timm's attention: torch's fused one cannot be exported
+            setattr(module, "fused_attn", False)  # noqa: B010
     with torch.no_grad():
         graphs = trace_all(model)
     graphs["purification_gradient"] = export_gradient(model, LEARNING_SIDE, LEARNING_CLICKS)
@@ -229,8 +239,7 @@ def trace_all(model: Saywhere) -> dict[str, tuple[dict[str, Any], bytes]]:
     h, w = TRIAL
     image = torch.randint(0, 255, (1, h, w, 3), dtype=torch.uint8)
     outputs = Encoder(model)(image)
-    counts = (4, 4, 4, 3 if model.keys else 0)
-    names = [f"{kind}{i}" for kind, count in zip(LEVELS, counts, strict=True) for i in range(count)]
+    names = [f"{kind}{i}" for kind, count in zip(LEVELS, level_counts(model), strict=True) for i in range(count)]
     tensors = dict(zip(names, outputs, strict=True))
     graphs = {"encoder": trace(Encoder(model), {"image": image}, names)}
     parameters = {
@@ -239,7 +248,7 @@ def trace_all(model: Saywhere) -> dict[str, tuple[dict[str, Any], bytes]]:
         for part in ("weight", "bias")
     }
     raw = {name: tensors[name] for name in names if name.startswith("raw")}
-    graphs["purify"] = trace(Purify(model), {**raw, **parameters}, names[4:], fixed=list(parameters))
+    graphs["purify"] = trace(Purify(model), {**raw, **parameters}, names[len(raw) :], fixed=list(parameters))
     prompt = Prompt((Click(40, 50, True, 9.0), Click(60, 20, False)), box=(20, 10, 90, 70) if model.boxes else None)
     clicks = ClickTensors.from_prompts([prompt], torch.device("cpu"))
     given = {**tensors, **clicks._asdict(), "previous": torch.rand(1, 1, h, w)}

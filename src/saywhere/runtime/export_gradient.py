@@ -41,7 +41,7 @@ class Loss(nn.Module):
     def forward(self, given: Mapping[str, Tensor]) -> Tensor:
         """The loss of inputs by name; see :func:`gradient_inputs`."""
         model = self.model
-        raw = tuple(given[f"raw{i}"] for i in range(4))
+        raw = tuple(given[f"raw{i}"] for i in range(4 + (model.token_encoder is not None)))
         with ExitStack() as stack:
             for i, layer in enumerate(model.purification):
                 weight, bias = given[f"{i}.0.weight"], given[f"{i}.0.bias"]
@@ -115,7 +115,8 @@ def export_gradient(model: Saywhere, side: int, clicks: int) -> tuple[dict[str, 
         for part in ("weight", "bias")
     }
     state = {f"{PREFIX}{name}": value.detach() for name, value in model.state_dict().items()}
-    frozen = {name: value for name, value in state.items() if not name.startswith(f"{PREFIX}purification.")}
+    unused = tuple(f"{PREFIX}{part}." for part in ("purification", "encoder", "token_encoder"))
+    frozen = {name: value for name, value in state.items() if not name.startswith(unused)}
     names = [*parameters, *given, *frozen]
     count = len(parameters)
 
@@ -248,7 +249,27 @@ def decompositions() -> dict[Any, Any]:
     table[aten.convolution_backward.default] = convolution_backward
     table[aten.slice_backward.default] = slice_backward
     table[aten.select_backward.default] = select_backward
+    table[aten._softmax.default] = softmax
+    table[aten.native_layer_norm.default] = layer_norm
     return table
+
+
+def softmax(x: Tensor, dim: int, half_to_float: bool) -> Tensor:
+    """The softmax of float32."""
+    assert not half_to_float
+    exponential = (x - x.amax(dim, keepdim=True)).exp()
+    return exponential / exponential.sum(dim, keepdim=True)
+
+
+def layer_norm(
+    x: Tensor, shape: Sequence[int], weight: Tensor, bias: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Layer norm over the last dimension, its mean and the inverse of its deviation."""
+    assert len(shape) == 1
+    mean = x.mean(-1, keepdim=True)
+    centred = x - mean
+    scale = ((centred * centred).mean(-1, keepdim=True) + epsilon).rsqrt()
+    return centred * scale * weight + bias, mean, scale
 
 
 def slice_backward(gradient: Tensor, sizes: Sequence[int], dim: int, start: int, end: int, step: int) -> Tensor:

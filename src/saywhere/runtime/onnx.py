@@ -24,7 +24,6 @@ from saywhere.storage.tensors import rename_prefixes
 from saywhere.text.words import Words, load_words
 
 MULTIPLE = 32  # both sides of an encoded image are padded to multiples of the coarsest stride
-LEVELS = 4
 
 
 @dataclass(frozen=True)
@@ -240,7 +239,10 @@ class OnnxRuntime(PurifyingRuntime):
         return other
 
     def levels(self, features: OnnxFeatures, kind: str) -> list[FloatArray]:
-        return [features.levels[f"{kind}{i}"][0] for i in range(LEVELS)]
+        return [features.levels[name][0] for name in self._level_names(kind)]
+
+    def _level_names(self, kind: str) -> list[str]:
+        return [name for name in self.description["graphs"]["encoder"]["outputs"] if name.startswith(kind)]
 
     def purified(self, level: int, vectors: FloatArray) -> FloatArray:
         parameters = self.purification_parameters()
@@ -248,7 +250,7 @@ class OnnxRuntime(PurifyingRuntime):
         return np.asarray(np.maximum(vectors @ weight.T + bias, 0.0), np.float32)
 
     def purify(self, features: OnnxFeatures) -> OnnxFeatures:
-        raw = {f"raw{i}": features.levels[f"raw{i}"] for i in range(LEVELS)}
+        raw = {name: features.levels[name] for name in self._level_names("raw")}
         purified = self.sessions.run("purify", {**raw, **self.purification_parameters()})
         return OnnxFeatures(features.size, {**raw, **purified})
 

@@ -370,7 +370,8 @@ class Sequence:
         encoded = self.segmenter.encoded
         (click,) = encoded.full_crop.to_crop(Prompt((click,))).clicks
         vectors = []
-        for level, stride in zip(self._levels("raw"), self.runtime.capabilities.purification_strides, strict=True):
+        strides = self.runtime.capabilities.purification_strides
+        for level, stride in zip(self._levels("raw")[: len(strides)], strides, strict=True):
             row, column = proposal.cell_at(click, stride, (level.shape[1], level.shape[2]))
             vectors.append(level[:, row, column].astype(np.float16))
         return tuple(vectors)

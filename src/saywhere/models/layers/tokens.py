@@ -44,6 +44,7 @@ class TokenEncoder(nn.Module):
         self.channels: int = vit.embed_dim
         self.patches = vit.patch_embed.proj
         self.class_token, self.positions = vit.cls_token, vit.pos_embed
+        self.side = round((vit.pos_embed.shape[1] - 1) ** 0.5)
         self.blocks, self.norm = vit.blocks, vit.norm
         self.normalisation = ImageNetNormalisation()
         self.requires_grad_(False)
@@ -70,8 +71,7 @@ class TokenEncoder(nn.Module):
         smaller = F.interpolate(pixels, scale_factor=PATCH / STRIDE, mode="bilinear", align_corners=False)
         cells = self.patches(smaller)
         batch, channels, height, width = cells.shape
-        side = round((self.positions.shape[1] - 1) ** 0.5)
-        grid = self.positions[:, 1:].transpose(1, 2).unflatten(2, (side, side))
+        grid = self.positions[:, 1:].transpose(1, 2).unflatten(2, (self.side, self.side))
         places = F.interpolate(grid, size=(height, width), mode="bilinear", align_corners=False)
         first = (self.class_token + self.positions[:, :1]).expand(batch, -1, -1).to(cells.dtype)
         x = torch.cat([first, (cells + places.to(cells.dtype)).flatten(2).transpose(1, 2)], 1)
