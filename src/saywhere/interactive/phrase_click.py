@@ -6,7 +6,7 @@ from saywhere.core.prompt import Click
 from saywhere.core.relevance import relevance_peak
 from saywhere.interactive.encoded_image import EncodedImage
 
-NOT_SALIENT = 0.25  # what relevance weighs where nothing stands out: what is named is mostly, not always, salient
+NOT_SALIENT = 0.5  # what relevance weighs where nothing stands out: what is named is mostly, not always, salient
 
 
 def knows(encoded: EncodedImage, phrase: str) -> bool:

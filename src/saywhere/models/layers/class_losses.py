@@ -46,7 +46,8 @@ def named_loss(
 ) -> Tensor:
     """Cross-entropy of the relevance of names and hypernyms with where they apply.
 
-    Cells where a phrase applies and where it does not have the same weight; what is not known does not count.
+    Cells where a phrase applies and where it does not have the same weight; what is not known does not count. Of a
+    phrase that applies nowhere the most relevant cells count: whether a thing is there is judged by the highest ones.
     """
     counts = [len(each.phrases) for each in targets]
     images = torch.repeat_interleave(torch.arange(len(targets)), torch.tensor(counts)).to(embedded.device)
@@ -57,7 +58,9 @@ def named_loss(
     )
     inside, outside = (target == 1.0).float(), (target == 0.0).float()
     means = [(values * cells).sum((1, 2, 3)) / cells.sum((1, 2, 3)).clamp_min(1.0) for cells in (inside, outside)]
-    return 0.5 * (means[0] + means[1]).mean()
+    highest = (values * outside).flatten(1).topk(max(target[0].numel() // 20, 1)).values.mean(1)
+    is_absent = ~inside.flatten(1).any(1)
+    return 0.5 * (means[0] + torch.where(is_absent, highest, means[1])).mean()
 
 
 def class_contrast_loss(
