@@ -48,7 +48,7 @@ class Settings:
 
     size: int = 320
     zoom: bool = True
-    zoom_size: int = 320
+    zoom_size: int = 384
     zoom_margin: float = 1.7
     max_zoom_steps: int = 2
     threshold: float = 0.5
