@@ -124,7 +124,8 @@ def test_reset_forgets_the_clicks_and_keeps_the_photograph(segmenter: Segmenter,
     assert len(runtime.encoded) == 2
 
 
-def test_objects_of_one_photograph_share_its_features(segmenter: Segmenter, runtime: ColourRuntime) -> None:
+def test_objects_of_one_photograph_share_its_features(runtime: ColourRuntime, photo: np.ndarray) -> None:
+    segmenter = Segmenter(runtime, Settings(size=320, zoom_size=320)).set_image(photo)
     segmenter.click(300, 200)
     other = segmenter.new_object()
     background = other.click(20, 20)
@@ -164,7 +165,8 @@ def test_tiny_photographs_work(runtime: ColourRuntime, size: tuple[int, int]) ->
 
 
 def test_an_object_as_large_as_the_photograph_is_not_looked_at_twice(runtime: ColourRuntime) -> None:
-    Segmenter(runtime).set_image(np.full((300, 400, 3), 9, np.uint8)).click(5, 5)
+    image = np.full((300, 400, 3), 9, np.uint8)
+    Segmenter(runtime, Settings(size=320, zoom_size=320)).set_image(image).click(5, 5)
     assert len(runtime.encoded) == 1
     assert len(runtime.previous) == 1
 

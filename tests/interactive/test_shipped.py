@@ -36,7 +36,7 @@ def test_the_file_is_small_and_says_what_it_is() -> None:
     assert path.stat().st_size <= 16e6
     facts = load_model(path).metadata
     assert facts["model"] == "saywhere"
-    assert facts["data"] == ["photos-7k/train.json"]
+    assert facts["data"] == ["photos-7k/train.json", "duts/train.json"]
     assert facts["step"] > 0
     assert facts["recipe"]["model"]["name"] == "saywhere"
     assert facts["figures"]

@@ -67,7 +67,7 @@ def calibration_figures(records: Mapping[str, Sequence[Interaction]]) -> dict[st
         for name, count in (("1", 1), ("", None)):
             pairs = [
                 [(value, i.iou) for i in interactions[:count] if (value := getattr(i, score)) is not None]
-                for interactions in records.values()
+                for _, interactions in sorted(records.items())
             ]
             # Sums of each object are enough: a resample adds those of the objects that it draws.
             sums = np.array([_differences(np.array(of_object), BINS) for of_object in pairs if of_object])
