@@ -18,7 +18,8 @@ import saywhere
 from saywhere.core.mask import Mask
 from saywhere.core.prompt import Click
 from saywhere.evaluation.benchmark import load_samples
-from saywhere.evaluation.evaluate import RobotUser, segment_object
+from saywhere.evaluation.evaluate import segment_object
+from saywhere.evaluation.robot_user import RobotUser
 from saywhere.runtime.timed import TimedRuntime
 
 CLICKS = (1, 2, 3, 5)

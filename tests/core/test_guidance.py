@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from saywhere import Click, Prompt, SaywhereError
 from saywhere.core import guidance
-from saywhere.models.layers.clicks import ClickTensors, gaussian_maps
+from saywhere.models.layers.clicks import ClickTensors
+from saywhere.models.layers.guidance import gaussian_maps
 
 clicks = st.lists(
     st.builds(Click, x=st.integers(0, 19), y=st.integers(0, 14), radius=st.none() | st.floats(1, 30)), max_size=4

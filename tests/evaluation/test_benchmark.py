@@ -21,8 +21,9 @@ from saywhere.core.settings import Settings
 from saywhere.data.datasets import load_dataset
 from saywhere.evaluation import report as pages
 from saywhere.evaluation.benchmark import Task, bench, measure, spread
-from saywhere.evaluation.evaluate import Interaction, RobotUser, segment_object
+from saywhere.evaluation.evaluate import Interaction, segment_object
 from saywhere.evaluation.journal import Journal, read_records
+from saywhere.evaluation.robot_user import RobotUser
 from saywhere.evaluation.summary import classes, figures, times
 from saywhere.parallel.resumable import journal_path
 from saywhere.runtime.metadata import run_metadata

@@ -22,20 +22,11 @@ from saywhere.core.prompt import Click
 from saywhere.core.robot import ClickPlace
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.evaluation.benchmark import Task, bench
-from saywhere.evaluation.evaluate import (
-    STEP_GAIN,
-    GroundTruth,
-    Interaction,
-    RobotUser,
-    first_action,
-    first_click,
-    interact,
-    prompt_of,
-    segment_object,
-)
+from saywhere.evaluation.evaluate import Interaction, interact, prompt_of, segment_object
 from saywhere.evaluation.journal import read_records
 from saywhere.evaluation.phrases import PhraseMode, with_phrases
 from saywhere.evaluation.report import prompts_of
+from saywhere.evaluation.robot_user import STEP_GAIN, GroundTruth, RobotUser, first_action, first_click
 from saywhere.evaluation.summary import figures, phrase_figures
 from saywhere.parallel.resumable import journal_path
 from saywhere.runtime.base import Capabilities

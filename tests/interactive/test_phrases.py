@@ -18,9 +18,10 @@ from saywhere.core.prompt import mirrored
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.evaluation import phrases as robots
 from saywhere.evaluation.benchmark import Task, bench
-from saywhere.evaluation.evaluate import RobotUser, prompt_of, segment_object
+from saywhere.evaluation.evaluate import prompt_of, segment_object
 from saywhere.evaluation.journal import read_records
 from saywhere.evaluation.phrases import PhraseMode, with_phrases
+from saywhere.evaluation.robot_user import RobotUser
 from saywhere.models.layers.phrase import AttributeAttention, EncodedPhrases, PhraseEncoder, attribute_loss
 from saywhere.models.layers.relevance import LearnedRelevance
 from saywhere.models.saywhere import Saywhere

@@ -14,7 +14,8 @@ from saywhere import Click, Prompt, SaywhereError
 from saywhere.models.base import Candidates
 from saywhere.models.checkpoint import load_model, save_model
 from saywhere.models.layers.candidates import CandidateScores, masked_means
-from saywhere.models.layers.clicks import ClickTensors, aggregate, box_map, gaussian_maps, similarity
+from saywhere.models.layers.clicks import ClickTensors, aggregate, similarity
+from saywhere.models.layers.guidance import box_map, gaussian_maps
 from saywhere.models.saywhere import Saywhere
 from saywhere.runtime.export import export_graphs
 from saywhere.runtime.torch import TorchRuntime

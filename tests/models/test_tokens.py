@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import timm
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
+from vision_transformers import add_to_timm, tiny_transformer
 
 from saywhere import Click, Prompt, SaywhereError
 from saywhere.models.checkpoint import load_model, save_model
@@ -25,15 +24,7 @@ PROMPTS = [Prompt((Click(70, 40), Click(5, 90, False)), "dog", (40, 20, 90, 70))
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a small transformer with patches of 14 pixels."""
-    create = timm.create_model
-
-    def with_tiny(name: str, **options: Any) -> Any:
-        if name != "tiny":
-            return create(name, **options)
-        return VisionTransformer(img_size=56, patch_size=14, embed_dim=32, depth=2, num_heads=2, **options)
-
-    monkeypatch.setattr(timm, "create_model", with_tiny)
-    return "tiny"
+    return add_to_timm(monkeypatch)
 
 
 def networks(tokens: str) -> tuple[Saywhere, Saywhere]:
@@ -62,7 +53,7 @@ def test_a_token_is_a_cell_of_stride_16(tiny: str) -> None:
 
 def test_tokens_are_those_of_timm_at_its_own_size(tiny: str) -> None:
     encoder = TokenEncoder(tiny).eval()
-    vit = VisionTransformer(img_size=56, patch_size=14, embed_dim=32, depth=2, num_heads=2, num_classes=0).eval()
+    vit = tiny_transformer(num_classes=0).eval()
     encoder.load_state_dict(encoder.load_timm(vit.state_dict()))
     pixels = torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8), 64, mode="bilinear")
     smaller = torch.nn.functional.interpolate(encoder.normalisation(pixels), 56, mode="bilinear")
@@ -92,10 +83,13 @@ def test_every_output_reaches_the_masks(tiny: str, output: str) -> None:
 def test_the_transformer_does_not_learn_and_its_decoder_does(tiny: str) -> None:
     _, large = networks(tiny)
     large.train()
-    torch.nn.init.normal_(large.token_decoder.to_logits[-1].weight)  # type: ignore[union-attr,arg-type]
+    torch.nn.init.normal_(large.get_parameter("token_decoder.to_logits.2.weight"))
     large.decode_candidates(large.encode(image().repeat(2, 1, 1, 1)), 2 * PROMPTS, None).logits.mean().backward()
-    assert all(parameter.grad is None for parameter in large.token_encoder.parameters())  # type: ignore[union-attr]
-    assert large.token_decoder.enter.weight.grad.abs().sum() > 0  # type: ignore[union-attr]
+    gradients = {name: parameter.grad for name, parameter in large.named_parameters()}
+    assert all(gradients[name] is None for name in gradients if name.startswith("token_encoder."))
+    learned = gradients["token_decoder.enter.weight"]
+    assert learned is not None
+    assert learned.abs().sum() > 0
 
 
 def test_weights_with_tokens_are_saved_and_loaded(tiny: str, tmp_path: Path) -> None:

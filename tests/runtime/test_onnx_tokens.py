@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import timm
 import torch
-from timm.models.vision_transformer import VisionTransformer
+from vision_transformers import add_to_timm
 
 from saywhere import Click, Prompt
 from saywhere.models.checkpoint import save_model
@@ -29,24 +28,12 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def runtimes(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The same network, run by ONNX Runtime and by torch."""
-    create = timm.create_model
-
-    def with_tiny(name: str, **options: Any) -> Any:
-        if name != "tiny":
-            return create(name, **options)
-        return VisionTransformer(img_size=56, patch_size=14, embed_dim=32, depth=2, num_heads=2, **options)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(timm, "create_model", with_tiny)
+        add_to_timm(patch)
         torch.manual_seed(5)
         network = Saywhere(**OPTIONS).eval()
-        assert network.token_decoder is not None
-        for layer in (
-            network.token_decoder.to_middle,
-            network.token_decoder.to_deep,
-            network.token_decoder.to_logits[-1],
-        ):
-            torch.nn.init.normal_(layer.weight, std=0.1)  # type: ignore[arg-type]
+        for output in ("to_middle", "to_deep", "to_logits.2"):  # they are 0 at first
+            torch.nn.init.normal_(network.get_parameter(f"token_decoder.{output}.weight"), std=0.1)
         weights = tmp_path_factory.mktemp("tokens") / "large.safetensors"
         save_model(weights, network, "saywhere", OPTIONS, {})
         export_graphs(weights, weights.with_name("large.onnx.zip"))

@@ -311,8 +311,8 @@ def test_parts_weigh_less_after_a_single_click_alone(coco: Path) -> None:
 
     click = Click(1, 1)
     assert loss(Prompt((click,)), True) < loss(Prompt((click,)), False)
-    for told in (Prompt((click,), "dog"), Prompt((Click(1, 1, radius=2.0),)), Prompt((click, Click(3, 3, False)))):
-        assert loss(told, True) == loss(told, False)
+    for specific in (Prompt((click,), "dog"), Prompt((Click(1, 1, radius=2.0),)), Prompt((click, Click(3, 3, False)))):
+        assert loss(specific, True) == loss(specific, False)
 
 
 def test_boundary_loss_counts_pixels_near_the_boundary_alone() -> None:

@@ -143,21 +143,11 @@ def bench(
         labels = read_text(seen, "--seen").splitlines() if seen else None
         tasks = [
             Task(
-                method,
-                dataset,
-                settings,
-                clicks,
-                drag,
-                limit,
-                threads,
-                phrase,
-                clicks_like,
-                box,
-                box_jitter,
-                step_candidates,
+                method, dataset, settings, clicks, drag, limit, threads, phrase,
+                first_click=clicks_like, box=box, box_jitter=box_jitter, step_candidates=step_candidates,
             )
             for method, dataset in runs
-        ]
+        ]  # fmt: skip
         _bench_objects(tasks, json_out, execution, report, markdown, labels)
 
 

@@ -23,9 +23,10 @@ from saywhere.data.datasets.check import check
 from saywhere.errors import SaywhereError
 from saywhere.evaluation.calibration import calibration_figures
 from saywhere.evaluation.candidates import candidate_figures, with_candidate_ious
-from saywhere.evaluation.evaluate import Interaction, RobotUser, segment_object
+from saywhere.evaluation.evaluate import Interaction, segment_object
 from saywhere.evaluation.journal import Journal
 from saywhere.evaluation.phrases import PhraseMode, with_phrases
+from saywhere.evaluation.robot_user import RobotUser
 from saywhere.evaluation.summary import Records, classes, figures, ious_of
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.parallel.resumable import Execution, LoadedMethod, Progress, journal_path, no_progress, run_job

@@ -15,7 +15,8 @@ from saywhere.core.geometry import Box
 from saywhere.core.prompt import Click, Prompt
 from saywhere.core.settings import Settings
 from saywhere.data.datasets import Sample
-from saywhere.evaluation.evaluate import GroundTruth, Interaction, answer, mask_array, read_sample_image
+from saywhere.evaluation.evaluate import Interaction, read_sample_image
+from saywhere.evaluation.robot_user import GroundTruth, answer, mask_array
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.runtime.base import Runtime
 

@@ -23,8 +23,9 @@ from saywhere.core.settings import Settings
 from saywhere.data.datasets import Sample
 from saywhere.errors import SaywhereError
 from saywhere.evaluation.benchmark import cost, environment, load_samples, refuse_faults, rounded
-from saywhere.evaluation.evaluate import GroundTruth, Interaction, RobotUser, interact, read_sample_image
+from saywhere.evaluation.evaluate import Interaction, interact, read_sample_image
 from saywhere.evaluation.journal import Journal
+from saywhere.evaluation.robot_user import GroundTruth, RobotUser
 from saywhere.evaluation.summary import THRESHOLDS, Records, times
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.interactive.sequence import Sequence as ImageSequence

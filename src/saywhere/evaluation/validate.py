@@ -10,7 +10,8 @@ from saywhere.core.metrics import MAX_INTERACTIONS
 from saywhere.core.settings import Settings
 from saywhere.evaluation.benchmark import load_samples
 from saywhere.evaluation.candidates import candidate_figures, with_candidate_ious
-from saywhere.evaluation.evaluate import RobotUser, segment_object
+from saywhere.evaluation.evaluate import segment_object
+from saywhere.evaluation.robot_user import RobotUser
 from saywhere.evaluation.summary import figures
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.models.base import InteractiveModel

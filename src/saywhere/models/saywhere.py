@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
-from saywhere.core.prompt import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, Prompt
+from saywhere.core.prompt import Prompt
 from saywhere.errors import NoMapError, SaywhereError
 from saywhere.models.backbone import create_backbone, pad_to_multiple
 from saywhere.models.base import Candidates, Features, PurifyingModel
@@ -28,21 +28,20 @@ from saywhere.models.layers.class_losses import teacher_loss
 from saywhere.models.layers.clicks import (
     ClickTensors,
     aggregate,
-    box_map,
-    gaussian_maps,
     sample_at,
     similarity,
     to_device,
 )
 from saywhere.models.layers.convolutions import SplitConv1x1, conv, split_conv
+from saywhere.models.layers.guidance import guidance_maps
 from saywhere.models.layers.phrase import AttributeAttention, EncodedPhrases, PhraseEncoder
 from saywhere.models.layers.relevance import ClassifierRelevance, LearnedRelevance
 from saywhere.models.layers.tokens import TokenDecoder, TokenEncoder
+from saywhere.models.losses import balanced_bce
 from saywhere.models.targets import PhraseSupervision
 from saywhere.text.words import Words, load_words
 
 MULTIPLE = 32  # of the padded image's sides: the coarsest level's stride
-CLICK_SIGMA = 6.0  # standard deviation of a click's Gaussian, in pixels of the encoded image
 RELEVANCE_SOURCES = ("learned", "classifier")
 CLICK_STRIDES = (8, 16, 32)  # of the levels that are sampled under the clicks
 LABEL_CONTRAST_WEIGHT = 0.3  # of the label contrast loss, relative to the loss of the relevance map
@@ -348,7 +347,7 @@ class Saywhere(PurifyingModel):
         Returns:
             ``(B, n, H, W)`` logits and ``(B, n)`` logits of the predicted IoU; n is 1 by default.
         """
-        guidance = self._guidance(fused, clicks, previous)
+        guidance = guidance_maps(clicks, previous, self.boxes).to(fused[0].dtype)
         guide = self.guide(guidance.contiguous(memory_format=torch.channels_last))
         stages = [self.fuse[0]((fused[0], guide))]
         comparisons = self._compare(fused, keys, clicks, relevance)
@@ -377,22 +376,6 @@ class Saywhere(PurifyingModel):
         maps = torch.cat([x, guidance.to(x.dtype)], 1)
         scores = self.candidate_scores(F.avg_pool2d(logits, 2), maps, deep, torch.tanh(relevance / 2.0))
         return Candidates(enlarge(logits), scores)
-
-    def _guidance(self, fused: Sequence[Tensor], clicks: ClickTensors, previous: Tensor) -> Tensor:
-        """The prompt at stride 4, ``(B, C, H/4, W/4)``: clicks, drags, the previous mask, and the box if it is read."""
-        shape = fused[0].shape[-2], fused[0].shape[-1]
-        drag_sigmas = 0.5 * clicks.radii
-        click_sigmas = torch.full_like(drag_sigmas, CLICK_SIGMA)
-        maps = [
-            gaussian_maps(clicks.points, clicks.labels, click_sigmas, shape, 4),
-            gaussian_maps(clicks.points, clicks.labels, drag_sigmas, shape, 4),
-            F.conv2d(previous, _unshuffle_weights(previous), stride=4),
-        ]
-        if self.boxes:
-            corners = BOX_TOP_LEFT, BOX_BOTTOM_RIGHT
-            maps.append(box_map(clicks.points, clicks.labels, shape, 4))
-            maps.append(gaussian_maps(clicks.points, clicks.labels, click_sigmas, shape, 4, corners))
-        return torch.cat(maps, 1).to(fused[0].dtype)
 
     def _compare(
         self, fused: Sequence[Tensor], keys: Sequence[Tensor], clicks: ClickTensors, relevance: Tensor
@@ -448,10 +431,7 @@ class Saywhere(PurifyingModel):
             return loss
         targets = np.stack([each.target for each in supervision if each.target is not None])[:, None]
         target = to_device(targets, logits.device).to(logits.dtype)
-        values = F.binary_cross_entropy_with_logits(logits[rows], target, reduction="none")
-        area = target.sum((1, 2, 3), keepdim=True)
-        weights = target / area.clamp_min(1.0) + (1.0 - target) / (target[0].numel() - area).clamp_min(1.0)
-        return loss + 0.5 * (values * weights).sum((1, 2, 3)).mean()
+        return loss + balanced_bce(logits[rows], target, torch.ones_like(target)).mean()
 
 
 def film(clicked: int, outputs: int) -> nn.Sequential:
@@ -472,9 +452,3 @@ def _input_conv(stage: nn.Module) -> SplitConv1x1:
     layer: Any = stage
     assert isinstance(layer[0][0], SplitConv1x1)
     return layer[0][0]
-
-
-def _unshuffle_weights(like: Tensor) -> Tensor:
-    """Weights of a convolution of stride 4 that averages 2x2 pixels and unshuffles 2x2 averages into channels."""
-    corners = torch.eye(4, dtype=like.dtype, device=like.device).reshape(4, 1, 2, 2)
-    return 0.25 * corners.repeat_interleave(2, 2).repeat_interleave(2, 3)

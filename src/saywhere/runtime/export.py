@@ -18,6 +18,7 @@ from unittest import mock
 
 import onnx
 import torch
+from timm.layers.config import set_exportable
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -188,15 +189,13 @@ def export_graphs(weights: Path, out: Path) -> Path:
     Raises:
         SaywhereError: the weights are of another network, or a file cannot be read or written.
     """
-    loaded = load_model(weights)
+    with set_exportable(True):  # timm's attention then does without torch's fused one, which cannot be exported
+        loaded = load_model(weights)
     if not isinstance(loaded.model, Saywhere):
         raise SaywhereError(f"weights '{weights}': network '{loaded.name}' has no graphs; torch runs it")
     pairs = find_fusible(loaded.model)
     model = loaded.model
     fuse_batch_norms(model).requires_grad_(False)
-    for module in model.modules():
-        if hasattr(module, "fused_attn"):  # timm's attention: torch's fused one cannot be exported
-            setattr(module, "fused_attn", False)  # noqa: B010
     with torch.no_grad():
         graphs = trace_all(model)
     graphs["purification_gradient"] = export_gradient(model, LEARNING_SIDE, LEARNING_CLICKS)

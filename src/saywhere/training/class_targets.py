@@ -96,7 +96,7 @@ class PhraseDrawer:
             if weights.any():
                 chosen.append(_choose(weights, rng))
         absent = self.weights * (best < ABSENT)
-        # The usual words are said most often of things that are not there, too.
+        # Half of the time frequent words are frequent among the absent ones, too.
         absent = absent if rng.random() < 0.5 else (best < ABSENT).astype(np.float32)
         while len(chosen) < self.count and absent.any():
             chosen.append(_choose(absent, rng))
@@ -142,5 +142,4 @@ def cache_folder(given: str | None) -> Path:
 
 
 def _choose(weights: NDArray[np.float32], rng: np.random.Generator) -> int:
-    cumulative = np.cumsum(weights, dtype=np.float64)
-    return min(int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right")), len(weights) - 1)
+    return int(rng.choice(len(weights), p=weights.astype(np.float64) / weights.sum(dtype=np.float64)))

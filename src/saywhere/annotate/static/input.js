@@ -1,7 +1,7 @@
 // Mouse, pen and touch on the image: clicks, drags, boxes, brush strokes, zoom and pan.
 
 const CLICK_TOLERANCE = 5;        // CSS pixels that the pointer may move within a click
-const MIN_BOX = 3;                // CSS pixels of a box's sides; a smaller one was not meant as a box
+const MIN_BOX = 3;                // CSS pixels of a box's sides; a smaller one is ignored
 const WHEEL_STEP = 40;            // CSS pixels of wheel movement from one candidate mask to the next
 const MAX_POINTS = 4000;
 

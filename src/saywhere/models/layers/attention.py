@@ -22,12 +22,50 @@ def enlarge(x: Tensor, factor: float = 2.0) -> Tensor:
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
+def transformer_blocks(width: int, count: int) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """The layers of :func:`run_blocks`: a depthwise convolution and a transformer block for each of ``count``.
+
+    Args:
+        width: channels, a multiple of :data:`HEAD_CHANNELS`.
+        count: number of blocks.
+    """
+    position_convs = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1, groups=width) for _ in range(count))
+    heads = width // HEAD_CHANNELS
+    blocks = nn.ModuleList(Block(width, heads, mlp_ratio=2.0, qkv_bias=True) for _ in range(count))
+    return position_convs, blocks
+
+
+def run_blocks(
+    x: Tensor, input_norm: nn.Module, position_convs: nn.ModuleList, blocks: nn.ModuleList, output_norm: nn.Module
+) -> Tensor:
+    """Apply transformer blocks to the cells of a feature map.
+
+    A depthwise convolution before each block encodes the position (as in CPVT, Chu et al. 2021), so that images of any
+    size can be used.
+
+    Args:
+        x: ``(B, C, h, w)``.
+        input_norm: applied before the blocks.
+        position_convs: the depthwise convolutions.
+        blocks: the transformer blocks.
+        output_norm: applied after them.
+
+    Returns:
+        ``(B, C, h, w)``.
+    """
+    batch, channels, height, width = x.shape
+    cells = input_norm(x.flatten(2).transpose(1, 2))
+    for position_conv, block in zip(position_convs, blocks, strict=True):
+        x = cells.transpose(1, 2).reshape(batch, channels, height, width)
+        cells = block((x + position_conv(x)).flatten(2).transpose(1, 2))
+    return output_norm(cells).transpose(1, 2).reshape(batch, channels, height, width)
+
+
 class SelfAttentionNeck(nn.Module):
     """Transformer blocks of timm at stride 16, over a backbone's levels of strides 8, 16 and 32.
 
-    A depthwise convolution before each block encodes the position (as in CPVT, Chu et al. 2021), so that images of any
-    size can be used. The result is added to the three levels. It is 0 at first, so that adding the neck to a trained
-    network does not change its masks.
+    See :func:`run_blocks`. The result is added to the three levels. It is 0 at first, so that adding the neck to a
+    trained network does not change its masks.
 
     Args:
         channels: of the three levels.
@@ -47,10 +85,7 @@ class SelfAttentionNeck(nn.Module):
             )
         self.enter = nn.Conv2d(sum(channels), width, 1)
         self.entered = nn.LayerNorm(width)
-        self.places = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1, groups=width) for _ in range(blocks))
-        self.blocks = nn.ModuleList(
-            Block(width, width // HEAD_CHANNELS, mlp_ratio=2.0, qkv_bias=True) for _ in range(blocks)
-        )
+        self.places, self.blocks = transformer_blocks(width, blocks)
         self.norm = nn.LayerNorm(width)
         self.leave = nn.ModuleList(nn.Conv2d(width, c, 1) for c in channels)
         for parameter in self.leave.parameters():
@@ -68,11 +103,6 @@ class SelfAttentionNeck(nn.Module):
             The three levels, of the same shapes.
         """
         x = self.enter(torch.cat([F.avg_pool2d(fine, 2), middle, enlarge(coarse)], 1))
-        b, c, h, w = x.shape
-        cells = self.entered(x.flatten(2).transpose(1, 2))
-        for place, block in zip(self.places, self.blocks, strict=True):
-            x = cells.transpose(1, 2).reshape(b, c, h, w)
-            cells = block((x + place(x)).flatten(2).transpose(1, 2))
-        x = self.norm(cells).transpose(1, 2).reshape(b, c, h, w)
+        x = run_blocks(x, self.entered, self.places, self.blocks, self.norm)
         to_fine, to_middle, to_coarse = self.leave
         return fine + enlarge(to_fine(x)), middle + to_middle(x), coarse + to_coarse(F.avg_pool2d(x, 2))

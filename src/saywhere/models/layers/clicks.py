@@ -1,4 +1,4 @@
-"""Clicks in a network: guidance maps, the features under them, and their predicted radii (DCT-Net)."""
+"""Clicks in a network: the features under them, and their predicted radii (DCT-Net)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saywhere.core.prompt import (
-    BOX_BOTTOM_RIGHT,
-    BOX_TOP_LEFT,
-    NEGATIVE,
-    POSITIVE,
-    Click,
-    Prompt,
-    click_arrays,
-)
+from saywhere.core.prompt import Click, Prompt, click_arrays
 from saywhere.models.backbone import pad_to_multiple
 
 MIN_RADIUS, MAX_RADIUS = 1.0, 2000.0  # of predicted radii, in pixels
@@ -94,69 +86,6 @@ def similarity(x: Tensor, points: Tensor, labels: Tensor, stride: int) -> Tensor
     others = torch.stack([labels != 1.0, labels != 0.0], 1)[..., None]
     highest = cosines.masked_fill(others, -1.0).amax(2).masked_fill(others.all(2), 0.0)
     return highest.unflatten(2, x.shape[-2:])
-
-
-def gaussian_maps(
-    points: Tensor,
-    labels: Tensor,
-    sigmas: Tensor,
-    shape: tuple[int, int],
-    stride: int,
-    drawn_labels: tuple[float, ...] = (POSITIVE, NEGATIVE),
-) -> Tensor:
-    """Draw the maximum of one Gaussian for each point, for each label.
-
-    With half the radii as ``sigmas`` these are DCT-Net's dynamic maps (equation 2).
-
-    Args:
-        points: ``(B, N, 2)``, see :class:`ClickTensors`.
-        labels: ``(B, N)``.
-        sigmas: ``(B, N)`` standard deviations in image pixels; a click with 0 is not drawn.
-        shape: height and width of the maps, in cells.
-        stride: image pixels to a cell.
-        drawn_labels: the L labels to draw; by default positive and negative clicks.
-
-    Returns:
-        ``(B, L, h, w)`` in [0, 1]; by default positive clicks first.
-    """
-    h, w = shape
-    x, y = (points + 0.5).unbind(-1)
-    across = ((torch.arange(w, device=points.device) + 0.5) * stride - x[..., None]) ** 2
-    down = ((torch.arange(h, device=points.device) + 0.5) * stride - y[..., None]) ** 2
-    steepness = -0.5 / sigmas.clamp(min=1e-3) ** 2
-    columns = (across * steepness[..., None]).exp()
-    rows = (down * steepness[..., None]).exp()
-    drawn = torch.stack([labels == label for label in drawn_labels], 1) & (sigmas > 0.0)[:, None]
-    rows = rows[:, None] * drawn[..., None].to(rows.dtype)
-    return (rows[..., :, None] * columns[:, None, :, None, :]).amax(2)
-
-
-def box_map(points: Tensor, labels: Tensor, shape: tuple[int, int], stride: int) -> Tensor:
-    """The guidance map of a box: how much of each cell it covers.
-
-    Args:
-        points: ``(B, N, 2)``, see :class:`ClickTensors`; a prompt has one box at most.
-        labels: ``(B, N)``.
-        shape: height and width of the map, in cells.
-        stride: image pixels to a cell.
-
-    Returns:
-        ``(B, 1, h, w)`` in [0, 1]; 0 without a box.
-    """
-    top_left = (labels == BOX_TOP_LEFT).to(points.dtype)
-    bottom_right = (labels == BOX_BOTTOM_RIGHT).to(points.dtype)
-    low = ((points + 0.5) * top_left[..., None]).sum(1)
-    high = ((points + 0.5) * bottom_right[..., None]).sum(1)
-    h, w = shape
-    columns = _covered(low[:, :1], high[:, :1], torch.arange(w, device=points.device), stride)
-    rows = _covered(low[:, 1:], high[:, 1:], torch.arange(h, device=points.device), stride)
-    return (rows[:, :, None] * columns[:, None, :])[:, None]
-
-
-def _covered(low: Tensor, high: Tensor, cells: Tensor, stride: int) -> Tensor:
-    """The share of each cell ``(w,)`` between two edges ``(B, 1)`` in image pixels: ``(B, w)``."""
-    edges = cells * stride
-    return (torch.minimum(high, edges + stride) - torch.maximum(low, edges)).clamp(min=0.0) / stride
 
 
 def aggregate(clicked: Tensor, labels: Tensor) -> Tensor:

@@ -6,13 +6,12 @@ from typing import Any
 
 import timm
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saywhere.errors import SaywhereError
 from saywhere.models.backbone import ImageNetNormalisation
-from saywhere.models.layers.attention import HEAD_CHANNELS
+from saywhere.models.layers.attention import run_blocks, transformer_blocks
 from saywhere.models.layers.clicks import ClickTensors, similarity
 
 STRIDE = 16  # image pixels to a token
@@ -23,7 +22,8 @@ class TokenEncoder(nn.Module):
     """A vision transformer of timm whose patch tokens are features at stride 16.
 
     The image is scaled by 14/16, so that each patch of 14 pixels is a cell of 16 pixels of the image. The transformer
-    is not trained.
+    is not trained. Position embeddings are interpolated bilinearly, because timm's own interpolation (bicubic, with
+    anti-aliasing) cannot be exported to ONNX.
 
     Args:
         name: a model of timm with patches of 14 pixels, for example "vit_small_patch14_dinov2".
@@ -104,10 +104,7 @@ class TokenDecoder(nn.Module):
         self.enter = nn.Conv2d(channels, width, 1)
         self.prompt = nn.Conv2d(2 * guidance + 2 + relevance, width, 3, padding=1)
         self.entered = nn.LayerNorm(width)
-        self.places = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1, groups=width) for _ in range(blocks))
-        self.blocks = nn.ModuleList(
-            Block(width, width // HEAD_CHANNELS, mlp_ratio=2.0, qkv_bias=True) for _ in range(blocks)
-        )
+        self.places, self.blocks = transformer_blocks(width, blocks)
         self.norm = nn.LayerNorm(width)
         self.to_middle = nn.Conv2d(width, middle, 1)
         self.to_deep = nn.Conv2d(width, deep, 1)
@@ -148,10 +145,5 @@ class TokenDecoder(nn.Module):
         compared = similarity(keys, clicks.points, clicks.labels, STRIDE)
         parts = [F.avg_pool2d(guidance, 4), F.max_pool2d(guidance, 4), compared, F.avg_pool2d(relevance, 2)]
         x = embedded + self.prompt(torch.cat([part.to(embedded.dtype) for part in parts], 1))
-        batch, channels, height, width = x.shape
-        cells = self.entered(x.flatten(2).transpose(1, 2))
-        for place, block in zip(self.places, self.blocks, strict=True):
-            x = cells.transpose(1, 2).reshape(batch, channels, height, width)
-            cells = block((x + place(x)).flatten(2).transpose(1, 2))
-        x = self.norm(cells).transpose(1, 2).reshape(batch, channels, height, width)
+        x = run_blocks(x, self.entered, self.places, self.blocks, self.norm)
         return self.to_middle(x), self.to_deep(F.avg_pool2d(x, 2)), F.pixel_shuffle(self.to_logits(x), 4)
