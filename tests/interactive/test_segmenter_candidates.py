@@ -360,36 +360,3 @@ def test_candidates_of_the_network_are_mirrored_each() -> None:
         assert np.allclose(mask.logits, both[1][output].logits[:, ::-1], atol=1e-4)
         assert mask.predicted_iou == pytest.approx(both[1][output].predicted_iou, abs=1e-4)
     assert len({round(mask.predicted_iou, 4) for mask in both[0].values()}) == 3
-
-
-class BoxedRuntime(PartsRuntime):
-    """Gives less of each candidate when there is a box: what lies in the upper half of it."""
-
-    def decode_candidates(
-        self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        logits, scores = super().decode_candidates(features, prompt, previous)
-        if prompt.box is not None:
-            logits[:, round((prompt.box[1] + prompt.box[3]) / 2) :] = -8.0
-            scores = scores[::-1].copy()
-        return logits, scores
-
-
-class TestSecondPass:
-    def test_the_mask_s_own_box_is_a_prompt_and_the_output_stays(self, image: np.ndarray) -> None:
-        runtime = BoxedRuntime()
-        once = segmenter_of(BoxedRuntime(), image).click(*CENTRE).array
-        mask = segmenter_of(runtime, image, second_pass=True).click(*CENTRE)
-        assert mask.candidate == 1
-        assert [prompt.box is not None for prompt in runtime.prompts][-2:] == [False, True]
-        assert mask.array.sum() == pytest.approx(once.sum() / 2, rel=0.05)
-        x0, y0, x1, y1 = runtime.prompts[-1].box or (0, 0, 0, 0)
-        assert (x1 - x0) / (y1 - y0) == pytest.approx(1.0, abs=0.05)
-
-    def test_a_box_of_the_person_is_the_prompt(self, image: np.ndarray) -> None:
-        runtime = BoxedRuntime()
-        segmenter = segmenter_of(runtime, image, second_pass=True)
-        segmenter.box(200, 100, 400, 300)
-        count = len(runtime.prompts)
-        segmenter_of(other := BoxedRuntime(), image).box(200, 100, 400, 300)
-        assert len(other.prompts) == count

@@ -73,9 +73,6 @@ def bench(
     candidate_choice: Annotated[
         str, typer.Option(help="where the predicted IoU chooses among candidate masks: in every crop, or the first")
     ] = Settings.candidate_choice,
-    second_pass: Annotated[
-        bool, typer.Option("--second-pass", help="decode each mask once more, with its own bounding box as a prompt")
-    ] = Settings.second_pass,
     flip: Annotated[bool, typer.Option("--flip", help="average with the mirrored image: twice the time")] = False,
     threads: Annotated[int, typer.Option(min=1, help="processor threads of the network")] = 2,
     jobs: Annotated[int, typer.Option(min=1, help="processes of the local engine")] = 1,
@@ -122,7 +119,6 @@ def bench(
         flip=flip,
         keep_clicked=keep_clicked,
         candidate_choice=candidate_choice,
-        second_pass=second_pass,
     )
     execution = Execution(engine, jobs)
     methods: Sequence[str | None] = model or [None]

@@ -42,8 +42,6 @@ class Settings:
         keep_clicked: whether a further positive click only adds to the mask, and never takes away what it had.
         candidate_choice: which of several candidate masks the predicted IoU chooses while one interaction moves the
             crop: "every" chooses in every crop; "first" keeps to the network's output that it chose in the first.
-        second_pass: whether a mask is decoded once more with its own bounding box as a box prompt, with networks that
-            know boxes; not where the prompt has a box.
     """
 
     size: int = 320
@@ -61,4 +59,3 @@ class Settings:
     flip: bool = False
     keep_clicked: bool = True
     candidate_choice: str = "every"
-    second_pass: bool = False

@@ -156,21 +156,11 @@ class MaskDecoder:
             output = self._decode_crop(crop, given, mask if given.use_previous else None)
             mask = self._chosen(output, given)
         assert output is not None, "without one, the loop decodes at least once"
-        if self.settings.second_pass and self.runtime.capabilities.boxes and given.prompt.box is None:
-            mask = self._second_pass(given, mask)
         mask = refined(mask, self.encoded, self.settings.refine)
         if given.kept is not None and mask.refined is not None:
             kept = given.kept  # the network never sees what a refinement gave, so both are kept apart
             mask = replace(mask, refined=_maximum(mask.refined, kept.final_logits, kept.crop, mask.crop))
         return Answer(mask, output, self.encoded, self.settings)
-
-    def _second_pass(self, given: DecoderInput, mask: Mask) -> Mask:
-        """The same output of the network for the prompt with the mask's own bounding box; the mask if it is empty."""
-        box = mask.crop.bounding_box(mask.logits > 0)
-        if box is None:
-            return mask
-        with_box = replace(given, prompt=given.prompt.with_box(box), output=mask.candidate)
-        return self._chosen(self._decode_crop(mask.crop, with_box, mask if given.use_previous else None), with_box)
 
     def _chosen(self, output: CropOutput, given: DecoderInput) -> Mask:
         """The mask of the output that is taken, with that of ``given.kept``."""
