@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from pycocotools import mask as coco_mask
 from conftest import polygon_of
 from saywhere import SaywhereError
 from saywhere.data.datasets import load_dataset, locate, read_coco, read_grabcut
+from saywhere.data.datasets.folders import BERKELEY, PACKAGED_PHRASES, read_folders
 
 
 def square() -> np.ndarray:
@@ -89,6 +91,36 @@ def test_grabcut_in_its_layout(tmp_path: Path) -> None:
     (tmp_path / "boundary_GT" / "llama.png").unlink()
     with pytest.raises(SaywhereError, match="unpaired: llama"):
         read_grabcut(tmp_path)
+
+
+def test_grabcut_has_phrases_without_a_file_of_its_own(tmp_path: Path) -> None:
+    """The published archive has none: those of the package are used, unless the folder has others."""
+    names = ["llama", "124084", "something-new"]
+    for folder in ("data_GT", "boundary_GT"):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            Image.new("L", (30, 20), 255).save(tmp_path / folder / f"{name}.png")
+    phrases = {sample.name: sample.phrase for sample in read_grabcut(tmp_path)}
+    packaged = json.loads((PACKAGED_PHRASES / "grabcut.json").read_bytes())
+    assert phrases == {"llama": packaged["llama"], "124084": "two red flowers", "something-new": None}
+    assert len(packaged) == 50
+    assert all(isinstance(phrase, str) and phrase == phrase.strip() != "" for phrase in packaged.values())
+    (tmp_path / "phrases.json").write_text('{"llama": "my own words"}')
+    phrases = {sample.name: sample.phrase for sample in read_grabcut(tmp_path)}
+    assert phrases == {"llama": "my own words", "124084": None, "something-new": None}
+    berkeley = tmp_path / "berkeley"
+    for folder in ("images", "masks"):
+        (berkeley / folder).mkdir(parents=True)
+        Image.new("L", (30, 20), 255).save(berkeley / folder / "124084.png")
+    assert [sample.phrase for sample in read_folders(berkeley, BERKELEY)] == [None]
+
+
+def test_the_phrases_of_the_package_are_those_of_the_data() -> None:
+    data = os.environ.get("SAYWHERE_DATA")
+    path = Path(data or "none", "grabcut", "phrases.json")
+    if not path.exists():
+        pytest.skip("no GrabCut with phrases here")
+    assert json.loads(path.read_bytes()) == json.loads((PACKAGED_PHRASES / "grabcut.json").read_bytes())
 
 
 def test_data_is_found_by_name_under_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from saywhere.data.datasets.masks import mask_above, mask_equal_to
 from saywhere.data.datasets.sample import Sample, nothing_ignored
 from saywhere.errors import SaywhereError
 
+PACKAGED_PHRASES = Path(__file__).parent / "phrases"
 MASK_SUFFIXES = {".png", ".bmp"}  # suffixes of masks that lie among the images
 
 
@@ -27,6 +28,8 @@ class FolderLayout:
         ignored_value: pixels of this brightness are not counted; None when all are.
         grouped: both folders hold a folder for each group of images, whose name is the label of its objects.
         mask_suffix: what the name of a mask has after that of its image.
+        packaged_phrases: the file in this package with the phrases of its objects, for folders without their own;
+            None when there is none.
     """
 
     group: str
@@ -35,9 +38,12 @@ class FolderLayout:
     ignored_value: int | None = None
     grouped: bool = False
     mask_suffix: str = ""
+    packaged_phrases: str | None = None
 
 
-GRABCUT = FolderLayout("grabcut", (("data_GT", "boundary_GT"),), threshold=128, ignored_value=128)
+GRABCUT = FolderLayout(
+    "grabcut", (("data_GT", "boundary_GT"),), threshold=128, ignored_value=128, packaged_phrases="grabcut.json"
+)
 BERKELEY = FolderLayout("berkeley", (("images", "masks"),), threshold=128, ignored_value=128)
 DAVIS = FolderLayout("davis", (("img", "gt"),), threshold=0)
 COCO_MVAL = FolderLayout("coco-mval", (("img", "gt"),), threshold=0)
@@ -49,12 +55,16 @@ COCA = FolderLayout("coca", COSALIENT, grouped=True)
 
 
 def read_grabcut(folder: Path) -> list[Sample]:
-    """The 50 objects of GrabCut; pixels of value 128 in a mask are not counted."""
+    """The 50 objects of GrabCut; pixels of value 128 in a mask are not counted.
+
+    Their phrases were written for this project and come with it; a ``phrases.json`` in the folder takes their place.
+    """
     return read_folders(folder, GRABCUT)
 
 
 def read_folders(folder: Path, layout: FolderLayout) -> list[Sample]:
-    """The objects of a dataset of images and masks, with phrases from ``phrases.json`` if it is there.
+    """The objects of a dataset of images and masks, with phrases from ``phrases.json`` if it is there
+    (GrabCut's come with the package).
 
     An image NAME has a mask NAME, or several: NAME-1, NAME-2.
 
@@ -77,7 +87,7 @@ def read_folders(folder: Path, layout: FolderLayout) -> list[Sample]:
             f"data '{folder}': expected {pair[0]}/{shape}.jpg and {pair[1]}/{shape}{layout.mask_suffix}.png for every "
             f"name; unpaired: {', '.join(unpaired[:10]) or 'all'}{more}"
         )
-    phrases = _read_phrases(folder / "phrases.json")
+    phrases = _phrases_of(folder, layout)
     return [
         Sample(
             name=name,
@@ -111,9 +121,15 @@ def _find_files(folder: Path, layout: FolderLayout, pair: tuple[str, str]) -> tu
     return by_name[0], by_name[1]
 
 
+def _phrases_of(folder: Path, layout: FolderLayout) -> dict[str, str]:
+    """The phrases of a dataset's objects by name: those that lie in its folder, else those of the package, if any."""
+    path = folder / "phrases.json"
+    if not path.exists() and layout.packaged_phrases is not None:
+        path = PACKAGED_PHRASES / layout.packaged_phrases
+    return _read_phrases(path) if path.exists() else {}
+
+
 def _read_phrases(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
     try:
         phrases = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
