@@ -101,6 +101,23 @@ class TestSegment:
         assert 0.0 <= found["score"] <= 1.0
         assert Image.open(folder / "out" / "overlay.jpg").size == (640, 480)
 
+    def test_a_cutout_and_a_blurred_background(self, folder: Path) -> None:
+        command = ["segment", "photo.png", "--weights", "small.safetensors", "--click", "300,200"]
+        saywhere(*command, "--out", "mask.png", cwd=folder)
+        before = sorted(folder.iterdir())
+        result = saywhere(*command, "--cutout", "cut.png", cwd=folder)
+        assert "→ cut.png" in result.stdout
+        saywhere(*command, "--cutout", "blurred.tif", "--blur", "12", cwd=folder)
+        assert sorted(folder.iterdir()) == sorted([*before, folder / "cut.png", folder / "blurred.tif"])
+        photo, mask = (np.asarray(Image.open(folder / name).convert("RGB")) for name in ("photo.png", "mask.png"))
+        cut, blurred = (np.asarray(Image.open(folder / name)) for name in ("cut.png", "blurred.tif"))
+        assert ((cut[:, :, 3] > 127) == (mask[:, :, 0] > 0)).all()
+        opaque = cut[:, :, 3] == 255
+        assert (cut[opaque][:, :3] == photo[opaque]).all(), "red is red"
+        assert blurred.shape == photo.shape
+        assert (blurred[opaque] == photo[opaque]).all()
+        assert (blurred != photo).any()
+
     def test_without_an_output_the_mask_lies_beside(self, folder: Path) -> None:
         result = saywhere("segment", "photo.png", "--weights", "small.safetensors", "--click", "300,200", cwd=folder)
         assert result.returncode == 0, result.stderr
@@ -123,6 +140,13 @@ class TestSegment:
             (["--click", "5,5", "--out", "mask.photo"], [".photo", ".png"]),
             (["--box", "5,5,9,9"], ["'small'", "no boxes"]),
             (["--click", "5,5", "--candidate", "1"], ["candidate 1", "there are 1"]),
+            (["--click", "5,5", "--cutout", "o.jpg"], ["o.jpg", "no transparency", ".png"]),
+            (["--click", "5,5", "--cutout", "o.jpg", "--blur", "9"], ["o.jpg", "not every detail", ".png"]),
+            (["--click", "5,5", "--cutout", "./photo.png"], ["photo.png", "also the image"]),
+            (["--click", "5,5", "--cutout", "o.png", "--out", "x/../o.png"], ["o.png", "also --out"]),
+            (["--click", "5,5", "--cutout", "o.png", "--blur", "0"], ["blur 0", "above 0"]),
+            (["--click", "5,5", "--cutout", "o.png", "--out", "m.png", "--blur", "900"], ["blur 900", "640x480"]),
+            (["--click", "5,5", "--blur", "9"], ["--blur 9", "--cutout"]),
         ],
     )
     def test_bad_input_is_one_line_and_code_two(self, folder: Path, arguments: list[str], words: list[str]) -> None:

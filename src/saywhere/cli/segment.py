@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from saywhere.cli.common import console, errors
+from saywhere.core.cutout import check_blur_radius
 from saywhere.errors import PhraseError, SaywhereError
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from saywhere.interactive.segmenter import Segmenter
 
 FORMS = {2: ("X,Y", "120,80"), 3: ("X,Y,RADIUS", "120,80,40"), 4: ("X0,Y0,X1,Y1", "60,40,180,120")}
+
+CUTOUT_SUFFIXES = (".png", ".tif", ".tiff")  # lossless, with transparency
 
 
 def segment(
@@ -31,6 +35,12 @@ def segment(
     out: Annotated[Path | None, typer.Option(help="the mask as PNG, 255 on the object")] = None,
     overlay: Annotated[Path | None, typer.Option(help="the image with mask and clicks drawn")] = None,
     relevance: Annotated[Path | None, typer.Option(help="the image with the relevance map of the phrase")] = None,
+    cutout: Annotated[
+        Path | None, typer.Option(help="the object alone, with soft edges, as PNG or TIFF with transparency")
+    ] = None,
+    blur: Annotated[
+        float | None, typer.Option(metavar="RADIUS", help="--cutout: the object before its background, blurred instead")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the mask as COCO run lengths, with its score")] = False,
     weights: Annotated[str | None, typer.Option(help="file, hub id or shipped name")] = None,
 ) -> None:
@@ -48,6 +58,7 @@ def segment(
         raise SaywhereError("no prompt: say where or what the object is, for example --click 120,80 or --say dog")
     if relevance and say is None:
         raise SaywhereError(f"--relevance '{relevance}': shows where a phrase applies; add --say")
+    check_cutout(cutout, blur, image, {"--out": out, "--overlay": overlay, "--relevance": relevance})
     pixels = read_image(image)
     segmenter = load(weights).set_image(pixels)
     mask = None if edges is None else segmenter.box(edges[0], edges[1], edges[2], edges[3])
@@ -61,19 +72,22 @@ def segment(
     candidates, written = segmenter.candidates, segmenter.candidate
     if candidate is not None:
         mask, written = segmenter.choose(candidate), candidate
-    if not (out or overlay or as_json):
+    cut = mask.cutout(pixels, blur) if cutout else None
+    if not (out or overlay or cutout or as_json):
         out = Path(f"{image.stem}-mask.png")
     if out:
         render.write_image(out, render.mask_image(mask))
     if overlay:
         render.write_image(overlay, render.overlay(pixels, mask, segmenter.prompt))
+    if cutout and cut is not None:
+        render.write_image(cutout, cut)
     if as_json:
         facts = {"image": str(image), "photo": str(image), **render.as_coco(mask), "weights": segmenter.runtime.digest}
         if len(candidates) > 1:
             facts |= {"candidate": written, "candidates": [candidate_as_json(other) for other in candidates]}
         print(json.dumps(facts))
     else:
-        files = ", ".join(str(path) for path in (out, overlay, relevance) if path)
+        files = ", ".join(str(path) for path in (out, overlay, relevance, cutout) if path)
         console.print(f"{int(mask.array.sum()):,} pixels, expected IoU {mask.score:.2f} → {files}", highlight=False)
         for index, other in enumerate(candidates if len(candidates) > 1 else ()):
             note = " (written)" if index == written else ""
@@ -82,6 +96,40 @@ def segment(
                 f"predicted IoU {other.predicted_iou:.2f}{note}",
                 highlight=False,
             )
+
+
+def check_cutout(cutout: Path | None, blur: float | None, image: Path, others: Mapping[str, Path | None]) -> None:
+    """Check what is asked of ``--cutout`` and ``--blur``, before anything is computed or written.
+
+    Args:
+        cutout: the file of the cut-out.
+        blur: the radius of the blur.
+        image: the file of the image, which must not be overwritten.
+        others: further outputs by their options.
+
+    Raises:
+        SaywhereError: the file's format loses transparency or detail, the file is another one of this command, or the
+            radius is not possible.
+    """
+    if cutout is None:
+        if blur is not None:
+            raise SaywhereError(f"--blur {blur:g}: only with --cutout, for example --cutout blurred.png")
+        return
+    if cutout.suffix.lower() not in CUTOUT_SUFFIXES:
+        lost = "no transparency" if blur is None else "not every detail"
+        raise SaywhereError(f"--cutout '{cutout}': a file of this ending keeps {lost}; use .png or .tif")
+    for option, path in {"the image": image, **others}.items():
+        if path is not None and is_same_file(cutout, path):
+            raise SaywhereError(f"--cutout '{cutout}': is also {option}; give another file")
+    if blur is not None:
+        check_blur_radius(blur)
+
+
+def is_same_file(path: Path, other: Path) -> bool:
+    """Whether two paths lead to the same file, which need not exist yet."""
+    if path.exists() and other.exists():
+        return path.samefile(other)
+    return path.resolve() == other.resolve()
 
 
 def candidate_as_json(mask: Mask) -> dict[str, float | None]:

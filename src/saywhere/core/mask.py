@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-from saywhere.core.arrays import BoolArray, FloatArray
+from saywhere.core import cutout
+from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
 from saywhere.core.crop import Crop
 from saywhere.core.deprecation import renamed_methods
 from saywhere.core.geometry import ImageSize
+from saywhere.core.images import read_image
+from saywhere.errors import SaywhereError
 
 NOTHING = -16.0  # the logit of a pixel outside the crop
 
@@ -84,6 +90,59 @@ class Mask:
         """The expected IoU with the true mask, if the probabilities are right."""
         probability = sigmoid(self.final_logits)
         return expected_iou(probability > self.threshold, probability)
+
+    def opacity(self, soft: bool = True) -> FloatArray:
+        """How opaque each pixel of the object is when it is cut out.
+
+        Args:
+            soft: partly opaque at the boundary, by the network's logits; else every pixel is either 0 or 1.
+
+        Returns:
+            ``(H, W)`` float32 in [0, 1]; above 0.5 exactly on the mask.
+        """
+        if not soft:
+            return self.array.astype(np.float32)
+        logits = self.crop.to_image(self.final_logits, self.image_size, NOTHING) - logit(self.threshold)
+        # A soft edge is as wide as the network sees: some of its own pixels.
+        scale = max((self.crop.right - self.crop.left) / self.crop.width, 1.0)
+        return cutout.soft_opacity(self.array, sigmoid(np.asarray(logits, np.float32)), cutout.EDGE_WIDTH * scale)
+
+    def cutout(
+        self, image: str | Path | Image.Image | ImageArray, blur: float | None = None, soft: bool = True
+    ) -> NDArray[np.uint8]:
+        """The object cut out of its image, or sharp before a blurred background.
+
+        Args:
+            image: the image of the mask: a path, a PIL image or an array, as for ``set_image``.
+            blur: None for the object alone; else the radius in pixels by which everything else is blurred (the standard
+                deviation of a Gaussian).
+            soft: see :meth:`opacity`.
+
+        Returns:
+            ``(H, W, 4)`` uint8 RGBA without ``blur``, ``(H, W, 3)`` uint8 RGB with it.
+
+        Raises:
+            SaywhereError: the image has another size, the mask is empty, or the radius is not possible.
+
+        Example:
+            >>> import numpy as np
+            >>> from saywhere.core.crop import Crop
+            >>> logits = np.full((2, 2), -9.0, np.float32)
+            >>> logits[:, 0] = 9.0
+            >>> mask = Mask(Crop(0, 0, 2, 2, 2, 2), logits, ImageSize(2, 2))
+            >>> mask.cutout(np.full((2, 2, 3), 200, np.uint8), soft=False)[0].tolist()
+            [[200, 200, 200, 255], [0, 0, 0, 0]]
+        """
+        pixels = read_image(image)
+        if pixels.shape[:2] != tuple(self.image_size):
+            (height, width), size = pixels.shape[:2], self.image_size
+            raise SaywhereError(
+                f"an image of {width}x{height}: the mask is of {size.width}x{size.height}; give its own"
+            )
+        opacity = self.opacity(soft)
+        if blur is None:
+            return cutout.cut_out(pixels, opacity)
+        return cutout.blur_background(pixels, opacity, blur)
 
 
 def expected_iou(mask: BoolArray, probability: FloatArray) -> float:

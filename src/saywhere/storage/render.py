@@ -83,17 +83,32 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
 
     Args:
         path: the file; its ending says the format.
-        image: ``(H, W)`` grey or ``(H, W, 3)`` RGB.
+        image: ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA.
 
     Raises:
         SaywhereError: the format is unknown, or the file cannot be written.
     """
-    if image.ndim == 3:
-        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
-    try:
-        encoded, content = cv2.imencode(path.suffix or ".", image)
-    except cv2.error:
-        encoded = False
-    if not encoded:
+    content = encode_image(image, path.suffix)
+    if content is None:
         raise SaywhereError(f"'{path}': no image format has the ending '{path.suffix}'; use .png")
-    write_atomically(path, content.tobytes())
+    write_atomically(path, content)
+
+
+def encode_image(image: NDArray[np.uint8], suffix: str) -> bytes | None:
+    """The content of an image file.
+
+    Args:
+        image: ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA.
+        suffix: of the file's name, for example ``".png"``; it says the format.
+
+    Returns:
+        The bytes; None where no format has this suffix.
+    """
+    if image.ndim == 3:
+        code = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+        image = np.asarray(cv2.cvtColor(image, code), np.uint8)
+    try:
+        encoded, content = cv2.imencode(suffix or ".", image)
+    except cv2.error:
+        return None
+    return content.tobytes() if encoded else None
