@@ -273,6 +273,44 @@ def test_statistics_and_export(browser: sync_api.Browser, server: Server) -> Non
     page.close()
 
 
+def test_cutouts_are_downloaded(browser: sync_api.Browser, tmp_path: Path) -> None:
+    server = Server(make_folder(tmp_path / "images"))
+    page = Page(browser, server, 2)
+    page.page.locator("#export").click()
+    assert not page.page.locator("#cutout").is_visible()
+    assert page.page.locator("#no-cutout").is_visible()
+    page.page.locator("#export-close").click()
+    page.click(180, 200)
+    page.seq(1)
+    page.page.keyboard.press("o")
+    page.click(460, 280)
+    page.seq(2)
+    page.page.locator("#export").click()
+
+    def download(link: str) -> tuple[str, np.ndarray]:
+        with page.page.expect_download() as started:
+            page.page.locator(link).click()
+        return started.value.suggested_filename, np.asarray(Image.open(started.value.path()))
+
+    name, cut = download("#cutout")
+    assert name == "b-two-cutout.png"
+    assert (cut[280, 460].tolist(), cut[200, 180, 3], cut[20, 20, 3]) == ([220, 30, 20, 255], 0, 0), "the selected one"
+    page.page.locator("#cutout-of").select_option("all")
+    cut = download("#cutout")[1]
+    assert (cut[280, 460, 3], cut[200, 180, 3], cut[20, 20, 3]) == (255, 255, 0)
+    page.page.locator("#blur-radius").fill("25")
+    name, blurred = download("#blurred")
+    assert name == "b-two-blurred.png"
+    original = picture([(180, 200, 60), (460, 280, 50)])
+    assert blurred.shape == original.shape
+    assert np.abs(blurred.astype(int) - original)[(cut[:, :, 3] == 0) | (cut[:, :, 3] == 255)].max() <= 1, "no halo"
+    for radius in ("", "0", "9999"):
+        page.page.locator("#blur-radius").fill(radius)
+        assert page.page.locator("#blurred").get_attribute("href") is None
+    page.close()
+    server.stop()
+
+
 def test_it_continues_where_it_was(browser: sync_api.Browser, tmp_path: Path) -> None:
     """Closing the tab, and killing the server with a click on its way: no step is lost."""
     folder = make_folder(tmp_path / "photos")

@@ -7,6 +7,7 @@ import threading
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from annotator import act, click, make, make_folder, mask_of, open_client, picture
 from PIL import Image
@@ -253,6 +254,28 @@ class TestQueries:
         assert coco.decode(annotation["segmentation"]).astype(bool).sum() == mask_of(answer, 1).sum()
         assert exported["categories"] == [{"id": 1, "name": "object"}]
         assert client.get("/api/export", params={"done": True}).json()["annotations"] == []
+
+    def test_cutouts_of_one_object_and_of_all(self, client: TestClient) -> None:
+        assert client.get("/api/images/2/cutout").status_code == 422, "it has no object yet"
+        masks = []
+        for number, place in enumerate([(180, 200), (460, 280)], 1):
+            masks.append(mask_of(act(client, 2, click(*place)).json(), number))
+        original = picture([(180, 200, 60), (460, 280, 50)])
+        for query, mask in (({"object": 1}, masks[0]), ({"object": 2}, masks[1]), ({}, masks[0] | masks[1])):
+            answer = client.get("/api/images/2/cutout", params=query)
+            assert answer.headers["content-disposition"] == "attachment; filename*=utf-8''b-two-cutout.png"
+            cut = np.asarray(Image.open(io.BytesIO(answer.content)))
+            assert ((cut[:, :, 3] > 127) == mask).all()
+            assert ((cut[:, :, 3] > 0) & (cut[:, :, 3] < 255)).any(), "soft edges"
+        answer = client.get("/api/images/2/cutout", params={"object": 1, "blur": 9})
+        assert answer.headers["content-disposition"].endswith("b-two-blurred.png")
+        blurred = np.asarray(Image.open(io.BytesIO(answer.content)))
+        assert blurred.shape == (480, 640, 3)
+        assert (blurred[190:210, 170:190] == original[190:210, 170:190]).all(), "sharp"
+        assert (blurred[230, 405:415] != original[230, 405:415]).any(), "the other object is background here"
+        for bad in ({"object": 3}, {"blur": 0}, {"blur": "nan"}, {"blur": 700}, {"object": 0}):
+            assert client.get("/api/images/2/cutout", params=bad).status_code == 422, bad
+        assert client.get("/api/images/99/cutout").status_code == 404
 
     def test_every_format_gives_the_masks_back(self, client: TestClient, tmp_path: Path) -> None:
         label = client.post("/api/labels", json={"name": "ball"}).json()["id"]

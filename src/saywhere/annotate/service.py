@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
 from saywhere.annotate.actions import ActionRequest, MarkAction
 from saywhere.annotate.db.store import Author, Store
 from saywhere.annotate.db.tables import ImageRow
@@ -18,6 +21,7 @@ from saywhere.annotate.inference.segmenters import SegmenterCache
 from saywhere.annotate.region import Box
 from saywhere.annotate.regions import RegionStore
 from saywhere.core.arrays import FloatArray
+from saywhere.core.cutout import blur_background, cut_out, opacity_of_mask
 from saywhere.core.mask import sigmoid
 from saywhere.errors import SaywhereError
 
@@ -159,6 +163,29 @@ class Annotator:
             return ImageMap((crop.left, crop.top, crop.right, crop.bottom), sigmoid(mask.logits))
 
         return self.queue.submit(author.client, compute, "probability").result()
+
+    def cutout(self, id: int, object: int | None = None, blur: float | None = None) -> NDArray[np.uint8]:
+        """Objects of an image cut out with soft edges, or sharp before a blurred background.
+
+        Args:
+            id: number of the image.
+            object: number of the object; None for all objects together.
+            blur: radius of the blur in pixels; None for the objects alone.
+
+        Returns:
+            ``(H, W, 4)`` uint8 RGBA without ``blur``, ``(H, W, 3)`` uint8 RGB with it.
+
+        Raises:
+            SaywhereError: there is no such object, it has no mask, or the radius is not possible.
+        """
+        image, state = self.load_image(id), self.store.history(id).state
+        states = list(state.objects.values()) if object is None else [state.object(object)]
+        events = [one.mask for one in states if one.mask is not None]
+        mask = np.zeros(image.size, np.bool_)
+        for region in self._regions.load(id, events, image.size).values():
+            mask[region.top : region.bottom, region.left : region.right] |= region.mask
+        opacity = opacity_of_mask(mask)
+        return cut_out(image.pixels, opacity) if blur is None else blur_background(image.pixels, opacity, blur)
 
     def propose(self, id: int, label: int, author: Author) -> tuple[ClickProposal, ImageMap] | None:
         """Where another object of a label may be, and the confidence over the image; None where there seems none."""

@@ -6,6 +6,7 @@ import { PointerInput } from './input.js';
 import { ImageList } from './list.js';
 import { SidePanel } from './side.js';
 import { PhraseForm } from './phrase.js';
+import { ExportDialog } from './export.js';
 import { bindings, describeKeys, listenForKeys } from './keys.js';
 
 const byId = (id) => document.getElementById(id);
@@ -30,13 +31,7 @@ press('fit', () => stage.fit());
 press('theme', () => setTheme(document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark'));
 byId('help-open').addEventListener('click', () => help.showModal());
 byId('help-close').addEventListener('click', () => help.close());
-const exporting = byId('exporting');
-function linkExports() {
-  for (const link of exporting.querySelectorAll('a')) link.href = `/api/export?format=${link.dataset.format}&done=${byId('export-done').checked}`;
-}
-byId('export').addEventListener('click', async () => { await session.allAnswered(); linkExports(); exporting.showModal(); });
-byId('export-done').addEventListener('change', linkExports);
-byId('export-close').addEventListener('click', () => exporting.close());
+new ExportDialog(session);
 byId('toggle-images').addEventListener('click', () => byId('images').classList.toggle('open'));
 byId('toggle-side').addEventListener('click', () => byId('side').classList.toggle('open'));
 canvas.addEventListener('pointerdown', () => { for (const id of ['images', 'side']) byId(id).classList.remove('open'); });

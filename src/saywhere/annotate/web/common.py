@@ -22,6 +22,7 @@ NOT_FOUND: Responses = {404: {"model": ErrorOut, "description": "not in this pro
 CONFLICT: Responses = {409: {"model": ErrorOut, "description": "changed meanwhile, or superseded; load again"}}
 LOCKED: Responses = {423: {"model": ErrorOut, "description": "somebody else is editing this image"}}
 JPEG: Responses = {200: {"content": {"image/jpeg": {}}, "description": "a JPEG"}}
+PNG: Responses = {200: {"content": {"image/png": {}}, "description": "a PNG"}}
 
 NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f]*$"
 ImageId = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of an image in the list")]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import FastAPI, Query, Response
 
@@ -16,11 +18,13 @@ from saywhere.annotate.web.common import (  # fmt: skip
     LOCKED,
     NO_CONTROL_CHARACTERS,
     NOT_FOUND,
+    PNG,
     ImageId,
     RequestAuthor,
 )
 from saywhere.annotate.web.responses import ImageOut, ImagesOut, LockOut, OpenedImageOut
 from saywhere.errors import SaywhereError
+from saywhere.storage.render import encode_image
 
 IMMUTABLE = {"cache-control": "private, max-age=31536000, immutable"}
 
@@ -29,6 +33,7 @@ def add_image_routes(app: FastAPI, annotator: Annotator) -> None:
     """Add the routes of images."""
     _add_list_routes(app, annotator)
     _add_picture_routes(app, annotator)
+    _add_cutout_route(app, annotator)
     _add_lock_routes(app, annotator)
 
 
@@ -88,6 +93,24 @@ def _add_picture_routes(app: FastAPI, annotator: Annotator) -> None:
         content = encode_jpeg(crop_image(loaded.pixels, box, longest))
         headers = IMMUTABLE if version == image_version(loaded) else None
         return Response(content, media_type="image/jpeg", headers=headers)
+
+
+def _add_cutout_route(app: FastAPI, annotator: Annotator) -> None:
+    @app.get("/api/images/{image}/cutout", tags=["results"], responses=NOT_FOUND | PNG, response_class=Response)
+    def cutout(
+        image: ImageId,
+        object: Annotated[int | None, Query(ge=1, le=10**6, description="number of an object; all without")] = None,
+        blur: Annotated[
+            float | None, Query(gt=0, le=10**5, description="radius in pixels; without, the objects alone")
+        ] = None,
+    ) -> Response:
+        """Objects with soft edges and nothing around them, or sharp before their background, blurred."""
+        content = encode_image(annotator.cutout(image, object, blur), ".png")
+        assert content is not None, "OpenCV writes PNG"
+        stem = PurePosixPath(annotator.store.image(image).path).stem
+        name = quote(f"{stem}-{'cutout' if blur is None else 'blurred'}.png")
+        headers = {"content-disposition": f"attachment; filename*=utf-8''{name}", "cache-control": "no-store"}
+        return Response(content, media_type="image/png", headers=headers)
 
 
 def _add_lock_routes(app: FastAPI, annotator: Annotator) -> None:
