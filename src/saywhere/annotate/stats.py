@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby, pairwise
 
+import numpy as np
 from pydantic import BaseModel
 from sqlalchemy import select
 
 from saywhere.annotate.db.store import Store, event_from_row
 from saywhere.annotate.db.tables import EventRow, ImageRow
-from saywhere.annotate.events import EventHistory
+from saywhere.annotate.events import EventHistory, ObjectState
+from saywhere.annotate.region import Region
+from saywhere.core.geometry import ImageSize
 
 MIN_OBJECTS = 10  # of each part of a project whose means are compared
 MAX_GAP_MS = 60_000  # a longer gap between events is a pause, and counts as this much
@@ -23,8 +27,9 @@ MAX_GAP_MS = 60_000  # a longer gap between events is a pause, and counts as thi
 class ObjectFigures:
     """One object that exists now: a row of the statistics, whose CSV has these columns.
 
-    ``seconds`` are those of all its events, undone ones too, with pauses cut; ``clicks`` are without drags; ``choices``
-    are those of another candidate mask.
+    ``seconds`` are those of all its events, undone ones too, with pauses cut, and ``first_seconds`` those of the first;
+    ``clicks`` are without drags; ``choices`` are those of another candidate mask. ``first_click_distance`` is that of
+    the first positive click from the centre of mass of the object's mask, in pixels; only the CSV has it.
     """
 
     path: str
@@ -47,6 +52,8 @@ class ObjectFigures:
     ended_ms: int
     boxes: int = 0
     choices: int = 0
+    first_seconds: float = 0.0
+    first_click_distance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ def stats_csv(store: Store) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, [f.name for f in fields(ObjectFigures)])
     writer.writeheader()
-    for row in object_figures(store):
+    for row in object_figures(store, with_distances=True):
         writer.writerow({name: _cell(value) for name, value in asdict(row).items()})
     return out.getvalue()
 
@@ -112,11 +119,11 @@ def _cell(value: object) -> object:
     return "" if value is None else value
 
 
-def object_figures(store: Store) -> Iterator[ObjectFigures]:
-    """Every object of the project that exists now, by image."""
+def object_figures(store: Store, with_distances: bool = False) -> Iterator[ObjectFigures]:
+    """Every object of the project that exists now, by image; ``with_distances`` decodes the mask of each."""
     labels = {id: row.name for id, row in store.all_labels().items()}
     query = (
-        select(EventRow, ImageRow.path, ImageRow.state)
+        select(EventRow, ImageRow.path, ImageRow.state, ImageRow.height, ImageRow.width)
         .join(ImageRow, ImageRow.id == EventRow.image_id)
         .where(ImageRow.project_id == store.project_id)
         .order_by(ImageRow.path, EventRow.image_id, EventRow.seq)
@@ -124,12 +131,15 @@ def object_figures(store: Store) -> Iterator[ObjectFigures]:
     with store.database.read_session() as session:
         for _, group in groupby(session.execute(query), key=lambda row: row[0].image_id):
             rows = list(group)
-            yield from _image_figures(rows[0][1], rows[0][2], [row[0] for row in rows], labels)
+            _, path, status, height, width = rows[0]
+            size = ImageSize(height, width) if with_distances and height and width else None
+            yield from _image_figures(path, status, [row[0] for row in rows], labels, size)
 
 
 def _image_figures(
-    path: str, status: str, rows: Sequence[EventRow], labels: dict[int, str]
-) -> Iterator[ObjectFigures]:  # fmt: skip
+    path: str, status: str, rows: Sequence[EventRow], labels: dict[int, str], size: ImageSize | None
+) -> Iterator[ObjectFigures]:
+    """The figures of an image's objects; distances where its ``size`` is given."""
     history = EventHistory.replay(event_from_row(row) for row in rows)
     active = {event.seq for event in history.active}
     seconds = dict(zip((row.seq for row in rows), _seconds(rows), strict=True))
@@ -148,8 +158,20 @@ def _image_figures(
             proposed=sum(row.data["proposed"] for row in clicks),
             interactions=len(clicks) + phrases + strokes + boxes + choices, boxes=boxes, choices=choices,
             seconds=round(sum(seconds[row.seq] for row in own), 3), expected_iou=state.score, area=state.area,
-            begun_ms=own[0].at, ended_ms=own[-1].at,
+            begun_ms=own[0].at, ended_ms=own[-1].at, first_seconds=round(seconds[own[0].seq], 3),
+            first_click_distance=None if size is None else _first_click_distance(state, rows, size),
         )  # fmt: skip
+
+
+def _first_click_distance(state: ObjectState, rows: Sequence[EventRow], size: ImageSize) -> float | None:
+    """How far the first positive click is from the centre of the mask; None without such a click, or without a mask."""
+    first = next((click for click in state.clicks if click.positive), None)
+    counts = next((row.mask for row in rows if row.seq == state.mask), None)
+    if first is None or counts is None or not state.area:
+        return None
+    region = Region.decode(counts, size)
+    y, x = (float(places.mean()) for places in np.nonzero(region.mask))
+    return round(math.hypot(first.x - region.left - x, first.y - region.top - y), 2)
 
 
 def _count(rows: Iterable[EventRow], kind: str) -> int:

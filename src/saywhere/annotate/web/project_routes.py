@@ -81,8 +81,9 @@ def add_project_routes(app: FastAPI, annotator: Annotator) -> None:
 
     @app.get("/api/stats.csv", tags=["results"], response_class=Response, responses=CSV)
     def statistics_table() -> Response:
-        """The same as a table with a row for each object."""
-        headers = {"content-disposition": 'attachment; filename="statistics.csv"'}
+        """The same as a table with a row for each object. The name of a study's file says its interactions."""
+        name = "statistics" if annotator.study is None else f"study-{annotator.study}"
+        headers = {"content-disposition": f'attachment; filename="{name}.csv"'}
         return Response(stats.stats_csv(store), media_type="text/csv; charset=utf-8", headers=headers)
 
     @app.get("/api/export", tags=["results"], response_class=FileResponse, responses=EXPORT)
