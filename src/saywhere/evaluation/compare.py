@@ -112,7 +112,7 @@ def compare(
     Raises:
         SaywhereError: the runs did not measure the same objects in the same way, or a figure is unknown.
     """
-    _check_comparable(a, b, paired_limits=figures_of_b is None)
+    check_comparable(a, b, paired_limits=figures_of_b is None)
     theirs = figures if figures_of_b is None else figures_of_b
     check_figures(figures, a)
     check_figures(theirs, b)
@@ -144,7 +144,17 @@ def _is_mean_iou(figure: str) -> bool:
     return figure.startswith("miou") and figure[4:].isdecimal() and int(figure[4:]) > 0
 
 
-def _check_comparable(a: Run, b: Run, paired_limits: bool) -> None:
+def check_comparable(a: Run, b: Run, paired_limits: bool = True) -> None:
+    """Check that two runs measured the same objects.
+
+    Args:
+        a: figures of one run.
+        b: figures of the other.
+        paired_limits: whether the maximum number of interactions must be the same too.
+
+    Raises:
+        SaywhereError: they did not.
+    """
     for key in ("data", *(["most_interactions"] if paired_limits else [])):
         if a[key] != b[key]:
             raise SaywhereError(f"runs with {key} {a[key]} and {b[key]}: only runs with the same can be compared")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +15,7 @@ from saywhere.data.datasets.parts import lies_inside_another
 from saywhere.errors import SaywhereError
 
 SMALL = 0.03  # share of the image under which a whole object is small
+MANY_INSTANCES = 4  # of one label in an image; more are in the same group
 NO_LABEL = "(no label)"
 
 
@@ -24,7 +25,8 @@ class Grouping(StrEnum):
     ``kind``: "part" (at least 80 % of it lie inside a labelled object at least 1.5 times as large), "small whole"
     (under 3 % of the image) or "whole". ``label``: the label. ``dataset``: the folder of the image, for data that was
     put together from several sets. ``seen``: whether the label was trained on. ``ambiguity``: whether the first click
-    also lies on another labelled object.
+    also lies on another labelled object. ``instances``: how many labelled objects of the image have its label (the
+    distractors of Text+Click, figure 8).
     """
 
     KIND = "kind"
@@ -32,6 +34,7 @@ class Grouping(StrEnum):
     DATASET = "dataset"
     SEEN = "seen"
     AMBIGUITY = "ambiguity"
+    INSTANCES = "instances"
 
 
 def group_objects(by: Grouping, run: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -60,6 +63,8 @@ def group_objects(by: Grouping, run: Mapping[str, Any]) -> dict[str, list[str]]:
         group_of = _per_image(samples, kinds)
     elif by is Grouping.AMBIGUITY:
         group_of = _per_image(samples, ambiguities)
+    elif by is Grouping.INSTANCES:
+        group_of = _per_image(samples, instances)
     else:
         group_of = {s.name: (s.label or NO_LABEL) if by is Grouping.LABEL else s.group for s in samples}
     groups: dict[str, list[str]] = defaultdict(list)
@@ -93,6 +98,19 @@ def ambiguities(samples: Sequence[Sample]) -> list[str]:
         shared = any(mask[int(click.y), int(click.x)] for j, mask in enumerate(masks) if j != i)
         groups.append("ambiguous" if shared else "not ambiguous")
     return groups
+
+
+def instances(samples: Sequence[Sample]) -> list[str]:
+    """How many objects of one image have the label of each, itself included."""
+    counted = Counter(sample.label for sample in samples)
+    return [NO_LABEL if sample.label is None else instances_group(counted[sample.label]) for sample in samples]
+
+
+def instances_group(count: int) -> str:
+    """The group of a number of objects of one label: "1 instance" to "4 or more instances"."""
+    if count >= MANY_INSTANCES:
+        return f"{MANY_INSTANCES} or more instances"
+    return "1 instance" if count == 1 else f"{count} instances"
 
 
 def _per_image(samples: Iterable[Sample], groups_of: Callable[[Sequence[Sample]], list[str]]) -> dict[str, str]:
