@@ -8,6 +8,7 @@ neither the cut-out has a rim of the old background nor the blurred background o
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -43,6 +44,14 @@ def soft_opacity(mask: BoolArray, membership: FloatArray, width: float = EDGE_WI
         >>> soft_opacity(mask, np.where(mask, 0.7, 0.3).astype(np.float32), width=2.0).round(2)
         array([[0.  , 0.12, 0.3 , 0.7 , 0.88, 1.  ]], dtype=float32)
     """
+    opacity = np.zeros(mask.shape, np.float32)
+    if mask.any():
+        part = _part_around(mask, math.ceil(width) + 1)
+        opacity[part] = _soft_opacity(mask[part], membership[part], width)
+    return opacity
+
+
+def _soft_opacity(mask: BoolArray, membership: FloatArray, width: float) -> FloatArray:
     # A pixel's distance to the nearest pixel on the other side, less the half pixel to the boundary between them.
     inside, outside = (np.clip((_distance(side) - 0.5) / width, 0.0, 1.0) / 2.0 for side in (mask, ~mask))
     opacity = np.where(mask, np.maximum(membership, 0.5 + inside), np.minimum(membership, 0.5 - outside))
@@ -104,10 +113,11 @@ def blur_background(image: ImageArray, opacity: FloatArray, radius: float) -> Im
     check_blur_radius(radius, ImageSize(*image.shape[:2]))
     levels = _levels(opacity)
     colours = _object_colours(image, levels)
-    shares = levels.astype(np.float32) / 255.0
-    background = _mean_colours(image, _weights(levels), radius)
-    mixed = colours * shares[:, :, None] + background * (1.0 - shares[:, :, None])
-    return np.asarray(mixed.round(), np.uint8)
+    share = levels.astype(np.float32) / 255.0
+    # One channel after another: as float32 a large image is 12 bytes a pixel.
+    for channel, background in enumerate(_mean_channels(image, _weights(levels), radius)):
+        colours[:, :, channel] = (colours[:, :, channel] * share + background * (1.0 - share)).round()
+    return colours
 
 
 def check_blur_radius(radius: float, image_size: ImageSize | None = None) -> None:
@@ -148,9 +158,7 @@ def _object_colours(image: ImageArray, levels: NDArray[np.uint8]) -> ImageArray:
     colours = image.copy()
     if not soft.any():
         return colours
-    rows, columns = (np.flatnonzero(soft.any(axis=axis)) for axis in (1, 0))
-    margin = math.ceil(3 * COLOUR_RADIUS)
-    part = tuple(slice(max(int(places[0]) - margin, 0), int(places[-1]) + margin + 1) for places in (rows, columns))
+    part = _part_around(soft, math.ceil(3 * COLOUR_RADIUS))
     near, is_soft = image[part], soft[part]
     a = levels[part].astype(np.float32)[:, :, None] / 255.0
     objects = _mean_colours(near, _weights(255 - levels[part]), COLOUR_RADIUS)
@@ -167,7 +175,21 @@ def _weights(levels: NDArray[np.uint8]) -> FloatArray:
     return np.asarray(np.where(levels == 0, np.float32(1.0), rim), np.float32)
 
 
+def _part_around(mask: BoolArray, margin: int) -> tuple[slice, slice]:
+    """The rows and columns of a mask's true pixels, of which there must be one, and ``margin`` more on each side."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return (
+        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),
+        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1),
+    )
+
+
 def _mean_colours(image: ImageArray, weights: FloatArray, radius: float) -> FloatArray:
+    """``(H, W, 3)``: the channels of :func:`_mean_channels` together."""
+    return np.dstack(list(_mean_channels(image, weights, radius)))
+
+
+def _mean_channels(image: ImageArray, weights: FloatArray, radius: float) -> Iterator[FloatArray]:
     """Weighted mean colours around each pixel: a Gaussian blur of weighted colours over that of the weights.
 
     Args:
@@ -175,13 +197,13 @@ def _mean_colours(image: ImageArray, weights: FloatArray, radius: float) -> Floa
         weights: ``(H, W)``, not negative.
         radius: standard deviation of the Gaussian, in pixels.
 
-    Returns:
-        ``(H, W, 3)`` float32; black where no weight is near.
+    Yields:
+        The red, green and blue channel, each ``(H, W)`` float32; black where no weight is near.
     """
     total = np.maximum(_blurred(weights, radius), np.float32(1e-12))
-    # One channel after another: a large image as float32 is 12 bytes a pixel otherwise.
-    channels = [_blurred(image[:, :, channel] * weights, radius) / total for channel in range(3)]
-    return np.asarray(np.clip(np.dstack(channels), 0.0, 255.0), np.float32)
+    for channel in range(3):
+        mean = _blurred(np.asarray(image[:, :, channel] * weights, np.float32), radius) / total
+        yield np.asarray(np.clip(mean, 0.0, 255.0), np.float32)
 
 
 def _blurred(values: FloatArray, radius: float) -> FloatArray:
