@@ -118,7 +118,7 @@ class TestCandidates:
         segmenter.choose(1)
         assert segmenter.click(300, 270).candidate == 0
         assert segmenter.click(5, 5, positive=False).candidate == 0
-        assert segmenter.box(200, 100, 400, 300).candidate == 1
+        assert segmenter.box(260, 160, 341, 241).candidate == 1
 
     def test_a_network_with_one_mask_has_one(self, image: np.ndarray) -> None:
         class One(PartsRuntime):
@@ -196,6 +196,27 @@ class TestBox:
         assert segmenter.interactions == 1
         assert segmenter.undo() is None
         assert segmenter.redo() is mask
+
+    def test_the_candidate_whose_own_box_is_like_it_is_chosen(self, image: np.ndarray) -> None:
+        segmenter = segmenter_of(PartsRuntime(), image)
+        whole = segmenter.box(300 - WHOLE, 200 - WHOLE, 301 + WHOLE, 201 + WHOLE)
+        assert (whole.candidate, whole.predicted_iou) == (0, pytest.approx(0.5))
+        assert segmenter.box(300 - PART, 200 - PART, 301 + PART, 201 + PART).candidate == 1
+
+    def test_a_mask_ends_near_it_unless_a_click_says_otherwise(self, image: np.ndarray) -> None:
+        segmenter = segmenter_of(PartsRuntime((0.9, 0.0, 0.0)), image)
+        mask = segmenter.box(220, 110, 300, 291)
+        columns = np.flatnonzero(mask.array.any(0))
+        assert columns[-1] == pytest.approx(300 + 0.05 * 181, abs=1.5)
+        assert columns[0] == pytest.approx(300 - WHOLE, abs=2)  # within the tolerance beyond the box's left edge
+        assert np.flatnonzero(segmenter.click(380, 200).array.any(0))[-1] == pytest.approx(300 + WHOLE, abs=2)
+
+    def test_the_crop_is_that_of_the_box_whatever_the_mask_is(self, image: np.ndarray) -> None:
+        runtime = PartsRuntime((0.9, 0.0, 0.0))
+        segmenter = segmenter_of(runtime, image)
+        crop = segmenter.box(200, 100, 401, 301).crop
+        assert segmenter.click(*CENTRE).crop == crop
+        assert len(runtime.encoded) == 2  # the whole image, then the crop
 
     def test_it_goes_with_clicks_and_is_replaced(self, image: np.ndarray) -> None:
         segmenter = segmenter_of(PartsRuntime(), image)

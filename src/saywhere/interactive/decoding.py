@@ -11,10 +11,11 @@ import numpy as np
 from saywhere.core.arrays import FloatArray
 from saywhere.core.components import remove_unclicked_components
 from saywhere.core.crop import Crop
-from saywhere.core.geometry import ImageSize
+from saywhere.core.geometry import Box, ImageSize
 from saywhere.core.mask import NOTHING, Mask, sigmoid
 from saywhere.core.prompt import Click, Prompt
 from saywhere.core.settings import Settings
+from saywhere.interactive.box_fit import box_scores, confine
 from saywhere.interactive.encoded_image import EncodedImage
 from saywhere.interactive.refine import REFINEMENTS
 from saywhere.interactive.zoom import first_crop, is_truncated, next_crop
@@ -54,6 +55,7 @@ class CropOutput:
         min_share: see :class:`DecoderInput`.
         image_size: of the image.
         threshold: of the masks.
+        box: the prompt's box, in pixels of the crop.
     """
 
     crop: Crop
@@ -63,11 +65,16 @@ class CropOutput:
     min_share: float
     image_size: ImageSize
     threshold: float
+    box: Box | None = None
 
     @property
     def best(self) -> int:
-        """The output with the highest predicted IoU."""
-        return 0 if self.predicted_ious is None else int(self.predicted_ious.argmax())
+        """The output with the highest predicted IoU; with a box its agreement with the box counts too."""
+        if self.predicted_ious is None:
+            return 0
+        if self.box is None:
+            return int(self.predicted_ious.argmax())
+        return int(box_scores(self.predicted_ious, self.logits, self.box).argmax())
 
     def mask(self, output: int) -> Mask:
         """The mask of one output, without the components that no click is on."""
@@ -179,7 +186,11 @@ class MaskDecoder:
             mirrored_logits, mirrored_ious = self._run_mirrored(crop, given.prompt, probability)
             logits = (logits + mirrored_logits) / 2.0
             ious = None if ious is None or mirrored_ious is None else (ious + mirrored_ious) / 2.0
-        return CropOutput(crop, logits, ious, prompt.clicks, given.min_share, encoded.size, settings.threshold)
+        if prompt.box is not None:
+            logits = confine(logits, prompt.box, prompt.clicks)
+        return CropOutput(
+            crop, logits, ious, prompt.clicks, given.min_share, encoded.size, settings.threshold, prompt.box
+        )
 
     def _run_mirrored(
         self, crop: Crop, prompt: Prompt, probability: FloatArray | None

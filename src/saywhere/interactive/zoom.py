@@ -26,13 +26,15 @@ def first_crop(encoded: EncodedImage, prompt: Prompt, settings: Settings) -> Cro
     """
     first, box = (prompt.clicks[0] if prompt.clicks else None), None
     if prompt.box is not None:
-        box = _expanded(prompt.box, settings.zoom_margin)
+        box = _expanded(_including(prompt.box, _positive(prompt)), settings.zoom_margin)
     elif first is not None and first.radius is not None and first.positive and settings.drag_margin:
         reach = settings.drag_margin * first.radius
         box = (first.x + 0.5 - reach, first.y + 0.5 - reach, first.x + 0.5 + reach, first.y + 0.5 + reach)
     if box is None or not settings.zoom:
         return encoded.full_crop
     near = Crop.from_box(_including(box, _positive(prompt)), encoded.size, settings.zoom_size)
+    if prompt.box is not None:
+        return near if _is_worth_it(encoded, near, settings) else encoded.full_crop
     return near if encoded.full_crop.longer_side > MIN_GAIN * near.longer_side else encoded.full_crop
 
 
@@ -40,7 +42,8 @@ def next_crop(encoded: EncodedImage, prompt: Prompt, mask: Mask, settings: Setti
     """The crop that the object and its positive clicks fill with the margin of the settings.
 
     The mask's crop stays as long as it holds them with some margin and is not much too large. An object that is
-    truncated by it gets twice the margin, because its extent is not known yet.
+    truncated by it gets twice the margin, because its extent is not known yet. A box shows the extent: then the crop
+    is the box's, whatever the mask is.
 
     Args:
         encoded: the image.
@@ -48,6 +51,8 @@ def next_crop(encoded: EncodedImage, prompt: Prompt, mask: Mask, settings: Setti
         mask: the present mask.
         settings: ``zoom``, ``zoom_margin``, ``zoom_size`` and ``size`` are used.
     """
+    if prompt.box is not None:
+        return first_crop(encoded, prompt, settings)
     full, present, margin = encoded.full_crop, mask.crop, settings.zoom_margin - 1.0
     object_box = present.bounding_box(mask.logits > 0)
     if object_box is None or not settings.zoom:
@@ -59,8 +64,12 @@ def next_crop(encoded: EncodedImage, prompt: Prompt, mask: Mask, settings: Setti
         least = Crop.from_box(_expanded(box, 1.0 + margin / 4.0), encoded.size, settings.zoom_size)
         if present.contains(least) and present.longer_side < MAX_SLACK * target_crop.longer_side:
             return present
-    is_worth_it = full.longer_side / target_crop.longer_side > MIN_GAIN or settings.zoom_size > settings.size
-    return target_crop if is_worth_it else full
+    return target_crop if _is_worth_it(encoded, target_crop, settings) else full
+
+
+def _is_worth_it(encoded: EncodedImage, crop: Crop, settings: Settings) -> bool:
+    """Whether a crop shows so much more than the full crop that it is worth its encoding."""
+    return encoded.full_crop.longer_side > MIN_GAIN * crop.longer_side or settings.zoom_size > settings.size
 
 
 def is_truncated(encoded: EncodedImage, mask: Mask) -> bool:
