@@ -27,6 +27,7 @@ from saywhere.training.loop import train
 from saywhere.training.phrases import label_vectors
 from saywhere.training.recipe import ClicksRecipe
 from saywhere.training.recipe_files import read_recipe
+from saywhere.training.stages import list_stages
 from saywhere.training.step import consistency_loss, round_loss, step_losses
 from saywhere.training.targets import list_targets, sampling_probabilities
 
@@ -257,9 +258,12 @@ def test_a_network_with_everything_is_trained_from_weights_with_one_mask(coco: P
 
 
 def test_the_recipe_with_candidates_runs(coco: Path, tmp_path: Path) -> None:
-    small = ["steps=1", "batch=2", "crop.size=64", "workers=0", "precision='32'", "crop.cached_images=0",
-             "validation=null", f"data=[{{path: {coco}}}]"]  # fmt: skip
-    written = train(read_recipe("saywhere-candidates", small), tmp_path)
+    small = ["batch=2", "workers=0", "precision='32'", "validation=null"]
+    small += [f"stages.candidates.{key}" for key in (
+        "steps=1", "crop.sizes=[64]", "crop.cached_images=0", f"data=[{{path: {coco}}}]", "model.weights=saywhere",
+    )]  # fmt: skip
+    stage = next(s for s in list_stages(read_recipe("saywhere", small)) if s.name == "candidates")
+    written = train(stage.recipe, tmp_path)
     before, after = load_model(shipped()["saywhere"]).model, load_model(written).model
     assert after.candidates == 3
     for name in ("head.1.weight", "candidate_scores.last.weight"):  # it goes on from what ships

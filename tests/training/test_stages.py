@@ -116,5 +116,5 @@ def test_the_recipe_of_our_network_runs_from_its_first_stage_to_its_last(coco: P
     loaded = load_model(train(recipe, tmp_path))
     assert loaded.metadata["recipe_name"] == "saywhere"
     assert set(loaded.metadata["stages"]) == set(recipe.stages)
-    assert len(loaded.metadata["averaged"]) == 2
     assert loaded.model.phrases
+    assert (loaded.model.candidates, loaded.model.boxes, loaded.model.relevance_of_backbone) == (3, True, True)
