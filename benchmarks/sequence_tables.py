@@ -7,53 +7,24 @@ horse by default), with the shipped weights and one thread, otherwise as ``saywh
 
 from __future__ import annotations
 
-import copy
 import sys
 import time
 from functools import partial
 from typing import cast
 
 import torch
-from torch import Tensor, nn
 
-from saywhere.core.prompt import Prompt
 from saywhere.core.settings import Settings
 from saywhere.data.datasets import load_dataset
+from saywhere.evaluation.reproduce.global_learning import GlobalPurification
 from saywhere.evaluation.sequences import Run, SequenceTask, figures, make_work, runs_of
 from saywhere.interactive.sequence import SequenceOptions
-from saywhere.models.base import Features, PurifyingModel
+from saywhere.models.base import PurifyingModel
 from saywhere.runtime.torch import TorchRuntime
 from saywhere.runtime.weights import load_runtime
 
 SIZES = (4, 12, 24)
 LAYERS = {"R1": (0,), "R2": (1,), "R3": (2,), "R4": (3,), "R3, R4": (2, 3), "R-MS": (0, 1, 2, 3)}
-
-
-class GlobalPurification(PurifyingModel):
-    """A network whose purification layer is everything after the backbone, so that all of it learns."""
-
-    def __init__(self, model: PurifyingModel) -> None:
-        super().__init__()
-        rest = copy.copy(model)
-        rest._modules = {**model._modules, "encoder": nn.Identity()}
-        self.model = model
-        # Proposals ask for the layers by their numbers; the rest of the network comes after them.
-        self.purification = nn.ModuleList([*model.purification, rest])
-        self.strides = model.strides
-
-    def encode(self, image: Tensor) -> Features:
-        features = self.model.encode(image)
-        return self.purify(Features(features.size, {"raw": features.levels["raw"]}))
-
-    @property
-    def rest(self) -> PurifyingModel:
-        return cast(PurifyingModel, self.purification[-1])
-
-    def purify(self, raw: Features) -> Features:
-        return self.rest.purify(raw)
-
-    def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
-        return self.rest.decode(features, prompts, previous)
 
 
 def measure(name: str, runtime: TorchRuntime, options: SequenceOptions, labels: tuple[str, ...]) -> None:

@@ -87,7 +87,9 @@ def bench(
     label: Annotated[list[str] | None, typer.Option(help="sequence: only these labels")] = None,
     icp: Annotated[bool, typer.Option(help="sequence: propose first clicks (initial click proposal)")] = True,
     opo: Annotated[bool, typer.Option(help="sequence: learn from accepted masks (online purification)")] = True,
-    published: Annotated[bool, typer.Option("--published", help="sequence: the paper's rate, batch and level")] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="sequence: all of the paper's settings, those of the Segmenter too")
+    ] = False,
     interval: Annotated[int, typer.Option(min=1, help="sequence: object n uses what was learned to n - INTERVAL")] = 2,
     seeds: Annotated[int, typer.Option(min=1, help="sequence: how often, each with a seed of its own")] = 1,
     target_iou: Annotated[int, typer.Option(min=1, max=99, help="sequence: accept masks of this IoU, in percent")] = 90,
@@ -99,8 +101,10 @@ def bench(
     from saywhere.evaluation import report as pages
     from saywhere.evaluation.benchmark import Task
     from saywhere.evaluation.sequences import SequenceTask
-    from saywhere.interactive.sequence import PUBLISHED, SequenceOptions
+    from saywhere.interactive.sequence import PUBLISHED, PUBLISHED_SETTINGS, SequenceOptions
 
+    if published and not sequence:
+        raise SaywhereError("--published: only with --sequence")
     if not sequence and (one_label or label):
         raise SaywhereError("--one-label, --label: only with --sequence")
     if sequence and (drag or seen or phrase not in (None, PhraseMode.OWN)):
@@ -120,6 +124,8 @@ def bench(
         keep_clicked=keep_clicked,
         candidate_choice=candidate_choice,
     )
+    if published:
+        settings = PUBLISHED_SETTINGS
     execution = Execution(engine, jobs)
     methods: Sequence[str | None] = model or [None]
     runs = [(method, dataset) for dataset in data for method in methods]

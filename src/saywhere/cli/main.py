@@ -18,6 +18,7 @@ from saywhere.cli.export import export
 from saywhere.cli.models import models
 from saywhere.cli.prelabel import prelabel
 from saywhere.cli.renamed import with_new_names
+from saywhere.cli.reproduce import reproduce
 from saywhere.cli.segment import segment
 from saywhere.cli.study import study
 from saywhere.cli.train import train
@@ -27,7 +28,9 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Say what, click where, get the object.",
 )  # fmt: skip
-for verb in (segment, train, average, bench, compare, prelabel, convert, annotate, study, data, models, doctor):
+for verb in (
+    segment, train, average, bench, compare, reproduce, prelabel, convert, annotate, study, data, models, doctor,
+):  # fmt: skip
     app.command()(verb)
 app.add_typer(export, name="export")
 

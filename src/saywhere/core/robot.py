@@ -7,6 +7,7 @@ PhraseClick and Text+Click cite.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import cv2
@@ -22,7 +23,8 @@ from saywhere.errors import SaywhereError
 MAX_TRIES = 20  # of a tap; if all miss the object, the tap is moved onto it
 TAP_DEPTH = 0.5  # least distance of a tap from the boundary, over that of the centre
 RIM_DEPTH, RIM_PIXELS = 0.2, 3.0  # largest distance of a click near the rim: over that of the centre, or in pixels
-ClickPlace = Literal["centre", "tap", "uniform", "rim"]
+TAP_JITTER = 50.0  # largest offset of a tap from the centre of mass on each axis, in pixels (Multi-Stage Fusion)
+ClickPlace = Literal["centre", "tap", "uniform", "rim", "tap-50"]
 """Where a single first click is, see :func:`click_at`."""
 NEGATIVE_STRATEGIES = ("rim", "objects", "anywhere")
 
@@ -93,12 +95,14 @@ def click_at(place: ClickPlace, target: BoolArray, rng: np.random.Generator) -> 
 
     Args:
         place: "centre", the pixel farthest from the boundary; "tap", a pixel at least half as far from it; "uniform",
-            any pixel; "rim", a pixel near the boundary.
+            any pixel; "rim", a pixel near the boundary; "tap-50", see :func:`tap`.
         target: ``(H, W)``, the object; it has a pixel.
         rng: decides the rest.
     """
     if place == "centre":
         return first_click(target)
+    if place == "tap-50":
+        return tap(target, rng)
     depth = boundary_distance(target)
     deepest = float(depth.max())
     pixels = {
@@ -157,6 +161,34 @@ def next_click(
     return None if best is None else _centre(best[1], best[2], drag)
 
 
+def signed_click(
+    target: BoolArray, predicted: BoolArray, positive: bool, ignore: BoolArray | None = None, drag: bool = False
+) -> Click | None:
+    """A click of a given sign, for prompts with fixed numbers of positive and negative clicks.
+
+    Args:
+        target: the object.
+        predicted: the mask so far.
+        positive: the sign.
+        ignore: pixels that do not count.
+        drag: whether the click is dragged to the boundary of its region.
+
+    Returns:
+        Positive: the centre of the largest region that the mask lacks, or of the mask's largest region on the object
+        where it lacks none. Negative: the centre of the largest region by which the mask exceeds the object, or of the
+        background where it exceeds it nowhere. None where no counted pixel is of that sign.
+    """
+    region = target if positive else ~target
+    wrong = region & (~predicted if positive else predicted)
+    for candidates in (wrong, region):
+        counted = candidates if ignore is None else candidates & ~ignore
+        nothing = np.zeros_like(target)
+        click = next_click(counted, nothing, None, drag)
+        if click is not None:
+            return replace(click, positive=positive)
+    return None
+
+
 def _sample_pixels(
     candidates: BoolArray, count: int, spacing: float, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
@@ -194,7 +226,7 @@ def positive_clicks(
     return [Click(float(x), float(y), True) for x, y in _sample_pixels(inside, count, spacing, rng)]
 
 
-def tap(target: BoolArray, rng: np.random.Generator, jitter: float = 50.0) -> Click:
+def tap(target: BoolArray, rng: np.random.Generator, jitter: float = TAP_JITTER) -> Click:
     """A click near the object's centre of mass, on the object (Multi-Stage Fusion, section 3.4).
 
     Args:

@@ -56,6 +56,7 @@ class Task:
         box: whether the robot begins with the object's bounding box.
         box_jitter: standard deviation of the edges of the box over the object's width or height.
         step_candidates: whether the robot may choose another candidate mask instead of clicking.
+        signs: the signs of the robot's clicks, as "++-"; empty: they correct what is wrong.
     """
 
     method: str | None
@@ -70,6 +71,7 @@ class Task:
     box: bool = False
     box_jitter: float = 0.0
     step_candidates: bool = False
+    signs: str = ""
 
     @property
     def user(self) -> RobotUser:
@@ -83,6 +85,7 @@ class Task:
             box=self.box,
             box_jitter=self.box_jitter,
             step_candidates=self.step_candidates,
+            signs=self.signs,
         )
 
 
@@ -208,6 +211,7 @@ def conditions(task: Task, run_metadata: Mapping[str, Any]) -> dict[str, Any]:
         "box": task.box,
         "box_jitter": task.box_jitter,
         "step_candidates": task.step_candidates,
+        "signs": task.signs,
         "most_interactions": task.max_interactions,
     }
 

@@ -86,7 +86,7 @@ def estimate(run: Run, figures: Sequence[str] = COMPARED, groups: Groups | None 
     estimates = []
     for group, names in (groups or {ALL: sorted(run["ious"])}).items():
         for figure in figures:
-            values = _values(run, figure, names)
+            values = object_values(run, figure, names)
             low, high = metrics.bootstrap_interval(values)
             estimates.append(Estimate(figure, group, len(names), _mean(values), low, high))
     return estimates
@@ -119,7 +119,7 @@ def compare(
     differences = []
     for group, names in (groups or {ALL: sorted(a["ious"])}).items():
         for ours, other in zip(figures, theirs, strict=True):
-            values = _values(a, ours, names), _values(b, other, names)
+            values = object_values(a, ours, names), object_values(b, other, names)
             paired = [y - x for x, y in zip(*values, strict=True)]
             low, high = metrics.bootstrap_interval(paired)
             name = ours if ours == other else f"{ours}, {other}"
@@ -164,8 +164,17 @@ def check_comparable(a: Run, b: Run, paired_limits: bool = True) -> None:
         )
 
 
-def _values(run: Run, figure: str, names: Sequence[str]) -> list[float]:
-    """The value of each object, in the order of the names."""
+def object_values(run: Run, figure: str, names: Sequence[str]) -> list[float]:
+    """The value of each object.
+
+    Args:
+        run: figures of a run.
+        figure: one of those that :func:`check_figures` knows.
+        names: the objects.
+
+    Returns:
+        One for each name, in their order.
+    """
     limit, ious = run["most_interactions"], {name: run["ious"][name] for name in names}
     if "sequences" in run and figure.startswith("noc"):
         # The IoUs of a sequence begin with that of the proposal, which costs no interaction.

@@ -40,6 +40,8 @@ class RobotUser:
         box_jitter: standard deviation of the edges of that box, see :func:`saywhere.core.robot.jittered_box`.
         step_candidates: whether it may choose another candidate mask, which is an interaction, instead of clicking: at
             most once between clicks, and when the IoU gains more than :data:`STEP_GAIN`.
+        signs: the signs of the clicks, as "++-" for two positive and one negative one, see
+            :func:`saywhere.core.robot.signed_click`; it begins with "+". Empty: each click corrects what is wrong.
     """
 
     max_interactions: int = MAX_INTERACTIONS
@@ -50,6 +52,7 @@ class RobotUser:
     box: bool = False
     box_jitter: float = 0.0
     step_candidates: bool = False
+    signs: str = ""
 
     def accepts(self, iou: float) -> bool:
         """Whether a mask of this IoU is good enough."""
@@ -156,7 +159,12 @@ def next_action(
     Returns:
         The action; None when no counted pixel is wrong.
     """
-    click = robot.next_click(truth.target, predicted, truth.ignore, user.drag)
+    if user.signs:
+        clicks = k - 1 - (user.phrase_at is not None and user.phrase_at < k - 1)  # before this one
+        positive = user.signs[min(clicks, len(user.signs) - 1)] == "+"
+        click = robot.signed_click(truth.target, predicted, positive, truth.ignore, user.drag)
+    else:
+        click = robot.next_click(truth.target, predicted, truth.ignore, user.drag)
     if click is None:
         return None
     if truth.phrase is not None and user.phrase_at == k - 1:

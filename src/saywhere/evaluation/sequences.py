@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 
 from saywhere.core import metrics, robot
 from saywhere.core.metrics import MAX_INTERACTIONS
+from saywhere.core.prompt import Click
 from saywhere.core.settings import Settings
 from saywhere.data.datasets import Sample
 from saywhere.errors import SaywhereError
@@ -31,12 +32,13 @@ from saywhere.interactive.segmenter import Segmenter
 from saywhere.interactive.sequence import Sequence as ImageSequence
 from saywhere.interactive.sequence import SequenceOptions
 from saywhere.parallel.resumable import Execution, LoadedMethod, Progress, journal_path, no_progress, run_job
-from saywhere.runtime.base import Runtime
+from saywhere.runtime.base import PurifyingRuntime, Runtime
 from saywhere.runtime.timed import TimedRuntime, milliseconds
 from saywhere.storage.atomic import write_atomically
 from saywhere.text.words import label_words
 
 EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # of the curve's parts, in objects annotated before
+ProposalPlace = Literal["icp", "object", "image"]
 ONE = "all"  # the label of everything, with --one-label
 
 
@@ -57,6 +59,8 @@ class SequenceTask:
         threads: processor threads.
         say: whether the label is given as a phrase, once for the sequence; it costs no interaction.
         labels: only these labels; all when empty.
+        proposals: which click is taken for a proposal: "icp", the proposal itself; "object", a random point of the
+            object where the proposal is right; "image", a random point of the image (the paper's table 5).
     """
 
     method: str | None
@@ -71,6 +75,7 @@ class SequenceTask:
     threads: int = 2
     say: bool = False
     labels: tuple[str, ...] = ()
+    proposals: ProposalPlace = "icp"
 
     @property
     def user(self) -> RobotUser:
@@ -115,11 +120,13 @@ def bench_sequences(
     execution: Execution = Execution(),  # noqa: B008  (it is frozen)
     progress: Progress = no_progress,
     command: str = "",
+    method: LoadedMethod | None = None,
 ) -> dict[str, Any]:
     """Measure the sequences of a task.
 
     Sequences are independent of one another; an interrupted one is begun again, and comes to the same interactions.
-    Arguments, files and errors are those of :func:`saywhere.evaluation.benchmark.measure`.
+    Arguments, files and errors are those of :func:`saywhere.evaluation.benchmark.measure`; ``method`` is measured
+    instead of the one that the task names, and then ``execution`` must be in this process.
 
     Returns:
         The figures, with everything that could change them.
@@ -127,7 +134,7 @@ def bench_sequences(
     samples = load_samples(task.data, task.limit)
     runs = runs_of(task, samples)
     refuse_faults(task.data, [sample for run in runs if run.seed == task.options.seed for sample in run.samples])
-    method = LoadedMethod.load(task.method, task.settings, task.threads)
+    method = method or LoadedMethod.load(task.method, task.settings, task.threads)
     if not method.runtime.capabilities.purification_strides:
         raise SaywhereError(
             f"--sequence: model '{method.runtime.name}' has no purification layer; use saywhere or sequential"
@@ -139,6 +146,8 @@ def bench_sequences(
         completed, total = sum(map(sum, finished)), sum(map(len, finished))
         run_job(method, partial(make_work, task), remaining, journal, completed, total, execution, progress)
     result = known | rounded(figures(journal.records, runs, task)) | cost(method.runtime, method.settings)
+    learned = cast(PurifyingRuntime, method.runtime).purification_parameters()
+    result["purification_parameters"] = sum(int(values.size) for values in learned.values())
     result |= environment(command, execution)
     write_atomically(out, json.dumps(result, indent=1).encode())
     return result
@@ -146,7 +155,7 @@ def bench_sequences(
 
 def conditions(task: SequenceTask, run_metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that could change the figures."""
-    keys = ("data", "one_label", "seeds", "target_iou", "limit", "say", "labels")
+    keys = ("data", "one_label", "seeds", "target_iou", "limit", "say", "labels", "proposals")
     return {
         **run_metadata,
         **{key: getattr(task, key) for key in keys},
@@ -192,16 +201,40 @@ def _segment_image(
         started = time.perf_counter()
         proposed = sequence.propose(image)
         ms, image = milliseconds(started), None
-        hit = None
-        if proposed is not None:
-            x, y = int(proposed.x), int(proposed.y)
-            hit = next((i for i, truth in enumerate(remaining) if truth.target[y, x]), None)
+        if proposed is not None and task.proposals != "icp":
+            proposed = random_proposal(task.proposals, proposed, remaining)
+        hit = None if proposed is None else hit_object(proposed, remaining)
         truth = remaining.pop(hit or 0)
         # A proposal that is right is interaction 0: it costs nothing.
         click, k = (proposed, 0) if hit is not None else (robot.first_click(truth.target, truth.ignore), 1)
         yield from interact(task.user, segmenter, timed, truth, click, k, ms=ms)
         if segmenter.mask is not None and segmenter.mask.array.any():
             sequence.accept()
+
+
+def hit_object(click: Click, remaining: Sequence[GroundTruth]) -> int | None:
+    """The first of some objects of an image that a click lies on; None where it is on none."""
+    x, y = int(click.x), int(click.y)
+    return next((i for i, truth in enumerate(remaining) if truth.target[y, x]), None)
+
+
+def random_proposal(place: ProposalPlace, proposed: Click, remaining: Sequence[GroundTruth]) -> Click:
+    """A random click in the place of a proposal (section 4.2, Q4, table 5).
+
+    Args:
+        place: "image", anywhere in the image; "object", anywhere on the object that the proposal is on, or the
+            proposal itself where it is on none.
+        proposed: the proposal.
+        remaining: the objects of the image that are not annotated yet, at least one; the first one's name and their
+            number seed what is drawn.
+    """
+    rng = remaining[0].random()
+    rng = np.random.default_rng([int(rng.integers(2**31)), len(remaining)])
+    hit = hit_object(proposed, remaining)
+    if place == "object":
+        return proposed if hit is None else robot.click_at("uniform", remaining[hit].counted, rng)
+    height, width = remaining[0].target.shape
+    return Click(float(rng.integers(width)), float(rng.integers(height)))
 
 
 def iou_curve(interactions: Sequence[Interaction]) -> list[float]:

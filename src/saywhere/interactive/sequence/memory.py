@@ -128,6 +128,8 @@ def decompress(webp: bytes, png: bytes, side: int) -> tuple[ImageArray, BoolArra
 
 def is_validation_index(index: int, options: SequenceOptions) -> bool:
     """Whether the example that comes after ``index`` others is for validation: every ``held_out``-th one is."""
+    if options.held_out is None:
+        return False
     return index % options.held_out == options.held_out - 1
 
 
@@ -140,8 +142,10 @@ def add_example(
     rest spans the whole sequence.
     """
     same_kind = [example for example in examples if example.is_validation == new.is_validation]
-    capacity = max(options.bank // options.held_out, 1) if new.is_validation else options.bank
-    if len(same_kind) >= capacity:
+    capacity = options.bank
+    if capacity is not None and new.is_validation and options.held_out is not None:
+        capacity = max(capacity // options.held_out, 1)
+    if capacity is not None and len(same_kind) >= capacity:
         removed = same_kind[int(np.random.default_rng((options.seed, new.number, 7)).integers(len(same_kind)))]
         examples = tuple(example for example in examples if example is not removed)
     return (*examples, new)

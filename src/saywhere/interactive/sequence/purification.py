@@ -9,11 +9,12 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.core import robot
-from saywhere.core.arrays import BoolArray, FloatArray
+from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
 from saywhere.core.metrics import iou
 from saywhere.core.prompt import Click, Prompt
 from saywhere.interactive.sequence.memory import LearnedState, StoredExample, decompress
@@ -21,6 +22,8 @@ from saywhere.interactive.sequence.options import SequenceOptions
 from saywhere.runtime.base import Parameters, PurifyingRuntime
 
 CACHED_EXAMPLES = 24  # examples whose features stay in memory, 2 MB each
+CROP_SHARES = 0.5, 1.0  # range of a random crop's side over that of its image
+MAX_TRIES = 10  # of a random crop, until it shows a pixel of the object
 MAX_HARM = 0.01  # mean IoU on the validation examples that a round may cost before it is undone
 
 
@@ -137,6 +140,8 @@ class PurificationLearner:
     def _draw_batch(self, examples: Sequence[StoredExample], rng: np.random.Generator) -> list[PromptedExample]:
         """The newest example and random other ones: for each a random one of its crops, with random clicks."""
         indices = [len(examples) - 1, *rng.integers(len(examples), size=self.options.batch - 1)]
+        if self.options.augment:
+            return [self._draw_augmented(examples[int(index)], rng) for index in indices]
         batch = []
         for crops in (examples[int(index)].crops for index in indices):
             candidates = (self._encode(*crops[int(i)]) for i in rng.permutation(len(crops)))
@@ -145,6 +150,20 @@ class PurificationLearner:
                 batch.append((encoded, Prompt(tuple(self._draw_clicks(encoded, rng)), self.phrase)))
         return batch
 
+    def _draw_augmented(self, example: StoredExample, rng: np.random.Generator) -> PromptedExample:
+        """A random crop of an example's whole image, flipped half of the time, with random clicks."""
+        image, target, counted = augmented(*decompress(*example.crops[0], self.options.side), rng)
+        if not target.any():  # the object has no pixel in the whole image at this size
+            image, target, counted = augmented(*decompress(*example.crops[1], self.options.side), rng)
+        encoded = self._features_of(image, target, counted)
+        return encoded, Prompt(tuple(self._draw_clicks(encoded, rng)), self.phrase)
+
+    def _features_of(self, image: ImageArray, target: BoolArray, counted: BoolArray) -> EncodedExample:
+        features = self.runtime.encode(image)
+        # Half precision takes half the memory; its rounding is far smaller than the changes by learning.
+        raw = tuple(level.astype(np.float16) for level in self.runtime.levels(features, "raw"))
+        return EncodedExample(features, raw, target, counted)
+
     def _encode(self, webp: bytes, png: bytes) -> EncodedExample | None:
         """A stored crop with its features; None when no pixel of the object is left at its size."""
         key = webp, png
@@ -152,10 +171,7 @@ class PurificationLearner:
             image, target, counted = decompress(webp, png, self.options.side)
             if not target.any():
                 return None
-            features = self.runtime.encode(image)
-            # Half precision takes half the memory; its rounding is far smaller than the changes by learning.
-            raw = tuple(level.astype(np.float16) for level in self.runtime.levels(features, "raw"))
-            self._encoded[key] = EncodedExample(features, raw, target, counted)
+            self._encoded[key] = self._features_of(image, target, counted)
             if len(self._encoded) > CACHED_EXAMPLES:
                 self._encoded.popitem(last=False)
         self._encoded.move_to_end(key)
@@ -187,5 +203,40 @@ class PurificationLearner:
             gradients.append(runtime.purification_gradient(raw, prompt, example.target, example.counted)[1])
         for name in gradients[0]:  # batch-norm statistics have no gradient
             gradient = sum(each[name] for each in gradients) / np.float32(len(gradients))
+            if self.options.weight_decay:
+                gradient = gradient + np.float32(self.options.weight_decay) * parameters[name]
             velocity[name] = np.asarray(self.options.momentum * velocity.get(name, 0.0) + gradient, np.float32)
             parameters[name] = np.asarray(parameters[name] - self.options.rate * velocity[name], np.float32)
+
+
+def augmented(
+    image: ImageArray, target: BoolArray, counted: BoolArray, rng: np.random.Generator
+) -> tuple[ImageArray, BoolArray, BoolArray]:
+    """A random crop of a square image, resized to the size of the image, flipped half of the time.
+
+    Args:
+        image: ``(side, side, 3)`` RGB.
+        target: ``(side, side)`` the object.
+        counted: ``(side, side)`` which pixels count.
+        rng: decides.
+
+    Returns:
+        The three in the same shapes. The crop shows a pixel of the object if the image does; the whole image is
+        taken where :data:`MAX_TRIES` crops show none.
+    """
+    side = len(target)
+    for _ in range(MAX_TRIES):
+        length = max(round(float(rng.uniform(*CROP_SHARES)) * side), 1)
+        top, left = (int(rng.integers(side - length + 1)) for _ in range(2))
+        rows, columns = slice(top, top + length), slice(left, left + length)
+        if target[rows, columns].any():
+            break
+    else:
+        rows = columns = slice(0, side)
+    pixels = cv2.resize(image[rows, columns], (side, side), interpolation=cv2.INTER_LINEAR)
+    masks = [
+        cv2.resize(mask[rows, columns].astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST) > 0
+        for mask in (target, counted)
+    ]
+    flip = -1 if rng.integers(2) else 1
+    return np.ascontiguousarray(pixels[:, ::flip]), masks[0][:, ::flip].copy(), masks[1][:, ::flip].copy()

@@ -39,7 +39,6 @@ from saywhere.interactive.sequence.worker import Worker
 from saywhere.runtime.base import PurifyingRuntime
 
 DEFAULT_FOLDER: Final = Path("~/.local/share/saywhere/sequences")
-MIN_PROBABILITY = 0.5  # of being correct, from which a further object in the same image is proposed
 
 
 @renamed_methods(trouble="error", refuse="reject", take_back="retract")
@@ -160,7 +159,7 @@ class Sequence:
             return None
         click, self.confidence = best
         probability = proposal.success_probability(self.confidence, self.memory.outcomes)
-        if ignored.any() and probability < MIN_PROBABILITY:
+        if ignored.any() and probability < self.options.further_probability:
             return None
         self.proposed = click
         return click
@@ -188,7 +187,9 @@ class Sequence:
             )
         memory, number = self.memory, self.memory.accepted_count
         first = next((c for c in self.segmenter.prompt.clicks if c.positive), None) or robot.first_click(mask)
-        clicks = (*memory.clicks, BankedClick(number, self._raw_vectors_at(first)))[-self.options.clicks :]
+        clicks = (*memory.clicks, BankedClick(number, self._raw_vectors_at(first)))
+        if self.options.clicks is not None:
+            clicks = clicks[-self.options.clicks :]
         outcomes = memory.outcomes
         if self.proposed is not None:
             correct = bool(mask[int(self.proposed.y), int(self.proposed.x)])
@@ -301,8 +302,8 @@ class Sequence:
             return
         if self.options.learn:
             if rebuild:
-                self._learned = self._learner.rebuild(memory.examples)
-            else:
+                self._learned = self._learner.rebuild(memory.examples[: self.options.learn_first])
+            elif self.options.learn_first is None or len(memory.numbers) <= self.options.learn_first:
                 self._learned = self._learner.round(self._learned, memory.examples)
         if self._path is not None:
             save_state(self._path, memory, self._learned, self._identity)
