@@ -95,6 +95,16 @@ def open_images(place: Path, name: str) -> None:
         csv.writer(file).writerows(rows)
 
 
+def msra_part(place: Path, name: str) -> None:
+    """Twenty images, of which two are in the part; or two, of which 80 % are both."""
+    train = name == "msra10k:train"
+    order = np.random.default_rng(0).permutation(2 if train else 20)
+    chosen = sorted(order[{"msra10k:train": slice(0, 2), "msra10k:val": slice(16, 18)}.get(name, slice(18, 20))])
+    for number in order.tolist():
+        save_image(place / f"Imgs/{number:02}.jpg")
+        save_mask(place / f"Imgs/{number:02}.png", np.where(OTHER if number == chosen[1] else BOX, 255, 0))
+
+
 TREES: dict[str, Tree] = {
     "grabcut": folders("data_GT", "boundary_GT"),
     "berkeley": folders("images", "masks"),
@@ -117,6 +127,9 @@ TREES: dict[str, Tree] = {
     "refcocog-google": refer,
     "open-images": open_images,
     "msra10k": folders("Imgs", "Imgs"),
+    "msra10k:train": msra_part,
+    "msra10k:val": msra_part,
+    "msra10k:test": msra_part,
     "ecssd": folders("images", "ground_truth_mask"),
     "cosod3k": folders("Image/{}", "GroundTruth/{}"),
     "coca": folders("image/{}", "binary/{}"),

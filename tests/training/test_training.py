@@ -24,7 +24,7 @@ from saywhere.training.devices import launch
 from saywhere.training.loader import loader
 from saywhere.training.loop import train
 from saywhere.training.phrases import label_vectors
-from saywhere.training.schedule import learning_rate, moving_average
+from saywhere.training.schedule import LearningRate, moving_average
 from saywhere.training.stages import CHECKPOINT, WEIGHTS
 from saywhere.training.step import step_losses
 from saywhere.training.trainer import Trainer
@@ -105,9 +105,10 @@ class TestLosses:
 class TestLoop:
     def test_the_schedule_warms_up_and_ends_low(self, coco: Path) -> None:
         recipe = recipe_for(coco, optimiser={"lr": 1.0, "warmup_steps": 10, "final_lr_factor": 0.1})
-        assert learning_rate(recipe.optimiser, 0, 0.0) == pytest.approx(0.1)
-        assert learning_rate(recipe.optimiser, 50, 0.5) == pytest.approx(0.55)
-        assert learning_rate(recipe.optimiser, 99, 1.0) == pytest.approx(0.1)
+        rate = LearningRate(recipe.optimiser, 100, 10.0)
+        assert rate.at(0, 0.0) == pytest.approx(0.1)
+        assert rate.at(50, 0.5) == pytest.approx(0.55)
+        assert rate.at(99, 1.0) == pytest.approx(0.1)
 
     def test_the_average_by_hand(self) -> None:
         kept, counted = torch.tensor([1.0]), torch.tensor([3])

@@ -95,14 +95,19 @@ LOSSES: Final[Mapping[str, Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
 }
 
 
-def weighted_sum(weights: Mapping[str, float], logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+def weighted_sum(
+    weights: Mapping[str, float], logits: Tensor, target: Tensor, counted: Tensor, reduction: str = "mean"
+) -> Tensor:
     """The weighted sum ``(B, n)`` of some losses; arguments as for :func:`total`."""
-    return sum(
+    values = sum(
         (weight * LOSSES[name](logits, target, counted) for name, weight in weights.items()), logits.new_zeros(1)
     )
+    return values * counted.sum((2, 3)) if reduction == "sum" else values
 
 
-def total(weights: Mapping[str, float], logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+def total(
+    weights: Mapping[str, float], logits: Tensor, target: Tensor, counted: Tensor, reduction: str = "mean"
+) -> Tensor:
     """The weighted sum of some losses, averaged over the batch.
 
     Args:
@@ -110,5 +115,6 @@ def total(weights: Mapping[str, float], logits: Tensor, target: Tensor, counted:
         logits: ``(B, n, H, W)``.
         target: ``(B, 1, H, W)``, 0 or 1.
         counted: ``(B, 1, H, W)``, 0 or 1.
+        reduction: "mean" over the counted pixels of an image, or "sum" over them: the loss times their number.
     """
-    return weighted_sum(weights, logits, target, counted).mean()
+    return weighted_sum(weights, logits, target, counted, reduction).mean()

@@ -37,9 +37,9 @@ ATTRIBUTES = tuple(ATTRIBUTE_WORDS.split())
 class PhraseClick(DeepLab):
     """A DeepLabv3+ with five input channels (equation 1) and attribute attention over ASPP's features (2 to 5).
 
-    Equations 6 and 7 are computed as means over pixels and over words. A prompt may have clicks, a phrase or both:
-    without clicks the distance maps are at their limit, without a phrase its encoding is zeros. As in the paper, the
-    previous mask is not used.
+    Equations 6 and 7 are computed as means over pixels and over words, unless the recipe asks for sums. A prompt may
+    have clicks, a phrase or both: without clicks the distance maps are at their limit, without a phrase its encoding is
+    zeros. As in the paper, the previous mask is not used.
 
     Args:
         backbone: a model of timm.
@@ -48,6 +48,8 @@ class PhraseClick(DeepLab):
         hidden: size of the bi-LSTM's state in each direction, which the paper does not give.
         attributes: the N words of equation 7.
         attribute_weight: omega_a of equation 7; omega_m is the loss weight in the recipe.
+        attribute_reduction: "mean" over phrases and words, or "sum" over words, as equation 7 has it, and a mean over
+            the images of a batch; the latter belongs to a mask loss that is summed over pixels.
         words: a word2vec or GloVe file instead of the shipped words.
     """
 
@@ -64,12 +66,15 @@ class PhraseClick(DeepLab):
         attributes: Sequence[str] = ATTRIBUTES,
         attribute_weight: float = 10.0,
         words: str | None = None,
+        attribute_reduction: str = "mean",
     ) -> None:
         super().__init__(backbone, 2, channels, stride)
         self.words = load_words(words)
         self.reader = PhraseEncoder(hidden, self.words)
         self.attention = AttributeAttention(channels, 2 * hidden)
-        self.attribute_weight = attribute_weight
+        if attribute_reduction not in ("mean", "sum"):
+            raise SaywhereError(f"attribute_reduction '{attribute_reduction}': choose mean, sum")
+        self.attribute_weight, self.attribute_reduction = attribute_weight, attribute_reduction
         self.attributes = known_attributes(attributes, self.reader.words)
         self.naming = nn.Linear(channels, len(self.attributes)) if self.attributes else None
         # How often each attribute word occurred in training; see word_weights.
@@ -104,7 +109,9 @@ class PhraseClick(DeepLab):
         present = self.attribute_labels([prompts[row].phrase for row in rows]).to(weights)
         if self.training:
             self.word_counts += present.sum(0)
-        return self.attribute_weight * attribute_loss(self.naming(weights[rows]).float(), present, self.word_weights())
+        logits, word_weights = self.naming(weights[rows]).float(), self.word_weights()
+        loss = attribute_loss(logits, present, word_weights, self.attribute_reduction)
+        return self.attribute_weight * (loss / len(prompts) if self.attribute_reduction == "sum" else loss)
 
     def attribute_labels(self, phrases: Sequence[str | None]) -> Tensor:
         """Which attribute words, or their plurals, are in which phrase.

@@ -8,14 +8,24 @@ from numpy.typing import NDArray
 
 from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import ImageSize
+from saywhere.training.recipe import AugmentRecipe, CropRecipe
 
 Image = NDArray[np.uint8]
 Affine = NDArray[np.float64]
 Box = tuple[float, float, float, float]  # x, y, width, height
 
 
+DEFAULTS = AugmentRecipe()
+
+
 def crop_transform(
-    box: Box, image_size: ImageSize, size: int, full_image: bool, zoom: tuple[float, float], rng: np.random.Generator
+    box: Box,
+    image_size: ImageSize,
+    size: int,
+    full_image: bool,
+    zoom: tuple[float, float],
+    rng: np.random.Generator,
+    augment: AugmentRecipe = DEFAULTS,
 ) -> Affine:
     """A random crop that shows an object. Aspect, angle and mirroring are random too.
 
@@ -26,6 +36,7 @@ def crop_transform(
         full_image: whether the crop spans about the whole image.
         zoom: otherwise, the range of the crop's side over the object's longer side.
         rng: decides.
+        augment: the range of aspects and angles, and how often a crop is mirrored.
 
     Returns:
         ``(2, 3)``, from pixels of the image to pixels of the crop.
@@ -41,14 +52,54 @@ def crop_transform(
     # Anywhere that keeps the object inside, but no further off the image than needed.
     left = _offset(x - max(side - w, 0.0), x, side, width, rng)
     top = _offset(y - max(side - h, 0.0), y, side, height, rng)
-    angle = np.radians(rng.uniform(-20.0, 20.0)) if rng.random() < 0.25 else 0.0
-    aspect = np.exp(rng.uniform(-0.15, 0.15))
-    mirror = -1.0 if rng.random() < 0.5 else 1.0
-    scale = size / side
+    return _around((left + side / 2.0, top + side / 2.0), (size / side, size / side), size, rng, augment)
+
+
+def stretch_transform(image_size: ImageSize, size: int, rng: np.random.Generator, augment: AugmentRecipe) -> Affine:
+    """The whole image, resized to a square; arguments and result as for :func:`crop_transform`."""
+    height, width = image_size
+    return _around((width / 2.0, height / 2.0), (size / width, size / height), size, rng, augment)
+
+
+def scale_transform(
+    image_size: ImageSize, size: int, settings: CropRecipe, rng: np.random.Generator, augment: AugmentRecipe
+) -> Affine:
+    """A square anywhere in the resized image, or around its middle along a side that is shorter than the square.
+
+    Args:
+        image_size: the image's.
+        size: the side of the square, in pixels.
+        settings: ``scale`` and ``scale_base``.
+        rng: decides.
+        augment: as for :func:`crop_transform`.
+
+    Returns:
+        As :func:`crop_transform`.
+    """
+    height, width = image_size
+    scale = rng.uniform(*settings.scale) * (size / min(height, width) if settings.scale_base == "size" else 1.0)
+    side = size / scale
+    left, top = (
+        rng.uniform(0.0, extent - side) if side < extent else (extent - side) / 2.0 for extent in (width, height)
+    )
+    return _around((left + side / 2.0, top + side / 2.0), (scale, scale), size, rng, augment)
+
+
+def _around(
+    centre: tuple[float, float],
+    scale: tuple[float, float],
+    size: int,
+    rng: np.random.Generator,
+    augment: AugmentRecipe,
+) -> Affine:
+    """A crop around a point of the image, at a scale along each axis, with random aspect, angle and mirroring."""
+    degrees = augment.rotation_degrees
+    angle = np.radians(rng.uniform(-degrees, degrees)) if rng.random() < augment.rotation_prob else 0.0
+    aspect = np.exp(rng.uniform(-augment.aspect_jitter, augment.aspect_jitter))
+    mirror = -1.0 if rng.random() < augment.flip_prob else 1.0
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    linear = np.diag([mirror * scale * aspect, scale / aspect]) @ rotation
-    centre = np.array([left + side / 2.0, top + side / 2.0])
-    offset = np.array([size / 2.0, size / 2.0]) - linear @ centre
+    linear = np.diag([mirror * scale[0] * aspect, scale[1] / aspect]) @ rotation
+    offset = np.array([size / 2.0, size / 2.0]) - linear @ np.array(centre)
     return np.hstack([linear, offset[:, None]])
 
 
@@ -109,20 +160,20 @@ def paste(front: Image, mask: BoolArray, back: Image, rng: np.random.Generator) 
     return np.asarray(np.round(alpha * front + (1.0 - alpha) * back), np.uint8)
 
 
-def recolour(image: Image, rng: np.random.Generator) -> Image:
+def recolour(image: Image, rng: np.random.Generator, augment: AugmentRecipe = DEFAULTS) -> Image:
     """Random brightness, contrast, gamma, hue, saturation, grey, blur, noise and JPEG compression."""
-    if rng.random() < 0.7:
+    if rng.random() < augment.brightness_prob:
         image = _change_brightness(image, rng)
-    if rng.random() < 0.4:
+    if rng.random() < augment.hue_prob:
         image = _change_hue(image, rng)
-    if rng.random() < 0.05:
+    if rng.random() < augment.grey_prob:
         image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
-    if rng.random() < 0.1:
+    if rng.random() < augment.blur_prob:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.5)), np.uint8)
-    if rng.random() < 0.1:
+    if rng.random() < augment.noise_prob:
         noise = rng.uniform(2.0, 10.0) * rng.standard_normal(image.shape, np.float32)
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
-    if rng.random() < 0.1:
+    if rng.random() < augment.jpeg_prob:
         _, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))])
         image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return image

@@ -71,13 +71,22 @@ class SamplePhrase:
 
 
 def right_phrase(crop: Crop, settings: PhrasesRecipe, rng: np.random.Generator) -> SamplePhrase:
-    """A phrase that names the crop's object."""
+    """A phrase that names the crop's object: one of its referring expressions, or its label or a synonym."""
+    expressions = crop.chosen.sample.expressions
+    if expressions and rng.random() < settings.expression_prob:
+        expression = expressions[int(rng.integers(len(expressions)))]
+        # Left and right are swapped in a mirrored crop.
+        text = mirrored(expression) if is_mirrored(crop.transform) else expression
+        return SamplePhrase(text, crop.target, bool(rng.random() < settings.phrase_only_prob))
+    if not crop.chosen.label:
+        return SamplePhrase()
     pairs = zip(crop.neighbours, crop.neighbour_masks, strict=True)
     same = [mask for other, mask in pairs if other.label == crop.chosen.label]
     same = [mask for mask in same if np.count_nonzero(mask) >= MIN_PIXELS]
     boxes = [box_shares(mask) for mask in same]
     label = crop.label_of(crop.chosen)
-    text, unambiguous = phrase_for(label, box_shares(crop.target), boxes, settings.synonyms, rng)
+    names = settings.synonyms
+    text, unambiguous = phrase_for(label, box_shares(crop.target), boxes, names, rng, settings.qualifier_prob)
     if settings.described_phrase_prob and rng.random() < settings.described_phrase_prob:
         beside = {other.label for other in crop.neighbours} - {crop.chosen.label, ""}
         text = described(text, sorted(beside), rng)

@@ -25,7 +25,16 @@ from saywhere.errors import SaywhereError
 from saywhere.models.targets import ClassTargets, PhraseSupervision
 from saywhere.text.class_names import imagenet_classes
 from saywhere.text.words import label_words
-from saywhere.training.augment import Affine, crop_transform, paste, recolour, warp, warp_box
+from saywhere.training.augment import (
+    Affine,
+    crop_transform,
+    paste,
+    recolour,
+    scale_transform,
+    stretch_transform,
+    warp,
+    warp_box,
+)
 from saywhere.training.batch import TrainingSample
 from saywhere.training.class_maps import ClassMaps
 from saywhere.training.class_targets import PhraseDrawer, cache_folder
@@ -108,6 +117,13 @@ class CropDataset(Dataset[TrainingSample]):
         """``(h, w)``: a target's mask within its box."""
         return np.ascontiguousarray(self.targets[index].region.cropped()[2], np.uint8)
 
+    @property
+    def epoch_samples(self) -> int:
+        """How many samples an epoch has where the recipe does not say: one for each object, or for each image."""
+        if self.recipe.sampling.unit == "object":
+            return len(self.targets)
+        return len({(target.data, target.sample.image_path) for target in self.targets})
+
     def read_all(self) -> None:
         """Read as many images as may be cached, for loaders to share that are forked from this process."""
         paths = list(dict.fromkeys(target.sample.image_path for target in self.targets))
@@ -179,19 +195,17 @@ class CropDataset(Dataset[TrainingSample]):
 
     def _crop(self, draw: Draw, rng: np.random.Generator) -> Crop | None:
         """A random crop around a target, or None when that is hardly visible."""
-        settings, index, size = self.recipe.crop, draw.target, draw.size
+        index, size = draw.target, draw.size
         chosen = self.targets[index]
         image = self.read(chosen.sample.image_path)
-        # What stands out does so in the whole image.
-        full_image = bool(rng.random() < settings.full_image_prob) or not (draw.has_clicks or draw.has_box)
         image_size = ImageSize(image.shape[0], image.shape[1])
-        transform = crop_transform(chosen.box, image_size, size, full_image, settings.zoom, rng)
+        transform = self._transform(draw, image_size, rng)
         ignore = self._ignored(index, image_size, transform, size)
         target = self._cropped_mask(index, transform, size) & ~ignore
         if np.count_nonzero(target) < MIN_PIXELS:
             return None
         return Crop(
-            image=recolour(warp(image, transform, size), rng),
+            image=recolour(warp(image, transform, size), rng, self.recipe.augment),
             target=target,
             ignore=ignore,
             chosen=chosen,
@@ -199,6 +213,18 @@ class CropDataset(Dataset[TrainingSample]):
             neighbour_masks=[self._cropped_mask(i, transform, size) & ~ignore for i in chosen.others],
             transform=transform,
         )
+
+    def _transform(self, draw: Draw, image_size: ImageSize, rng: np.random.Generator) -> Affine:
+        """Where a crop is cut, and how it is transformed."""
+        settings, augment = self.recipe.crop, self.recipe.augment
+        if settings.mode == "stretch":
+            return stretch_transform(image_size, draw.size, rng, augment)
+        if settings.mode == "scale":
+            return scale_transform(image_size, draw.size, settings, rng, augment)
+        # What stands out does so in the whole image.
+        full_image = bool(rng.random() < settings.full_image_prob) or not (draw.has_clicks or draw.has_box)
+        box = self.targets[draw.target].box
+        return crop_transform(box, image_size, draw.size, full_image, settings.zoom, rng, augment)
 
     def _cropped_mask(self, index: int, transform: Affine, size: int) -> BoolArray:
         """``(S, S)``: a target's mask in a crop."""
@@ -226,8 +252,9 @@ class CropDataset(Dataset[TrainingSample]):
         if as_background and crop.chosen.is_part:
             return crop
         image_size = ImageSize(image.shape[0], image.shape[1])
-        transform = crop_transform(other.box, image_size, size, as_background, PASTED_ZOOM, rng)
-        pasted = recolour(warp(image, transform, size), rng)
+        augment = self.recipe.augment
+        transform = crop_transform(other.box, image_size, size, as_background, PASTED_ZOOM, rng, augment)
+        pasted = recolour(warp(image, transform, size), rng, augment)
         if as_background:
             own = crop.target
             composed = paste(crop.image, own, pasted, rng)
@@ -254,7 +281,7 @@ class CropDataset(Dataset[TrainingSample]):
             present = {other.label for other in crop.neighbours}
             text = wrong_phrase(crop.chosen.label, present, self.labels, rng)
             return SamplePhrase(text, np.zeros_like(crop.target))
-        if draw.has_phrase and crop.chosen.label:
+        if draw.has_phrase and (crop.chosen.label or crop.chosen.sample.expressions):
             return right_phrase(crop, self.recipe.phrases, rng)
         return SamplePhrase()
 
@@ -278,7 +305,8 @@ class CropDataset(Dataset[TrainingSample]):
         multiple = needs_negative or bool(rng.random() < settings.multi_click_prob)
         if settings.robot == "mixed":
             arguments = crop.target, crop.ignore, crop.others, multiple, needs_negative, draw.drags
-            return initial_clicks(*arguments, rng, settings.first_click)
+            counts = settings.positive_clicks, settings.negative_clicks
+            return initial_clicks(*arguments, rng, settings.first_click, *counts)
         return [single_click(crop.target, settings.robot, draw.drags, rng)]
 
     def _centre(self, crop: Crop, clicks: list[Click], draw: Draw) -> Click | None:

@@ -24,6 +24,8 @@ def initial_clicks(
     drags: bool,
     rng: np.random.Generator,
     places: Mapping[ClickPlace, float] | None = None,
+    positive: tuple[int, int] = (1, 4),
+    negative: tuple[int, int] = (0, 3),
 ) -> list[Click]:
     """The clicks of the first round: one on the object, or several by the strategies of Xu et al. (2016).
 
@@ -38,9 +40,11 @@ def initial_clicks(
         rng: decides the rest.
         places: relative frequencies of the places of a single click, see :func:`saywhere.core.robot.click_at`; by
             default at the centre or anywhere.
+        positive: the fewest and the most positive clicks, where there may be several.
+        negative: the same of negative ones.
     """
     if multiple:
-        clicks = _several_clicks(target, ignore, others, needs_negative, rng)
+        clicks = _several_clicks(target, ignore, others, needs_negative, rng, positive, negative)
     elif places:
         clicks = [robot.click_at(_draw(places, rng), target, rng)]
     elif rng.random() < 0.6:
@@ -51,11 +55,20 @@ def initial_clicks(
 
 
 def _several_clicks(
-    target: BoolArray, ignore: BoolArray, others: BoolArray, needs_negative: bool, rng: np.random.Generator
+    target: BoolArray,
+    ignore: BoolArray,
+    others: BoolArray,
+    needs_negative: bool,
+    rng: np.random.Generator,
+    positive: tuple[int, int],
+    negative_counts: tuple[int, int],
 ) -> list[Click]:
-    """One to four positive clicks and up to three negative ones; a positive one comes first."""
-    clicks = robot.positive_clicks(target, int(rng.integers(1, 5)), rng)
-    count = int(rng.integers(1 if needs_negative else 0, 4))
+    """Positive and negative clicks, as many as may be; a positive one comes first."""
+    clicks = robot.positive_clicks(target, int(rng.integers(positive[0], positive[1] + 1)), rng)
+    least, most = negative_counts
+    if needs_negative:
+        least, most = max(least, 1), max(most, 1)
+    count = int(rng.integers(least, most + 1))
     strategies = ["objects", "rim"] if needs_negative and others.any() else list(robot.NEGATIVE_STRATEGIES)
     strategy = strategies[int(rng.integers(len(strategies)))]
     negative = robot.negative_clicks(target, count, rng, strategy, others)

@@ -27,7 +27,6 @@ from saywhere.training.pretrained import find_pretrained
 from saywhere.training.progress import IntervalTimer, append_log, progress_bar
 from saywhere.training.recipe import Recipe
 from saywhere.training.result import write_result
-from saywhere.training.schedule import learning_rate
 from saywhere.training.stages import (
     CHECKPOINT,
     LOG,
@@ -83,7 +82,7 @@ def train(
         last_stage: end with this stage.
 
     Returns:
-        The file of the averaged weights: of the whole recipe, or of ``last_stage`` when that is not its last.
+        The file of the weights: of the whole recipe, or of ``last_stage`` when that is not its last.
 
     Raises:
         SaywhereError: ``out`` holds a run and ``resume`` is not set, or the reverse, or a file is missing.
@@ -164,7 +163,7 @@ def _run_stage(run: StageRun, fabric: Fabric, validator: Validator | None, conso
         trainer.close()
     if fabric.is_global_zero:
         trainer.save(run.folder / CHECKPOINT)
-        figures = validate(trainer.average.module) if validate else {}
+        figures = validate(trainer.result) if validate else {}
         trainer.export(run.folder / WEIGHTS, figures, run.stage.name)
         append_log(run.folder / LOG, trainer.step, trainer.seconds, **figures)
     fabric.barrier()  # the next stage reads these weights
@@ -193,13 +192,13 @@ def _fit(trainer: Trainer, crops: CropDataset, run: StageRun, validate: Validate
                 continue
             if trainer.step % LOG_STEPS == 0:
                 mean, losses = sum(losses) / len(losses), []
-                rate = learning_rate(recipe.optimiser, trainer.step, done)
+                rate = trainer.learning_rate.at(trainer.step, done)
                 append_log(run.folder / LOG, trainer.step, trainer.seconds, loss=round(mean, 5), lr=rate)
                 speed = trainer.step * recipe.batch / max(trainer.seconds, 1e-9)
                 progress.update(bar, status=f"step {trainer.step} loss {mean:.4f} {speed:.1f} crops/s")
             if save_timer.due():
                 trainer.save(run.folder / CHECKPOINT)
             if validate and validation_timer.due():
-                figures = validate(trainer.average.module)
+                figures = validate(trainer.result)
                 append_log(run.folder / LOG, trainer.step, trainer.seconds, **figures)
                 progress.console.print(f"step {trainer.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))

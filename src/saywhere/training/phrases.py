@@ -28,13 +28,18 @@ CONTEXT_NOUNS = (
 )  # fmt: skip
 MIN_OFFSET = 0.15  # of the crop's side: how much further left or right than the others "left" and "right" ask for
 MIN_AREA_RATIO = 1.5  # of areas, for "largest" and "smallest"
-SYNONYM_PROB, QUALIFIER_PROB, BEHIND_PROB = 0.3, 0.5, 0.4
+SYNONYM_PROB, BEHIND_PROB = 0.3, 0.4
 
 
 def phrase_for(
-    label: str, box: Box, same_label: Sequence[Box], synonyms: Mapping[str, Sequence[str]], rng: np.random.Generator
+    label: str,
+    box: Box,
+    same_label: Sequence[Box],
+    synonyms: Mapping[str, Sequence[str]],
+    rng: np.random.Generator,
+    qualifier_prob: float = 0.5,
 ) -> tuple[str, bool]:
-    """A phrase for an object. Where there are others of its label, half of the phrases tell it from these.
+    """A phrase for an object. Where there are others of its label, some of the phrases tell it from these.
 
     Args:
         label: its label in words.
@@ -42,6 +47,7 @@ def phrase_for(
         same_label: the boxes of the image's other objects of that label.
         synonyms: other words for labels.
         rng: decides.
+        qualifier_prob: how many of the phrases that could tell it from the others do.
 
     Returns:
         The phrase, and whether it means this object alone.
@@ -51,7 +57,7 @@ def phrase_for(
     if not same_label:
         return noun, True
     words = qualifiers(box, same_label)
-    if words and rng.random() < QUALIFIER_PROB:
+    if words and rng.random() < qualifier_prob:
         word = words[int(rng.integers(len(words)))]
         behind = word in MIRRORED and rng.random() < BEHIND_PROB
         return (f"{noun} on the {word}" if behind else f"{word} {noun}"), True

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from saywhere.core.deprecation import rename_keys
 from saywhere.core.robot import ClickPlace
 from saywhere.models import MODELS
 from saywhere.models.losses import LOSSES
+
+EPOCHS = re.compile(r"(\d+(?:\.\d+)?) epochs?")
 
 
 class RecipePart(BaseModel):
@@ -68,6 +72,9 @@ class DataRecipe(RecipePart):
     excluded_labels: tuple[str, ...] = Field(
         (), description="labels whose objects are left out, as those of several things that are labelled as one"
     )
+    excluded_images: tuple[str, ...] = Field(
+        (), description="known data sets whose images are left out, by the names of their files: those tested on"
+    )
     salient: bool = Field(
         False, description="whether each object is what stands out in its image: then it can be asked for without a "
         "prompt, see clicks.no_prompt_prob",
@@ -87,6 +94,14 @@ class SamplingRecipe(RecipePart):
         "small": "min_small_weight",
     }
 
+    unit: Literal["object", "image"] = Field(
+        "object", description="object: objects are drawn alike, but for their weights; image: images are, and then one "
+        "of the image's objects",
+    )  # fmt: skip
+    balance_sets: bool = Field(
+        True, description="whether a data set's share of the samples is its weight, however large it is; else that "
+        "times its number of objects or images, as if all were one set",
+    )  # fmt: skip
     part_weight: float = Field(0.2, ge=0, description="weight of an object that lies inside another labelled one")
     dragged_part_weight: float | None = Field(
         None, ge=0, description="the same for samples whose clicks carry a radius; null: part_weight"
@@ -111,10 +126,22 @@ class CropRecipe(RecipePart):
         (), description="sides of crops, of which each step draws one, so that the network learns several resolutions; "
         "empty: always size",
     )  # fmt: skip
+    mode: Literal["object", "stretch", "scale"] = Field(
+        "object", description="object: a square around the object or the image (full_image_prob, zoom); stretch: the "
+        "whole image, resized to a square; scale: the image is resized (scale, scale_base), and a square of it cut "
+        "at random",
+    )  # fmt: skip
     full_image_prob: float = Field(0.4, ge=0, le=1, description="probability that a crop shows the whole image")
     zoom: tuple[float, float] = Field(
         (1.1, 2.2), description="otherwise, the range of the crop's side over the object's longer side"
     )
+    scale: tuple[float, float] = Field(
+        (1.0, 1.0), description="range of the factor by which mode scale resizes an image"
+    )
+    scale_base: Literal["image", "size"] = Field(
+        "image", description="what that factor is of: the image's own size, or a shorter side of as many pixels as the "
+        "crop has",
+    )  # fmt: skip
     copy_paste_prob: float = Field(
         0.0, ge=0, le=1,
         description="probability of copy-paste augmentation in a sample without a phrase: the object is pasted into "
@@ -128,6 +155,28 @@ class CropRecipe(RecipePart):
         if wrong := [size for size in sizes if size < 64 or size % 32]:
             raise ValueError(f"{wrong}: give multiples of 32, at least 64")
         return sizes
+
+
+class AugmentRecipe(RecipePart):
+    """How crops are changed at random, one kind of change after another."""
+
+    flip_prob: float = Field(0.5, ge=0, le=1, description="probability that left and right are swapped")
+    rotation_prob: float = Field(0.25, ge=0, le=1, description="probability of a rotation")
+    rotation_degrees: float = Field(20.0, ge=0, le=180, description="the largest rotation, in either direction")
+    aspect_jitter: float = Field(
+        0.15, ge=0, le=1, description="the largest logarithm of the factor by which a crop is widened and flattened"
+    )
+    brightness_prob: float = Field(
+        0.7, ge=0, le=1, description="probability of another contrast (0.7 to 1.3 times), brightness (up to 30 of 255 "
+        "levels) and gamma (0.7 to 1.4)",
+    )  # fmt: skip
+    hue_prob: float = Field(
+        0.4, ge=0, le=1, description="probability of another hue (up to 24 degrees) and saturation (0.5 to 1.5 times)"
+    )
+    grey_prob: float = Field(0.05, ge=0, le=1, description="probability that colour is removed")
+    blur_prob: float = Field(0.1, ge=0, le=1, description="probability of Gaussian blur, of 0.5 to 1.5 pixels")
+    noise_prob: float = Field(0.1, ge=0, le=1, description="probability of Gaussian noise, of 2 to 10 of 255 levels")
+    jpeg_prob: float = Field(0.1, ge=0, le=1, description="probability of JPEG compression, of quality 30 to 89")
 
 
 class ClicksRecipe(RecipePart):
@@ -151,6 +200,8 @@ class ClicksRecipe(RecipePart):
     update_every_round: bool = Field(False, description="whether the optimiser steps after each round, not each batch")
     max_rounds: int = Field(3, ge=1, description="each step draws a number of rounds from 1 to this one")
     multi_click_prob: float = Field(0.3, ge=0, le=1, description="probability of several initial clicks")
+    positive_clicks: tuple[int, int] = Field((1, 4), description="the fewest and the most positive ones of these")
+    negative_clicks: tuple[int, int] = Field((0, 3), description="the fewest and the most negative ones of these")
     drag_prob: float = Field(0.4, ge=0, le=1, description="probability that a sample's clicks carry a radius")
     no_new_click_prob: float = Field(
         0.2, ge=0, le=1, description="probability that a round adds no click and only refines the previous mask"
@@ -178,6 +229,14 @@ class ClicksRecipe(RecipePart):
     box_jitter: float = Field(
         0.08, ge=0, le=0.2, description="standard deviation of a box's edges over the object's width or height"
     )
+
+    @field_validator("positive_clicks", "negative_clicks")
+    @classmethod
+    def range_is_ordered(cls, numbers: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
+        least = 1 if info.field_name == "positive_clicks" else 0
+        if not least <= numbers[0] <= numbers[1]:
+            raise ValueError(f"{list(numbers)}: give the fewest and the most clicks, at least {least}")
+        return numbers
 
     @field_validator("first_click")
     @classmethod
@@ -226,6 +285,14 @@ class PhrasesRecipe(RecipePart):
     described_phrase_prob: float = Field(
         0.0, ge=0, le=1, description="probability that a right phrase has words that do not change what it names"
     )
+    qualifier_prob: float = Field(
+        0.5, ge=0, le=1, description="probability that a label gets left, right, largest or smallest where this tells "
+        "the object from the others of its label in the image",
+    )  # fmt: skip
+    expression_prob: float = Field(
+        1.0, ge=0, le=1, description="probability that an object with referring expressions is named by one of them; "
+        "otherwise it is its label or a synonym",
+    )  # fmt: skip
     part_weight: float = Field(1.0, ge=0, description="sampling.part_weight of samples with a right phrase")
     small_area: float = Field(0.005, ge=0, description="sampling.small_area of samples with a right phrase")
     rare_label_power: float = Field(
@@ -235,6 +302,7 @@ class PhrasesRecipe(RecipePart):
     )  # fmt: skip
     synonyms: dict[str, tuple[str, ...]] = Field({}, description="other words for a label")
     held_out: tuple[str, ...] = Field((), description="labels whose objects are neither drawn nor named")
+    seen: tuple[str, ...] = Field((), description="the only labels whose objects are drawn and named; empty: all")
 
 
 class TeacherRecipe(RecipePart):
@@ -252,8 +320,22 @@ class TeacherRecipe(RecipePart):
     )
 
 
+class ScheduleRecipe(RecipePart):
+    """How the learning rate changes over a run, as a class of torch.optim.lr_scheduler does it."""
+
+    name: Literal["cosine", "constant", "step", "exponential", "polynomial"] = Field(
+        "cosine", description="cosine (CosineAnnealingLR); constant; step (StepLR): times factor after each period; "
+        "exponential (ExponentialLR): times factor after each epoch; polynomial (PolynomialLR): one minus the share of "
+        "the run that is over, to the power",
+    )  # fmt: skip
+    factor: float = Field(0.1, gt=0, le=1, description="of step and exponential")
+    period: int = Field(10, ge=1, description="of step, in epochs or steps")
+    unit: Literal["epochs", "steps"] = Field("epochs", description="what the period of step counts")
+    power: float = Field(0.9, gt=0, description="of polynomial")
+
+
 class OptimiserRecipe(RecipePart):
-    """AdamW with a linear warm-up, a cosine schedule and an exponential moving average of the weights."""
+    """An optimiser of torch.optim with its schedule, and a moving average of the weights."""
 
     renamed: ClassVar[Mapping[str, str]] = {
         "encoder_scale": "encoder_lr_factor",
@@ -262,13 +344,34 @@ class OptimiserRecipe(RecipePart):
         "ema": "ema_decay",
     }
 
+    name: Literal["adamw", "adam", "sgd"] = Field("adamw", description="AdamW, Adam or SGD of torch.optim")
     lr: float = Field(1e-3, gt=0, description="learning rate after the warm-up")
     encoder_lr_factor: float = Field(0.1, ge=0, description="learning rate of the encoder over that of the rest")
     weight_decay: float = Field(1e-2, ge=0)
-    warmup_steps: int = Field(200, ge=0)
-    final_lr_factor: float = Field(0.01, ge=0, le=1, description="learning rate at the end over that after the warm-up")
-    grad_clip_norm: float = Field(1.0, gt=0, description="the largest norm of a gradient")
-    ema_decay: float = Field(0.999, ge=0, lt=1, description="decay of the moving average of the weights")
+    decay_all: bool = Field(
+        False, description="whether weight decay applies to norms and biases too, as torch's optimisers have it"
+    )
+    betas: tuple[float, float] = Field((0.9, 0.999), description="of Adam and AdamW")
+    momentum: float = Field(0.0, ge=0, lt=1, description="of SGD")
+    nesterov: bool = Field(False, description="whether the momentum of SGD is Nesterov's")
+    schedule: ScheduleRecipe = ScheduleRecipe()
+    warmup_steps: int = Field(200, ge=0, description="steps over which the learning rate rises; 0: none")
+    final_lr_factor: float = Field(
+        0.01, ge=0, le=1, description="learning rate at the end over that after the warm-up, of cosine and polynomial"
+    )
+    grad_clip_norm: float | None = Field(1.0, gt=0, description="the largest norm of a gradient; null: any")
+    ema_decay: float | None = Field(
+        0.999, ge=0, lt=1, description="decay of the moving average of the weights, which is the result; null: the "
+        "weights of the last step are",
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def nesterov_needs_momentum(self) -> OptimiserRecipe:
+        if self.name != "sgd" and (self.momentum or self.nesterov):
+            raise ValueError(f"momentum and nesterov are of sgd, not of {self.name}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
 
 
 class ValidationRecipe(RecipePart):
@@ -289,10 +392,14 @@ class Recipe(RecipePart):
     data: tuple[DataRecipe, ...] = Field(min_length=1)
     sampling: SamplingRecipe = SamplingRecipe()
     crop: CropRecipe = CropRecipe()
+    augment: AugmentRecipe = AugmentRecipe()
     clicks: ClicksRecipe = ClicksRecipe()
     phrases: PhrasesRecipe = PhrasesRecipe()
     teacher: TeacherRecipe = TeacherRecipe()
     loss: dict[str, float] = Field({"bce": 1.0, "dice": 1.0}, description="weights of losses, see models/losses.py")
+    loss_reduction: Literal["mean", "sum"] = Field(
+        "mean", description="whether losses are means over an image's pixels or sums; both are means over the batch"
+    )
     candidates: CandidatesRecipe = CandidatesRecipe()
     optimiser: OptimiserRecipe = OptimiserRecipe()
     validation: ValidationRecipe | None = None
@@ -304,7 +411,11 @@ class Recipe(RecipePart):
     robot_processes: int = Field(
         0, ge=0, description="processes that compute corrections; 0: the training process computes them"
     )
-    steps: int = Field(10_000, ge=1)
+    steps: int = Field(10_000, ge=1, description='a number, or of epochs: "20 epochs", which takes epoch_samples')
+    epoch_samples: int | None = Field(
+        None, ge=1, description="samples of an epoch; null: as many as the data has objects, or images where these are "
+        "what is drawn (sampling.unit)",
+    )  # fmt: skip
     seed: int = 0
     workers: int = Field(1, ge=0, description="processes that load samples; 0: the training process loads them")
     precision: Literal["auto", "32", "bf16"] = Field("auto", description="auto: bf16 where the device computes in it")
@@ -313,6 +424,18 @@ class Recipe(RecipePart):
         {}, description="runs that follow each other, by name: what each changes, and after which stage it comes"
     )
     average: tuple[str, ...] = Field((), description="stages whose mean is the result; by default the last stage is it")
+
+    @model_validator(mode="before")
+    @classmethod
+    def epochs_to_steps(cls, values: Any) -> Any:
+        steps = values.get("steps") if isinstance(values, Mapping) else None
+        match = EPOCHS.fullmatch(steps.strip()) if isinstance(steps, str) else None
+        if match is None:
+            return values
+        samples, batch = values.get("epoch_samples"), values.get("batch", cls.model_fields["batch"].default)
+        if not isinstance(samples, int) or not isinstance(batch, int) or batch < 1:
+            raise ValueError(f"steps: '{steps}' takes epoch_samples, the number of samples of an epoch; give it too")
+        return {**values, "steps": math.ceil(float(match[1]) * samples / batch)}
 
     @field_validator("loss")
     @classmethod
@@ -328,6 +451,7 @@ SECTIONS: Mapping[str, type[RecipePart]] = {
     "data": DataRecipe,
     "sampling": SamplingRecipe,
     "crop": CropRecipe,
+    "augment": AugmentRecipe,
     "clicks": ClicksRecipe,
     "phrases": PhrasesRecipe,
     "teacher": TeacherRecipe,

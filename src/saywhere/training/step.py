@@ -132,10 +132,10 @@ def round_loss(
     """
     logits = candidates.logits.float()
     if logits.shape[1] == 1:
-        return losses.total(recipe.loss, logits, target, counted)
+        return losses.total(recipe.loss, logits, target, counted, recipe.loss_reduction)
     settings = recipe.candidates
     shares = [settings.first_mean_share if len(p) <= 1 else settings.later_mean_share for p in prompts]
-    values = losses.weighted_sum(recipe.loss, logits, target, counted)
+    values = losses.weighted_sum(recipe.loss, logits, target, counted, recipe.loss_reduction)
     loss = candidate_losses.minimum_and_mean(values, values.new_tensor(shares)).mean()
     ious = candidate_losses.candidate_ious(logits, target, counted)
     scores = candidates.iou_logits.float()

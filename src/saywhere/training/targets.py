@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.core.rle import RunLengths
-from saywhere.data.datasets import Sample, load_dataset
+from saywhere.data.datasets import Sample, check_images, image_names, load_dataset
 from saywhere.data.datasets.parts import lies_inside_another
 from saywhere.errors import SaywhereError
 from saywhere.text.words import label_words
@@ -46,14 +46,22 @@ class Target:
 
 
 def list_targets(recipe: Recipe) -> list[Target]:
-    """Every object of the recipe's data that is not held out."""
+    """Every object of the recipe's data that is not held out.
+
+    Raises:
+        SaywhereError: a data set is not there, not in its layout, or lacks images.
+    """
     targets: list[Target] = []
-    held_out = set(recipe.phrases.held_out)
+    seen, held_out = set(recipe.phrases.seen), set(recipe.phrases.held_out)
     for number, data in enumerate(recipe.data):
+        unseen = held_out | set(data.excluded_labels)
+        excluded = {name for other in data.excluded_images for name in image_names(other)}
         by_image: dict[Path, list[Sample]] = defaultdict(list)
         for sample in load_dataset(data.path):
-            if sample.label not in held_out and sample.label not in data.excluded_labels:
+            is_named = sample.label not in unseen and (not seen or sample.label in seen)
+            if is_named and sample.image_path.stem not in excluded:
                 by_image[sample.image_path].append(sample)
+        check_images(data.path, by_image)
         for samples in by_image.values():
             targets += _targets_of_image(samples, len(targets), number, data)
     return targets
@@ -91,9 +99,10 @@ def sampling_probabilities(
     """The probability with which each target is drawn: ``(N,)``, of sum 1.
 
     Args:
-        recipe: its data sets. A data set's share of the samples is its weight, however many objects it has.
+        recipe: its data sets.
         targets: the N objects.
-        sampling: what parts and small objects weigh.
+        sampling: whether objects or images are drawn alike, whether a data set's share depends on its size, and what
+            parts and small objects weigh.
         rare_label_power: see the recipe's ``phrases.rare_label_power``.
 
     Raises:
@@ -101,13 +110,23 @@ def sampling_probabilities(
     """
     counts = Counter(target.label for target in targets)
     weights = np.array([t.weight * _kind_weight(sampling, t) * counts[t.label] ** -rare_label_power for t in targets])
+    if sampling.unit == "image":
+        weights = _same_for_images(weights, targets)
     source = np.array([target.data for target in targets])
     for number, data in enumerate(recipe.data):
         share = weights[source == number].sum()
         if not share and (source == number).any():
             raise SaywhereError(f"recipe: data.{number} ('{data.path}'): all of its objects have a weight of 0")
-        weights[source == number] *= data.weight / share
+        weights[source == number] *= data.weight / (share if sampling.balance_sets else 1.0)
     return np.asarray(weights / weights.sum())
+
+
+def _same_for_images(weights: NDArray[np.float64], targets: Sequence[Target]) -> NDArray[np.float64]:
+    """The objects' weights divided by the sum of those of their image; where that is 0 they stay 0."""
+    numbers: dict[tuple[int, Path], int] = {}
+    image = np.array([numbers.setdefault((t.data, t.sample.image_path), len(numbers)) for t in targets])
+    sums = np.bincount(image, weights)[image]
+    return np.divide(weights, sums, out=np.zeros_like(weights), where=sums > 0)
 
 
 def _kind_weight(sampling: SamplingRecipe, target: Target) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -18,9 +19,25 @@ from saywhere.training.corrections import RobotPool
 from saywhere.training.dataset import CropDataset
 from saywhere.training.initialise import initialise
 from saywhere.training.phrases import label_vectors
-from saywhere.training.recipe import Recipe
-from saywhere.training.schedule import freeze_batch_norm, learning_rate, moving_average
+from saywhere.training.recipe import OptimiserRecipe, Recipe
+from saywhere.training.schedule import LearningRate, freeze_batch_norm, moving_average
 from saywhere.training.step import interleave, step_losses
+
+
+def build_optimiser(settings: OptimiserRecipe, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """An optimiser of torch.optim.
+
+    Args:
+        settings: the recipe's.
+        groups: parameters in groups; those of norms and biases have a weight decay of 0.
+    """
+    if settings.decay_all:
+        groups = [{key: value for key, value in group.items() if key != "weight_decay"} for group in groups]
+    common: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    if settings.name == "sgd":
+        return torch.optim.SGD(groups, momentum=settings.momentum, nesterov=settings.nesterov, **common)
+    kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
+    return kind(groups, betas=settings.betas, **common)
 
 
 class Trainer:
@@ -42,14 +59,21 @@ class Trainer:
         self.model.to(memory_format=torch.channels_last)
         self.robots = RobotPool(recipe.robot_processes) if recipe.robot_processes else None
         self.labels = label_vectors(crops.labels, self.model.words)
-        average = moving_average(recipe.optimiser.ema_decay)
-        self.average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
-        self.average.to(fabric.device)
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameter_groups(recipe.optimiser.encoder_lr_factor, recipe.candidates.lr_factor),
-            lr=recipe.optimiser.lr,
-            weight_decay=recipe.optimiser.weight_decay,
-        )
+        settings = recipe.optimiser
+        self.average: AveragedModel | None = None
+        if settings.ema_decay is not None:
+            average = moving_average(settings.ema_decay)
+            self.average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+            self.average.to(fabric.device)
+        groups = self.model.parameter_groups(settings.encoder_lr_factor, recipe.candidates.lr_factor)
+        self.optimiser = build_optimiser(settings, groups)
+        samples = recipe.epoch_samples or crops.epoch_samples
+        self.learning_rate = LearningRate(settings, recipe.steps, samples / recipe.batch)
+
+    @property
+    def result(self) -> nn.Module:
+        """The network that the run results in: the moving average of the weights, or without one the trained ones."""
+        return self.model if self.average is None else self.average.module
 
     def learn(self, batch: Batch, done: float) -> float:
         """Make one step.
@@ -64,13 +88,14 @@ class Trainer:
         Raises:
             SaywhereError: the loss is not finite.
         """
-        rate = learning_rate(self.recipe.optimiser, self.step, done)
+        rate = self.learning_rate.at(self.step, done)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group.get("lr_scale", 1.0)
         self.model.train()
         freeze_batch_norm(self.model, self.recipe.model.freeze_batch_norm)
         value = self._backward(batch)
-        self.average.update_parameters(self.model)
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         self.step += 1
         if not math.isfinite(value):
             raise SaywhereError(f"loss is {value} at step {self.step}: lower the recipe's optimiser.lr")
@@ -86,7 +111,8 @@ class Trainer:
             recent.append(loss.detach())
             if number % len(parts) == 0:  # every micro batch has added to the gradient
                 self._average_gradients()
-                nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.grad_clip_norm)
+                if self.recipe.optimiser.grad_clip_norm is not None:
+                    nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.grad_clip_norm)
                 self.optimiser.step()
                 self.optimiser.zero_grad(set_to_none=True)
         return float(torch.stack(list(recent)).mean())
@@ -108,9 +134,11 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write a checkpoint atomically."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for index, values in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{k}": v for k, v in values.items()}
+            # SGD without momentum keeps None.
+            tensors |= {f"optimiser.{index}.{k}": v for k, v in values.items() if v is not None}
         tensors["random"] = torch.get_rng_state()
         # Tensors that share memory cannot be saved as they are.
         write_tensors(path, {k: v.clone() for k, v in tensors.items()}, {"step": self.step, "seconds": self.seconds})
@@ -124,7 +152,8 @@ class Trainer:
             if kind in groups:
                 groups[kind][rest] = tensor
         load_state(self.model, groups["model"], path)
-        load_state(self.average, groups["average"], path)
+        if self.average is not None:
+            load_state(self.average, groups["average"], path)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in groups["optimiser"].items():
             index, _, key = name.partition(".")
@@ -134,7 +163,7 @@ class Trainer:
         self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
 
     def export(self, path: Path, figures: dict[str, float], stage: str = "") -> None:
-        """Write the averaged weights, whose metadata say what they come from."""
+        """Write the weights that the run results in; their metadata say what they come from."""
         recipe = self.recipe
         metadata = {
             "recipe_name": recipe.name,
@@ -147,7 +176,7 @@ class Trainer:
             "seconds": round(self.seconds),
             "figures": figures,
         }
-        save_model(path, self.average.module, recipe.model.name, recipe.model.options, metadata)
+        save_model(path, self.result, recipe.model.name, recipe.model.options, metadata)
 
     def close(self) -> None:
         """End the processes that compute corrections."""

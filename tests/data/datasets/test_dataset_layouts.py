@@ -87,6 +87,35 @@ class TestFolders:
         assert same(first.target(), BOX)
         assert same(second.target(), OTHER)
 
+    @pytest.mark.parametrize("name", ["cosod3k", "coca"])
+    def test_instances_of_one_mask_are_counted(self, root: Path, name: str) -> None:
+        save_image(root / name / "image/axe/1.jpg")
+        speck = np.zeros_like(BOX)
+        speck[19, 29] = True
+        save_mask(root / name / "binary/axe/1.png", np.where(BOX | OTHER | speck, 255, 0))
+        first, second = load_dataset(name)
+        assert (first.name, second.name, second.label) == ("axe/1/1", "axe/1/2", "axe")
+        assert same(first.target() | second.target(), BOX | OTHER)
+        assert same(first.target(), OTHER)
+
+    def test_instances_that_touch_have_numbers(self, root: Path) -> None:
+        save_image(root / "coca/image/axe/1.jpg")
+        save_mask(root / "coca/binary/axe/1.png", np.where(BOX, 255, 0))
+        left = BOX.copy()
+        left[:, 18:] = False
+        save_mask(root / "coca/instances/axe/1.png", np.where(left, 7, np.where(BOX, 3, 0)))
+        first, second = load_dataset("coca")
+        assert same(first.target(), BOX & ~left)
+        assert same(second.target(), left)
+
+    def test_parts_of_msra10k_do_not_overlap(self, root: Path) -> None:
+        for number in range(20):
+            save_image(root / f"msra10k/Imgs/{number}.jpg")
+            save_mask(root / f"msra10k/Imgs/{number}.png", np.where(BOX, 255, 0))
+        parts = {part: {s.name for s in load_dataset(f"msra10k:{part}")} for part in ("train", "val", "test")}
+        assert [len(names) for names in parts.values()] == [16, 2, 2]
+        assert len(set.union(*parts.values())) == 20
+
     def test_what_has_no_counterpart_is_named(self, root: Path) -> None:
         save_image(root / "coca/image/axe/1.jpg")
         save_mask(root / "coca/binary/axe/2.png", BOX)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from saywhere.data.datasets.catalog import DATASETS, Dataset
@@ -11,8 +12,9 @@ from saywhere.data.datasets.folders import read_grabcut
 from saywhere.data.datasets.sample import Sample
 from saywhere.errors import SaywhereError
 
-__all__ = ["DATASETS", "Dataset", "Sample", "data_root", "load_dataset", "locate", "locate_data",
-           "read_coco", "read_grabcut"]  # fmt: skip
+__all__ = ["DATASETS", "Dataset", "Sample", "check_images", "data_root", "image_names", "load_dataset", "locate",
+           "locate_data", "read_coco", "read_grabcut"]  # fmt: skip
+ENTRIES = 8  # of a folder, in one message
 
 
 def data_root() -> Path | None:
@@ -42,7 +44,41 @@ def locate(*names: str | Path) -> Path:
 
 def locate_data(name: str) -> Path:
     """Where a dataset is, by its name in :data:`DATASETS` or as a path; errors as in :func:`locate`."""
-    return locate(*DATASETS[name].places) if name in DATASETS else locate(name)
+    if name not in DATASETS:
+        return locate(name)
+    places = DATASETS[name].places
+    try:
+        return locate(*places)
+    except SaywhereError as error:
+        raise SaywhereError(f"data '{name}': {error}{_entries_of(places)}") from error
+
+
+def _entries_of(places: Iterable[str]) -> str:
+    """What lies in the folder where a dataset should have been, for a message; "" when there is none."""
+    for name in dict.fromkeys(Path(place).parts[0] for place in places):
+        for folder in (Path(name), *([root / name] if (root := data_root()) else [])):
+            if folder.is_dir():
+                entries = sorted(entry.name for entry in folder.iterdir())
+                more = ", ..." if len(entries) > ENTRIES else ""
+                return f"; found '{folder}' with {', '.join(entries[:ENTRIES]) or 'nothing'}{more}"
+    return ""
+
+
+def image_names(name: str) -> set[str]:
+    """The names of the images of a dataset, without folder and type; errors as in :func:`load_dataset`."""
+    if name in DATASETS and (names := DATASETS[name].image_names):
+        return set(names(locate_data(name)))
+    return {sample.image_path.stem for sample in load_dataset(name)}
+
+
+def check_images(name: str, paths: Iterable[Path]) -> None:
+    """SaywhereError when images of a dataset are missing; it names one."""
+    known = list(paths)
+    missing = [path for path in known if not path.is_file()]
+    if missing:
+        raise SaywhereError(
+            f"data '{name}': {len(missing):,} of {len(known):,} images are not there; expected '{missing[0]}'"
+        )
 
 
 def load_dataset(name: str) -> list[Sample]:

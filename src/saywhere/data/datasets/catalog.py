@@ -10,10 +10,10 @@ from typing import Final
 
 from saywhere.data.datasets import folders
 from saywhere.data.datasets.coco import read_coco, read_coco_folder
-from saywhere.data.datasets.folders import read_folders, read_grabcut
+from saywhere.data.datasets.folders import read_folders, read_grabcut, read_instances, read_part
 from saywhere.data.datasets.leeds import read_leeds
 from saywhere.data.datasets.openimages import read_open_images
-from saywhere.data.datasets.pascal import read_sbd, read_voc
+from saywhere.data.datasets.pascal import read_sbd, read_voc, sbd_names, voc_names
 from saywhere.data.datasets.refer import read_refer
 from saywhere.data.datasets.sample import Sample
 
@@ -30,6 +30,7 @@ class Dataset:
         licence: its terms.
         images: the published number of images, None where it is not known for certain.
         objects: the published number of objects, None where it is not known for certain.
+        image_names: takes that place and lists the names of the images, where that needs no masks; else None.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Dataset:
     licence: str
     images: int | None = None
     objects: int | None = None
+    image_names: Callable[[Path], list[str]] | None = None
 
 
 RELEASES = "https://github.com/saic-vul/fbrs_interactive_segmentation/releases/tag/v1.0"
@@ -73,12 +75,16 @@ def _pascal() -> list[Dataset]:
     )
     sbd_page = "http://home.bharathh.info/pubs/codes/SBD/download.html"
     voc_page = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
-    return [
-        Dataset("sbd:train", sbd, partial(read_sbd, split="train"), sbd_page, FLICKR, 8498, 20172),
-        Dataset("sbd:val", sbd, partial(read_sbd, split="val"), sbd_page, FLICKR, 2857, 6671),
-        Dataset("voc2012:train", voc, partial(read_voc, split="train"), voc_page, FLICKR, 1464),
-        Dataset("voc2012:val", voc, partial(read_voc, split="val"), voc_page, FLICKR, 1449, 3427),
-    ]
+    counts = {"sbd:train": (8498, 20172), "sbd:val": (2857, 6671), "voc2012:train": (1464, None),
+              "voc2012:val": (1449, 3427)}  # fmt: skip
+    datasets = []
+    for name, sizes in counts.items():
+        split, is_sbd = name.partition(":")[2], name.startswith("sbd")
+        read = partial(read_sbd if is_sbd else read_voc, split=split)
+        names = partial(sbd_names if is_sbd else voc_names, split=split)
+        places, page = (sbd, sbd_page) if is_sbd else (voc, voc_page)
+        datasets.append(Dataset(name, places, read, page, FLICKR, *sizes, image_names=names))
+    return datasets
 
 
 def _coco_json() -> list[Dataset]:
@@ -147,15 +153,22 @@ def read_folders_or_coco(folder: Path, layout: folders.FolderLayout) -> list[Sam
 
 
 def _salient() -> list[Dataset]:
+    msra, msra_page = ("msra10k", "MSRA10K_Imgs_GT"), "https://mmcheng.net/msra10k/"
+    # 8,000, 1,000 and 1,000 images, as Multi-Stage Fusion has it (section 4.2), which does not say which.
+    parts = {"train": (0.0, 0.8), "val": (0.8, 0.9), "test": (0.9, 1.0)}
     return [
-        Dataset("msra10k", ("msra10k", "MSRA10K_Imgs_GT"), partial(read_folders, layout=folders.MSRA10K),
-                "https://mmcheng.net/msra10k/", SEE_PAGE, 10000, 10000),
+        Dataset("msra10k", msra, partial(read_folders, layout=folders.MSRA10K), msra_page, SEE_PAGE, 10000, 10000),
+        *(
+            Dataset(f"msra10k:{name}", msra, partial(read_part, layout=folders.MSRA10K, bounds=bounds), msra_page,
+                    SEE_PAGE, round(10000 * (bounds[1] - bounds[0])), round(10000 * (bounds[1] - bounds[0])))
+            for name, bounds in parts.items()
+        ),
         Dataset("ecssd", ("ecssd", "ECSSD"), partial(read_folders_or_coco, layout=folders.ECSSD),
                 "http://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html", SEE_PAGE, 1000, 1000),
-        Dataset("cosod3k", ("cosod3k", "CoSOD3k"), partial(read_folders, layout=folders.COSOD3K),
-                "https://github.com/DengPingFan/CoSOD3K", SEE_PAGE, 3316, 3316),
-        Dataset("coca", ("coca", "CoCA"), partial(read_folders, layout=folders.COCA),
-                "http://zhaozhang.net/coca.html", SEE_PAGE, 1295, 1295),
+        Dataset("cosod3k", ("cosod3k", "CoSOD3k"), partial(read_instances, layout=folders.COSOD3K),
+                "https://github.com/DengPingFan/CoSOD3K", SEE_PAGE, 3316, 4874),
+        Dataset("coca", ("coca", "CoCA"), partial(read_instances, layout=folders.COCA),
+                "http://zhaozhang.net/coca.html", SEE_PAGE, 1295, 2143),
     ]  # fmt: skip
 
 

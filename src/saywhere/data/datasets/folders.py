@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from saywhere.core.arrays import BoolArray
 from saywhere.core.images import IMAGE_SUFFIXES, is_image_name
-from saywhere.data.datasets.masks import mask_above, mask_equal_to
+from saywhere.data.datasets.masks import mask_above, mask_equal_to, mask_with_number, read_numbers
 from saywhere.data.datasets.sample import Sample, nothing_ignored
 from saywhere.errors import SaywhereError
 
 PACKAGED_PHRASES = Path(__file__).parent / "phrases"
+MIN_INSTANCE = 0.01  # of a mask: smaller regions are specks, not instances
 MASK_SUFFIXES = {".png", ".bmp"}  # suffixes of masks that lie among the images
 
 
@@ -103,6 +109,56 @@ def read_folders(folder: Path, layout: FolderLayout) -> list[Sample]:
         )
         for name, path in masks.items()
     ]
+
+
+def read_part(folder: Path, layout: FolderLayout, bounds: tuple[float, float]) -> list[Sample]:
+    """A part of a dataset of images and masks, at random but always the same.
+
+    Args:
+        folder: of the dataset.
+        layout: of the dataset.
+        bounds: where the part begins and ends, as shares of all objects.
+    """
+    samples = read_folders(folder, layout)
+    order = np.random.default_rng(0).permutation(len(samples))
+    first, last = (round(bound * len(samples)) for bound in bounds)
+    return [samples[i] for i in sorted(order[first:last].tolist())]
+
+
+def read_instances(folder: Path, layout: FolderLayout) -> list[Sample]:
+    """The instances of a dataset of images and masks, in which one mask may have several.
+
+    Where ``instances/GROUP/NAME.png`` is there, its numbers (grey values or palette indices above 0) are the instances.
+    Otherwise they are the connected regions of the mask, less those below :data:`MIN_INSTANCE` of it.
+    """
+    samples = []
+    for sample in read_folders(folder, layout):
+        numbered = folder / "instances" / f"{sample.name}.png"
+        if numbered.is_file():
+            values = np.unique(read_numbers(numbered))
+            masks = {int(value): partial(mask_with_number, numbered, int(value)) for value in values if value}
+        else:
+            areas = np.bincount(_regions(sample.target()).ravel())[1:]
+            large = np.flatnonzero(areas >= MIN_INSTANCE * areas.sum()) + 1
+            masks = {int(number): partial(_region, sample, int(number)) for number in large}
+        source = numbered if numbered.is_file() else sample.source
+        if len(masks) < 2 and not numbered.is_file():
+            samples.append(sample)
+            continue
+        samples += [
+            replace(sample, name=f"{sample.name}/{number}", target=target, source=source)
+            for number, target in masks.items()
+        ]
+    return samples
+
+
+def _regions(mask: BoolArray) -> NDArray[np.int32]:
+    """``(H, W)``: the number of the connected region of each pixel, from 1; 0 outside the mask."""
+    return np.asarray(cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[1], np.int32)
+
+
+def _region(sample: Sample, number: int) -> BoolArray:
+    return np.asarray(_regions(sample.target()) == number)
 
 
 def _find_files(folder: Path, layout: FolderLayout, pair: tuple[str, str]) -> tuple[dict[str, Path], dict[str, Path]]:

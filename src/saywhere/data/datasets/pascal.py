@@ -71,6 +71,16 @@ def read_sbd(folder: Path, split: str) -> list[Sample]:
     return samples
 
 
+def voc_names(folder: Path, split: str) -> list[str]:
+    """The names of the images of a split of VOC 2012. Masks are not read."""
+    return _read_list(folder, f"ImageSets/Segmentation/{split}.txt", "ImageSets/Segmentation")
+
+
+def sbd_names(folder: Path, split: str) -> list[str]:
+    """The names of the images of a split of SBD. Masks are not read."""
+    return _read_list(folder, f"{split}.txt", f"{split}.txt")
+
+
 def sbd_object(path: Path, number: int) -> BoolArray:
     """Object ``number`` (from 1) of an SBD ``.mat`` file as ``(H, W)``."""
     segmentation, _ = _read_instances(path)
@@ -96,7 +106,9 @@ def _read_list(folder: Path, file: str, layout: str) -> list[str]:
     try:
         names = (folder / file).read_text().split()
     except (OSError, ValueError) as error:
-        raise SaywhereError(f"data '{folder}': expected {layout} there; {file} cannot be read") from error
+        entries = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+        there = f"; found {', '.join(entries[:8])}" if entries else ""
+        raise SaywhereError(f"data '{folder}': expected {layout} there; {file} cannot be read{there}") from error
     if not names:
         raise SaywhereError(f"data '{folder}': {file} lists no photograph; expected one name a line")
     return names

@@ -41,14 +41,18 @@ def load_refs(path: Path) -> list[dict[str, Any]]:
 
 
 def read_refer(path: Path, split: str) -> list[Sample]:
-    """The objects that the references of one split speak of; the phrase is the first sentence of each.
+    """The objects that the references of one split speak of, with all sentences of each; the phrase is the first.
 
     ``path`` is ``NAME/refs(BY).p`` with ``NAME/instances.json`` beside it and, beside the folder NAME,
     ``images/mscoco/images/train2014``. SaywhereError when it is not so.
     """
     root, instances = path.parents[1], path.with_name("instances.json")
     if not instances.is_file() or not (root / IMAGES).is_dir():
-        raise SaywhereError(f"data '{path}': expected {instances} and the photographs in {root / IMAGES}")
+        there = [str(place) for place in (instances, root / IMAGES) if place.exists()]
+        raise SaywhereError(
+            f"data '{path}': expected {instances} and the photographs in {root / IMAGES}; found the expressions and "
+            f"{' and '.join(there) or 'neither of both'}"
+        )
     file, refs = read_coco_file(instances), load_refs(path)
     file.raise_faults()
     class_names = file.class_names()
@@ -60,8 +64,9 @@ def read_refer(path: Path, split: str) -> list[Sample]:
                 annotation = annotations[ref["ann_id"]]
                 image = file.images[annotation["image_id"]]
                 sample = coco_sample(annotation, image, class_names, root / IMAGES, instances)
-                phrase = ref["sentences"][0]["sent"]
-                samples.append(replace(sample, name=str(ref["ref_id"]), phrase=phrase, group=path.parent.name))
+                expressions = tuple(dict.fromkeys(sentence["sent"] for sentence in ref["sentences"]))
+                changes = {"phrase": expressions[0], "expressions": expressions, "group": path.parent.name}
+                samples.append(replace(sample, name=str(ref["ref_id"]), **changes))
     except (KeyError, TypeError, IndexError) as error:
         raise SaywhereError(f"data '{path}': a reference lacks or misnames {error}, here or in {instances}") from error
     if not samples:

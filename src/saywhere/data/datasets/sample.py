@@ -26,6 +26,7 @@ class Sample:
         ignore: reads the ``(H, W)`` mask of the pixels that are not counted when called; None when all are.
         label: the class name.
         phrase: what a person would say to mean this object.
+        expressions: all phrases that people gave for it, the phrase among them; empty without any.
         group: the folder of the image: the dataset that it came from.
         source: the file that the mask is read from, to be named when it is wrong.
         encoded: reads the mask's run lengths when called, for datasets that store these; else None.
@@ -37,6 +38,7 @@ class Sample:
     ignore: Callable[[], BoolArray | None] = field(default=nothing_ignored, repr=False)
     label: str | None = None
     phrase: str | None = None
+    expressions: tuple[str, ...] = ()
     group: str = ""
     source: Path | None = None
     encoded: Callable[[], RunLengths] | None = field(default=None, repr=False)

@@ -143,14 +143,13 @@ class AttributeAttention(nn.Module):
         return features + self.gate * weights[:, :, None, None].to(features.dtype) * features
 
 
-def attribute_loss(logits: Tensor, present: Tensor, weights: Tensor) -> Tensor:
+def attribute_loss(logits: Tensor, present: Tensor, weights: Tensor, reduction: str = "mean") -> Tensor:
     """Binary cross-entropy of the attribute words (PhraseClick, equation 7, whose sign in the paper is wrong).
 
     Args:
         logits: ``(B, N)``, that a phrase has each word.
         present: ``(B, N)``, 1 where it has the word, else 0.
         weights: ``(N,)``, of the words.
+        reduction: "mean" over phrases and words, or "sum" over them.
     """
-    return F.binary_cross_entropy_with_logits(
-        logits, present, weight=weights.expand_as(logits), reduction="none"
-    ).mean()
+    return F.binary_cross_entropy_with_logits(logits, present, weight=weights.expand_as(logits), reduction=reduction)
