@@ -13,6 +13,7 @@ from saywhere.models.backbone import (
     create_backbone,
     pad_to_multiple,
 )  # fmt: skip
+from saywhere.training.pretrained import select
 
 
 class TestCreateBackbone:
@@ -24,6 +25,18 @@ class TestCreateBackbone:
     def test_later_stages_keep_the_output_stride(self) -> None:
         backbone, _ = create_backbone("mobilenetv2_050", (8,), (4,), output_stride=8)
         assert backbone(torch.rand(1, 3, 64, 64))[0].shape[-2:] == (8, 8)
+
+    def test_a_vgg_is_dilated_and_takes_timms_weights(self) -> None:
+        backbone, channels = create_backbone("vgg11", (8,), (4,), in_channels=4, output_stride=8)
+        assert channels == [512]
+        assert backbone(torch.rand(1, 4, 64, 96))[0].shape == (1, 512, 8, 12)
+        convolutions = [m for m in backbone.modules() if isinstance(m, torch.nn.Conv2d)]
+        assert [m.dilation[0] for m in convolutions] == [1, 1, 1, 1, 1, 1, 2, 2]
+        names = [name.replace("features_", "features.") for name in backbone.state_dict()]
+        state = {
+            name: torch.zeros_like(value) for name, value in zip(names, backbone.state_dict().values(), strict=True)
+        }
+        assert select(state, backbone.state_dict()).keys() == backbone.state_dict().keys()
 
     def test_an_unknown_name_is_rejected(self) -> None:
         with pytest.raises(SaywhereError, match=r"mobilnet.*timm\.list_models"):

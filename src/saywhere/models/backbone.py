@@ -40,17 +40,41 @@ def create_backbone(
     Raises:
         SaywhereError: timm does not know the name, or the stages have other strides.
     """
+    # timm dilates no VGG, and counts its stages from the one of stride 1.
+    is_vgg = name.startswith("vgg")
+    indices, timm_stride = ([s + 1 for s in stages], 32) if is_vgg else (stages, output_stride)
     try:
         backbone: nn.Module = timm.create_model(
-            name, features_only=True, out_indices=tuple(stages), in_chans=in_channels, output_stride=output_stride
+            name, features_only=True, out_indices=tuple(indices), in_chans=in_channels, output_stride=timm_stride
         )
     except RuntimeError as error:
         raise SaywhereError(f"backbone '{name}': timm does not know it; see timm.list_models()") from error
     info: Any = backbone.feature_info
-    if list(info.reduction()) != list(strides):
+    reductions = [min(reduction, output_stride) if is_vgg else reduction for reduction in info.reduction()]
+    if reductions != list(strides):
         needed = ", ".join(map(str, strides))
-        raise SaywhereError(f"backbone '{name}' has strides {info.reduction()}: one with {needed} is needed")
+        raise SaywhereError(f"backbone '{name}' has strides {reductions}: one with {needed} is needed")
+    if is_vgg:
+        limit_vgg_stride(backbone, output_stride)
     return backbone, list(info.channels())
+
+
+def limit_vgg_stride(backbone: nn.Module, output_stride: int) -> None:
+    """Dilate a VGG in place, as DeepLab does: poolings beyond a stride keep the size, convolutions after them spread.
+
+    Args:
+        backbone: its layers in their order.
+        output_stride: the largest stride.
+    """
+    stride = dilation = 1
+    for module in backbone.modules():
+        if isinstance(module, nn.MaxPool2d):
+            stride *= 2
+            if stride > output_stride:
+                module.kernel_size, module.stride, module.padding = 3, 1, 1
+                dilation *= 2
+        elif isinstance(module, nn.Conv2d) and dilation > 1:
+            module.dilation, module.padding = (dilation, dilation), (dilation, dilation)
 
 
 class ImageNetNormalisation(nn.Module):

@@ -41,9 +41,14 @@ def select(state: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[str
         state: the classifier's weights.
         built: the backbone's state. Input channels after the three colours keep what it has for them.
     """
+    # timm flattens the layers of some networks, VGG among them, for their features.
+    named = {
+        flat if name not in built and (flat := name.replace("features.", "features_", 1)) in built else name: tensor
+        for name, tensor in state.items()
+    }
     return {
         name: inflate(tensor.float() if tensor.is_floating_point() else tensor, built[name])
-        for name, tensor in state.items()
+        for name, tensor in named.items()
         if name in built
     }
 
