@@ -110,8 +110,8 @@ def compare_interactions(
         a: figures of one run, for example by clicks alone.
         b: figures of the other, for example with a phrase.
         groups: groups of objects; None: all together.
-        numbers: of interactions. Those that are beyond either run's maximum are left out, and so is NoC where the two
-            maxima differ.
+        numbers: of interactions. Those that either run could not spend are left out (a run of 20 interactions has 19
+            beside a phrase that is free), and so is NoC where the two maxima differ.
 
     Raises:
         SaywhereError: the runs are on different objects, or of sequences.
@@ -120,9 +120,9 @@ def compare_interactions(
         if "sequences" in run:
             raise SaywhereError("--interactions: a run of sequences counts proposals its own way; leave it out")
     check_comparable(a, b, paired_limits=False)
-    most = min(a["most_interactions"], b["most_interactions"])
     rows = []
     for counting in countings(a, b):
+        most = min(totals(run, run["most_interactions"], counting)[-1] for run in (a, b))
         for group, names in (groups or {ALL: sorted(a["ious"])}).items():
             figures = {
                 f"mIoU@{number}": _iou_at(number)
@@ -130,7 +130,7 @@ def compare_interactions(
                 if max(counting.drag if _is_drag(run) else 1 for run in (a, b)) <= number <= most
             }
             if a["most_interactions"] == b["most_interactions"]:
-                figures |= {f"NoC@{percent}": _number_to(percent, most) for percent in TARGETS}
+                figures |= {f"NoC@{percent}": _number_to(percent, a["most_interactions"]) for percent in TARGETS}
             for figure, value in figures.items():
                 pairs = [
                     tuple(value(run["ious"][name], _spent(run, name, counting)) for run in (a, b)) for name in names
