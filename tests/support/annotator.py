@@ -55,6 +55,18 @@ def fast() -> RedRuntime:
     return RedRuntime()
 
 
+class OneClickRuntime(RedRuntime):
+    """Takes one positive click and nothing else."""
+
+    name, digest = "one-click", "00one"
+    capabilities = Capabilities(max_clicks=1, negative_clicks=False, drags=False)
+
+
+def one_click() -> OneClickRuntime:
+    """For ``--model annotator:one_click``."""
+    return OneClickRuntime()
+
+
 class PartsRuntime(RedRuntime):
     """Knows boxes, and gives three masks for a click: the piece of its colour, the piece without the yellow around it
     (the best one), and the piece with it. In a box, what is neither background nor yellow there, three times."""

@@ -34,7 +34,7 @@ SMALL_OPTIONS: dict[str, dict[str, Any]] = {
 
 def hardest_prompt(model: InteractiveModel) -> Prompt:
     """The prompt with the most that a network can be given."""
-    return Prompt((Click(30, 30),)) if model.single_click else MIXED
+    return Prompt((Click(30, 30),)) if model.max_clicks == 1 else MIXED
 
 
 class NetworkContract:

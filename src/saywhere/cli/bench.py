@@ -37,7 +37,7 @@ def bench(
     ],
     model: Annotated[
         list[str] | None,
-        typer.Option(help="weights (file, hub id or shipped name), a classical method, module:factory"),
+        typer.Option(help="weights (see saywhere models; a file, a hub id), a classical method, module:factory"),
     ] = None,
     clicks: Annotated[int, typer.Option(min=1, help="maximum number of interactions")] = 20,
     drag: Annotated[bool, typer.Option("--drag", help="the robot drags each click to the region's boundary")] = False,
@@ -60,9 +60,15 @@ def bench(
         bool, typer.Option("--step-candidates", help="the robot may choose another candidate mask, as an interaction")
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="only this many objects, evenly spread")] = None,
-    size: Annotated[int, typer.Option(min=32, help="longer side of the first crop, the whole image")] = Settings.size,
-    zoom_size: Annotated[int, typer.Option(min=32, help="longer side of a zoom-in crop")] = Settings.zoom_size,
-    zoom: Annotated[bool, typer.Option("--zoom/--no-zoom", help="zoom in on the object")] = True,
+    size: Annotated[
+        int | None, typer.Option(help="longer side of the first crop, the whole image; else as trained, or 320")
+    ] = None,
+    zoom_size: Annotated[
+        int | None, typer.Option(help="longer side of a zoom-in crop; else as trained, or 384")
+    ] = None,
+    zoom: Annotated[
+        bool | None, typer.Option("--zoom/--no-zoom", help="zoom in on the object; else as trained")
+    ] = None,
     refine: Annotated[str | None, typer.Option(help="graph-cut: refine every mask with it")] = None,
     unclicked_components: Annotated[
         float, typer.Option(min=0, help="0: keep components of a mask that have no click")
@@ -184,6 +190,13 @@ def _bench_objects(
         tasks, json_out, lambda task, out, advance: measure(task, out, execution, advance, command_line(), seen)
     )
     figures = [measurement.figures for measurement in measurements]
+    for task, run in zip(tasks, figures, strict=True):
+        if run["most_interactions"] < task.max_interactions:
+            errors.print(
+                f"saywhere: model '{run['model']}' takes {run['clicks_taken']}; the robot user stops after "
+                f"{run['most_interactions']} of {task.max_interactions} interactions",
+                style="yellow", highlight=False, markup=False, soft_wrap=True,
+            )  # fmt: skip
     if markdown:
         print_table(pages.summary_header(True), [pages.summary_row(run, True) for run in figures], True)
     else:

@@ -1,4 +1,4 @@
-"""``saywhere models``: List weights, networks and recipes."""
+"""``saywhere models``: list weights, published networks that can be loaded by name, networks and recipes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from saywhere.errors import SaywhereError
 
 def models() -> None:
     """List the weights that came along, the networks that can be trained, and recipes to train them."""
-    from saywhere.runtime.weights import shipped
+    from saywhere.runtime.weights import PUBLISHED, shipped
 
-    table = Table("name", "network", "recipe", "MB", "steps", "trained on", title="weights")
+    table = Table("name", "network", "recipe", "answers at", "MB", "steps", "trained on", title="weights")
     for name, path in shipped().items():
-        facts = metadata(path)
-        size = f"{path.stat().st_size / 1e6:.1f}"
-        recipe = facts.get("recipe_name", "")
-        table.add_row(name, facts["model"], recipe, size, f"{facts['step']:,}", ", ".join(facts["data"]))
+        if name not in PUBLISHED:
+            table.add_row(name, *weights_row(path))
     console.print(table)
+    list_published()
     try:
         from saywhere.models import MODELS
     except ImportError:
@@ -35,6 +34,37 @@ def models() -> None:
         networks.add_row(name, parameters(name))
     console.print(networks)
     list_recipes()
+
+
+def list_published() -> None:
+    """Print a table of the published networks that can be loaded by name, and which of them are installed."""
+    from saywhere.runtime.weights import PUBLISHED, shipped
+
+    installed = shipped()
+    columns = ("name", "paper", "recipe", "answers at", "MB", "steps", "trained on")
+    table = Table(*columns, title="published networks: saywhere.load(NAME), --model NAME; they run on torch")
+    for name, paper in PUBLISHED.items():
+        if name in installed:
+            _, *facts = weights_row(installed[name])
+            table.add_row(name, paper, *facts)
+        else:
+            table.add_row(name, paper, f"{name}-small", "", "", "", "weights not installed")
+    console.print(table)
+
+
+def weights_row(path: Path) -> list[str]:
+    """Network, recipe, size of images, megabytes, steps and training data of a weights file."""
+    from saywhere.core.settings import Settings
+    from saywhere.runtime.metadata import training_size
+
+    facts = metadata(path)
+    trained = training_size(facts)
+    settings = Settings().resolve(trained.size, trained.zoom)
+    zoom = f", zoom {settings.zoom_size}" if settings.zoom else ""
+    return [
+        facts["model"], facts.get("recipe_name", ""), f"{settings.size}{zoom}", f"{path.stat().st_size / 1e6:.1f}",
+        f"{facts['step']:,}", ", ".join(facts["data"]),
+    ]  # fmt: skip
 
 
 def parameters(network: str) -> str:

@@ -42,12 +42,17 @@ def segment(
         float | None, typer.Option(metavar="RADIUS", help="--cutout: the object before its background, blurred instead")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the mask as COCO run lengths, with its score")] = False,
-    weights: Annotated[str | None, typer.Option(help="file, hub id or shipped name")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "--weights", help="weights (see saywhere models; a file, a hub id), as for bench"),
+    ] = None,
 ) -> None:
     """Cut one object out of an image: the box, clicks, drags, points that are off it, the phrase, in this order."""
     from saywhere.core.images import read_image
     from saywhere.core.prompt import Click
-    from saywhere.interactive.load import load
+    from saywhere.core.settings import Settings
+    from saywhere.interactive.segmenter import Segmenter
+    from saywhere.runtime.registry import find_method
     from saywhere.storage import render
 
     clicks = [Click(x, y) for x, y in (numbers(text, 2, "--click") for text in click or [])]
@@ -60,7 +65,7 @@ def segment(
         raise SaywhereError(f"--relevance '{relevance}': shows where a phrase applies; add --say")
     check_cutout(cutout, blur, image, {"--out": out, "--overlay": overlay, "--relevance": relevance})
     pixels = read_image(image)
-    segmenter = load(weights).set_image(pixels)
+    segmenter = Segmenter(*find_method(model, Settings())).set_image(pixels)
     mask = None if edges is None else segmenter.box(edges[0], edges[1], edges[2], edges[3])
     for each in clicks:
         mask = segmenter.add(each)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from saywhere.core.deprecation import renamed_fields
+from saywhere.errors import SaywhereError
 
 CANDIDATE_CHOICES = ("every", "first")
+SIZE, ZOOM_SIZE = 320, 384  # of networks that were trained at several sizes, and of those that do not say
+MIN_SIZE, MAX_SIZE = 32, 4096  # below it a network's coarsest level has no cell; above it memory does not suffice
 
 
 @renamed_fields(
@@ -19,10 +22,15 @@ CANDIDATE_CHOICES = ("every", "first")
 class Settings:
     """How a Segmenter crops, decodes and post-processes. The benchmark prints every field.
 
+    Three fields depend on the network where they are None; a Segmenter has their values in its ``settings``
+    (:class:`ResolvedSettings`).
+
     Attributes:
-        size: longer side, in pixels, at which the whole image is encoded.
-        zoom: whether the network also sees a crop around the object.
-        zoom_size: longer side, in pixels, at which the crop is encoded.
+        size: longer side, in pixels, at which the whole image is encoded; None: the size at which the network was
+            trained, or 320 where it learned several sizes or its weights do not say.
+        zoom: whether the network also sees a crop around the object; None: whether it was trained with such crops.
+        zoom_size: longer side, in pixels, at which the crop is encoded; None: the size at which the network was
+            trained, or 384.
         zoom_margin: side of the crop over side of the object.
         max_zoom_steps: how often one interaction may move the crop when the object is smaller or larger than the
             crop before showed.
@@ -44,9 +52,9 @@ class Settings:
             crop: "every" chooses in every crop; "first" keeps to the network's output that it chose in the first.
     """
 
-    size: int = 320
-    zoom: bool = True
-    zoom_size: int = 384
+    size: int | None = None
+    zoom: bool | None = None
+    zoom_size: int | None = None
     zoom_margin: float = 1.7
     max_zoom_steps: int = 2
     threshold: float = 0.5
@@ -59,3 +67,42 @@ class Settings:
     flip: bool = False
     keep_clicked: bool = True
     candidate_choice: str = "every"
+
+    def resolve(self, trained_size: int | None = None, trained_with_zoom: bool = True) -> ResolvedSettings:
+        """The settings with a value for what is left to the network; what is set stays as it is.
+
+        Args:
+            trained_size: side of the crops that the network was trained with, in pixels; None: it learned several
+                sizes, or its weights do not say.
+            trained_with_zoom: whether some of these crops showed the surroundings of an object only.
+
+        Raises:
+            SaywhereError: a size is not a whole number of pixels that a network can take.
+
+        Example:
+            >>> Settings().resolve().size, Settings().resolve(192).size, Settings(size=256).resolve(192).size
+            (320, 192, 256)
+        """
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        defaults = {
+            "size": SIZE if trained_size is None else trained_size,
+            "zoom": trained_with_zoom,
+            "zoom_size": ZOOM_SIZE if trained_size is None else trained_size,
+        }
+        values |= {name: default for name, default in defaults.items() if values[name] is None}
+        for name in ("size", "zoom_size"):
+            if not isinstance(values[name], int) or not MIN_SIZE <= values[name] <= MAX_SIZE:
+                raise SaywhereError(
+                    f"{name} {values[name]}: networks take whole numbers of pixels from {MIN_SIZE} to {MAX_SIZE}; "
+                    "give one of them, or leave it out for the size at which the network was trained"
+                )
+        return ResolvedSettings(**values)
+
+
+@dataclass(frozen=True)
+class ResolvedSettings(Settings):
+    """Settings of which nothing is left to the network; see :meth:`Settings.resolve`."""
+
+    size: int = SIZE
+    zoom: bool = True
+    zoom_size: int = ZOOM_SIZE

@@ -8,7 +8,7 @@ import platform
 import resource
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 from saywhere.core.geometry import ImageSize
 from saywhere.core.metrics import MAX_INTERACTIONS
 from saywhere.core.robot import ClickPlace
-from saywhere.core.settings import Settings
+from saywhere.core.settings import ResolvedSettings, Settings
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.data.datasets.check import check
 from saywhere.errors import SaywhereError
@@ -30,7 +30,7 @@ from saywhere.evaluation.robot_user import RobotUser
 from saywhere.evaluation.summary import Records, classes, figures, ious_of
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.parallel.resumable import Execution, LoadedMethod, Progress, journal_path, no_progress, run_job
-from saywhere.runtime.base import Runtime
+from saywhere.runtime.base import Capabilities, Runtime
 from saywhere.runtime.timed import TimedRuntime
 from saywhere.storage.atomic import write_atomically
 
@@ -146,6 +146,7 @@ def measure(
     refuse_faults(task.data, samples)
     method = LoadedMethod.load(task.method, task.settings, task.threads)
     check_capabilities(task, method.runtime)
+    task = replace(task, max_interactions=possible_interactions(task, method.runtime.capabilities))
     if task.phrase is not None:
         samples = with_phrases(samples, task.phrase)
     known = conditions(task, method.metadata) | {"objects": len(samples)}
@@ -156,7 +157,7 @@ def measure(
     records = journal.records
     measured = figures(records, task.max_interactions) | candidate_figures(records) | calibration_figures(records)
     result = known | rounded(measured) | cost(method.runtime, method.settings)
-    result |= environment(command, execution)
+    result |= environment(command, execution) | {"clicks_taken": method.runtime.capabilities.clicks_in_words}
     trained_on = method.runtime.metadata.get("labels") if seen is None else seen
     result["classes"] = rounded(
         classes(records, task.max_interactions, None if trained_on is None else set(trained_on))
@@ -189,15 +190,26 @@ def check_capabilities(task: Task, runtime: Runtime) -> None:
     """Check that a method can do what a task asks.
 
     Raises:
-        SaywhereError: it understands no phrases, takes no boxes or gives a single mask, but the robot needs it.
+        SaywhereError: it understands no phrases, takes no drags or boxes, or gives a single mask, but the robot needs
+            it.
     """
     has, model = runtime.capabilities, f"model '{runtime.name}'"
     if task.phrase is not None and not has.phrases:
         raise SaywhereError(f"--phrase {task.phrase}: {model} understands no phrases")
+    if task.drag and not has.drags:
+        raise SaywhereError(f"--drag: {model} takes no drags; leave --drag out")
     if task.box and not has.boxes:
         raise SaywhereError(f"--box: {model} takes no boxes; give one that was trained with them, or leave --box out")
     if task.step_candidates and has.candidates < 2:
         raise SaywhereError(f"--step-candidates: {model} gives one mask, so there is no other to choose")
+
+
+def possible_interactions(task: Task, has: Capabilities) -> int:
+    """How many interactions of a task a method can take: fewer than the task's maximum where it takes few clicks."""
+    if has.max_clicks is None:
+        return task.max_interactions
+    choices = has.max_clicks if task.step_candidates else 0
+    return min(task.max_interactions, has.max_clicks + choices + (task.phrase is not None) + task.box)
 
 
 def conditions(task: Task, run_metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,7 +230,9 @@ def conditions(task: Task, run_metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 def make_work(task: Task, runtime: Runtime, settings: Settings) -> Callable[[Remaining], Iterator[Interaction]]:
     """The function that segments one object, from where the journal has it."""
-    return partial(_segment, task.user, TimedRuntime(runtime), settings)
+    has = runtime.capabilities
+    user = replace(task.user, max_clicks=has.max_clicks, negative_clicks=has.negative_clicks)
+    return partial(_segment, user, TimedRuntime(runtime), settings)
 
 
 def _segment(user: RobotUser, timed: TimedRuntime, settings: Settings, remaining: Remaining) -> Iterator[Interaction]:
@@ -227,7 +241,7 @@ def _segment(user: RobotUser, timed: TimedRuntime, settings: Settings, remaining
     yield from with_candidate_ious(interactions, timed.runtime, settings, sample)
 
 
-def cost(runtime: Runtime, settings: Settings) -> dict[str, int]:
+def cost(runtime: Runtime, settings: ResolvedSettings) -> dict[str, int]:
     """Parameters, and multiply-adds of encoding and of decoding an image of 4:3, where they are known."""
     return runtime.cost(ImageSize(settings.size * 3 // 4, settings.size))
 

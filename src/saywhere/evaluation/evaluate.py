@@ -143,10 +143,16 @@ def segment_object(
         return
     # The first click has a rule of its own: next_click would choose the centre of the object's largest part.
     if previous:
-        action = next_action(user, segmenter, truth, mask_array(mask, truth), k, previous[-1].action)
+        clicks = count_clicks(i.action for i in previous)
+        action = next_action(user, segmenter, truth, mask_array(mask, truth), k, previous[-1].action, clicks)
     else:
-        action = first_action(user, truth)
-    yield from interact(user, segmenter, timed, truth, action, k, mask, ms)
+        clicks, action = 0, first_action(user, truth)
+    yield from interact(user, segmenter, timed, truth, action, k, mask, ms, clicks)
+
+
+def count_clicks(actions: Iterable[Action]) -> int:
+    """How many of some actions are clicks or drags."""
+    return sum(isinstance(action, Click) for action in actions)
 
 
 def interact(
@@ -158,6 +164,7 @@ def interact(
     k: int = 1,
     mask: Mask | None = None,
     ms: float = 0.0,
+    clicks: int = 0,
 ) -> Iterator[Interaction]:
     """The loop of the robot user: act, look at the mask, choose the next action.
 
@@ -170,6 +177,7 @@ def interact(
         k: the number of that interaction.
         mask: the mask so far; None: empty.
         ms: milliseconds that were spent already and count with the first interaction.
+        clicks: how many clicks there were before.
 
     Yields:
         The interactions until the robot accepts the mask or gives up.
@@ -180,9 +188,10 @@ def interact(
         predicted = mask_array(mask, truth)
         ms += milliseconds(started)
         encode_ms, decode_ms = timed.take()
+        clicks += count_clicks([action])
         iou = truth.iou(predicted)
         stops = user.accepts(iou) or k == user.max_interactions
-        following = None if stops else next_action(user, segmenter, truth, predicted, k + 1, action)
+        following = None if stops else next_action(user, segmenter, truth, predicted, k + 1, action, clicks)
         times = ms, encode_ms, decode_ms
         yield _interaction(truth, k, action, mask, predicted, times, last=following is None)
         action, ms, k = following, 0.0, k + 1

@@ -42,6 +42,8 @@ class RobotUser:
             most once between clicks, and when the IoU gains more than :data:`STEP_GAIN`.
         signs: the signs of the clicks, as "++-" for two positive and one negative one, see
             :func:`saywhere.core.robot.signed_click`; it begins with "+". Empty: each click corrects what is wrong.
+        max_clicks: how many clicks the method takes; None: any number.
+        negative_clicks: whether it takes clicks off the object; without them the robot clicks what is missing.
     """
 
     max_interactions: int = MAX_INTERACTIONS
@@ -53,6 +55,8 @@ class RobotUser:
     box_jitter: float = 0.0
     step_candidates: bool = False
     signs: str = ""
+    max_clicks: int | None = None
+    negative_clicks: bool = True
 
     def accepts(self, iou: float) -> bool:
         """Whether a mask of this IoU is good enough."""
@@ -145,6 +149,7 @@ def next_action(
     predicted: BoolArray,
     k: int,
     previous: Action,
+    clicks: int = 0,
 ) -> Action | None:
     """What the robot user does after a mask.
 
@@ -155,13 +160,14 @@ def next_action(
         predicted: ``(H, W)``, the mask.
         k: the number of the interaction to come.
         previous: the action before.
+        clicks: how many clicks there were.
 
     Returns:
-        The action; None when no counted pixel is wrong.
+        The action; None when no counted pixel is wrong, or the method takes no click that corrects one.
     """
     if user.signs:
-        clicks = k - 1 - (user.phrase_at is not None and user.phrase_at < k - 1)  # before this one
-        positive = user.signs[min(clicks, len(user.signs) - 1)] == "+"
+        number = k - 1 - (user.phrase_at is not None and user.phrase_at < k - 1)  # clicks before this one
+        positive = user.signs[min(number, len(user.signs) - 1)] == "+"
         click = robot.signed_click(truth.target, predicted, positive, truth.ignore, user.drag)
     else:
         click = robot.next_click(truth.target, predicted, truth.ignore, user.drag)
@@ -171,8 +177,13 @@ def next_action(
         return truth.phrase
     if user.step_candidates and not isinstance(previous, int):
         choice = better_candidate(segmenter, truth, truth.iou(predicted))
-        return click if choice is None else choice
-    return click
+        if choice is not None:
+            return choice
+    if user.max_clicks is not None and clicks >= user.max_clicks:
+        return None
+    if click.positive or user.negative_clicks:
+        return click
+    return robot.next_click(truth.target, predicted & truth.target, truth.ignore, user.drag)
 
 
 def better_candidate(segmenter: InteractiveSegmenter, truth: GroundTruth, iou: float) -> int | None:

@@ -36,11 +36,11 @@ def validator(data: str, limit: int) -> Callable[[nn.Module], dict[str, float]]:
         SaywhereError: there is no such data set.
     """
     samples = load_samples(data, limit)
-    user = RobotUser()
 
     def validate(model: nn.Module) -> dict[str, float]:
         assert isinstance(model, InteractiveModel)
         timed = TimedRuntime(TorchRuntime(model, "training"))
+        user = RobotUser(max_clicks=model.max_clicks, negative_clicks=model.negative_clicks)
         records = {}
         for sample in samples:
             interactions = segment_object(user, Segmenter(timed), timed, sample)

@@ -14,7 +14,7 @@ from saywhere.core.crop import Crop
 from saywhere.core.geometry import Box, ImageSize
 from saywhere.core.mask import NOTHING, Mask, sigmoid
 from saywhere.core.prompt import Click, Prompt
-from saywhere.core.settings import Settings
+from saywhere.core.settings import ResolvedSettings, Settings
 from saywhere.interactive.box_fit import box_scores, confine
 from saywhere.interactive.encoded_image import EncodedImage
 from saywhere.interactive.refine import REFINEMENTS
@@ -121,7 +121,7 @@ class MaskDecoder:
         settings: how to crop, decode and post-process.
     """
 
-    def __init__(self, runtime: Runtime, encoded: EncodedImage, settings: Settings) -> None:
+    def __init__(self, runtime: Runtime, encoded: EncodedImage, settings: ResolvedSettings) -> None:
         self.runtime, self.encoded, self.settings = runtime, encoded, settings
 
     def decode(self, given: DecoderInput) -> Answer:

@@ -13,11 +13,18 @@ def load(weights: str | Path | None = None, device: str | None = None, settings:
     """A Segmenter ready for ``set_image``.
 
     Args:
-        weights: a path, a shipped name, a hub id ``owner/name``, or None for those that ship with the package.
+        weights: a published network ("phraseclick", "textclick", "dctnet", "sequential", "multistage"), another shipped
+            name, a path, a hub id ``owner/name``, or None for our own network.
         device: a torch device such as "cuda", with which torch runs the network; the processor when None.
-        settings: how to crop, decode and post-process.
+        settings: how to crop, decode and post-process. A size that they leave out is the one at which the network was
+            trained.
 
     Raises:
-        SaywhereError: the weights cannot be had, or nothing that is installed runs them.
+        SaywhereError: the weights cannot be had, nothing that is installed runs them, or their network cannot take the
+            size.
+
+    Example:
+        >>> load().settings.size
+        320
     """
     return Segmenter(load_runtime(weights, device), settings)

@@ -27,6 +27,7 @@ from saywhere.interactive.encoded_image import EncodedImage
 from saywhere.interactive.phrase_click import knows, phrase_click
 from saywhere.interactive.refine import REFINEMENTS
 from saywhere.runtime.base import PurifyingRuntime, Runtime
+from saywhere.runtime.metadata import resolve_settings
 from saywhere.text.words import shipped_words
 
 
@@ -59,10 +60,10 @@ class Segmenter:
 
     Args:
         runtime: the network; :func:`saywhere.load` makes a Segmenter of a name.
-        settings: how to crop, decode and post-process.
+        settings: how to crop, decode and post-process; what they leave to the network, such as the size, is filled in.
 
     Raises:
-        SaywhereError: the settings name a refinement that does not exist.
+        SaywhereError: the settings name a refinement that does not exist, or a size that the network cannot take.
 
     Example:
         >>> import numpy as np
@@ -78,7 +79,7 @@ class Segmenter:
 
     def __init__(self, runtime: Runtime, settings: Settings | None = None) -> None:
         self.runtime = runtime
-        self.settings = settings or Settings()
+        self.settings = resolve_settings(runtime, settings or Settings())
         if self.settings.refine not in (None, *REFINEMENTS):
             raise SaywhereError(f"refine '{self.settings.refine}': choose {', '.join(REFINEMENTS)}, or None")
         if self.settings.candidate_choice not in CANDIDATE_CHOICES:
@@ -173,7 +174,8 @@ class Segmenter:
             positive: whether the pixel belongs to the object.
 
         Raises:
-            SaywhereError: there is no image, or the click is outside it; nothing is changed.
+            SaywhereError: there is no image, the click is outside it, or the network takes no such click, for example
+                no negative one or no second one; nothing is changed.
         """
         return self.add(Click(x, y, positive))
 
@@ -191,7 +193,8 @@ class Segmenter:
             positive: whether the region belongs to the object.
 
         Raises:
-            SaywhereError: both or none of ``to`` and ``radius`` are given, or as for :meth:`click`.
+            SaywhereError: both or none of ``to`` and ``radius`` are given, the network takes no drags, or as for
+                :meth:`click`.
         """
         if (to is None) == (radius is None):
             raise SaywhereError("drag: give either to=(x, y) or radius=pixels")
@@ -203,6 +206,7 @@ class Segmenter:
         """Add a click or drag; what was undone before is forgotten. Arguments and errors as for :meth:`click`."""
         before = self.mask
         prompt = self.prompt.with_click(self._check_click(click))
+        self._check_clicks(prompt.clicks)
         keeps = self.settings.keep_clicked and click.positive and self._step.is_kept
         given = replace(
             self._decoder_input(prompt),
@@ -413,12 +417,13 @@ class Segmenter:
 
         Raises:
             SaywhereError: the prompt is empty, an array has another shape, a click or the box is outside the image, or
-                the network knows no boxes.
+                the network knows no boxes or takes no such clicks.
         """
         phrase = None if text is None else self._check_phrase(text)
         clicks, edges = sam.read_prompt(point_coords, point_labels, box)
         checked = None if edges is None else self._check_box(edges)
         prompt = Prompt(tuple(self._check_click(click) for click in clicks), phrase, checked)
+        self._check_clicks(prompt.clicks)
         if not prompt:
             raise SaywhereError("no prompt: give point_coords and point_labels, box, or text")
         given = self._decoder_input(prompt)
@@ -450,6 +455,11 @@ class Segmenter:
         if not (-0.5 <= click.x <= w - 0.5 and -0.5 <= click.y <= h - 0.5):
             raise SaywhereError(f"click at ({click.x:g}, {click.y:g}): outside the photograph, which is {w}x{h} pixels")
         return click
+
+    def _check_clicks(self, clicks: Sequence[Click]) -> None:
+        problem = self.runtime.capabilities.click_problem(clicks, self.runtime.name)
+        if problem is not None:
+            raise SaywhereError(problem)
 
     def _check_box(self, box: Sequence[float]) -> Box:
         if not self.runtime.capabilities.boxes:

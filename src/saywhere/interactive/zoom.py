@@ -9,14 +9,14 @@ from saywhere.core.crop import Crop
 from saywhere.core.geometry import Box
 from saywhere.core.mask import Mask
 from saywhere.core.prompt import Click, Prompt
-from saywhere.core.settings import Settings
+from saywhere.core.settings import ResolvedSettings
 from saywhere.interactive.encoded_image import EncodedImage
 
 MIN_GAIN = 1.1  # how much smaller than the full crop another one must be to be worth its encoding
 MAX_SLACK = 1.5  # how much larger than the best crop the present one may be and still stay
 
 
-def first_crop(encoded: EncodedImage, prompt: Prompt, settings: Settings) -> Crop:
+def first_crop(encoded: EncodedImage, prompt: Prompt, settings: ResolvedSettings) -> Crop:
     """The crop before there is a mask: the full crop, or a crop around a box or a first drag, which show the size.
 
     Args:
@@ -38,7 +38,7 @@ def first_crop(encoded: EncodedImage, prompt: Prompt, settings: Settings) -> Cro
     return near if encoded.full_crop.longer_side > MIN_GAIN * near.longer_side else encoded.full_crop
 
 
-def next_crop(encoded: EncodedImage, prompt: Prompt, mask: Mask, settings: Settings) -> Crop:
+def next_crop(encoded: EncodedImage, prompt: Prompt, mask: Mask, settings: ResolvedSettings) -> Crop:
     """The crop that the object and its positive clicks fill with the margin of the settings.
 
     The mask's crop stays as long as it holds them with some margin and is not much too large. An object that is

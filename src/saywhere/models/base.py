@@ -62,7 +62,9 @@ class InteractiveModel(nn.Module, ABC):
     Attributes:
         phrases: whether ``decode`` uses the prompt's phrase.
         relevance_maps: whether ``relevance`` is implemented.
-        single_click: whether one positive click is the only prompt that it takes.
+        max_clicks: how many clicks a prompt may hold; None: any number.
+        negative_clicks: whether clicks off the object are among them.
+        drags: whether the radius of a click is used.
         calibrated_relevance: whether ``relevance`` returns probabilities, which are low everywhere if the object is not
             in the image, rather than values relative to the best place.
         candidates: how many masks it gives for a prompt.
@@ -80,7 +82,9 @@ class InteractiveModel(nn.Module, ABC):
     boxes: bool = False
     phrases: bool = False
     relevance_maps: bool = False
-    single_click: bool = False
+    max_clicks: int | None = None
+    negative_clicks: bool = True
+    drags: bool = True
     calibrated_relevance: bool = False
     words: Words | None = None
 

@@ -49,6 +49,7 @@ class DCTNet(InteractiveModel):
         hidden: int = 256,
     ) -> None:
         super().__init__()
+        self.drags = spatial
         self.encoder, widths = create_backbone(backbone, STRIDES, (1, 2, 3, 4), in_channels=5)
         self.normalise = ImageNetNormalisation()
         self.pyramid = pyramid(widths[3])

@@ -32,6 +32,8 @@ class DeepLab(InteractiveModel):
         SaywhereError: the backbone or the stride is unknown.
     """
 
+    drags = False
+
     def __init__(self, backbone: str, extra: int, channels: int, stride: int) -> None:
         super().__init__()
         if stride not in RATES:

@@ -49,7 +49,9 @@ class MultiStage(InteractiveModel):
         SaywhereError: an option is unknown.
     """
 
-    single_click = True
+    max_clicks = 1
+    negative_clicks = False
+    drags = False
 
     def __init__(
         self,

@@ -33,6 +33,7 @@ class Sequential(PurifyingModel):
         widths: channels of R_1 to R_4; None: an eighth of the backbone's, as in the paper.
     """
 
+    drags = False
     strides = (4, 8, 16, 16)
 
     def __init__(self, backbone: str = "resnet101", widths: tuple[int, int, int, int] | None = None) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from saywhere.core.settings import Settings
+from saywhere.core.settings import ResolvedSettings, Settings
 from saywhere.parallel import local
 from saywhere.parallel.local import Engine
 from saywhere.runtime.base import Runtime
@@ -74,7 +74,7 @@ class LoadedMethod:
     requested: Settings
     threads: int
     runtime: Runtime
-    settings: Settings
+    settings: ResolvedSettings
     metadata: Mapping[str, Any]
 
     @classmethod

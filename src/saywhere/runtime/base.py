@@ -10,8 +10,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
+from saywhere.core.deprecation import warn_renamed
 from saywhere.core.geometry import ImageSize
-from saywhere.core.prompt import Prompt
+from saywhere.core.prompt import Click, Prompt
 from saywhere.errors import NoMapError
 from saywhere.text.vocabulary import Vocabulary
 from saywhere.text.words import Words, shipped_words
@@ -33,7 +34,10 @@ class Capabilities:
         salient: whether it answers an empty prompt with what stands out.
         boxes: whether a box is a prompt.
         candidates: how many masks one prompt gives.
-        single_click: whether one positive click is all that a prompt may hold.
+        max_clicks: how many clicks a prompt may hold; None: any number.
+        negative_clicks: whether clicks off the object are among them.
+        drags: whether a click may have a radius.
+        single_click: the name of an earlier release for ``max_clicks=1, negative_clicks=False``.
         purification_strides: image pixels to a cell of each level of the purification layer, finest first; empty
             without such a layer.
         device: where it computes, for example "cpu" or "cuda:0".
@@ -48,10 +52,53 @@ class Capabilities:
     salient: bool = False
     boxes: bool = False
     candidates: int = 1
+    max_clicks: int | None = None
+    negative_clicks: bool = True
+    drags: bool = True
     single_click: bool = False
     purification_strides: tuple[int, ...] = ()
     device: str = "cpu"
     backend: str = "numpy"
+
+    def __post_init__(self) -> None:
+        only_one = self.max_clicks == 1 and not self.negative_clicks
+        if self.single_click and not only_one:
+            warn_renamed("Capabilities(single_click=True)", "max_clicks=1, negative_clicks=False", stacklevel=4)
+            object.__setattr__(self, "max_clicks", 1)
+            object.__setattr__(self, "negative_clicks", False)
+        object.__setattr__(self, "single_click", only_one or self.single_click)
+
+    @property
+    def clicks_in_words(self) -> str:
+        """Which clicks a prompt may hold, for example "one positive click"."""
+        sign = "" if self.negative_clicks else "positive "
+        if self.max_clicks is None:
+            return f"{sign}clicks"
+        return f"one {sign}click" if self.max_clicks == 1 else f"at most {self.max_clicks} {sign}clicks"
+
+    def click_problem(self, clicks: Sequence[Click], name: str) -> str | None:
+        """What is wrong with the clicks of a prompt, the last of which is new; None where they can all be used.
+
+        Args:
+            clicks: all clicks and drags.
+            name: of the runtime.
+
+        Example:
+            >>> one = Capabilities(max_clicks=1, negative_clicks=False)
+            >>> one.click_problem([Click(1, 2)], "multistage") is None
+            True
+            >>> one.click_problem([Click(1, 2), Click(3, 4)], "multistage")
+            "second click: 'multistage' takes one positive click; undo the first, or use other weights"
+        """
+        if self.max_clicks is not None and len(clicks) > self.max_clicks:
+            which = "second click" if self.max_clicks == 1 else f"click {len(clicks)}"
+            undo = "the first" if self.max_clicks == 1 else "another"
+            return f"{which}: '{name}' takes {self.clicks_in_words}; undo {undo}, or use other weights"
+        if not self.negative_clicks and any(not click.positive for click in clicks):
+            return f"negative click: '{name}' takes {self.clicks_in_words}; click on the object, or use other weights"
+        if not self.drags and any(click.radius is not None for click in clicks):
+            return f"drag: '{name}' takes no drags; click without a radius, or use other weights"
+        return None
 
 
 def vocabulary_of(metadata: Mapping[str, Any], words: Words | None) -> Vocabulary | None:

@@ -8,40 +8,47 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from saywhere.core.settings import Settings
+from saywhere.core.settings import ResolvedSettings, Settings
 from saywhere.errors import SaywhereError
 from saywhere.runtime.base import Runtime
-from saywhere.runtime.metadata import run_metadata
-from saywhere.runtime.weights import load_runtime
+from saywhere.runtime.metadata import resolve_settings, run_metadata
+from saywhere.runtime.weights import is_name, known_names, load_runtime, suggestion
 
 
-def find_method(name: str | None, settings: Settings) -> tuple[Runtime, Settings]:
+def find_method(name: str | None, settings: Settings) -> tuple[Runtime, ResolvedSettings]:
     """The runtime behind a name, and the settings that it is measured with.
 
     Args:
-        name: None or weights (see :func:`saywhere.runtime.weights.find_weights`), a classical method, or
+        name: None or weights (see :func:`saywhere.runtime.weights.find_weights`, among them those of the published
+            networks by name), a classical method, or
             ``module:factory``, a function that returns a :class:`saywhere.runtime.base.Runtime`.
         settings: what the user chose.
 
     Returns:
-        The runtime and its settings. A classical method never zooms in: it has no features to cache, and its mask has
-        the resolution of its image.
+        The runtime and its settings, with the network's own values where the user chose none
+        (:func:`saywhere.runtime.metadata.resolve_settings`). A classical method never zooms in: it has no features to
+        cache, and its mask has the resolution of its image.
 
     Raises:
         SaywhereError: no such method, or it cannot be loaded.
     """
     if name is not None and ":" in name:
-        return own_method(name), settings
+        runtime = own_method(name)
+        return runtime, resolve_settings(runtime, settings)
     if name is not None and name in classical_names():
         from saywhere.runtime.classical import CLASSICAL, SETTINGS
 
-        return CLASSICAL[name](), replace(SETTINGS, threshold=settings.threshold)
-    return load_runtime(name), settings
+        return CLASSICAL[name](), replace(SETTINGS, threshold=settings.threshold).resolve()
+    if name is not None and name not in known_names() and is_name(name):
+        names = (*known_names(), *classical_names())
+        raise SaywhereError(f"model '{name}': no such name or file; {suggestion(name, names)}; or give module:factory")
+    runtime = load_runtime(name)
+    return runtime, resolve_settings(runtime, settings)
 
 
 def verify_method(
     name: str | None, settings: Settings, threads: int, expected: Mapping[str, Any]
-) -> tuple[Runtime, Settings]:
+) -> tuple[Runtime, ResolvedSettings]:
     """Load a method by its name in another process or on another machine.
 
     Args:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,51 @@ from saywhere.storage.tensors import check_format, read_tensor_file
 WEIGHTS = Path(__file__).parents[1] / "weights"
 DEFAULT = "saywhere"
 PRESETS = {"small": "saywhere", "large": "saywhere-large"}
+PAPERS = WEIGHTS / "papers"
+PUBLISHED = {
+    "phraseclick": "PhraseClick (Ding et al. 2020)",
+    "textclick": "Text+Click (Warner et al. 2023)",
+    "dctnet": "DCT-Net (Lin et al. 2021)",
+    "sequential": "Sequential Interactive Image Segmentation (Lin et al.)",
+    "multistage": "Multi-Stage Fusion (Majumder et al. 2020)",
+}
+"""The published networks that can be loaded by name, and their papers. Their small weights are in :data:`PAPERS`."""
 HUB_FILE = "weights.safetensors"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def shipped() -> dict[str, Path]:
-    """The weights that came with the package, by name."""
-    return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
+    """The weights that came with the package, by name: our own, then those of the published networks."""
+    published = {name: PAPERS / f"{name}.safetensors" for name in PUBLISHED}
+    ours = {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
+    return ours | {name: path for name, path in published.items() if path.is_file()}
+
+
+def known_names() -> tuple[str, ...]:
+    """The names that :func:`find_weights` knows, whether their files are there or not."""
+    return tuple(dict.fromkeys([*shipped(), *PUBLISHED, *PRESETS]))
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can only be the name of a method: it is neither a file nor written like one, nor a hub id."""
+    return "/" not in text and not Path(text).suffix and not Path(text).is_file()
+
+
+def suggestion(name: str, names: Iterable[str]) -> str:
+    """Which names there are, the one that is most like a mistaken name first."""
+    near = difflib.get_close_matches(name.lower(), names, 1)
+    return f"did you mean '{near[0]}'? names are: {', '.join(names)}" if near else f"names are: {', '.join(names)}"
 
 
 def find_weights(weights: str | Path | None = None) -> Path:
-    """The file of some weights: None, a preset ("small", "large") or another shipped name, a path, or a hub id
-    ``owner/name``.
+    """The file of some weights.
 
-    Raises SaywhereError when there is none, or the hub cannot be reached.
+    Args:
+        weights: None, a preset ("small", "large"), a published network (:data:`PUBLISHED`) or another shipped name, a
+            path, or a hub id ``owner/name``.
+
+    Raises:
+        SaywhereError: there are none, or the hub cannot be reached.
     """
     ours = shipped()
     name = DEFAULT if weights is None else str(weights)
@@ -46,6 +78,13 @@ def find_weights(weights: str | Path | None = None) -> Path:
     path = Path(name)
     if path.is_file():
         return path
+    if name in PUBLISHED:
+        raise SaywhereError(
+            f"network '{name}': its weights '{PAPERS / name}.safetensors' are not installed; make them with "
+            f"saywhere train {name}-small --out runs/{name}, and copy runs/{name}/weights.safetensors there or give it"
+        )
+    if is_name(name):
+        raise SaywhereError(f"weights '{name}': no such name or file; {suggestion(name, known_names())}")
     if path.suffix == ".safetensors" or not HUB_ID.fullmatch(name):
         choice = ", ".join(ours) or "none"
         raise SaywhereError(f"weights '{name}': no such file; shipped are: {choice}; a hub id is owner/name")
@@ -93,7 +132,7 @@ def load_runtime(weights: str | Path | None = None, device: str | None = None, b
                 f"weights '{file.path}': network '{metadata['model']}' with these options has no ONNX graphs; "
                 f"make them with: saywhere export graphs {file.path}"
             )
-    with needing("torch", f"weights '{file.path}' of network '{metadata['model']}' have no ONNX graphs"):
+    with needing("torch", f"weights '{file.path}': network '{metadata['model']}' runs on torch"):
         from saywhere.models.checkpoint import load_model
         from saywhere.runtime.fuse import fuse_batch_norms
         from saywhere.runtime.relevance_source import connect_relevance_source

@@ -169,6 +169,8 @@ class Trainer:
             "recipe_name": recipe.name,
             "stage": stage,
             "recipe": recipe.model_dump(mode="json"),
+            "size": recipe.crop.size,
+            "zoom": recipe.crop.full_image_prob < 1.0,
             "data": [data.path for data in recipe.data],
             "labels": self.trained_on,
             "phrases": self.phrases,

@@ -33,6 +33,7 @@ export class PointerInput {
   }
 
   setSign(positive) {
+    if (!positive && !this.session.project.negative_clicks) return this.session.notice(this.session.clickProblem(false));
     this.positive = positive;
     this.session.emit('tool');
   }
@@ -95,6 +96,8 @@ export class PointerInput {
 
   #beginPress(px, py, at, positive) {
     if (!this.stage.contains(at)) return;
+    const problem = this.session.clickProblem(positive);
+    if (problem) return this.session.notice(problem);
     this.#press = { px, py };
     this.stage.gesture = { kind: 'press', ...at, positive, radius: null };
     this.stage.draw();
@@ -167,8 +170,7 @@ export class PointerInput {
     const gesture = this.stage.gesture;
     if (gesture?.kind === 'press') {
       const distance = Math.hypot(px - this.#press.px, py - this.#press.py);
-      const dragAllowed = ['drag', null].includes(this.session.project.study);
-      gesture.radius = distance > CLICK_TOLERANCE && dragAllowed ? Math.hypot(at.x - gesture.x, at.y - gesture.y) : null;
+      gesture.radius = distance > CLICK_TOLERANCE && this.session.dragsAllowed ? Math.hypot(at.x - gesture.x, at.y - gesture.y) : null;
     } else if (gesture?.kind === 'box') {
       Object.assign(gesture, this.#oppositeCorner(at));
     } else if (gesture?.kind === 'stroke') {
@@ -206,10 +208,11 @@ export class PointerInput {
   }
 
   click({ x, y }, positive, radius = null) {
-    const study = this.session.project.study;
+    const problem = this.session.clickProblem(positive);
+    if (problem) return this.session.notice(problem);
     const round = (v) => Math.round(v * 100) / 100;
     this.session.act({
-      kind: 'click', x: round(x), y: round(y), positive, radius: radius && study !== 'click' ? Math.max(round(radius), 0.5) : null,
+      kind: 'click', x: round(x), y: round(y), positive, radius: radius && this.session.dragsAllowed ? Math.max(round(radius), 0.5) : null,
     });
   }
 

@@ -55,6 +55,9 @@ session.addEventListener('project', () => {
   const button = document.querySelector('#tools [data-tool=box]');
   button.disabled = session.boxProblem !== null;
   button.title = button.ariaLabel = session.boxProblem === null ? TITLES.box : `Box: ${session.boxProblem}`;
+  byId('sign').hidden = !session.project.negative_clicks;
+  byId('background-help').hidden = !session.project.negative_clicks;
+  byId('drag-help').hidden = !session.dragsAllowed;
   document.title = `${session.project.name} · Saywhere`;
   byId('project').textContent = session.project.name;
 });

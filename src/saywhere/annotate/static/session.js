@@ -270,12 +270,35 @@ export class Session extends EventTarget {
     }
   }
 
+  // What the network takes
+
+  /** Whether a click may be dragged to give it a radius. */
+  get dragsAllowed() {
+    const { drags, study } = this.project;
+    return drags && (study === null || study === 'drag');
+  }
+
+  /** Why the active object can have no further click of this sign; null where it can. */
+  clickProblem(positive) {
+    const { model, max_clicks: most, negative_clicks: negative } = this.project;
+    if (!positive && !negative) return `'${model}' takes no clicks on the background; click on the object.`;
+    if (this.pending.some((item) => item.action.kind === 'undo')) return null;  // the server decides
+    const clicks = (this.object?.clicks.length ?? 0) + this.#pendingClicks;
+    if (most === null || clicks < most) return null;
+    return `'${model}' takes ${most === 1 ? 'one click' : `${most} clicks`} for an object; undo (Z), or begin a new object (O).`;
+  }
+
+  /** How many clicks on the active object are not answered yet. */
+  get #pendingClicks() {
+    return this.pending.filter((item) => item.action.kind === 'click' && item.object === this.active).length;
+  }
+
   // Boxes and candidate masks
 
   /** Why no box can be drawn; null where one can. */
   get boxProblem() {
     const { boxes, study } = this.project;
-    if (!boxes) return 'These weights know no boxes; click or drag instead.';
+    if (!boxes) return `These weights know no boxes; click ${this.dragsAllowed ? 'or drag ' : ''}instead.`;
     return study ? `No boxes in a study of '${study}'.` : null;
   }
 

@@ -53,7 +53,8 @@ def add_project_routes(app: FastAPI, annotator: Annotator) -> None:
         return ProjectOut(
             name=annotator.folder.root.name, images=sum(counts.values()), counts=counts, model=runtime.name,
             weights=runtime.digest, phrases=capabilities.phrases, boxes=capabilities.boxes,
-            candidates=capabilities.candidates, study=annotator.study,
+            candidates=capabilities.candidates, max_clicks=capabilities.max_clicks,
+            negative_clicks=capabilities.negative_clicks, drags=capabilities.drags, study=annotator.study,
             labels=[LabelOut.of(row) for row in store.visible_labels()],
         )  # fmt: skip
 

@@ -48,6 +48,9 @@ class ProjectOut(BaseModel):
     phrases: bool = Field(description="whether the weights understand phrases")
     boxes: bool = Field(description="whether the weights know boxes")
     candidates: int = Field(description="how many masks the weights give for a prompt")
+    max_clicks: int | None = Field(description="how many clicks an object may have; null: any number")
+    negative_clicks: bool = Field(description="whether the weights take clicks on the background")
+    drags: bool = Field(description="whether the weights take the radius of a click")
     study: str | None
 
 
