@@ -45,7 +45,7 @@ def test_a_first_drag_is_looked_at_where_it_is(runtime: ColourRuntime, photo: np
     segmenter = Segmenter(runtime, Settings(drag_margin=3.0)).set_image(photo)
     mask = segmenter.drag(300, 200, radius=40)
     # 40 * 3 to each side, before anything was found.
-    assert runtime.encoded[1] == (Settings.zoom_size, Settings.zoom_size)
+    assert runtime.encoded[1] == (segmenter.settings.zoom_size, segmenter.settings.zoom_size)
     assert metrics.iou(mask.array, disc(480, 640, 300, 200, 40)) > 0.97
     crops = len(runtime.encoded)
     segmenter.drag(320, 200, radius=10, positive=False)  # later drags stay in the crop of what was found

@@ -189,7 +189,7 @@ class TestBox:
         crop = mask.crop
         assert (crop.right - crop.left) == pytest.approx(81 * Settings.zoom_margin, abs=2)
         assert len(runtime.prompts) == 1  # the part fills the box, so the crop stays
-        box, scale = runtime.prompts[0].box, Settings.zoom_size / 138
+        box, scale = runtime.prompts[0].box, segmenter.settings.zoom_size / 138
         assert box is not None
         assert box == pytest.approx([(260 - crop.left) * scale, (160 - crop.top) * scale, *box[2:]], abs=1)
         assert segmenter.prompt.box == (260, 160, 341, 241)
