@@ -54,6 +54,7 @@ def test_segment_by_name(papers: Path, folder: Path) -> None:
     assert np.asarray(Image.open(folder / "image-mask.png")).shape == (480, 640)
 
 
+@pytest.mark.slow
 def test_segment_refuses_a_second_click_and_writes_nothing(papers: Path, folder: Path) -> None:
     command = ["segment", "image.png", "--model", "multistage", "--click", "300,200", "--click", "310,200"]
     result = run(papers, *command, cwd=folder)

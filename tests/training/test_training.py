@@ -244,6 +244,7 @@ class TestLoop:
     def test_weights_say_where_they_come_from(self, coco: Path, tmp_path: Path) -> None:
         facts = load_model(train(recipe_for(coco), tmp_path / "run")).metadata
         assert facts["step"] == 4
+        assert (facts["size"], facts["zoom"]) == (64, True)  # at which it answers
         assert facts["data"] == [str(coco)]
         assert facts["recipe"]["batch"] == 2
 

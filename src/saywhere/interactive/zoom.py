@@ -67,7 +67,7 @@ def next_crop(encoded: EncodedImage, prompt: Prompt, mask: Mask, settings: Resol
     return target_crop if _is_worth_it(encoded, target_crop, settings) else full
 
 
-def _is_worth_it(encoded: EncodedImage, crop: Crop, settings: Settings) -> bool:
+def _is_worth_it(encoded: EncodedImage, crop: Crop, settings: ResolvedSettings) -> bool:
     """Whether a crop shows so much more than the full crop that it is worth its encoding."""
     return encoded.full_crop.longer_side > MIN_GAIN * crop.longer_side or settings.zoom_size > settings.size
 
