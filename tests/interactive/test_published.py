@@ -79,6 +79,8 @@ class TestSize:
             192,
             True,
         )
+        whole = {"model": "dctnet", "recipe": {"crop": {**crop, "full_image_prob": 0.5, "mode": "stretch"}}}
+        assert training_size(whole) == (192, False)
         assert training_size({"model": "phraseclick"}) == (None, True)
         assert training_size({}) == (None, True)
 

@@ -40,7 +40,8 @@ def training_size(metadata: Mapping[str, Any]) -> TrainingSize:
     recipe = metadata.get("recipe")
     crop = recipe.get("crop", {}) if isinstance(recipe, Mapping) else {}
     size = metadata.get("size", crop.get("size"))
-    zoom = metadata.get("zoom", crop.get("full_image_prob", 0.0) < 1.0)
+    crops_objects = crop.get("mode", "object") == "object" and crop.get("full_image_prob", 0.0) < 1.0
+    zoom = metadata.get("zoom", crops_objects)
     if not isinstance(size, int | None) or isinstance(size, bool) or not isinstance(zoom, bool):
         raise SaywhereError(
             f"weights of network '{metadata['model']}': their metadata have size {size!r} and zoom {zoom!r}, not a "

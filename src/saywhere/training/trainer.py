@@ -170,7 +170,7 @@ class Trainer:
             "stage": stage,
             "recipe": recipe.model_dump(mode="json"),
             "size": recipe.crop.size,
-            "zoom": recipe.crop.full_image_prob < 1.0,
+            "zoom": recipe.crop.mode == "object" and recipe.crop.full_image_prob < 1.0,
             "data": [data.path for data in recipe.data],
             "labels": self.trained_on,
             "phrases": self.phrases,
