@@ -21,7 +21,16 @@ from saywhere.data.datasets import Sample, load_dataset
 from saywhere.evaluation import report as pages
 from saywhere.evaluation.evaluate import Interaction
 from saywhere.evaluation.journal import read_records
-from saywhere.evaluation.sequences import Run, SequenceTask, annotated_before, bench_sequences, curve, effort, figures
+from saywhere.evaluation.sequences import (
+    Run,
+    SequenceTask,
+    annotated_before,
+    bench_sequences,
+    chosen_samples,
+    curve,
+    effort,
+    figures,
+)
 from saywhere.interactive.sequence import SequenceOptions
 from saywhere.models.saywhere import Saywhere
 from saywhere.parallel.resumable import Execution, journal_path
@@ -74,6 +83,15 @@ def as_measured(out: Path) -> dict[str, list[tuple[object, ...]]]:
         name: [(i.k, i.x, i.y, i.positive, i.iou, i.mask, i.last) for i in interactions]
         for name, interactions in read_records(journal_path(out)).items()
     }
+
+
+def test_a_limit_counts_the_objects_of_the_chosen_labels(discs: Path) -> None:
+    chosen = chosen_samples(task_on(discs, labels=("red",), limit=2))
+    assert [(sample.label, sample.image_path.name) for sample in chosen] == [("red", "1.png"), ("red", "2.png")]
+    # "clay" is the label of one object, which two of four objects, evenly spread, leave out.
+    assert {sample.label for sample in chosen_samples(task_on(discs, labels=("red", "clay"), limit=2))} == {"red"}
+    with pytest.raises(SaywhereError, match="no such label"):
+        chosen_samples(task_on(discs, labels=("blue",)))
 
 
 class TestFigures:

@@ -23,7 +23,7 @@ from saywhere.core.prompt import Click
 from saywhere.core.settings import Settings
 from saywhere.data.datasets import Sample
 from saywhere.errors import SaywhereError
-from saywhere.evaluation.benchmark import cost, environment, load_samples, refuse_faults, rounded
+from saywhere.evaluation.benchmark import cost, environment, load_samples, refuse_faults, rounded, spread
 from saywhere.evaluation.evaluate import Interaction, interact, read_sample_image
 from saywhere.evaluation.journal import Journal
 from saywhere.evaluation.robot_user import GroundTruth, RobotUser
@@ -55,7 +55,7 @@ class SequenceTask:
         seeds: how often each sequence is measured, each time with a seed of its own.
         target_iou: the IoU at which the robot user accepts a mask.
         max_interactions: when it gives up.
-        limit: measure only this many objects, evenly spread.
+        limit: measure only this many objects (of the chosen labels), evenly spread.
         threads: processor threads.
         say: whether the label is given as a phrase, once for the sequence; it costs no interaction.
         labels: only these labels; all when empty.
@@ -114,6 +114,19 @@ def runs_of(task: SequenceTask, samples: Sequence[Sample]) -> list[Run]:
     return [Run(label, seed, tuple(groups[label])) for label in chosen for seed in seeds]
 
 
+def chosen_samples(task: SequenceTask) -> list[Sample]:
+    """The objects of a task: those of its labels, and of these ``limit``, evenly spread.
+
+    Raises:
+        SaywhereError: a chosen label is unknown, or all objects are one sequence.
+    """
+    samples = load_samples(task.data, None)
+    if task.labels:
+        runs_of(task, samples)  # names a label that there is not
+        samples = [sample for sample in samples if sample.label in task.labels]
+    return [samples[i] for i in spread(len(samples), task.limit)]
+
+
 def bench_sequences(
     task: SequenceTask,
     out: Path,
@@ -131,8 +144,9 @@ def bench_sequences(
     Returns:
         The figures, with everything that could change them.
     """
-    samples = load_samples(task.data, task.limit)
-    runs = runs_of(task, samples)
+    samples = chosen_samples(task)
+    present = {sample.label for sample in samples}
+    runs = runs_of(replace(task, labels=tuple(label for label in task.labels if label in present)), samples)
     refuse_faults(task.data, [sample for run in runs if run.seed == task.options.seed for sample in run.samples])
     method = method or LoadedMethod.load(task.method, task.settings, task.threads)
     if not method.runtime.capabilities.purification_strides:

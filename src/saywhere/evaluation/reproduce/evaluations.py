@@ -203,10 +203,9 @@ def object_count(evaluation: Evaluation) -> int:
     """
     if evaluation.measure == "cost":
         return 0
-    all_labels = _labels(evaluation.data)
-    chosen = [all_labels[i] for i in spread(len(all_labels), evaluation.limit)]
-    labels = evaluation.task.get("labels")
-    return sum(label in labels for label in chosen) if labels else len(chosen)
+    chosen = evaluation.task.get("labels")
+    count = sum(not chosen or label in chosen for label in _labels(evaluation.data))
+    return len(spread(count, evaluation.limit))
 
 
 @lru_cache(maxsize=16)
