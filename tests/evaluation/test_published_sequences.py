@@ -64,12 +64,11 @@ def test_each_option_of_the_optimiser_changes_what_is_learned(network: TorchRunt
     # Momentum acts from the second step on.
     base = replace(QUICK, held_out=None, bank=None, clicks=None, steps=2)
     learned = []
-    for options in (base, replace(base, **change), replace(base, **change)):  # type: ignore[arg-type]
+    for options in (base, replace(base, **change)):  # type: ignore[arg-type]
         with Sequence(Segmenter(network, SMALL), "disc", None, options) as seq:
             annotate(seq, 40, 40)
             learned.append(seq.learned)
     assert not same(learned[0], learned[1])
-    assert same(learned[1], learned[2])
 
 
 def test_learning_stops_after_the_first_objects(network: TorchRuntime) -> None:
