@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import os
 import re
 import subprocess
 import sys
@@ -39,6 +40,7 @@ def opens(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         return opened
 
+    monkeypatch.setattr(os, "open", count(os.open))
     monkeypatch.setattr(io, "open", count(io.open))
     monkeypatch.setattr(builtins, "open", count(builtins.open))
     return counted

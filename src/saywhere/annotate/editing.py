@@ -112,7 +112,12 @@ class Editor:
             raise ConflictError(f"image {id}: changed since (now {before.seq}, seen {request.base}); load it again")
         event, region = self._prepare(row, before, request.action, author)
         event = replace(event, took_ms=request.took_ms)
-        after = self._store.append_event(id, history, request.key, author, event).state
+        try:
+            after = self._store.append_event(id, history, request.key, author, event).state
+        except ConflictError:
+            if self._store.has_event(id, request.key):  # the same request came twice at once
+                return self.change(row, ImageState(), self._store.history(id).state)
+            raise
         if region is not None:
             self._regions.keep(id, after.seq, region)
         return self.change(row, before, after, {} if event.mask is None else {after.seq: event.mask})

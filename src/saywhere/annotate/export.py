@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from saywhere.annotate.db.store import Store
@@ -38,17 +40,44 @@ def _annotated_image(
         label = labels[state.label].name if state.label in labels else None
         region = RunLengths(height, width, masks[state.mask])
         objects.append(ObjectAnnotation(region, label, None if state.score is None else round(state.score, 4)))
+    return _with_file(AnnotatedImage(row.path, ImageSize(height, width), tuple(objects)), folder)
+
+
+def _with_file(image: AnnotatedImage, folder: ImageFolder) -> AnnotatedImage:
+    """An image with its file; without it, and with a note, where that is gone, damaged or of another size.
+
+    The masks were made when the file was whole: they are never held back on its account.
+    """
+    stored = f"its masks are exported with the stored size, {image.size.width}x{image.size.height}"
     try:
-        path: Path | None = folder.locate(row.path)
-    except SaywhereError:
-        path = None
-    return AnnotatedImage(row.path, ImageSize(height, width), tuple(objects), path)
+        path, header = folder.locate(image.file_name), folder.header(image.file_name)
+    except SaywhereError as error:
+        return replace(image, notes=(*image.notes, f"{error}; {stored}"), is_turned=False)
+    if header.size != image.size:
+        now = f"image '{image.file_name}': its file is {header.size.width}x{header.size.height} now"
+        return replace(image, notes=(*image.notes, f"{now}; {stored}"), is_turned=False)
+    return replace(image, path=path, is_turned=header.is_turned)
+
+
+def _noting(images: Iterable[AnnotatedImage], notes: list[str]) -> Iterator[AnnotatedImage]:
+    """The same images; adds their notes to ``notes``."""
+    for image in images:
+        notes += image.notes
+        yield image
+
+
+def _add_notes(path: Path, notes: list[str]) -> None:
+    """Add notes to a COCO file's ``info``."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["info"]["notes"] = notes
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def write_export(store: Store, folder: ImageFolder, target: Path, format: str, only_done: bool) -> Path:
     """Write a file to download: COCO JSON, or a ZIP of another format, without images.
 
-    What the format could not hold is listed in the ZIP's notes.txt.
+    What the format could not hold is listed in the ZIP's notes.txt. Images whose files cannot be read are listed there
+    too, or under ``info`` in COCO JSON.
 
     Args:
         store: the project.
@@ -65,8 +94,12 @@ def write_export(store: Store, folder: ImageFolder, target: Path, format: str, o
     """
     options = WriteOptions(copy=False, labels=[row.name for row in store.visible_labels()])
     path = target / ("annotations.json" if format == "coco" else f"annotations-{format}")
-    notes = formats.write(annotated_images(store, folder, only_done), path, format, options).notes
+    faults: list[str] = []
+    images = _noting(annotated_images(store, folder, only_done), faults)
+    notes = formats.write(images, path, format, options).notes
     if format == "coco":
+        if faults:
+            _add_notes(path, faults)
         return path
     archive = target / f"{path.name}.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 import stat
-from collections.abc import Iterator
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -13,14 +19,52 @@ from PIL import Image, ImageOps
 from saywhere.annotate.picture import crop_image, encode_jpeg
 from saywhere.core.arrays import ImageArray
 from saywhere.core.geometry import ImageSize
-from saywhere.core.images import MAX_PIXELS, PILLOW_FORMATS, UNREADABLE, decode_image, list_images, read_image
+from saywhere.core.images import (
+    MAX_PIXELS,
+    ORIENTATION,
+    PILLOW_FORMATS,
+    SIDEWAYS,
+    UNREADABLE,
+    ImageHeader,
+    decode_image,
+    list_images,
+    read_image,
+)
 from saywhere.errors import SaywhereError
 
 MAX_BYTES = 1 << 30
 THUMBNAIL_QUALITY = 80
+HAS_DIR_FD = os.open in os.supports_dir_fd  # not on Windows
+DECODED_AT_ONCE = 64_000_000  # pixels; a larger image is decoded alone
 
 FileStamp = tuple[int, int]
 """Modification time in ns and size in bytes: changes when the file does."""
+
+
+class DecodeLimit:
+    """Bounds how many pixels are being decoded at once: decoding takes several times the memory of the result.
+
+    Args:
+        pixels: how many at most; a larger image waits until it is alone.
+    """
+
+    def __init__(self, pixels: int = DECODED_AT_ONCE) -> None:
+        self._maximum, self._in_use = pixels, 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def reserve(self, pixels: int) -> Iterator[None]:
+        """Wait until an image of this many pixels may be decoded."""
+        share = min(pixels, self._maximum)
+        with self._changed:
+            self._changed.wait_for(lambda: self._in_use + share <= self._maximum)
+            self._in_use += share
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._in_use -= share
+                self._changed.notify_all()
 
 
 @dataclass(frozen=True)
@@ -50,6 +94,7 @@ class ImageFolder:
             kind = "a file" if root.exists() else "not there"
             raise SaywhereError(f"folder '{root}': is {kind}; give a folder of images")
         self.root = root.resolve()
+        self._decoding = DecodeLimit()
 
     def list_paths(self) -> list[str]:
         """The images' paths below the folder, with ``/``, sorted. Raises SaywhereError if it cannot be read."""
@@ -82,14 +127,26 @@ class ImageFolder:
             raise SaywhereError(f"image '{relative}': of {status.st_size / 1e9:.1f} GB; give at most 1 GB")
         return path
 
-    def load(self, relative: str) -> LoadedImage:
-        """An image, upright; its file is read once. Raises SaywhereError when it cannot be read."""
-        path = self.locate(relative)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise SaywhereError(f"image '{relative}': {_reason(error)}") from error
-        pixels = decode_image(content, f"image '{relative}'")
+    def load(self, relative: str, make_room: Callable[[int], None] = lambda count: None) -> LoadedImage:
+        """An image, upright; its file is read once.
+
+        Args:
+            relative: its path below the folder.
+            make_room: called with the bytes that its pixels will take, before they are decoded.
+
+        Raises:
+            SaywhereError: it cannot be read.
+        """
+        with self._open(relative) as file:
+            pixel_count = math.prod(_read_header(file, relative).size)
+            with self._decoding.reserve(pixel_count):
+                make_room(3 * pixel_count)
+                file.seek(0)
+                try:
+                    content = file.read()
+                except OSError as error:
+                    raise SaywhereError(f"image '{relative}': {_reason(error)}") from error
+                pixels = decode_image(content, f"image '{relative}'")
         pixels.flags.writeable = False
         return LoadedImage(pixels, hashlib.sha256(content).hexdigest())
 
@@ -98,22 +155,84 @@ class ImageFolder:
         status = self.locate(relative).stat()
         return status.st_mtime_ns, status.st_size
 
+    def header(self, relative: str) -> ImageHeader:
+        """Size and orientation of a listed image, without its pixels. Raises SaywhereError when it cannot be read."""
+        with self._open(relative) as file:
+            return _read_header(file, relative)
+
+    def digest(self, relative: str) -> str:
+        """SHA-256 of a listed image's file. Raises SaywhereError when it cannot be read."""
+        with self._open(relative) as file:
+            try:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise SaywhereError(f"image '{relative}': {_reason(error)}") from error
+
     def make_thumbnail(self, relative: str, side: int = 128) -> bytes:
         """A small JPEG, upright, its longer side at most ``side``. Raises SaywhereError when it cannot be made."""
-        path = self.locate(relative)
-        try:
-            with Image.open(path, formats=PILLOW_FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise SaywhereError(f"image '{relative}': too large")
-                image.draft("RGB", (2 * side, 2 * side))
-                image.thumbnail((2 * side, 2 * side))
-                pixels = read_image(ImageOps.exif_transpose(image))
-        except SaywhereError:
-            raise
-        except UNREADABLE as error:
-            raise SaywhereError(f"image '{relative}': {_reason(error)}") from error
+        with self._open(relative) as file:
+            pixel_count = math.prod(_read_header(file, relative).size)
+            if pixel_count > MAX_PIXELS:
+                raise SaywhereError(f"image '{relative}': too large")
+            file.seek(0)
+            try:
+                with self._decoding.reserve(pixel_count), Image.open(file, formats=PILLOW_FORMATS) as image:
+                    image.draft("RGB", (2 * side, 2 * side))
+                    image.thumbnail((2 * side, 2 * side))
+                    pixels = read_image(ImageOps.exif_transpose(image))
+            except SaywhereError:
+                raise
+            except UNREADABLE as error:
+                raise SaywhereError(f"image '{relative}': {_reason(error)}") from error
         height, width = pixels.shape[:2]
         return encode_jpeg(crop_image(pixels, (0, 0, width, height), side), THUMBNAIL_QUALITY)
+
+    @contextmanager
+    def _open(self, relative: str) -> Iterator[BufferedReader]:
+        """A listed image's file, opened so that no link is followed after :meth:`locate` has checked where it leads."""
+        path = self.locate(relative)
+        try:
+            descriptor = _open_without_links(self.root, path.relative_to(self.root).parts)
+        except OSError as error:
+            raise SaywhereError(f"image '{relative}': {_reason(error)}") from error
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise SaywhereError(f"image '{relative}': is not a file")
+            yield file
+
+
+def _open_without_links(root: Path, parts: tuple[str, ...]) -> int:
+    """A descriptor of a file below a folder, opened folder by folder so that none of the parts may be a link."""
+    # A FIFO would wait for a writer; Windows needs the binary mode.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    if not HAS_DIR_FD:
+        return os.open(root.joinpath(*parts), flags)
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in parts[:-1]:
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        return os.open(parts[-1], flags | os.O_NOFOLLOW, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def _read_header(file: BufferedReader, relative: str) -> ImageHeader:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(file, formats=PILLOW_FORMATS)
+        orientation = image.getexif().get(ORIENTATION, 1)
+        width, height = image.size[::-1] if _swaps_sides(image, orientation) else image.size
+        return ImageHeader(ImageSize(height, width), orientation != 1)
+    except UNREADABLE as error:
+        raise SaywhereError(f"image '{relative}': {_reason(error)}") from error
+
+
+def _swaps_sides(image: Image.Image, orientation: int) -> bool:
+    """Whether the upright image's sides are those of the header swapped; of a TIFF Pillow has swapped them."""
+    return orientation in SIDEWAYS and image.format != "TIFF"
 
 
 def _is_utf8(name: str) -> bool:

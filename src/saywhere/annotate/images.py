@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.db.tables import ImageRow
 from saywhere.annotate.image_folder import ImageFolder, LoadedImage
@@ -17,7 +19,9 @@ class ImageLoader:
 
     def rescan(self) -> None:
         """List the folder's images anew."""
-        self._store.sync_images(self._folder.list_paths())
+        renamed = self._store.sync_images(self._folder.list_paths(), self._folder)
+        for before, now in renamed.items():
+            logging.getLogger("saywhere").info("image '%s': is '%s' now, by its hash", before, now)
 
     def load(self, row: ImageRow) -> LoadedImage:
         """An image's pixels; its size and hash, or its fault, are stored in ``row`` and the database.

@@ -40,9 +40,14 @@ class EditLock:
 
 
 def current_lock(session: Session, image: int, now: int) -> EditLock | None:
-    """The lock on an image at the time ``now`` (ms since 1970), if there is one."""
+    """The lock on an image at the time ``now`` (ms since 1970), if there is one.
+
+    One that would last longer than a lock can was stored before the clock was set back: it has ended.
+    """
     row = session.get(LeaseRow, image)
-    return EditLock(row.client, row.person, row.until) if row is not None and row.until > now else None
+    if row is None or not now < row.until <= now + DURATION_MS:
+        return None
+    return EditLock(row.client, row.person, row.until)
 
 
 def acquire_lock(session: Session, image: int, client: str, person: str, now: int, take: bool = False) -> EditLock:

@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from saywhere.annotate.db.database import Database
 from saywhere.annotate.db.locks import EditLock, acquire_lock, current_lock, release_lock
-from saywhere.annotate.db.tables import EventRow, ImageRow, LabelRow, ProjectRow
+from saywhere.annotate.db.projects import find_project
+from saywhere.annotate.db.renames import find_renamed
+from saywhere.annotate.db.tables import EventRow, ImageRow, LabelRow, LeaseRow
 from saywhere.annotate.events import Event, EventHistory
+from saywhere.annotate.image_folder import ImageFolder
 from saywhere.core.geometry import ImageSize
 from saywhere.errors import SaywhereError
 
@@ -82,31 +85,70 @@ def now_ms() -> int:
 
 
 class Store:
-    """A project's images, labels and events."""
+    """A project's images, labels and events.
+
+    Attributes:
+        project_id: number of the project that belongs to the folder.
+        notes: what a person should know of how it was found.
+    """
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
         self._histories: OrderedDict[int, EventHistory] = OrderedDict()
         self._lock = threading.Lock()
-        with database.write_session() as session:
-            row = session.scalars(select(ProjectRow).where(ProjectRow.folder == str(folder))).one_or_none()
-            if row is None:
-                row = ProjectRow(folder=str(folder))
-                session.add(row)
-                session.flush()
-            self.project_id = row.id
+        found = find_project(database, ImageFolder(folder))
+        self.project_id, self.notes = found.id, found.notes
 
     # Images
 
-    def sync_images(self, paths: Sequence[str]) -> None:
-        """Add the images that are new in the folder; those that are gone stay, marked missing."""
-        with self.database.write_session() as session:
-            rows = session.scalars(select(ImageRow).where(ImageRow.project_id == self.project_id))
-            known = {row.path: row for row in rows}
-            present = set(paths)
-            session.add_all(ImageRow(project_id=self.project_id, path=path) for path in paths if path not in known)
-            for path, row in known.items():
-                row.missing = path not in present
+    def sync_images(self, paths: Sequence[str], folder: ImageFolder | None = None) -> dict[str, str]:
+        """Add the images that are new in the folder; those that are gone stay, marked missing.
+
+        Args:
+            paths: the images that are there.
+            folder: where they are; annotated images that were renamed are recognised by their files' hashes there.
+
+        Returns:
+            The new paths of renamed images by their old ones.
+        """
+        # Files are read before the database is locked for writing.
+        renamed = {} if folder is None else self._find_renamed(set(paths), folder)
+        return self.database.write(lambda session: self._sync_images(session, paths, renamed))
+
+    def _find_renamed(self, present: set[str], folder: ImageFolder) -> dict[int, str]:
+        """Where annotated images are now that are not at their paths: by the number of the image."""
+        with self.database.read_session() as session:
+            rows = list(session.scalars(select(ImageRow).where(ImageRow.project_id == self.project_id)))
+        missing = [row for row in rows if row.path not in present and row.seq > 0]
+        if not missing:
+            return {}
+        # A file may be in the list as a new image because it was renamed while an earlier version was running.
+        annotated = {row.path for row in rows if row.seq > 0}
+        return find_renamed(missing, sorted(present - annotated), folder)
+
+    def _sync_images(self, session: Session, paths: Sequence[str], renamed: Mapping[int, str]) -> dict[str, str]:
+        if session.get_bind().dialect.name == "postgresql":
+            # Two servers that list the same folder at once must not both add its images.
+            session.connection().execute(select(func.pg_advisory_xact_lock(7298, self.project_id)))
+        rows = session.scalars(select(ImageRow).where(ImageRow.project_id == self.project_id))
+        known = {row.path: row for row in rows}
+        by_id, moved = {row.id: row for row in known.values()}, {}
+        for id, path in renamed.items():
+            row, other = by_id.get(id), known.get(path)
+            if row is None or row is other or (other is not None and other.seq > 0):
+                continue  # another server has changed it meanwhile
+            if other is not None:
+                session.execute(delete(LeaseRow).where(LeaseRow.image_id == other.id))
+                session.delete(other)
+                session.flush()
+            moved[row.path] = path
+            del known[row.path]
+            known[path], row.path, row.fault = row, path, None
+        present = set(paths)
+        session.add_all(ImageRow(project_id=self.project_id, path=path) for path in paths if path not in known)
+        for path, row in known.items():
+            row.missing = path not in present
+        return moved
 
     def list_images(
         self, status: str | None = None, search: str | None = None, offset: int = 0, limit: int = 1000
@@ -213,21 +255,20 @@ class Store:
             ImageLockedError: when somebody else holds the image's lock; nothing is stored.
         """
         base, at = history.state.seq, now_ms()
-        row = event.row(image, base + 1, key, author, at)
-        extended = history.extended([event_from_row(row)])
-        try:
-            with self.database.write_session() as session:
-                acquire_lock(session, image, author.client, author.person, at)
-                image_row = self._image(session, image)
-                if image_row.seq != base:
-                    raise ConflictError(
-                        f"image {image}: changed since (now {image_row.seq}, seen {base}); load it again"
-                    )
-                session.add(row)
-                image_row.seq, image_row.state = extended.state.seq, extended.state.status
-                image_row.objects = len(extended.state.objects)
-        except IntegrityError as error:
-            raise ConflictError(f"image {image}: somebody else edited it at the same moment; load it again") from error
+
+        def store(session: Session) -> EventHistory:
+            row = event.row(image, base + 1, key, author, at)
+            extended = history.extended([event_from_row(row)])
+            acquire_lock(session, image, author.client, author.person, at)
+            image_row = self._image(session, image)
+            if image_row.seq != base:
+                raise ConflictError(f"image {image}: changed since (now {image_row.seq}, seen {base}); load it again")
+            session.add(row)
+            image_row.seq, image_row.state = extended.state.seq, extended.state.status
+            image_row.objects = len(extended.state.objects)
+            return extended
+
+        extended = self.database.write(store)
         self._keep(image, extended)
         return extended
 
@@ -235,12 +276,12 @@ class Store:
 
     def lock_image(self, image: int, author: Author, take: bool) -> EditLock:
         """Lock an image for a while. Raises ImageLockedError when somebody else holds it, unless ``take``."""
-        try:
-            with self.database.write_session() as session:
-                self._image(session, image)
-                return acquire_lock(session, image, author.client, author.person, now_ms(), take)
-        except IntegrityError as error:
-            raise ConflictError(f"image {image}: somebody else opened it at the same moment; ask again") from error
+
+        def lock(session: Session) -> EditLock:
+            self._image(session, image)
+            return acquire_lock(session, image, author.client, author.person, now_ms(), take)
+
+        return self.database.write(lock)
 
     def unlock_image(self, image: int, author: Author) -> None:
         """Release an image's lock."""
@@ -271,20 +312,22 @@ class Store:
         name = " ".join(name.split())
         if not name:
             raise SaywhereError("label: the name is empty; give a word or two")
-        with self.database.write_session() as session:
-            rows = list(session.scalars(select(LabelRow).where(LabelRow.project_id == self.project_id)))
-            row = next((r for r in rows if r.name == name), None)
-            if row is None:
-                taken = {r.key for r in rows if not r.hidden}
-                free = next((k for k in "1234567890" if k not in taken), "")
-                row = LabelRow(
-                    project_id=self.project_id, name=name, colour=colour or COLOURS[len(rows) % len(COLOURS)],
-                    key=free if key is None else key, hidden=False,
-                )  # fmt: skip
-                session.add(row)
-                session.flush()
-            row.hidden = False
-            return row
+        return self.database.write(lambda session: self._add_label(session, name, colour, key))
+
+    def _add_label(self, session: Session, name: str, colour: str | None, key: str | None) -> LabelRow:
+        rows = list(session.scalars(select(LabelRow).where(LabelRow.project_id == self.project_id)))
+        row = next((r for r in rows if r.name == name), None)
+        if row is None:
+            taken = {r.key for r in rows if not r.hidden}
+            free = next((k for k in "1234567890" if k not in taken), "")
+            row = LabelRow(
+                project_id=self.project_id, name=name, colour=colour or COLOURS[len(rows) % len(COLOURS)],
+                key=free if key is None else key, hidden=False,
+            )  # fmt: skip
+            session.add(row)
+            session.flush()
+        row.hidden = False
+        return row
 
     def change_label(self, id: int, values: Mapping[str, Any]) -> LabelRow:
         """Give a label another name, colour or key, or hide it. Raises ConflictError when the name is taken."""

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 import saywhere
+from saywhere.annotate.db.database import Database, DatabaseLostError
 from saywhere.annotate.db.locks import ImageLockedError
 from saywhere.annotate.db.store import ConflictError, NotFoundError
 from saywhere.annotate.inference.queue import SupersededError
@@ -25,7 +26,7 @@ from saywhere.annotate.web.security import Guard
 from saywhere.errors import SaywhereError
 
 STATUS_CODES: Mapping[type[SaywhereError], int] = {
-    NotFoundError: 404, ConflictError: 409, SupersededError: 409, ImageLockedError: 423,
+    NotFoundError: 404, ConflictError: 409, SupersededError: 409, ImageLockedError: 423, DatabaseLostError: 503,
 }  # fmt: skip
 
 
@@ -36,7 +37,7 @@ def make_app(annotator: Annotator, token: str | None = None) -> FastAPI:
         openapi_url="/api/openapi.json", responses=COMMON_ERRORS,
         description="Everything that the annotator's page does. See docs/annotate.md.",
     )  # fmt: skip
-    _add_error_handlers(app)
+    _add_error_handlers(app, annotator.store.database)
     add_pages(app, token)
     add_project_routes(app, annotator)
     add_image_routes(app, annotator)
@@ -45,7 +46,7 @@ def make_app(annotator: Annotator, token: str | None = None) -> FastAPI:
     return app
 
 
-def _add_error_handlers(app: FastAPI) -> None:
+def _add_error_handlers(app: FastAPI, database: Database) -> None:
     """Every error becomes one line of JSON."""
 
     @app.exception_handler(SaywhereError)
@@ -62,10 +63,10 @@ def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(SQLAlchemyError)
     def database_error(_request: Request, error: SQLAlchemyError) -> JSONResponse:
         logging.getLogger("saywhere").error("database: %s", error)
-        return JSONResponse(
-            {"error": "the database cannot be written now (see the server's log); nothing is lost"}, 503
-        )
+        return JSONResponse({"error": database.explain(error)}, 503)
 
     @app.exception_handler(HTTPException)
     def http_error(_request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 400:  # FastAPI's word for a body that is no JSON at all
+            return JSONResponse({"error": f"body: {error.detail}; give JSON as /api/openapi.json has it"}, 422)
         return JSONResponse({"error": str(error.detail)}, error.status_code, headers=error.headers)

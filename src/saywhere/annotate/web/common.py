@@ -12,7 +12,7 @@ from saywhere.annotate.web.responses import ErrorOut
 
 Responses = dict[int | str, dict[str, Any]]
 COMMON_ERRORS: Responses = {
-    503: {"model": ErrorOut, "description": "the database cannot be written now; ask again"},
+    503: {"model": ErrorOut, "description": "the database cannot be used now, or too many requests"},
     401: {"model": ErrorOut, "description": "the server wants a token: see /login"},
     403: {"model": ErrorOut, "description": "from another site, or under another host name"},
     413: {"model": ErrorOut, "description": "too large"},

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
-from saywhere.annotate.web.security import COOKIE, cookie_value
+from saywhere.annotate.web.security import cookie_name, cookie_value
 
 STATIC = Path(__file__).parents[1] / "static"
 LOGIN_DELAY = 0.5  # seconds, so that a token cannot be guessed by trying
@@ -41,7 +41,8 @@ def add_pages(app: FastAPI, token: str | None) -> None:
             return RedirectResponse("/login?again=1", 303)
         response = RedirectResponse("/", 303)
         secure = request.url.scheme == "https"
-        response.set_cookie(COOKIE, cookie_value(token), httponly=True, samesite="strict", secure=secure, path="/")
+        name, value = cookie_name(token), cookie_value(token)
+        response.set_cookie(name, value, httponly=True, samesite="strict", secure=secure, path="/")
         return response
 
     app.mount("/static", StaticFiles(directory=STATIC))

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE = "saywhere"
+COOKIE = "saywhere"  # with a part that differs between tokens: servers on one host share their cookies
 CLIENT = "x-saywhere-client"  # a header that another site's page cannot send without our consent
 MAX_BODY_BYTES = 512 * 1024
+MAX_REQUESTS = 200  # at once; those that wait for a header do not count
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 SAFE_METHODS = frozenset({"GET", "HEAD"})
+PAGES = frozenset({"/", "/stats", "/login"})
 PUBLIC_PATHS = frozenset({"/login", "/static/style.css", "/static/icon.svg"})
 HEADERS: Mapping[str, str] = {
     "content-security-policy": (
@@ -29,6 +30,11 @@ HEADERS: Mapping[str, str] = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+
+
+def cookie_name(token: str) -> str:
+    """The name of the cookie of a token."""
+    return f"{COOKIE}-{hmac.new(token.encode(), b'saywhere cookie name', hashlib.sha256).hexdigest()[:12]}"
 
 
 def cookie_value(token: str) -> str:
@@ -64,12 +70,14 @@ class Guard:
     """Checks the token, host, origin and size of every request, and sets the headers of every response.
 
     Without a token the server answers only to this machine's own names, so that no other site can be given one of
-    them (DNS rebinding). With a token, every request needs its cookie but those for the login page.
+    them (DNS rebinding). With a token, every request needs its cookie but those for the login page. At most
+    MAX_REQUESTS are served at once.
     """
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self._app = app
         self._token = token
+        self._requests = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -89,6 +97,7 @@ class Guard:
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
+        self._requests += 1
         try:
             self._check(scope)
             await self._app(scope, body.receive, send_with_headers)
@@ -97,8 +106,12 @@ class Guard:
         except RejectedError as rejection:
             body.too_large = False
             await _reject(scope, rejection, send_with_headers)
+        finally:
+            self._requests -= 1
 
     def _check(self, scope: Scope) -> None:
+        if self._requests > MAX_REQUESTS:
+            raise RejectedError(503, f"more than {MAX_REQUESTS} requests at once: ask again")
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if self._token is None:
@@ -109,25 +122,43 @@ class Guard:
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
             raise RejectedError(413, f"a body of {length[:20]} bytes: at most {MAX_BODY_BYTES:,} are accepted")
+        is_page = scope["path"] in PAGES and headers.get("sec-fetch-mode") == "navigate"
+        if scope["method"] in SAFE_METHODS and is_page:
+            return  # a link on another site may lead to the page
+        _check_origin(headers, host)
         if scope["method"] not in SAFE_METHODS:
-            _check_origin(headers, host, scope["path"])
+            _check_client(headers, scope["path"])
 
     def _has_cookie(self, headers: Headers) -> bool:
-        try:
-            morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return False
         assert self._token is not None, "called only where there is a token"
-        return morsel is not None and hmac.compare_digest(morsel.value.encode(), cookie_value(self._token).encode())
+        names, expected = (cookie_name(self._token), COOKIE), cookie_value(self._token).encode()
+        return any(name in names and hmac.compare_digest(value.encode(), expected) for name, value in _cookies(headers))
 
 
-def _check_origin(headers: Headers, host: str, path: str) -> None:
-    """A request that changes something must come from our own page, or from a program that names itself."""
+def _cookies(headers: Headers) -> Iterator[tuple[str, str]]:
+    """Names and values of a request's cookies.
+
+    Other servers on the same host set cookies too, of any form: what is no ``name=value`` is passed over, and a name
+    may come more than once.
+    """
+    for header in headers.getlist("cookie"):
+        for pair in header.split(";"):
+            name, separator, value = pair.partition("=")
+            if separator:
+                yield name.strip(), value.strip().strip('"')
+
+
+def _check_origin(headers: Headers, host: str) -> None:
+    """Requests come from our own page or a program: other sites may neither change anything nor see what is here."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
-        raise RejectedError(403, f"origin '{origin[:100]}': only this annotator's own page may change anything")
+    if origin is not None and _netloc(origin) != host:
+        raise RejectedError(403, f"origin '{origin[:100]}': only this annotator's own page may ask")
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise RejectedError(403, "from another site: only this annotator's own page may change anything")
+        raise RejectedError(403, "from another site: only this annotator's own page may ask")
+
+
+def _check_client(headers: Headers, path: str) -> None:
+    """Who changes something names itself, in a header that another site's page cannot send."""
     if path == "/login":
         return
     client = headers.get(CLIENT, "")
@@ -135,6 +166,13 @@ def _check_origin(headers: Headers, host: str, path: str) -> None:
         raise RejectedError(
             403, f"header {CLIENT}: give 8 to 64 letters, digits or hyphens that name your page or program"
         )
+
+
+def _netloc(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
 
 
 def _host_name(host: str) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
+import signal
 import socket
+import sqlite3
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
 
 from saywhere.annotate.db.database import PROJECT_FOLDER, Database, default_database_url
 from saywhere.annotate.db.store import Store
@@ -26,6 +31,7 @@ from saywhere.annotate.inference.queue import InferenceQueue
 from saywhere.annotate.inference.segmenters import SegmenterCache
 from saywhere.annotate.service import Annotator
 from saywhere.annotate.web.app import make_app
+from saywhere.annotate.web.connections import BoundedConnection
 from saywhere.annotate.web.security import LOOPBACK
 from saywhere.core.settings import Settings
 from saywhere.errors import SaywhereError
@@ -34,6 +40,7 @@ from saywhere.runtime.base import Runtime
 from saywhere.runtime.registry import find_method
 from saywhere.runtime.threads import set_threads
 
+MAX_HEADER_BYTES = 128 * 1024  # other servers on the same host may have set many cookies
 TOKEN_VARIABLE = "SAYWHERE_TOKEN"
 MIN_TOKEN_LENGTH = 16
 
@@ -73,21 +80,61 @@ def serve(options: Options, report: Callable[[str], None]) -> None:
         report(f"no images in {folder.root} yet: put some there and press Rescan in the page")
     address = f"http://{_url_host(options.host)}:{bound.getsockname()[1]}/"
     report(f"{total:,} images of {folder.root}; annotations are in {database.display_name}")
+    for note in annotator.store.notes:
+        report(f"note: {note}")
     report(f"open {address}" + (f"login and give the token {token}" if token else ""))
     if options.browser:
         threading.Timer(0.5, webbrowser.open, (address,)).start()
     # Without a date or the server's name, a response says a little less about the machine.
     config = uvicorn.Config(
         make_app(annotator, token), log_level="warning", server_header=False, timeout_graceful_shutdown=3,
-        timeout_keep_alive=30, limit_concurrency=200,
+        timeout_keep_alive=30, http=BoundedConnection, ws="none", h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )  # fmt: skip
     try:
-        uvicorn.Server(config).run(sockets=[bound])
+        with _signals_as_exceptions():
+            uvicorn.Server(config).run(sockets=[bound])
     except KeyboardInterrupt:
         report("stopped; everything that was answered is saved")
     finally:
+        # First, because whoever stops the server may not wait until what is being learned is finished.
+        _checkpoint(database)
         annotator.close()
         database.close()
+
+
+@contextmanager
+def _signals_as_exceptions() -> Iterator[None]:
+    """Have SIGTERM, and SIGHUP unless it is ignored, end the program like Ctrl-C, so that what comes after is done.
+
+    uvicorn closes connections at SIGTERM, and then raises it once more for the handler set here.
+    """
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    def terminate(_signal: int, _frame: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {signal.SIGTERM: interrupt}
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
+        handlers[hang_up] = terminate
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _checkpoint(database: Database) -> None:
+    try:
+        database.checkpoint()
+    except (SaywhereError, SQLAlchemyError, sqlite3.Error) as error:
+        logging.getLogger("saywhere").warning("%s", error)
 
 
 def _make_annotator(options: Options, folder: ImageFolder, database: Database) -> Annotator:
