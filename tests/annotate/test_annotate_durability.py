@@ -8,15 +8,17 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import kill_server
 import pytest
 import schemathesis
-from annotator import PartsRuntime, Server, act, click, make, make_folder
+from annotator import PartsRuntime, Server, act, click, make, make_folder, open_client
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi import checks as openapi
+from starlette.testclient import TestClient
 
 from saywhere.annotate.db.database import Database, default_database_url
 from saywhere.annotate.web.app import make_app
@@ -105,6 +107,34 @@ def test_postgresql(cluster: Cluster, tmp_path: Path) -> None:
     assert (found["box"], found["choices"]) == ([230, 130, 370, 270], 1)
     assert not (folder / ".saywhere").exists()
     two.stop()
+
+
+def test_two_servers_add_the_same_at_once(cluster: Cluster, tmp_path: Path) -> None:
+    """Transactions that collide are done again; what is new to both is added once."""
+    folder = make_folder(tmp_path / "photos")
+    servers = [make(folder, Database(cluster.url)) for _ in range(2)]
+    clients = [open_client(server, name=f"the-page-{number}") for number, server in enumerate(servers)]
+    statuses: list[int] = []
+
+    def work(client: TestClient) -> None:
+        for step in range(6):
+            statuses.append(client.post("/api/labels", json={"name": f"label {step}"}).status_code)
+            statuses.append(client.post("/api/rescan").status_code)
+            statuses.append(client.post("/api/images/2/lock?take=true").status_code)
+
+    for number in range(20):
+        (folder / f"new-{number}.png").write_bytes((folder / "a-one.png").read_bytes())
+    threads = [threading.Thread(target=work, args=(client,)) for client in clients * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) == {200, 201}
+    assert clients[0].get("/api/images").json()["total"] == 23
+    assert [label.name for label in servers[1].store.visible_labels()] == [f"label {step}" for step in range(6)]
+    for server in servers:
+        server.close()
+        server.store.database.close()
 
 
 HEADERS = {"Host": "127.0.0.1", "X-Saywhere-Client": "schema-test"}
