@@ -87,6 +87,7 @@ STRUCTURE: list[tuple[Callable[[Content], object], str]] = [
     (lambda c: c["images"].append(c["images"][0]), "image 1: another has the same id"),
     (lambda c: c["images"][0].pop("id"), "image number 1: an id of its own"),
     (lambda c: c["images"].append(7), "image number 3: expected an object"),
+    (lambda c: c["annotations"][1].update(id=1), "annotation 1: another has the same id"),
     (lambda c: c["annotations"].append([]), "annotation number 3: expected an object"),
     (lambda c: c["annotations"][0].update(image_id=9), "annotation 1: image_id 9: no such image"),
     (lambda c: c["annotations"][0].pop("image_id"), "annotation 1: image_id None: no such image"),
@@ -153,7 +154,10 @@ def test_damaged_segmentations_are_faults_of_measuring_and_of_conversion(
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda c: c["annotations"][1].pop("segmentation"), "annotation 2 of image 2: segmentation"),
+        (
+            lambda c: [c["annotations"][1].pop(key) for key in ("segmentation", "bbox")],
+            "annotation 2 of image 2: segmentation",
+        ),
         (lambda c: c["annotations"][1].update(category_id=9), "annotation 2 of image 2: category_id 9"),
         (lambda c: c["images"][1].update(width=10**9), "image 2: width 1000000000"),
         (lambda c: c["images"][1].update(height=None), "image 2: width 60, height None"),

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from saywhere.cli.common import advance_bar, console, errors, list_faults
+from saywhere.cli.common import advance_bar, console, errors, group_notes, list_faults
 from saywhere.errors import SaywhereError
 from saywhere.parallel.local import Engine
 
@@ -43,6 +43,7 @@ def prelabel(
     if request.faults:
         list_faults(request.faults)
         raise SaywhereError(f"source '{source}': {len(request.faults):,} faults, listed above; mend them first")
+    list_faults(group_notes(request.notes))
     with Progress(console=errors, disable=not errors.is_terminal) as progress:
         advance = partial(advance_bar, progress, progress.add_task("objects", total=None))
         result = run_prelabel(request, out, model, None, engine, jobs, threads, advance)

@@ -23,6 +23,7 @@ MAX_COORDINATE = 1e5
 """The largest coordinate of a polygon, in pixels."""
 MAX_OUTLINE = 2_000_000
 """The longest outline of an object's polygons, in pixels. pycocotools holds about 120 bytes for each of them."""
+_CHUNK = 4_000_000  # pixels
 _MAX_DIGITS = 6  # of one run: 5 bits each, which is enough for the largest image that is read
 
 
@@ -75,8 +76,9 @@ class RunLengths:
         lengths = _decompress(encoded)
         if lengths is None:
             raise SaywhereError(f"run lengths are damaged; expected {height * width:,} pixels, {width}x{height}")
-        _check_sum(lengths.tolist(), size)
-        return cls(height, width, encoded)
+        _check_sum(int(lengths.sum()), size)
+        # pycocotools finds a wrong box for empty runs.
+        return cls(height, width, encoded) if lengths[1:].all() else cls._from_runs(*_runs(lengths), size)
 
     @classmethod
     def from_lengths(cls, lengths: Sequence[int], size: ImageSize) -> RunLengths:
@@ -91,9 +93,8 @@ class RunLengths:
         """
         if not all(isinstance(length, int) and length >= 0 for length in lengths):
             raise SaywhereError("run lengths: give whole numbers of pixels, none negative")
-        _check_sum(lengths, size)
-        encoded = pycocotools_mask.frPyObjects({"counts": list(lengths), "size": list(size)}, *size)
-        return cls(*size, encoded["counts"])
+        _check_sum(sum(lengths), size)
+        return cls._from_runs(*_runs(np.array(lengths, np.int64)), size)
 
     @classmethod
     def from_polygons(cls, polygons: Sequence[Sequence[float]], size: ImageSize) -> RunLengths:
@@ -121,6 +122,41 @@ class RunLengths:
         return cls(*size, encoded["counts"])
 
     @classmethod
+    def from_part(cls, part: NDArray[np.bool_], left: int, top: int, size: ImageSize) -> RunLengths:
+        """Encode a mask of which a part is given, off which there is no object. Memory is that of the part.
+
+        Args:
+            part: ``(h, w)`` mask.
+            left, top: where its first pixel lies, in pixels.
+            size: the size of the whole mask, within which the part must lie.
+
+        Example:
+            >>> import numpy as np
+            >>> RunLengths.from_part(np.ones((2, 3), bool), 5, 4, ImageSize(9, 9)).box
+            (5, 4, 3, 2)
+        """
+        height, width = part.shape
+        starts, ends = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        # A few columns at a time: of 100 megapixels, each step would take its 100 MB.
+        step = max(1, _CHUNK // max(1, height))
+        for first in range(0, width, step):
+            columns = np.zeros((min(step, width - first), height + 2), np.int8)
+            columns[:, 1:-1] = part[:, first : first + step].T
+            changes = np.diff(columns, axis=1)
+            for value, found in ((1, starts), (-1, ends)):
+                column, row = np.nonzero(changes == value)
+                found.append((column + (left + first)) * size.height + (row + top))
+        return cls._from_runs(np.concatenate(starts), np.concatenate(ends), size)
+
+    @classmethod
+    def union(cls, regions: Sequence[RunLengths]) -> RunLengths:
+        """The pixels of any of one or more regions of one size."""
+        if len(regions) == 1:
+            return regions[0]
+        encoded = pycocotools_mask.merge([region._encoded() for region in regions])
+        return cls(*regions[0].size, encoded["counts"])
+
+    @classmethod
     def from_coco(cls, segmentation: Any, size: ImageSize) -> RunLengths:
         """A ``segmentation`` from COCO JSON, in any of its three forms.
 
@@ -142,6 +178,17 @@ class RunLengths:
         counts = segmentation["counts"]
         return cls.from_lengths(counts, size) if isinstance(counts, list) else cls.from_counts(counts, size)
 
+    @classmethod
+    def _from_runs(cls, starts: NDArray[np.int64], ends: NDArray[np.int64], size: ImageSize) -> RunLengths:
+        """From where the object's runs begin and end, in order; runs that touch are joined."""
+        apart = np.flatnonzero(starts[1:] != ends[:-1])
+        edges = np.concatenate([starts[:1], np.stack([ends[apart], starts[apart + 1]], axis=1).ravel(), ends[-1:]])
+        lengths = np.diff(np.concatenate([[0], edges, [size.height * size.width]]))
+        # A mask that ends with the object has no run of background after it.
+        lengths = lengths if lengths[-1] or not len(edges) else lengths[:-1]
+        encoded = pycocotools_mask.frPyObjects({"counts": lengths.tolist(), "size": list(size)}, *size)
+        return cls(*size, encoded["counts"])
+
     @property
     def size(self) -> ImageSize:
         """Height and width."""
@@ -157,9 +204,19 @@ class RunLengths:
         return np.asarray(pycocotools_mask.decode(self._encoded()), np.bool_)
 
     def cropped(self) -> tuple[int, int, BoolArray]:
-        """Left, top and the ``(h, w)`` mask within the smallest box around the object."""
+        """Left, top and the ``(h, w)`` mask within the smallest box around the object.
+
+        Memory is that of the columns that the object is in, not of the image.
+        """
         x, y, w, h = self.box
-        return x, y, np.asarray(pycocotools_mask.decode(self._encoded())[y : y + h, x : x + w], np.bool_)
+        lengths = _decompress(self.counts)
+        assert lengths is not None, "checked when it was made"
+        starts, ends = _runs(lengths)
+        changes = np.zeros(w * self.height + 1, np.int8)
+        changes[starts - x * self.height] = 1
+        changes[ends - x * self.height] = -1
+        columns = np.cumsum(changes[:-1], dtype=np.int8).reshape(w, self.height)
+        return x, y, columns[:, y : y + h].T.astype(np.bool_)
 
     def as_annotation(self) -> dict[str, Any]:
         """``area``, ``bbox`` and ``segmentation`` of an annotation in COCO JSON."""
@@ -216,8 +273,16 @@ def _vertices(polygon: Any) -> NDArray[np.float64]:
     return values.reshape(-1, 2)
 
 
-def _check_sum(lengths: Sequence[int], size: ImageSize) -> None:
-    covered, pixels = sum(lengths), size.height * size.width
+def _runs(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the object's runs begin and end, less those without a pixel."""
+    edges = np.cumsum(lengths)[: len(lengths) // 2 * 2]
+    starts, ends = edges[0::2], edges[1::2]
+    some = ends > starts
+    return starts[some], ends[some]
+
+
+def _check_sum(covered: int, size: ImageSize) -> None:
+    pixels = size.height * size.width
     if covered != pixels:
         raise SaywhereError(
             f"run lengths cover {covered:,} pixels; expected {pixels:,} pixels, {size.width}x{size.height}"

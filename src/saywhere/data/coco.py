@@ -6,14 +6,16 @@ LVIS, Fashionpedia and the REFER toolbox use the same layout. Format: https://co
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from saywhere.core.geometry import ImageSize
-from saywhere.core.rle import RunLengths
+from saywhere.core.rle import MAX_COORDINATE, RunLengths
 from saywhere.data.checks import check_label, check_size
+from saywhere.data.files import check_file_name
 from saywhere.errors import SaywhereError
 
 Entry = dict[str, Any]
@@ -31,6 +33,7 @@ class CocoFile:
         annotations: in the order of the file.
         categories: by their ids, in the order of the file.
         licenses: as the file has them.
+        others: all else that the file has, by its keys.
         faults: a line for each entry that cannot be used. These entries are in none of the above.
     """
 
@@ -39,6 +42,7 @@ class CocoFile:
     annotations: Sequence[Entry]
     categories: Mapping[Id, Entry]
     licenses: Sequence[Entry]
+    others: Entry
     faults: Sequence[str]
 
     def raise_faults(self) -> None:
@@ -63,6 +67,18 @@ class CocoFile:
                 raise SaywhereError(f"file '{self.path}': category {number}: {error}") from error
         return names
 
+    def shared_names(self) -> list[str]:
+        """A note for each class name that several categories have; these become one class."""
+        ids: dict[str, list[Id]] = {}
+        for number, name in self.class_names().items():
+            if name is not None:
+                ids.setdefault(name, []).append(number)
+        return [
+            f"file '{self.path}': categories {', '.join(map(str, some))} are all named '{name}'; they become one class"
+            for name, some in ids.items()
+            if len(some) > 1
+        ]
+
 
 def read_coco_file(path: Path, categories_needed: bool = True) -> CocoFile:
     """Read a COCO JSON file and check its structure. Segmentations are checked when they are decoded.
@@ -77,7 +93,7 @@ def read_coco_file(path: Path, categories_needed: bool = True) -> CocoFile:
     try:
         content = json.loads(path.read_bytes())
     # RecursionError: lists within lists within lists.
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise SaywhereError(f"file '{path}': cannot be read as COCO JSON ({error})") from error
     needed = ("images", "annotations", *(["categories"] if categories_needed else []))
     if not isinstance(content, dict) or any(not isinstance(content.get(key), list) for key in needed):
@@ -86,17 +102,32 @@ def read_coco_file(path: Path, categories_needed: bool = True) -> CocoFile:
     try:
         images = _by_id(content, "images", "image", faults)
         categories = _by_id(content, "categories", "category", faults)
-        annotations = []
+        annotations: list[Entry] = []
+        ids: set[str] = set()
         for number, annotation in enumerate(content["annotations"], 1):
             if not isinstance(annotation, dict):
                 faults.append(f"annotation number {number}: expected an object; see the COCO format")
             elif (image_id := annotation.get("image_id")) is None or _check_id(image_id, "image_id") not in images:
                 faults.append(f"{annotation_name(annotation, number)}: image_id {image_id}: no such image")
+            elif _is_taken(annotation.get("id"), ids):
+                faults.append(f"annotation {annotation['id']}: another has the same id; give each one of its own")
             else:
                 annotations.append(annotation)
     except SaywhereError as error:
         raise SaywhereError(f"file '{path}': {error}") from error
-    return CocoFile(path, images, annotations, categories, _objects(content.get("licenses")), faults)
+    others = {key: value for key, value in content.items() if key not in ("images", "annotations", "categories")}
+    licenses = _objects(others.pop("licenses", None))
+    return CocoFile(path, images, annotations, categories, licenses, others, faults)
+
+
+def _is_taken(name: Any, ids: set[str]) -> bool:
+    """Whether an annotation before has this id, which is remembered. Outputs name them by their text."""
+    if name is None:
+        return False
+    text = str(_check_id(name, "id of an annotation"))
+    taken = text in ids
+    ids.add(text)
+    return taken
 
 
 def annotation_name(annotation: Entry, number: int | None = None) -> str:
@@ -122,15 +153,13 @@ def file_name_of(image: Entry) -> str:
     LVIS gives only COCO's address of an image, whose last two parts are its folder and its name.
 
     Raises:
-        SaywhereError: there is none.
+        SaywhereError: there is none, or none that a file can have.
     """
     name = image.get("file_name")
     address = image.get("coco_url")
     if "file_name" not in image and isinstance(address, str):
         name = "/".join(address.split("/")[-2:])
-    if not isinstance(name, str) or not name:
-        raise SaywhereError(f"file name {name!r}: give a text")
-    return name.replace("\\", "/")
+    return check_file_name(name)
 
 
 def size_of(image: Entry) -> ImageSize:
@@ -142,6 +171,25 @@ def size_of(image: Entry) -> ImageSize:
     return check_size(image.get("width"), image.get("height"))
 
 
+def is_crowd(annotation: Entry) -> bool:
+    """Whether an annotation is marked as a region of several objects."""
+    return annotation.get("iscrowd") in (1, "1")
+
+
+def only_box(annotation: Entry) -> tuple[float, float, float, float] | None:
+    """The box of an annotation that has no mask: x, y, width, height in pixels; None when it has a mask, or no box.
+
+    Programs write boxes without a mask as a ``segmentation`` that is left out, null or an empty list.
+    """
+    segmentation, box = annotation.get("segmentation"), annotation.get("bbox")
+    if segmentation is not None and segmentation not in ([], [[]], {}, ""):
+        return None
+    if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
+        return None
+    x, y, w, h = map(float, box)
+    return (x, y, w, h) if w > 0 and h > 0 else None
+
+
 def segmentation_of(annotation: Entry) -> Any:
     """The segmentation of an annotation, not checked yet; see :meth:`RunLengths.from_coco`.
 
@@ -151,7 +199,7 @@ def segmentation_of(annotation: Entry) -> Any:
     segmentation = annotation.get("segmentation")
     if segmentation is None:
         raise SaywhereError("segmentation: neither polygons nor run lengths are given; see the COCO format")
-    return segmentation
+    return [] if segmentation == [[]] else segmentation
 
 
 def region_of(annotation: Entry, size: ImageSize) -> RunLengths:
@@ -184,8 +232,13 @@ def _by_id(content: Entry, key: str, what: str, faults: list[str]) -> dict[Id, E
     return by_id
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_COORDINATE
+
+
 def _check_id(given: Any, what: str) -> Id:
-    if isinstance(given, bool) or not isinstance(given, (int, float, str)):
+    is_number = isinstance(given, (int, float)) and not isinstance(given, bool) and math.isfinite(given)
+    if not is_number and not isinstance(given, str):
         raise SaywhereError(f"{what}: {given!r} is of the wrong kind; give a whole number")
     return given
 

@@ -45,4 +45,4 @@ def read_request(
         raise SaywhereError(f"source '{source}': give a folder of photographs or a COCO JSON file that is there")
     if points:
         raise SaywhereError(f"points '{points}': they go with a folder; put points into the annotations of '{source}'")
-    return read_boxes_and_points(source, phrase, images or source.parent, boxes_with_points)
+    return read_boxes_and_points(source, phrase, images, boxes_with_points)

@@ -9,7 +9,17 @@ from typing import Any
 from saywhere.core.geometry import Box, ImageSize
 from saywhere.core.images import image_size
 from saywhere.core.prompt import Prompt
-from saywhere.data.coco import CocoFile, Entry, Id, annotation_name, class_name_of, file_name_of, read_coco_file
+from saywhere.data.coco import (
+    CocoFile,
+    Entry,
+    Id,
+    annotation_name,
+    class_name_of,
+    file_name_of,
+    is_crowd,
+    read_coco_file,
+)
+from saywhere.data.files import find_image, leads_out
 from saywhere.errors import SaywhereError
 from saywhere.prelabel.request import (
     ImagePrompts,
@@ -27,14 +37,14 @@ PROMPT_KEYS = ("points", "point", "bbox", "keypoints", "phrase")
 
 
 def read_boxes_and_points(
-    path: Path, phrase: str | None, folder: Path, boxes_with_points: bool = False
+    path: Path, phrase: str | None, images: Path | None, boxes_with_points: bool = False
 ) -> PrelabelRequest:
     """The prompts in the annotations of a COCO JSON file.
 
     Args:
         path: the file.
         phrase: a phrase for every object that has none of its own.
-        folder: the folder of the images.
+        images: the folder of the images; by default that of the file.
         boxes_with_points: whether an annotation's bbox counts beside its points or keypoints; else it counts where it
             comes first of them.
 
@@ -45,19 +55,23 @@ def read_boxes_and_points(
         SaywhereError: the file is not COCO JSON, or has no prompt.
     """
     file = read_coco_file(path, categories_needed=False)
-    # Without categories all objects are of one.
-    categories = dict(file.categories) or {1: {"id": 1, "name": CATEGORY}}
+    categories = dict(file.categories) or _unnamed_categories(file)
     request = PrelabelRequest(
         categories=list(categories.values()), licenses=list(file.licenses), faults=list(file.faults)
     )
-    files = _file_names(file, request.faults)
+    if not file.categories and len(categories) > 1:
+        request.notes.append(f"file '{path}': its {len(categories)} categories have no names; they get 'category ID'")
+    if crowds := sum(map(is_crowd, file.annotations)):
+        request.notes.append(f"file '{path}': {crowds:,} crowd regions left out")
+    folder = images or path.parent
+    files = _file_names(file, images, request)
     request.images = [file.images[image_id] for image_id in files]
     prompts: dict[Id, list[ObjectPrompt]] = defaultdict(list)
     sizes: dict[Id, ImageSize | None] = {}
     names: set[str] = set()
     for number, annotation in enumerate(file.annotations, 1):
         image_id = annotation["image_id"]
-        if annotation.get("iscrowd") or image_id not in files:
+        if is_crowd(annotation) or image_id not in files:
             continue
         try:
             name = str(annotation.get("id", ""))
@@ -65,7 +79,7 @@ def read_boxes_and_points(
                 raise SaywhereError("an id of its own is needed")
             names.add(name)
             if not file.categories:
-                annotation["category_id"] = 1
+                annotation.setdefault("category_id", 1)
             class_name_of(annotation, dict.fromkeys(categories))
             if image_id not in sizes:
                 sizes[image_id] = _size(file.images[image_id], folder / files[image_id], request.faults)
@@ -81,14 +95,28 @@ def read_boxes_and_points(
     return request
 
 
-def _file_names(file: CocoFile, faults: list[str]) -> dict[Id, str]:
+def _unnamed_categories(file: CocoFile) -> dict[Id, Entry]:
+    """The categories of a file that lists none: those of its annotations, or one for all that give none."""
+    given = [annotation.get("category_id", 1) for annotation in file.annotations]
+    numbers = list(dict.fromkeys(number for number in given if isinstance(number, (int, str))))
+    if len(numbers) < 2:
+        return {number: {"id": number, "name": CATEGORY} for number in numbers or [1]}
+    return {number: {"id": number, "name": f"category {number}"} for number in numbers}
+
+
+def _file_names(file: CocoFile, images: Path | None, request: PrelabelRequest) -> dict[Id, str]:
     """The file names of the images by their ids; an image without one is a fault."""
     names = {}
     for image_id, image in file.images.items():
         try:
-            names[image_id] = file_name_of(image)
+            name = file_name_of(image)
+            # Without a named folder, a name that leads out of the file's is that of any file.
+            if images or not leads_out(name):
+                name, renamed = find_image(name, images, file.path.parent)
+                request.notes += [f"image {image_id}: {renamed}"] if renamed else []
+            names[image_id] = name
         except SaywhereError as error:
-            faults.append(f"image {image_id}: {error}")
+            request.faults.append(f"image {image_id}: {error}")
     return names
 
 
@@ -99,7 +127,8 @@ def _size(image: Entry, path: Path, faults: list[str]) -> ImageSize | None:
     except SaywhereError as error:
         faults.append(str(error))
         return None
-    width, height = image.get("width", size.width), image.get("height", size.height)
+    width, height = (given if (given := image.get(key)) is not None else own
+                     for key, own in (("width", size.width), ("height", size.height)))  # fmt: skip
     if (height, width) != (size.height, size.width):
         faults.append(f"photograph '{path}': is {size.width}x{size.height} pixels; its entry says {width}x{height}")
         return None

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from saywhere.core.geometry import ImageSize
-from saywhere.core.images import image_size, list_images
+from saywhere.core.images import image_size
 from saywhere.core.prompt import Click, Prompt
+from saywhere.data.files import find_image, is_file, leads_out, list_images
 from saywhere.errors import SaywhereError
 from saywhere.prelabel.request import ImagePrompts, ObjectPrompt, PrelabelRequest, click_inside, on_object
 
@@ -54,7 +55,7 @@ def read_folder(folder: Path, points: Path | None, phrase: str | None) -> Prelab
         for file in files:
             _size(folder, file, sizes, request.faults)
     else:
-        by_file = _read_csv(folder, points, sizes, request.faults)
+        by_file = _read_csv(folder, points, sizes, request.faults, request.notes)
     categories: dict[str, int] = {}
     number = 0
     for file, objects in sorted(by_file.items()):
@@ -101,7 +102,7 @@ def _size(folder: Path, file: str, sizes: dict[str, ImageSize | None], faults: l
 
 
 def _read_csv(
-    folder: Path, path: Path, sizes: dict[str, ImageSize | None], faults: list[str]
+    folder: Path, path: Path, sizes: dict[str, ImageSize | None], faults: list[str], notes: list[str]
 ) -> dict[str, dict[str, _Object]]:
     """The objects of each file, by name; lines that cannot be used become faults."""
     by_file: dict[str, dict[str, _Object]] = defaultdict(dict)
@@ -116,7 +117,7 @@ def _read_csv(
                 )
             for row in reader:
                 try:
-                    _add_line(folder, row, reader.line_num, sizes, faults, by_file)
+                    _add_line(folder, row, reader.line_num, sizes, faults, by_file, notes)
                 except SaywhereError as error:
                     faults.append(f"points '{path}', line {reader.line_num}: {error}")
     except (OSError, ValueError, csv.Error) as error:
@@ -134,7 +135,7 @@ def _read_csv(
 
 def _add_line(
     folder: Path, row: dict[str, Any], line: int, sizes: dict[str, ImageSize | None], faults: list[str],
-    by_file: dict[str, dict[str, _Object]],
+    by_file: dict[str, dict[str, _Object]], notes: list[str],
 ) -> None:  # fmt: skip
     """Add the click of a line to its object; SaywhereError when the line cannot be used."""
     if None in row or None in row.values():
@@ -142,6 +143,11 @@ def _add_line(
     file = row["file"].strip()
     if not file:
         raise SaywhereError("no file; name a photograph of the folder")
+    # A name that leads out of the folder is that of any file that is there.
+    if not (leads_out(file) and is_file(folder / file)):
+        file, renamed = find_image(file, folder, folder)
+        if renamed and renamed not in notes:
+            notes.append(renamed)
     size = _size(folder, file, sizes, faults)
     label = row.get("label") or "1"
     if label not in ("0", "1"):

@@ -71,6 +71,7 @@ class PrelabelRequest:
         prompts: the images that have prompts.
         images, categories, licenses: the lists of the output, as COCO has them.
         faults: what is wrong with the request.
+        notes: what of the source is left out or taken for something else.
         unprompted: number of images without a prompt.
     """
 
@@ -79,6 +80,7 @@ class PrelabelRequest:
     categories: list[dict[str, Any]] = field(default_factory=list)
     licenses: list[dict[str, Any]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     unprompted: int = 0
 
     @property

@@ -117,7 +117,6 @@ class TestCoco:
             ("segmentation", [[1, 2, 3]], "three points"),
             ("segmentation", [[0, 0, 1e12, 0, 5, 5]], "three points"),
             ("segmentation", [[0, 0, float("nan"), 0, 5, 5]], "three points"),
-            ("segmentation", None, "neither"),
             ("score", "high", "score"),
             ("author", 7, "label 7"),
         ],
@@ -163,11 +162,23 @@ class TestCoco:
         assert formats.convert(path, tmp_path / "out", "voc", images=tmp_path / "photos").images == 2
         assert (tmp_path / "out" / "JPEGImages" / "a.png").exists()
 
+    @pytest.mark.parametrize("segmentation", [None, []])
+    def test_neither_a_mask_nor_a_box(self, sets: Callable[[str], Path], segmentation: object, tmp_path: Path) -> None:
+        path = sets("coco")
+        change(path, lambda data: data["annotations"][0].update(segmentation=segmentation, bbox=[0, 0, 0, 0]))
+        if segmentation is None:
+            assert len(faults(path, "annotation 1", "neither")) == 1
+        else:
+            formats.convert(path, tmp_path / "out.json", "coco")
+            assert formats.read(tmp_path / "out.json").images[0]().objects[0].region.area == 0
+
     def test_crowds_and_unknown_keys_are_said(self, sets: Callable[[str], Path], tmp_path: Path) -> None:
         path = sets("coco")
-        change(path, lambda data: data["annotations"][0].update(iscrowd=1, keypoints=[]))
-        notes = formats.convert(path, tmp_path / "out.json", "coco").notes
-        assert ["keypoints" in notes[0], "1 crowd" in notes[1]] == [True, True]
+        change(path, lambda data: data["annotations"][0].update(iscrowd=1))
+        change(path, lambda data: data["annotations"][1].update(keypoints=[1]))
+        notes = formats.convert(path, tmp_path / "out", "yolo", images=tmp_path / "photos").notes
+        assert "1 crowd regions left out; --keep-crowd" in notes[0]
+        assert "keypoints of 1 objects left out" in notes[1]
 
 
 class TestLabelMe:
@@ -265,7 +276,7 @@ class TestYolo:
         (folder / "labels" / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n")
         image = formats.read(folder).images[0]()
         assert not image.objects
-        assert "1 boxes" in image.notes[0]
+        assert image.boxes[0].box == pytest.approx((27, 18, 6, 4))
 
     def test_photographs_are_needed(self, sets: Callable[[str], Path], tmp_path: Path) -> None:
         folder = sets("yolo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ from saywhere.data.datasets.catalog import DATASETS, Dataset
 from saywhere.data.datasets.coco import read_coco
 from saywhere.data.datasets.folders import read_grabcut
 from saywhere.data.datasets.sample import Sample
+from saywhere.data.files import exists
 from saywhere.errors import SaywhereError
 
 __all__ = ["DATASETS", "Dataset", "Sample", "check_images", "data_root", "image_names", "load_dataset", "locate",
@@ -35,7 +37,7 @@ def locate(*names: str | Path) -> Path:
     root = data_root()
     for path in map(Path, names):
         for candidate in (path, *([root / path] if root else [])):
-            if candidate.exists():
+            if exists(candidate):
                 return candidate
     hint = f"nor under SAYWHERE_DATA={root}" if root else "and SAYWHERE_DATA, the folder of datasets, is not set"
     given = " or ".join(f"'{name}'" for name in names)
@@ -94,4 +96,8 @@ def load_dataset(name: str) -> list[Sample]:
         return DATASETS[name].read(locate_data(name))
     if not name.endswith(".json"):
         raise SaywhereError(f"data '{name}': not known; give a COCO JSON file or one of {', '.join(DATASETS)}")
-    return read_coco(locate(name))
+    notes: list[str] = []
+    samples = read_coco(locate(name), notes=notes)
+    for note in notes:
+        logging.getLogger("saywhere").warning("%s", note)
+    return samples

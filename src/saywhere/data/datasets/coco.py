@@ -16,6 +16,8 @@ from saywhere.data.coco import (
     annotation_name,
     class_name_of,
     file_name_of,
+    is_crowd,
+    only_box,
     read_coco_file,
     segmentation_of,
     size_of,
@@ -47,12 +49,13 @@ def decode(segmentation: Any, size: ImageSize, annotation: str = "", path: Path 
     return encode(segmentation, size, annotation, path).mask()
 
 
-def read_coco(path: Path, images: Path | None = None) -> list[Sample]:
-    """The objects of a COCO JSON file; crowd regions are left out.
+def read_coco(path: Path, images: Path | None = None, notes: list[str] | None = None) -> list[Sample]:
+    """The objects of a COCO JSON file; crowd regions, and boxes without a mask, are left out.
 
     Args:
         path: the file. An annotation's ``ignore_region`` (a segmentation) marks pixels that are not counted.
         images: the folder of the images; by default that of the file.
+        notes: gets a line for each kind of annotation that is left out.
 
     Raises:
         SaywhereError: it is not COCO JSON, or an entry cannot be used. Masks are checked when they are decoded.
@@ -60,10 +63,20 @@ def read_coco(path: Path, images: Path | None = None) -> list[Sample]:
     file = read_coco_file(path)
     file.raise_faults()
     names = file.class_names()
+    single = [annotation for annotation in file.annotations if not is_crowd(annotation)]
+    masked = [annotation for annotation in single if only_box(annotation) is None]
+    if notes is not None:
+        crowds, boxes = len(file.annotations) - len(single), len(single) - len(masked)
+        notes += file.shared_names()
+        if crowds:
+            notes.append(
+                f"file '{path}': {crowds:,} crowd regions left out; saywhere convert --keep-crowd makes objects of them"
+            )
+        if boxes:
+            notes.append(f"file '{path}': {boxes:,} boxes without a mask left out")
     return [
         coco_sample(annotation, file.images[annotation["image_id"]], names, images or path.parent, path)
-        for annotation in file.annotations
-        if not annotation.get("iscrowd")
+        for annotation in masked
     ]
 
 

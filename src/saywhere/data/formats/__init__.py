@@ -8,15 +8,25 @@ from pathlib import Path
 from typing import Final
 
 from saywhere.core.images import read_header
-from saywhere.data.formats import coco, labelme, png, voc, yolo
-from saywhere.data.formats.annotated_image import AnnotatedImage, AnnotationSource, ObjectAnnotation, WriteOptions
+from saywhere.data.files import exists, walk_files
+from saywhere.data.formats import coco, label_studio, labelme, png, voc, yolo
+from saywhere.data.formats.annotated_image import (
+    AnnotatedImage,
+    AnnotationSource,
+    BoxAnnotation,
+    ObjectAnnotation,
+    WriteOptions,
+)
+from saywhere.data.formats.losses import BOXES, CROWDS, EXTRA, IDS, Losses, says_something
 from saywhere.errors import SaywhereError
 from saywhere.storage.atomic import atomic_output
 
 __all__ = [
-    "FORMATS", "AnnotatedImage", "AnnotationFormat", "AnnotationSource", "ConversionResult", "FaultsError",
-    "ObjectAnnotation", "WriteOptions", "convert", "read", "recognise", "write",
+    "FORMATS", "READERS", "AnnotatedImage", "AnnotationFormat", "AnnotationSource", "BoxAnnotation",
+    "ConversionResult", "FaultsError", "ObjectAnnotation", "WriteOptions", "convert", "read", "recognise", "write",
 ]  # fmt: skip
+
+SNIFFED = 65536  # bytes of a JSON file by which its format is recognised
 
 
 @dataclass(frozen=True)
@@ -27,22 +37,33 @@ class AnnotationFormat:
         read: from the place of the annotations, and the folder of the images where that is another.
         write: images to a place; adds to the notes what the format cannot hold.
         holds_images: whether the images are a part of it.
-        marker: a pattern of files by which a folder in this format is recognised; empty when it is no folder.
+        holds: what it has a place for beside masks: :data:`BOXES`, :data:`CROWDS`, :data:`EXTRA`, :data:`IDS`.
+        markers: the files by which a folder in this format is recognised: a name, or a suffix after ``*``.
     """
 
     read: Callable[[Path, Path | None], AnnotationSource]
     write: Callable[[Iterable[AnnotatedImage], Path, WriteOptions, list[str]], None]
     holds_images: bool
-    marker: str
+    holds: frozenset[str] = frozenset()
+    markers: tuple[str, ...] = ()
 
 
 FORMATS: Final[Mapping[str, AnnotationFormat]] = {
-    "coco": AnnotationFormat(coco.read_coco, coco.write_coco, False, ""),
-    "voc": AnnotationFormat(voc.read_voc, voc.write_voc, True, "SegmentationObject"),
-    "yolo": AnnotationFormat(yolo.read_yolo, yolo.write_yolo, True, "data.yaml"),
-    "png": AnnotationFormat(png.read_png, png.write_png, False, png.TABLE),
-    "labelme": AnnotationFormat(labelme.read_labelme, labelme.write_labelme, True, "**/*.json"),
+    "coco": AnnotationFormat(coco.read_coco, coco.write_coco, False, frozenset([BOXES, CROWDS, EXTRA, IDS])),
+    "voc": AnnotationFormat(voc.read_voc, voc.write_voc, True, frozenset([BOXES]), ("SegmentationObject",)),
+    "yolo": AnnotationFormat(yolo.read_yolo, yolo.write_yolo, True, frozenset([BOXES]), ("data.yaml", "classes.txt")),
+    "png": AnnotationFormat(png.read_png, png.write_png, False, frozenset(), (png.TABLE,)),
+    "labelme": AnnotationFormat(
+        labelme.read_labelme, labelme.write_labelme, True, frozenset([BOXES, EXTRA]), ("*.json",)
+    ),
 }
+"""The formats that are written, and read."""
+READERS: Final[Mapping[str, Callable[[Path, Path | None], AnnotationSource]]] = {
+    **{name: each.read for name, each in FORMATS.items()},
+    "label-studio": label_studio.read_label_studio,
+}
+"""The formats that are read."""
+FILES = ("coco", "labelme", "label-studio")  # formats of which a single file can be read
 
 
 @dataclass
@@ -83,16 +104,18 @@ def read(source: Path, format_name: str | None = None, images: Path | None = Non
     Raises:
         SaywhereError: the place or the format is not known, or the annotations cannot be used as a whole.
     """
-    if not source.exists():
+    if not exists(source):
         raise SaywhereError(f"source '{source}': not there; give a COCO JSON file or a folder")
-    if images and not images.is_dir():
+    if images and not (exists(images) and images.is_dir()):
         raise SaywhereError(f"images '{images}': no such folder")
     name = format_name or recognise(source)
-    if source.is_file() and name not in ("coco", "labelme"):
+    if name not in READERS:
+        raise SaywhereError(f"format '{name}': not known; one of {', '.join(READERS)}")
+    if source.is_file() and name not in FILES:
         raise SaywhereError(f"source '{source}': is a file; {name} is a folder")
-    if source.is_dir() and name == "coco":
-        raise SaywhereError(f"source '{source}': is a folder; give the COCO JSON file in it")
-    return _find_format(name).read(source, images)
+    if source.is_dir() and name in ("coco", "label-studio"):
+        raise SaywhereError(f"source '{source}': is a folder; give the JSON file in it")
+    return READERS[name](source, images)
 
 
 def recognise(source: Path) -> str:
@@ -101,12 +124,31 @@ def recognise(source: Path) -> str:
     Raises:
         SaywhereError: it looks like none.
     """
-    if source.suffix == ".json" and source.is_file():
-        return "coco"
+    if source.suffix.lower() == ".json" and source.is_file():
+        return _recognise_json(source)
     for name, known in FORMATS.items():
-        if source.is_dir() and known.marker and next(source.glob(known.marker), None):
+        if source.is_dir() and any(_holds(source, marker) for marker in known.markers):
             return name
-    raise SaywhereError(f"source '{source}': of no known format; say which with --from, one of {', '.join(FORMATS)}")
+    raise SaywhereError(f"source '{source}': of no known format; say which with --from, one of {', '.join(READERS)}")
+
+
+def _recognise_json(source: Path) -> str:
+    """The format of a JSON file, by how it begins: LabelMe's has shapes, that of Label Studio is a list."""
+    try:
+        with source.open("rb") as file:
+            start = file.read(SNIFFED).lstrip(b"\xef\xbb\xbf \t\r\n")
+    except OSError as error:
+        raise SaywhereError(f"source '{source}': cannot be read ({error.strerror or error})") from error
+    if start.startswith(b"[") and b"{" in start:
+        return "label-studio"
+    return "labelme" if b'"shapes"' in start and b'"annotations"' not in start else "coco"
+
+
+def _holds(folder: Path, marker: str) -> bool:
+    """Whether a folder holds a file of this name; or one with the suffix after ``*``, also in the folders in it."""
+    if not marker.startswith("*"):
+        return (folder / marker).exists()
+    return next(walk_files(folder, lambda path: path.suffix == marker[1:]), None) is not None
 
 
 def _find_format(name: str) -> AnnotationFormat:
@@ -133,26 +175,33 @@ def write(
     target, used, result = _find_format(to), options or WriteOptions(), ConversionResult()
     if to == "coco" and dest.suffix != ".json":
         raise SaywhereError(f"'{dest}': COCO is one file; give it the ending .json")
+    losses = Losses(target.holds, used.keep_crowd)
     with atomic_output(dest) as place:
-        target.write(_count(images, result, target.holds_images and used.copy), place, used, result.notes)
+        target.write(_count(images, result, target.holds_images and used.copy, losses), place, used, result.notes)
+    result.notes += losses.of_all(used.extra, used.categories)
     return result
 
 
-def _count(images: Iterable[AnnotatedImage], result: ConversionResult, needs_file: bool) -> Iterator[AnnotatedImage]:
-    """The same images; counts them and keeps their notes."""
+def _count(
+    images: Iterable[AnnotatedImage], result: ConversionResult, needs_file: bool, losses: Losses
+) -> Iterator[AnnotatedImage]:
+    """The images without what the format has no place for; counts them and keeps their notes."""
     turned = []
     for image in images:
-        if needs_file and image.path is None:
+        if needs_file and not image.has_file:
             raise SaywhereError(_missing(image))
         is_turned = image.is_turned
         if is_turned is None and image.path:
             is_turned = read_header(image.path).is_turned
         if is_turned:
             turned.append(image.file_name)
+        kept, notes = losses.apply(image)
         result.images += 1
-        result.objects += len(image.objects)
-        result.notes += image.notes
-        yield image
+        result.objects += len(kept.objects) + len(kept.boxes)
+        result.notes += notes
+        if image.content is not None and not needs_file:
+            result.notes.append(f"photograph '{image.file_name}': lies in the annotations alone, and is not copied")
+        yield kept
     if turned:
         result.notes.append(
             f"{len(turned):,} photographs are turned by their EXIF data, the first is '{turned[0]}': masks are for the "
@@ -190,16 +239,27 @@ def convert(
     """
     annotations, used = read(source, format_name, images), options or WriteOptions()
     needs_files = _find_format(to).holds_images and used.copy
-    used = replace(used, labels=[*used.labels, *annotations.labels])
-    result = write(_usable(annotations, needs_files, progress), dest, to, used)
+    # Labels that are given say how classes are numbered.
+    categories = () if used.labels else annotations.categories
+    labels = [*used.labels, *annotations.labels]
+    used = replace(
+        used, labels=labels, categories=[*used.categories, *categories], extra={**annotations.extra, **used.extra}
+    )
+    others: set[str] = set()
+    result = write(_usable(annotations, needs_files, progress, others), dest, to, used)
     result.notes[:0] = annotations.notes
+    if others and EXTRA in _find_format(to).holds and to != (format_name or recognise(source)):
+        result.notes.append(f"kept as they are, though {to} defines no such keys: {', '.join(sorted(others))}")
     return result
 
 
 def _usable(
-    source: AnnotationSource, needs_files: bool, progress: Callable[[int, int], None]
+    source: AnnotationSource, needs_files: bool, progress: Callable[[int, int], None], others: set[str]
 ) -> Iterator[AnnotatedImage]:
-    """The images that can be used; FaultsError in the end when some cannot."""
+    """The images that can be used; FaultsError in the end when some cannot.
+
+    The keys of what else the file says are added to ``others``.
+    """
     faults: list[str] = []
     names: set[str] = set()
     for done, read_one in enumerate(source.images, 1):
@@ -207,12 +267,14 @@ def _usable(
             image = read_one()
             if image.file_name in names:
                 raise SaywhereError(f"photograph '{image.file_name}': comes twice; give each a name of its own")
-            if needs_files and image.path is None:
+            if needs_files and not image.has_file:
                 raise SaywhereError(_missing(image))
         except SaywhereError as error:
             faults.append(str(error))
         else:
             names.add(image.file_name)
+            for extra in (image.extra, *(each.extra for each in image.annotations)):
+                others.update(key for key, value in extra.items() if says_something(value))
             # After the first fault nothing will be kept: the others are only checked.
             if not faults:
                 yield image

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import read_header
 from saywhere.core.rle import RunLengths
+from saywhere.data.coco import Id
+from saywhere.data.files import is_file
 from saywhere.errors import SaywhereError
+from saywhere.storage.atomic import copy_file
 
+Extra = Mapping[str, Any]
+"""What a file says beyond what is read, by its keys there, as JSON."""
 DEFAULT_LABEL = "object"  # the label of an object that has none, where a format asks for one
 
 
@@ -24,12 +30,18 @@ class ObjectAnnotation:
         label: its class name, None where it has none.
         score: the confidence in it, from 0 to 1, where known.
         author: who or what made the annotation, where known.
+        id: its id in the file that it was read from; two annotations are equal without it.
+        is_crowd: whether it is a region of several objects that were not told apart.
+        extra: what the file says of it beyond this: attributes, flags, a description, keypoints.
     """
 
     region: RunLengths
     label: str | None = None
     score: float | None = None
     author: str | None = None
+    id: Id | None = field(default=None, compare=False)
+    is_crowd: bool = False
+    extra: Extra = field(default_factory=dict, hash=False)
 
     @classmethod
     def from_mask(
@@ -50,6 +62,29 @@ class ObjectAnnotation:
 
 
 @dataclass(frozen=True, slots=True)
+class BoxAnnotation:
+    """A box around an object that has no mask.
+
+    Attributes:
+        box: x, y, width and height, in pixels.
+        label, score, author, id, is_crowd, extra: as of an :class:`ObjectAnnotation`.
+    """
+
+    box: tuple[float, float, float, float]
+    label: str | None = None
+    score: float | None = None
+    author: str | None = None
+    id: Id | None = field(default=None, compare=False)
+    is_crowd: bool = False
+    extra: Extra = field(default_factory=dict, hash=False)
+
+    @property
+    def class_name(self) -> str:
+        """The label, or :data:`DEFAULT_LABEL`."""
+        return self.label or DEFAULT_LABEL
+
+
+@dataclass(frozen=True, slots=True)
 class AnnotatedImage:
     """An image with its objects.
 
@@ -60,6 +95,10 @@ class AnnotatedImage:
         path: where the file lies; None when it is not at hand.
         notes: what could not be read into this form.
         is_turned: whether the file is stored another way than upright; None when its header was not read.
+        boxes: objects that have a box and no mask.
+        id: its id in the file that it was read from.
+        extra: what that file says of it beyond this: licence, date, flags.
+        content: the bytes of its file, where the annotations hold these and no file is at hand.
     """
 
     file_name: str
@@ -68,6 +107,32 @@ class AnnotatedImage:
     path: Path | None = None
     notes: tuple[str, ...] = ()
     is_turned: bool | None = None
+    boxes: tuple[BoxAnnotation, ...] = ()
+    id: Id | None = field(default=None, compare=False)
+    extra: Extra = field(default_factory=dict, hash=False)
+    content: bytes | None = field(default=None, repr=False)
+
+    @property
+    def annotations(self) -> tuple[ObjectAnnotation | BoxAnnotation, ...]:
+        """The objects, and then the boxes."""
+        return (*self.objects, *self.boxes)
+
+    @property
+    def has_file(self) -> bool:
+        """Whether its file can be copied."""
+        return self.path is not None or self.content is not None
+
+    def copy_file(self, dest: Path) -> None:
+        """Write its file, if it is at hand; missing folders are made.
+
+        Raises:
+            SaywhereError: it cannot be read.
+        """
+        if self.path is not None:
+            copy_file(self.path, dest)
+        elif self.content is not None:
+            dest.parent.mkdir(parents=True, exist_ok=True)
+            dest.write_bytes(self.content)
 
 
 @dataclass(frozen=True)
@@ -78,11 +143,15 @@ class AnnotationSource:
         images: each is read when it is called, and raises SaywhereError when its annotations cannot be used.
         labels: the source's own list of class names, where it has one.
         notes: what could not be read of the source as a whole.
+        categories: its classes with their ids, as COCO has them, where it has such.
+        extra: what it says of itself beyond this: its licences and where it comes from.
     """
 
     images: Sequence[Callable[[], AnnotatedImage]]
     labels: Sequence[str] = ()
     notes: Sequence[str] = ()
+    categories: Sequence[Extra] = ()
+    extra: Extra = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,11 +162,18 @@ class WriteOptions:
         polygons: outlines instead of masks, where a format has both.
         copy: whether images are copied, where a format holds them.
         labels: class names that come first, in this order, where a format numbers them.
+        keep_crowd: crowd regions are written as objects like any other; without it they are left out, but for COCO,
+            which has a mark for them.
+        categories: classes that keep their ids, for COCO.
+        extra: what is written beside images and annotations, for COCO.
     """
 
     polygons: bool = False
     copy: bool = True
     labels: Sequence[str] = ()
+    keep_crowd: bool = False
+    categories: Sequence[Extra] = ()
+    extra: Extra = field(default_factory=dict)
 
 
 @dataclass
@@ -136,7 +212,7 @@ def with_image_file(image: AnnotatedImage, folder: Path) -> AnnotatedImage:
         SaywhereError: the file is no image, or of another size.
     """
     path = folder / image.file_name
-    if not path.is_file():
+    if not is_file(path):
         return image
     header = read_header(path)
     if header.size != image.size:
@@ -149,13 +225,13 @@ def with_image_file(image: AnnotatedImage, folder: Path) -> AnnotatedImage:
 
 def note_lost_scores(image: AnnotatedImage) -> list[str]:
     """The note that a format has no place for scores and authors, where the image has some."""
-    lost = sum(each.score is not None or each.author is not None for each in image.objects)
+    lost = sum(each.score is not None or each.author is not None for each in image.annotations)
     return [f"photograph '{image.file_name}': score or author of {lost} objects left out"] if lost else []
 
 
 def note_default_labels(image: AnnotatedImage) -> list[str]:
     """The note that objects without a label get :data:`DEFAULT_LABEL`, where the image has some."""
-    count = sum(each.label is None for each in image.objects)
+    count = sum(each.label is None for each in image.annotations)
     return (
         [f"photograph '{image.file_name}': {count} objects without a label are called '{DEFAULT_LABEL}'"]
         if count

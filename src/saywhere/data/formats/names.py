@@ -1,34 +1,13 @@
-"""Names of files that annotation files give, and names that stay different when their suffix changes."""
+"""Names of files that annotations are written to: they stay different when their suffix changes."""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath
 
-from saywhere.errors import SaywhereError
+from saywhere.data.files import safe_name
 
-MAX_NAME_BYTES = 240  # of a name that most file systems take, less those that a suffix needs
-
-
-def safe_name(name: object) -> str:
-    """A file name from an annotation file, which stays within its folder.
-
-    Args:
-        name: what the annotation file gives.
-
-    Returns:
-        The name with ``/`` between its parts.
-
-    Raises:
-        SaywhereError: it is absolute, climbs with ``..``, names a drive, is too long, or is no name at all.
-    """
-    if not isinstance(name, str) or not name.strip() or not name.isprintable():
-        raise SaywhereError(f"file name {name!r}: give a name of printable characters")
-    parts = PureWindowsPath(name).parts
-    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or ".." in parts or ":" in name or not parts:
-        raise SaywhereError(f"file name {name!r}: leads out of its folder; give one without '..', ':' and root")
-    if max(len(part.encode()) for part in parts) > MAX_NAME_BYTES:
-        raise SaywhereError(f"file name '{name[:60]}...': a part of it is longer than {MAX_NAME_BYTES} bytes")
-    return "/".join(parts)
+__all__ = ["UniqueNames", "safe_name", "to_one_line"]
+MAX_STEM_BYTES = 240  # of a name without its suffix: what a file system takes, less a number and a longer suffix
 
 
 class UniqueNames:
@@ -38,8 +17,15 @@ class UniqueNames:
         self._owners: dict[str, str] = {}
 
     def claim(self, file_name: str, notes: list[str]) -> str:
-        """The image's name without its suffix; with a number, and a note, when another image has this name already."""
-        plain = stem = str(PurePosixPath(file_name).with_suffix(""))
+        """The image's name without its suffix; with a number, and a note, when another image has this name already.
+
+        A name so long that another suffix makes it too long for a file system is cut, with a note.
+        """
+        path = PurePosixPath(file_name)
+        cut = path.stem.encode()[:MAX_STEM_BYTES].decode(errors="ignore")
+        plain = stem = path.with_name(cut).as_posix()
+        if cut != path.stem:
+            notes.append(f"photograph '{file_name}': its name is too long for another ending; written as '{plain}'")
         count = 1
         while stem.casefold() in self._owners:
             count += 1

@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import IMAGE_SUFFIXES
+from saywhere.core.rle import RunLengths
 from saywhere.data.checks import check_label, check_score
 from saywhere.data.datasets.masks import read_numbers
+from saywhere.data.files import find_image, is_file, list_files
 from saywhere.data.formats.annotated_image import (
     AnnotatedImage,
     AnnotationSource,
@@ -22,7 +21,7 @@ from saywhere.data.formats.annotated_image import (
     WriteOptions,
     with_image_file,
 )
-from saywhere.data.formats.index_masks import draw_index_map, write_index_map
+from saywhere.data.formats.index_masks import draw_index_map, split_index_map, write_index_map
 from saywhere.data.formats.names import UniqueNames, safe_name
 from saywhere.errors import SaywhereError
 
@@ -42,7 +41,7 @@ def read_png(source: Path, images: Path | None) -> AnnotationSource:
     Raises:
         SaywhereError: there is no mask, or the table cannot be used.
     """
-    masks = _read_table(source / TABLE) or {p.relative_to(source).as_posix(): [] for p in sorted(source.rglob("*.png"))}
+    masks = _read_table(source / TABLE) or {name: [] for name in list_files(source, ".png")}
     if not masks:
         raise SaywhereError(f"source '{source}': no PNG mask there")
     return AnnotationSource([partial(_read_image, source, mask, rows, images) for mask, rows in masks.items()])
@@ -54,7 +53,7 @@ def _read_table(path: Path) -> dict[str, list[Row]]:
     if not path.exists():
         return rows_by_mask
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             if reader.fieldnames != COLUMNS:
                 raise SaywhereError(f"'{path}': columns {reader.fieldnames}; expected {COLUMNS}")
@@ -70,38 +69,40 @@ def _read_table(path: Path) -> dict[str, list[Row]]:
 def _read_image(source: Path, mask: str, rows: list[Row], images: Path | None) -> AnnotatedImage:
     path = source / safe_name(mask)
     values = read_numbers(path)
-    present = np.unique(values[values > 0]).tolist()
+    regions = split_index_map(values)
     # The masks themselves are not taken for the images.
     folder = None if images == source else images
+    notes: tuple[str, ...] = ()
     if not rows:
         stem = str(Path(mask).with_suffix(""))
         names = (stem + suffix for suffix in IMAGE_SUFFIXES)
-        file_name = next((name for name in names if folder and (folder / name).is_file()), mask)
-        objects = tuple(ObjectAnnotation.from_mask(values == number) for number in present)
+        file_name = next((name for name in names if folder and is_file(folder / name)), mask)
+        objects = tuple(ObjectAnnotation(region) for region in regions.values())
     else:
-        file_name = safe_name(rows[0]["photo"])
+        file_name, renamed = find_image(rows[0]["photo"], folder, source)
+        notes = (f"photograph '{file_name}': {renamed}",) if renamed else ()
         row_of = {number: row for row in rows if (number := _read_number(row, path))}
-        if sorted(row_of) != present:
-            different = sorted(set(row_of) ^ set(present))
+        if sorted(row_of) != list(regions):
+            different = sorted(set(row_of) ^ set(regions))
             raise SaywhereError(f"mask '{path}': numbers {different[:10]} are not in both the mask and {TABLE}")
-        objects = tuple(_read_object(values == number, row_of[number], path) for number in present)
-    image = AnnotatedImage(file_name, ImageSize(*values.shape), objects)
+        objects = tuple(_read_object(region, row_of[number], path) for number, region in regions.items())
+    image = AnnotatedImage(file_name, ImageSize(*values.shape), objects, notes=notes)
     return with_image_file(image, folder) if folder else image
 
 
 def _read_number(row: Row, path: Path) -> int:
     """The object's number; 0 in the line of an image without objects."""
-    if row["number"] and not row["number"].isdecimal():
+    if row["number"] and not (row["number"].isdecimal() and len(row["number"]) < 10):
         raise SaywhereError(f"mask '{path}': number {row['number']!r} in {TABLE}: give a whole number")
     return int(row["number"] or 0)
 
 
-def _read_object(mask: BoolArray, row: Row, path: Path) -> ObjectAnnotation:
+def _read_object(region: RunLengths, row: Row, path: Path) -> ObjectAnnotation:
     try:
         score = check_score(float(row["score"])) if row["score"] else None
     except ValueError as error:
         raise SaywhereError(f"mask '{path}': score {row['score']!r} in {TABLE}: give a number from 0 to 1") from error
-    return ObjectAnnotation.from_mask(mask, check_label(row["label"]), score, check_label(row["author"]))
+    return ObjectAnnotation(region, check_label(row["label"]), score, check_label(row["author"]))
 
 
 def write_png(images: Iterable[AnnotatedImage], dest: Path, options: WriteOptions, notes: list[str]) -> None:

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import ImageSize
+from saywhere.core.rle import RunLengths
 
 Ring = NDArray[np.float64]
 """``(N, 2)`` vertices x, y in pixels; the last is joined to the first."""
@@ -123,23 +124,65 @@ def fill_polygons(polygons: Sequence[Ring], size: ImageSize) -> BoolArray:
     return mask > 0
 
 
+def filled_region(polygon: Ring, size: ImageSize) -> RunLengths:
+    """The pixels of a polygon within an image, as :func:`fill_polygons` fills it.
+
+    Memory is that of the box around it.
+    """
+    left, top = np.floor(polygon.min(axis=0)).astype(int).tolist()
+    right, bottom = np.floor(polygon.max(axis=0)).astype(int).tolist()
+    part = fill_polygons([polygon - (left, top)], ImageSize(bottom - top + 1, right - left + 1))
+    return RunLengths.from_part(part, left, top, size)
+
+
 def draw_shape(kind: str, points: Ring, size: ImageSize) -> BoolArray:
     """A LabelMe shape to a ``(H, W)`` mask, as LabelMe draws it (labelme.utils.shape_to_mask).
 
     Args:
         kind: "rectangle", "circle", or a kind that is a polygon.
-        points: two corners, the centre and a point of the circle, or the vertices.
+        points: two corners (or four), the centre and a point of the circle, or the vertices.
         size: the size of the mask.
     """
+    return np.asarray(_draw(kind, points, size)) > 0
+
+
+def _draw(kind: str, points: Ring, size: ImageSize) -> Image.Image:
     image = Image.new("L", (size.width, size.height))
     draw = ImageDraw.Draw(image)
-    xy = [(float(x), float(y)) for x, y in points]
-    if kind == "rectangle":
-        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
-        draw.rectangle((x0, y0, x1, y1), outline=1, fill=1)
-    elif kind == "circle":
-        (cx, cy), radius = xy[0], float(np.hypot(*(points[1] - points[0])))
-        draw.ellipse((cx - radius, cy - radius, cx + radius, cy + radius), outline=1, fill=1)
+    if kind in ("rectangle", "circle"):
+        corners = _extent(kind, points).ravel().tolist()
+        (draw.rectangle if kind == "rectangle" else draw.ellipse)(corners, outline=1, fill=1)
     else:
-        draw.polygon(xy, outline=1, fill=1)
-    return np.asarray(image) > 0
+        draw.polygon([(float(x), float(y)) for x, y in points], outline=1, fill=1)
+    return image
+
+
+def shape_region(kind: str, points: Ring, size: ImageSize) -> RunLengths:
+    """The pixels of a LabelMe shape within an image; see :func:`draw_shape`.
+
+    Memory is that of the image up to the shape's last row and column.
+    """
+    low, high = _extent(kind, points)
+    limit = np.array([size.width, size.height])
+    first = np.clip(np.floor(low), 0, limit).astype(int)
+    last = np.clip(np.floor(high) + 2, first, limit).astype(int)
+    (left, top), (right, bottom) = first.tolist(), last.tolist()
+    if left == right or top == bottom:
+        return RunLengths.from_lengths([size.height * size.width], size)
+    # Not moved to the origin: Pillow would round some vertices the other way.
+    drawn = _draw(kind, points, ImageSize(bottom, right)).crop((left, top, right, bottom))
+    return RunLengths.from_part(np.asarray(drawn) > 0, left, top, size)
+
+
+def drawing_steps(points: Ring, size: ImageSize) -> int:
+    """How many steps drawing a polygon takes: Pillow goes through all its edges for each row."""
+    rows = min(float(np.ptp(points[:, 1])), float(size.height)) + 1.0
+    return int(rows * len(points))
+
+
+def _extent(kind: str, points: Ring) -> Ring:
+    """The two corners, x and y, of the box around a shape."""
+    if kind != "circle":
+        return np.stack([points.min(axis=0), points.max(axis=0)])
+    radius = float(np.hypot(*(points[1] - points[0])))
+    return np.stack([points[0] - radius, points[0] + radius])

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from xml.etree import ElementTree
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import IMAGE_SUFFIXES
-from saywhere.data.datasets.masks import read_numbers
+from saywhere.data.datasets.masks import Values, read_numbers
 from saywhere.data.datasets.pascal import CLASSES, VOID, most_common_class
+from saywhere.data.files import is_file, is_hidden, list_files
 from saywhere.data.formats.annotated_image import (
     AnnotatedImage,
     AnnotationSource,
@@ -24,82 +25,183 @@ from saywhere.data.formats.annotated_image import (
     note_lost_scores,
     with_image_file,
 )
-from saywhere.data.formats.index_masks import draw_index_map, voc_palette, write_index_map
+from saywhere.data.formats.colours import Colour, is_coloured, is_palette, read_colours
+from saywhere.data.formats.index_masks import IndexMap, draw_index_map, split_index_map, voc_palette, write_index_map
 from saywhere.data.formats.names import UniqueNames, safe_name, to_one_line
+from saywhere.data.formats.voc_xml import read_boxes, write_boxes
 from saywhere.errors import SaywhereError
-from saywhere.storage.atomic import copy_file
 
 MAX_NUMBER = VOID - 1  # of a class, and of an object
+VOID_COLOUR: Colour = (224, 224, 192)  # number 255 of VOC's palette
+CLASS_NAMES = "class_names.txt"  # as LabelMe's labelme2voc writes it: a name a line, the background's among them
 LABELMAP = "labelmap.txt"  # as CVAT and Datumaro have it: label:r,g,b:parts:actions
 
 
 def read_voc(source: Path, images: Path | None) -> AnnotationSource:
     """The annotated images of a folder in VOC's layout.
 
+    Maps of classes and of objects are of numbers (a palette, or grey), or in colour as CVAT and Datumaro write them.
+    Boxes of the XML files whose object has no mask are read as boxes; else the maps say more than the XML.
+
     Args:
         source: the folder. Its images are those that the lists in ``ImageSets/Segmentation`` name, or without lists all
-            that have a map. Its classes are those of ``labelmap.txt``, or without it VOC's twenty.
+            that have a map. Its classes are those of ``labelmap.txt`` or ``class_names.txt``, or without these VOC's
+            twenty.
         images: the folder of the images; by default ``JPEGImages``.
 
     Raises:
         SaywhereError: the folder is not in VOC's layout.
     """
-    lists = sorted((source / "ImageSets" / "Segmentation").glob("*.txt"))
+    lists = sorted(path for path in (source / "ImageSets" / "Segmentation").glob("*.txt") if not is_hidden(path))
     maps = source / "SegmentationObject"
     try:
-        names = [line for path in lists for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        names = [name for path in lists for line in _lines(path) if (name := line.strip())]
     except (OSError, ValueError) as error:
         raise SaywhereError(
             f"source '{source}': its lists in ImageSets/Segmentation cannot be read ({error})"
         ) from error
     if not lists:
-        names = sorted(path.relative_to(maps).with_suffix("").as_posix() for path in maps.rglob("*.png"))
+        names = [str(PurePosixPath(name).with_suffix("")) for name in list_files(maps, ".png")]
     if not names:
         raise SaywhereError(
             f"source '{source}': no photograph is listed; expected SegmentationObject, SegmentationClass and "
             "ImageSets/Segmentation"
         )
-    labels = _read_labelmap(source / LABELMAP)
+    classes = _read_classes(source)
     folder = images or source / "JPEGImages"
-    readers = [partial(_read_image, source, name, labels, folder) for name in dict.fromkeys(names)]
-    return AnnotationSource(readers, list(labels.values()))
+    readers = [partial(_read_image, source, name, classes, folder) for name in dict.fromkeys(names)]
+    return AnnotationSource(readers, list(classes.labels.values()), classes.notes)
 
 
-def _read_labelmap(path: Path) -> dict[int, str]:
-    """The labels by class number."""
-    if not path.exists():
-        return dict(enumerate(CLASSES, start=1))
+def _lines(path: Path) -> list[str]:
+    """The lines of a text file, without a byte order mark. Only these line breaks count: names may have others."""
+    return path.read_text(encoding="utf-8-sig").replace("\r\n", "\n").split("\n")
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """The classes of a folder.
+
+    Attributes:
+        labels: by class number, from 1; 0 is the background.
+        colours: the class numbers of colours, the background's among them.
+        notes: what is doubtful about them.
+        is_ordered: whether the number of a pixel is that of a class, which it is when the background comes first.
+    """
+
+    labels: Mapping[int, str]
+    colours: Mapping[Colour, int]
+    notes: Sequence[str] = ()
+    is_ordered: bool = True
+
+
+def _read_classes(source: Path) -> _Classes:
+    path = next((source / name for name in (LABELMAP, CLASS_NAMES) if (source / name).exists()), None)
+    palette = {(r, g, b): number for number, (r, g, b) in enumerate(voc_palette().tolist())}
+    if path is None:
+        labels = dict(enumerate(CLASSES, start=1))
+        return _Classes(labels, {colour: number for colour, number in palette.items() if number <= len(CLASSES)})
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+        lines = [line for line in _lines(path) if line.strip()]
     except (OSError, ValueError) as error:
         raise SaywhereError(f"labels '{path}': cannot be read ({error})") from error
-    # The first line may be a comment; a label may begin with # as well.
-    lines = lines[1:] if lines and lines[0].startswith("#") else lines
-    if any(line.count(":") < 3 for line in lines):
-        raise SaywhereError(f"labels '{path}': expected lines such as cat:64,0,0::, the background's first")
-    return {number: line.rsplit(":", 3)[0] for number, line in enumerate(lines) if number}
+    if path.name == CLASS_NAMES:
+        names = [line.strip() for line in lines]
+        colours = [colour for colour, _ in zip(palette, names, strict=False)]
+    else:
+        # The first line may be a comment; a label may begin with # as well.
+        lines = lines[1:] if lines and lines[0].startswith("#") else lines
+        names, colours = _read_labelmap(path, lines)
+    return _number_classes(path, names, colours)
 
 
-def _read_image(source: Path, name: str, labels: Mapping[int, str], folder: Path) -> AnnotatedImage:
+def _read_labelmap(path: Path, lines: list[str]) -> tuple[list[str], list[Colour]]:
+    """The labels and colours of the lines of a labelmap; VOC's own colours where it has none."""
+    names: list[str] = []
+    colours: list[Colour] = []
+    if len(lines) > 256:
+        raise SaywhereError(f"labels '{path}': {len(lines)} labels; VOC has room for {MAX_NUMBER}")
+    for number, (line, usual) in enumerate(zip(lines, voc_palette().tolist(), strict=False)):
+        name, *rest = line.rsplit(":", 3)
+        values = rest[0].split(",") if len(rest) == 3 else []
+        try:
+            colour = [int(value) for value in values] if "".join(values).strip() else usual
+        except ValueError:
+            colour = []
+        if len(rest) < 3 or len(colour) != 3 or not all(0 <= value <= 255 for value in colour):
+            raise SaywhereError(f"labels '{path}': expected lines such as cat:64,0,0:: (line {number + 1}: {line!r})")
+        names.append(name)
+        colours.append((colour[0], colour[1], colour[2]))
+    return names, colours
+
+
+def _number_classes(path: Path, names: list[str], colours: list[Colour]) -> _Classes:
+    """Numbers for classes in the order of their lines, whichever line is the background's."""
+    is_background = [name.strip("_ ").lower() == "background" for name in names]
+    is_background = is_background if any(is_background) else [colour == (0, 0, 0) for colour in colours]
+    if len(set(colours)) < len(colours):
+        raise SaywhereError(f"labels '{path}': two labels have the same colour; give each one of its own")
+    labels: dict[int, str] = {}
+    numbers: dict[Colour, int] = {}
+    for name, colour, background in zip(names, colours, is_background, strict=True):
+        if not background:
+            labels[len(labels) + 1] = name
+        numbers[colour] = 0 if background else len(labels)
+    if len(labels) > MAX_NUMBER:
+        raise SaywhereError(f"labels '{path}': {len(labels)} labels; VOC has room for {MAX_NUMBER}")
+    counts = Counter(labels.values())
+    notes = [f"labels '{path}': {count} labels are named '{name}'; they become one class"
+             for name, count in counts.items() if count > 1]  # fmt: skip
+    return _Classes(labels, numbers, notes, not any(is_background[1:]))
+
+
+def _read_classes_map(path: Path, classes: _Classes) -> IndexMap | Values:
+    """The class number of each pixel, by its colour; or by its number, where the mask has no colours of classes.
+
+    Raises:
+        SaywhereError: it is no mask, or has a colour that is none of a class.
+    """
+    others: dict[int, Colour] = {}
+    if is_coloured(path):
+        usual = {(0, 0, 0): 0, VOID_COLOUR: VOID}
+        numbers, others = read_colours(path, {**usual, **classes.colours})
+        if not others:
+            return numbers
+    if others and not is_palette(path):
+        some = ", ".join(map(str, list(others.values())[:3]))
+        raise SaywhereError(f"mask '{path}': colour {some} is that of no class; see {LABELMAP}")
+    if not classes.is_ordered:
+        raise SaywhereError(
+            f"mask '{path}': has no colours of {LABELMAP}, whose background is not first; make it the first line"
+        )
+    return read_numbers(path)
+
+
+def _read_image(source: Path, name: str, classes: _Classes, folder: Path) -> AnnotatedImage:
     name = safe_name(name)
     path = source / "SegmentationObject" / f"{name}.png"
-    object_map, class_map = read_numbers(path), read_numbers(source / "SegmentationClass" / f"{name}.png")
+    object_map = read_numbers(path) if not is_coloured(path) or is_palette(path) else read_colours(path)[0]
+    class_map = _read_classes_map(source / "SegmentationClass" / f"{name}.png", classes)
     if object_map.shape != class_map.shape:
         raise SaywhereError(f"mask '{path}': its size is not that of its map in SegmentationClass")
     objects = []
-    for number in np.unique(object_map[(object_map != 0) & (object_map != VOID)]).tolist():
-        mask = object_map == number
-        class_number = most_common_class(class_map[mask])
-        if class_number not in labels:
+    regions = split_index_map(object_map)
+    void = regions.pop(VOID, None)
+    for number, region in regions.items():
+        x, y, mask = region.cropped()
+        class_number = most_common_class(class_map[y : y + mask.shape[0], x : x + mask.shape[1]][mask])
+        if class_number not in classes.labels:
             raise SaywhereError(
-                f"mask '{path}': object {number} is of class {class_number}; expected 1 to {len(labels)}"
+                f"mask '{path}': object {number} is of class {class_number}; expected 1 to {len(classes.labels)}"
             )
-        objects.append(ObjectAnnotation.from_mask(mask, labels[class_number]))
-    has_void = (object_map == VOID).any()
-    notes = (f"photograph '{name}': what is marked as void (255) is not kept",) if has_void else ()
+        objects.append(ObjectAnnotation(region, classes.labels[class_number]))
+    notes = [f"photograph '{name}': what is marked as void (255) is not kept"] if void is not None else []
     suffixes = [variant for suffix in IMAGE_SUFFIXES for variant in (suffix, suffix.upper())]
-    suffix = next((suffix for suffix in suffixes if (folder / f"{name}{suffix}").is_file()), ".jpg")
-    image = AnnotatedImage(f"{name}{suffix}", ImageSize(*object_map.shape), tuple(objects), notes=notes)
+    suffix = next((suffix for suffix in suffixes if is_file(folder / f"{name}{suffix}")), ".jpg")
+    size = ImageSize(*object_map.shape)
+    boxes, more = read_boxes(source / "Annotations" / f"{name}.xml", objects)
+    notes += [f"photograph '{name}': {note}" for note in more]
+    image = AnnotatedImage(f"{name}{suffix}", size, tuple(objects), notes=tuple(notes), boxes=boxes)
     return with_image_file(image, folder)
 
 
@@ -164,29 +266,8 @@ def _write_image(
     write_index_map(dest / "SegmentationObject" / f"{name}.png", object_map)
     write_index_map(dest / "SegmentationClass" / f"{name}.png", class_of_object[object_map])
     file_name = name + Path(image.file_name).suffix
-    if options.copy and image.path:
-        copy_file(image.path, dest / "JPEGImages" / file_name)
-    _write_xml(dest / "Annotations" / f"{name}.xml", file_name, image.size, [objects[i] for i in kept])
-
-
-def _write_xml(path: Path, file_name: str, size: ImageSize, objects: list[ObjectAnnotation]) -> None:
-    root = ElementTree.Element("annotation")
-    _add(root, folder=path.parents[1].name, filename=file_name)
-    _add(ElementTree.SubElement(root, "source"), database="saywhere")
-    _add(ElementTree.SubElement(root, "size"), width=size.width, height=size.height, depth=3)
-    _add(root, segmented=1)
-    for each in objects:
-        x, y, w, h = each.region.box
-        entry = ElementTree.SubElement(root, "object")
-        _add(entry, name=to_one_line(each.class_name) or "object", pose="Unspecified", truncated=0, difficult=0)
-        # VOC counts pixels from 1, and its boxes include their last.
-        _add(ElementTree.SubElement(entry, "bndbox"), xmin=x + 1, ymin=y + 1, xmax=x + w, ymax=y + h)
-    ElementTree.indent(root)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(ElementTree.tostring(root, encoding="utf-8"))
-
-
-def _add(parent: ElementTree.Element, **values: object) -> None:
-    """Add an element with a text for each value."""
-    for tag, value in values.items():
-        ElementTree.SubElement(parent, tag).text = str(value)
+    if options.copy:
+        image.copy_file(dest / "JPEGImages" / file_name)
+    write_boxes(
+        dest / "Annotations" / f"{name}.xml", file_name, image.size, [*(objects[i] for i in kept), *image.boxes]
+    )
