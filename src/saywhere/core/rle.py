@@ -206,17 +206,19 @@ class RunLengths:
     def cropped(self) -> tuple[int, int, BoolArray]:
         """Left, top and the ``(h, w)`` mask within the smallest box around the object.
 
-        Memory is that of the columns that the object is in, not of the image.
+        Memory is that of the box, not of the image.
         """
         x, y, w, h = self.box
         lengths = _decompress(self.counts)
         assert lengths is not None, "checked when it was made"
         starts, ends = _runs(lengths)
-        changes = np.zeros(w * self.height + 1, np.int8)
-        changes[starts - x * self.height] = 1
-        changes[ends - x * self.height] = -1
-        columns = np.cumsum(changes[:-1], dtype=np.int8).reshape(w, self.height)
-        return x, y, columns[:, y : y + h].T.astype(np.bool_)
+        # Only in a box of the image's height do runs go on in the next column, where the numbers are the same.
+        changes = np.zeros(w * h + 1, np.int8)
+        changes[(starts // self.height - x) * h + starts % self.height - y] = 1
+        last = ends - 1
+        changes[(last // self.height - x) * h + last % self.height - y + 1] -= 1
+        columns = np.cumsum(changes[:-1], dtype=np.int8).reshape(w, h)
+        return x, y, columns.T.astype(np.bool_)
 
     def as_annotation(self) -> dict[str, Any]:
         """``area``, ``bbox`` and ``segmentation`` of an annotation in COCO JSON."""
