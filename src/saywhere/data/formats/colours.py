@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from saywhere.core.images import PILLOW_FORMATS, UNREADABLE
@@ -34,6 +35,35 @@ def is_palette(path: Path) -> bool:
     """Whether a mask image has a palette, so that its numbers can be read; see :func:`is_coloured`."""
     with Image.open(path, formats=PILLOW_FORMATS) as image:
         return image.mode == "P"
+
+
+def read_palette(path: Path, numbers: Mapping[Colour, int]) -> NDArray[np.uint8] | None:
+    """A mask image with a palette, as the numbers of its colours.
+
+    Args:
+        path: the image.
+        numbers: the number of each colour, 255 at most.
+
+    Returns:
+        ``(H, W)`` numbers; None when it has a colour without a number.
+
+    Raises:
+        SaywhereError: the image is damaged.
+    """
+    try:
+        with Image.open(path, formats=PILLOW_FORMATS) as image:
+            values = np.asarray(image)
+            palette = image.getpalette("RGB") or []
+            used = [index for index, count in enumerate(image.histogram()[:256]) if count]
+    except UNREADABLE as error:
+        raise SaywhereError(f"mask '{path}': missing or not an image ({error})") from error
+    table = np.zeros(256, np.uint8)
+    for index in used:
+        number = numbers.get(tuple(palette[3 * index : 3 * index + 3]))  # type: ignore[arg-type]
+        if number is None:
+            return None
+        table[index] = number
+    return np.asarray(table[values])
 
 
 def read_colours(path: Path, numbers: Mapping[Colour, int] | None = None) -> tuple[IndexMap, dict[int, Colour]]:

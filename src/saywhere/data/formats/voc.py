@@ -25,7 +25,7 @@ from saywhere.data.formats.annotated_image import (
     note_lost_scores,
     with_image_file,
 )
-from saywhere.data.formats.colours import Colour, is_coloured, is_palette, read_colours
+from saywhere.data.formats.colours import Colour, is_coloured, is_palette, read_colours, read_palette
 from saywhere.data.formats.index_masks import IndexMap, draw_index_map, split_index_map, voc_palette, write_index_map
 from saywhere.data.formats.names import UniqueNames, safe_name, to_one_line
 from saywhere.data.formats.voc_xml import read_boxes, write_boxes
@@ -161,15 +161,17 @@ def _read_classes_map(path: Path, classes: _Classes) -> IndexMap | Values:
     Raises:
         SaywhereError: it is no mask, or has a colour that is none of a class.
     """
-    others: dict[int, Colour] = {}
+    numbers = {(0, 0, 0): 0, VOID_COLOUR: VOID, **classes.colours}
+    if is_coloured(path) and not is_palette(path):
+        indices, others = read_colours(path, numbers)
+        if others:
+            some = ", ".join(map(str, list(others.values())[:3]))
+            raise SaywhereError(f"mask '{path}': colour {some} is that of no class; see {LABELMAP}")
+        return indices
     if is_coloured(path):
-        usual = {(0, 0, 0): 0, VOID_COLOUR: VOID}
-        numbers, others = read_colours(path, {**usual, **classes.colours})
-        if not others:
-            return numbers
-    if others and not is_palette(path):
-        some = ", ".join(map(str, list(others.values())[:3]))
-        raise SaywhereError(f"mask '{path}': colour {some} is that of no class; see {LABELMAP}")
+        values = read_palette(path, numbers)
+        if values is not None:
+            return values
     if not classes.is_ordered:
         raise SaywhereError(
             f"mask '{path}': has no colours of {LABELMAP}, whose background is not first; make it the first line"
