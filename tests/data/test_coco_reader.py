@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -187,3 +189,12 @@ def test_categories_are_not_needed_where_only_places_are_asked_for(save: Callabl
     assert read_request(path).objects == 2
     with pytest.raises(SaywhereError, match="categories are needed"):
         read_coco(path)
+
+
+def test_the_former_module_warns_and_checks() -> None:
+    sys.modules.pop("saywhere.datasets", None)
+    sys.modules.pop("saywhere.datasets.coco", None)
+    with pytest.warns(DeprecationWarning, match=r"use saywhere\.data\.datasets"):
+        former = importlib.import_module("saywhere.datasets.coco")
+    with pytest.raises(SaywhereError, match="cover 60 pixels"):
+        former.decode({"size": [480, 640], "counts": [10, 20, 30]}, (480, 640))
