@@ -110,7 +110,7 @@ def test_faults_of_structure_are_the_same_for_all(
     assert any(words in fault for fault in read_request(path).faults)
 
 
-@pytest.mark.parametrize("wrong", [[1], {}, True])
+@pytest.mark.parametrize("wrong", [[1], {}, True, float("nan"), 10**400])
 def test_ids_of_the_wrong_kind(save: Callable[[Any], Path], wrong: object) -> None:
     for edit in (lambda c: c["images"][0].update(id=wrong), lambda c: c["annotations"][0].update(image_id=wrong)):
         with pytest.raises(SaywhereError, match="wrong kind"):

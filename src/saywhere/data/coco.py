@@ -6,7 +6,6 @@ LVIS, Fashionpedia and the REFER toolbox use the same layout. Format: https://co
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from saywhere.errors import SaywhereError
 
 Entry = dict[str, Any]
 Id = int | float | str
+MAX_ID = 2**64
 SHOWN = 3  # faults in one message
 
 
@@ -237,7 +237,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _check_id(given: Any, what: str) -> Id:
-    is_number = isinstance(given, (int, float)) and not isinstance(given, bool) and math.isfinite(given)
+    # Not math.isfinite: it cannot take a whole number of 400 digits.
+    is_number = isinstance(given, (int, float)) and not isinstance(given, bool) and abs(given) <= MAX_ID
     if not is_number and not isinstance(given, str):
         raise SaywhereError(f"{what}: {given!r} is of the wrong kind; give a whole number")
     return given
