@@ -5,7 +5,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Data sets are found under the folder that SAYWHERE_DATA names.
 export SAYWHERE_DATA ?= $(abspath $(wildcard ../shared/data))
 
-.PHONY: help annotate demo test test-all check pictures clean
+.PHONY: help annotate demo test test-all check fuzz pictures clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -40,8 +40,8 @@ demo: .venv/base  ## cut objects out of sample photographs; writes demo/demo.png
 
 check: .venv/dev  ## formatting and types
 	@echo "== formatting, types"
-	@$(BIN)/ruff check --quiet src tests examples benchmarks tools
-	@$(BIN)/ruff format --check --quiet src tests examples benchmarks tools
+	@$(BIN)/ruff check --quiet src tests examples benchmarks tools fuzz
+	@$(BIN)/ruff format --check --quiet src tests examples benchmarks tools fuzz
 	@$(BIN)/mypy
 
 # One test process for each core; torch and ONNX Runtime compute on one thread in each.
@@ -52,6 +52,12 @@ test: check .venv/chromium  ## formatting, types, import contract and all tests 
 test-all: check .venv/chromium  ## the same with the slow tests: the built wheel, whole trainings
 	@echo "== tests, slow ones too"
 	@$(BIN)/pytest -n auto --dist worksteal
+
+# make fuzz SECONDS=600 SEED=3; the inputs of failures are kept in fuzz/failures.
+SECONDS ?= 60
+SEED ?= 0
+fuzz: .venv/dev  ## damaged and hostile inputs for every reader and the server, SECONDS each, from SEED on
+	@$(BIN)/python -m fuzz --seconds $(SECONDS) --seed $(SEED)
 
 pictures: .venv/dev .venv/chromium  ## make the documents' pictures of the annotator anew
 	@SAYWHERE_PICTURES=docs/images $(BIN)/pytest tests/annotate/test_annotate_page.py -k pictures

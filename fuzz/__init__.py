@@ -1,0 +1,1 @@
+"""Fuzzing: damaged and hostile inputs, each of which must be read or end in a SaywhereError."""
