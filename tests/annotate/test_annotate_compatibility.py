@@ -30,6 +30,7 @@ def expected() -> dict[str, Any]:
     content = json.loads((DATA / "project-0.1.json").read_text())
     for state in content["states"]:
         state["objects"] = [one | ADDED for one in state["objects"]]
+        state["note"] = None
     content["objects"] = [one | ADDED_FIGURES for one in content["objects"]]
     return content
 

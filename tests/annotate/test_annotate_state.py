@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
-from saywhere.annotate.brush import apply_strokes
+from saywhere.annotate import brush
+from saywhere.annotate.brush import StrokeLayers, apply_strokes, rasterise
 from saywhere.annotate.events import BrushStroke, Event, EventHistory, ImageState
 from saywhere.annotate.region import EMPTY_REGION, Region
 from saywhere.core.geometry import ImageSize
@@ -79,6 +82,15 @@ class TestReplay:
         assert not state.objects
         assert state.status == "new"
 
+    def test_undo_beyond_the_kept_states_replays(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("saywhere.annotate.events.MAX_STATES", 3)
+        events = story(["click", "phrase", "label"] * 4)
+        history = EventHistory.replay(events)
+        for undone in range(1, 13):
+            history = history.extended([Event(12 + undone, "undo", None, {})])
+            assert history.state.objects == replay(events[: 12 - undone]).objects
+            assert len(history.before) <= 3
+
     def test_a_new_action_ends_redo(self) -> None:
         state = replay(story(["click", "click", "undo", "label"]))
         assert not state.can_redo
@@ -108,6 +120,16 @@ class TestMasks:
         back = Region.decode(packed, size)
         assert (back.to_image(size) == full).all()
 
+    def test_packing_in_parts_is_packing_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("saywhere.annotate.region.ENCODED_COLUMNS", 3)
+        rng = np.random.default_rng(5)
+        for height, width, top in [(6, 11, 0), (6, 11, 2), (5, 3, 1), (4, 7, 0)]:
+            for share in (0.5, 1.0):
+                inside, size = rng.random((height, width)) < share, ImageSize(height + 2 * top, width + 4)
+                full = np.zeros(size, np.uint8, order="F")
+                full[top : top + height, 2 : 2 + width] = inside
+                assert Region(2, top, inside).encode(size) == coco.encode(full)["counts"]
+
     def test_an_empty_region(self) -> None:
         assert Region.decode(EMPTY_REGION.encode(ImageSize(5, 7)), ImageSize(5, 7)).area == 0
 
@@ -122,6 +144,44 @@ class TestBrush:
         far = np.hypot(np.maximum(np.maximum(10 - columns, columns - 40), 0), rows - 20)
         assert (region.mask[far <= 5.9] == paint).all()
         assert (region.mask[far > 6.1] != paint).all()
+
+    @pytest.mark.parametrize("radius", [300.0, 600.0, 1500.0])
+    def test_a_wide_stroke_is_drawn_in_tiles(self, radius: float) -> None:
+        size = ImageSize(3000, 4000)
+        stroke = BrushStroke(True, radius, ((-500.0, 900.0), (2500.0, 900.0)))
+        mask = rasterise(stroke, size).to_image(size)[::5, ::5]
+        rows, columns = np.mgrid[: size.height : 5, : size.width : 5]
+        distance = np.hypot(np.maximum(columns - 2500, 0), rows - 900)
+        assert (np.abs(distance - radius)[mask != (distance <= radius)] < 0.5 + 0.002 * radius).all()
+
+    def test_a_stroke_is_clipped_to_the_image(self) -> None:
+        """Its memory does not grow with what lies outside."""
+        size = ImageSize(300, 400)
+        stroke = BrushStroke(True, 2000.0, tuple((x * 1e4, y * 1e4) for x in (-9, 9) for y in (-9, 9)))
+        tracemalloc.start()
+        assert rasterise(stroke, size).mask.shape == size
+        assert tracemalloc.get_traced_memory()[1] < 40e6
+        tracemalloc.stop()
+
+    @given(st.lists(st.tuples(st.booleans(), st.integers(1, 9), st.integers(-5, 45), st.integers(-5, 35)), max_size=8))
+    def test_a_layer_does_what_its_strokes_do(self, drawn: list[tuple[bool, int, int, int]]) -> None:
+        size, layers = ImageSize(30, 40), StrokeLayers()
+        strokes = tuple(BrushStroke(paint, radius, ((x, y), (x + 5.0, y))) for paint, radius, x, y in drawn)
+        start = Region(8, 6, np.ones((14, 20), np.bool_))
+        for count in (*range(len(strokes) + 1), 1, 0):  # forwards, and after an undo
+            layer = layers.layer((1, 1), strokes[:count], size)
+            expected = apply_strokes(start, strokes[:count], size).to_image(size)
+            assert (layer.apply(start).to_image(size) == expected).all()
+
+    def test_each_stroke_is_drawn_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        size, layers = ImageSize(30, 40), StrokeLayers()
+        strokes: tuple[BrushStroke, ...] = ()
+        counted: list[BrushStroke] = []
+        monkeypatch.setattr(brush, "rasterise", lambda stroke, size: (counted.append(stroke), EMPTY_REGION)[1])
+        for number in range(20):
+            strokes = (*strokes, BrushStroke(True, 2.0, ((float(number), 5.0),)))
+            layers.layer((1, 1), strokes, size)
+        assert counted == list(strokes)
 
     def test_painting_begins_an_object_and_stays_inside(self) -> None:
         region = apply_strokes(EMPTY_REGION, [BrushStroke(True, 5.0, ((0.0, 0.0),))], ImageSize(20, 30))

@@ -21,7 +21,7 @@ from saywhere.annotate.actions import (  # fmt: skip
     ThresholdAction,
     UndoAction,
 )
-from saywhere.annotate.brush import apply_strokes
+from saywhere.annotate.brush import StrokeLayers, apply_strokes
 from saywhere.annotate.db.locks import ImageLockedError
 from saywhere.annotate.db.store import Author, ConflictError, NewEvent, Store
 from saywhere.annotate.db.tables import ImageRow
@@ -57,12 +57,14 @@ class StateChange:
         state: the state.
         masks: compressed run lengths by the numbers of the events that they are stored with.
         size: size of the image.
+        note: what a person should know besides, in one line.
     """
 
     image: int
     state: ImageState
     masks: Mapping[int, bytes]
     size: ImageSize
+    note: str | None = None
 
 
 class Editor:
@@ -82,6 +84,7 @@ class Editor:
             raise SaywhereError(f"--study '{study}': choose {', '.join(STUDIES)}")
         self._store, self._images, self._segmenters = store, images, segmenters
         self._queue, self._regions, self.study = queue, regions, study
+        self._layers = StrokeLayers()
 
     def edit(self, id: int, request: ActionRequest, author: Author) -> StateChange:
         """Do an action: on return it is on the disk.
@@ -175,7 +178,9 @@ class Editor:
             region, score = self._brush(row, image, after), state.score
         elif after.interactions:
             label = self.label_name(after)
-            work = self._queue.submit(author.client, lambda: self._segment(row, image, after, event.kind, label))
+            work = self._queue.submit(
+                author.client, lambda: self._segment(row, image, after, event.kind, label), image=image.sha256
+            )
             region, score, candidates = work.result()
             if event.kind != "threshold":
                 event = replace(event, data={**event.data, **candidates.as_data()})
@@ -205,6 +210,7 @@ class Editor:
         ``kind`` is that of the event. For the inference thread.
         """
         key, interactions = (row.id, state.id), state.interactions
+        strokes = self._layers.layer(key, state.strokes, image.size)
         masks_before: Sequence[Mask] = ()
         if kind == "candidate":
             masks_before = self._segmenters.segmenter_for(image, key, interactions[:-1], label).candidates
@@ -212,8 +218,8 @@ class Editor:
         segmenter = self._segmenters.segmenter_for(image, key, interactions, label)
         mask = segmenter.mask
         if mask is None:
-            return apply_strokes(EMPTY_REGION, state.strokes, image.size), None, Candidates()
-        region = apply_strokes(Region(*mask.part(state.threshold)), state.strokes, image.size)
+            return strokes.apply(EMPTY_REGION), None, Candidates()
+        region = strokes.apply(Region(*mask.part(state.threshold)))
         masks, chosen = segmenter.candidates, segmenter.candidate
         if kind == "candidate":
             return region, mask.score, same_candidates(state.candidates, masks_before, masks, chosen)

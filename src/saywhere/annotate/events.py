@@ -5,6 +5,7 @@ Nothing here knows of the database.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from saywhere.core.geometry import Box
 from saywhere.core.prompt import Click
 from saywhere.errors import SaywhereError
 
+MAX_STATES = 64  # of an image, kept so that undo replays nothing
 Mark = Literal["open", "done", "skipped"]
 Status = Literal["new", "started", "done", "skipped"]
 
@@ -181,11 +183,13 @@ class EventHistory:
         active: events that are in force, in order.
         undone: events that were undone and can be redone, the last one first to come back.
         state: the replay of the active events.
+        before: the states before each of the last active events, as many as are kept, in order.
     """
 
     active: tuple[Event, ...] = ()
     undone: tuple[Event, ...] = ()
     state: ImageState = ImageState()
+    before: tuple[ImageState, ...] = ()
 
     @classmethod
     def replay(cls, events: Iterable[Event]) -> EventHistory:
@@ -193,13 +197,18 @@ class EventHistory:
         return cls().extended(list(events))
 
     def extended(self, events: Sequence[Event]) -> EventHistory:
-        """This history with further events. Where none of them is an undo, nothing is replayed."""
+        """This history with further events.
+
+        Nothing is replayed, unless more events are undone one after another than states are kept.
+        """
         active, undone, state, next_id = list(self.active), list(self.undone), self.state, self.state.next_id
-        stale = False
+        before = list(self.before)
         for event in events:
             if event.kind == "undo":
                 undone.append(active.pop())
-                stale = True
+                if not before:
+                    before = _states_before([*active, undone[-1]])
+                state = before.pop()
                 continue
             if event.kind == "redo":
                 event = undone.pop()
@@ -208,15 +217,20 @@ class EventHistory:
                 # A number is never given twice, not even that of an object whose first event was undone.
                 next_id = max(next_id, 1 + (event.object or 0))
             active.append(event)
-            if not stale:
-                state = apply_event(state, event)
-        if stale:
-            state = ImageState()
-            for event in active:
-                state = apply_event(state, event)
+            before = [*before[1 - MAX_STATES :], state]
+            state = apply_event(state, event)
         seq = events[-1].seq if events else self.state.seq
         state = replace(state, seq=seq, can_undo=bool(active), can_redo=bool(undone), next_id=next_id)
-        return EventHistory(tuple(active), tuple(undone), state)
+        return EventHistory(tuple(active), tuple(undone), state, tuple(before))
+
+
+def _states_before(events: Sequence[Event]) -> list[ImageState]:
+    """The states before each of the last of some active events, of which there is at least one."""
+    states, state = deque([ImageState()], maxlen=MAX_STATES), ImageState()
+    for event in events[:-1]:
+        state = apply_event(state, event)
+        states.append(state)
+    return list(states)
 
 
 def apply_event(state: ImageState, event: Event) -> ImageState:

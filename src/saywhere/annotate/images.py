@@ -30,7 +30,9 @@ class ImageLoader:
         """
         try:
             stamp = self._folder.stamp(row.path)
-            image = self._segmenters.load(row.path, stamp, lambda: self._folder.load(row.path))
+            image = self._segmenters.load(
+                row.path, stamp, lambda: self._folder.load(row.path, self._segmenters.make_room)
+            )
         except SaywhereError as error:
             if row.fault != str(error):
                 self._store.record_file(row.id, None, None, str(error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -106,7 +106,13 @@ class Annotator:
         change = self._editor.edit(id, request, author)
         if isinstance(request.action, MarkAction) and request.action.value == "done":
             self._learn_from(id, change.state)
-        return change
+        return replace(change, note=self._learning_fault(change.state))
+
+    def _learning_fault(self, state: ImageState) -> str | None:
+        """Why nothing is learned of the object that was worked on, if its label's sequence cannot be used."""
+        active = state.objects.get(state.active or 0)
+        label = None if active is None else self._editor.label_name(active)
+        return None if label is None else self.proposer.fault(label)
 
     def _learn_from(self, id: int, state: ImageState) -> None:
         """Have the proposer learn from every labelled object of an image that is done, in the background."""
@@ -122,7 +128,7 @@ class Annotator:
         except SaywhereError:
             return  # the action is stored; an image whose file is gone since teaches nothing
         for object, label in labelled:
-            self.queue.submit_background(partial(self._learn_object, row, image, object, label))
+            self.queue.submit_background(partial(self._learn_object, row, image, object, label), image.sha256)
 
     def _learn_object(self, row: ImageRow, image: LoadedImage, state: ObjectState, label: str) -> None:
         masks = self._regions.load(row.id, [] if state.mask is None else [state.mask], image.size)
@@ -137,13 +143,16 @@ class Annotator:
     def prefetch(self, id: int) -> None:
         """Load an image and encode it in the background, so that its first click is answered fast."""
         image = self.load_image(id)
-        self.queue.submit_background(lambda: self.segmenters.encode(image))
+        self.queue.submit_background(lambda: self.segmenters.encode(image), image.sha256)
 
     def relevance(self, id: int, phrase: str, author: Author) -> ImageMap:
         """Where a phrase applies. Raises SupersededError when the client asked again meanwhile."""
         image = self.load_image(id)
         work = self.queue.submit(
-            author.client, lambda: self.segmenters.encode(image).relevance_in_crop(phrase), "relevance map"
+            author.client,
+            lambda: self.segmenters.encode(image).relevance_in_crop(phrase),
+            "relevance map",
+            image.sha256,
         )
         return ImageMap(_full_box(image), work.result())
 
@@ -162,7 +171,7 @@ class Annotator:
             crop = mask.crop
             return ImageMap((crop.left, crop.top, crop.right, crop.bottom), sigmoid(mask.logits))
 
-        return self.queue.submit(author.client, compute, "probability").result()
+        return self.queue.submit(author.client, compute, "probability", image.sha256).result()
 
     def cutout(self, id: int, object: int | None = None, blur: float | None = None) -> NDArray[np.uint8]:
         """Objects of an image cut out with soft edges, or sharp before a blurred background.
@@ -199,7 +208,7 @@ class Annotator:
             existing = list(self._regions.load(id, masks, image.size).values())
             return self.proposer.propose(self.segmenters.encode(image), labels[label].name, existing)
 
-        proposal = self.queue.submit(author.client, compute, "proposal").result()
+        proposal = self.queue.submit(author.client, compute, "proposal", image.sha256).result()
         return None if proposal is None else (proposal, ImageMap(_full_box(image), proposal.confidence))
 
 

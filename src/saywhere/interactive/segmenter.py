@@ -303,6 +303,20 @@ class Segmenter:
         """Forget the interactions, keep the image."""
         self._history, self._position = [Step()], 0
 
+    def forget_steps(self, keep: int) -> None:
+        """Free the memory of masks that can be undone to or redone, but for the last ones.
+
+        Args:
+            keep: how many interactions :meth:`undo` can still take back.
+        """
+        self._history = self._history[max(self._position - keep, 0) : self._position + 1]
+        self._position = len(self._history) - 1
+
+    @property
+    def undoable(self) -> int:
+        """How many interactions :meth:`undo` can take back."""
+        return self._position
+
     # Phrases
 
     def relevance_map(self, phrase: str) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence as SequenceOf
 from pathlib import Path
 
@@ -24,14 +25,16 @@ MAX_MAP_SIDE = 384  # longer side, in pixels, of the confidence map that a page 
 class SequenceProposer:
     """A :class:`saywhere.interactive.sequence.Sequence` for each label, saved in ``folder``.
 
-    A label without accepted objects is proposed by its name. Learning goes on in the sequences' own threads; the
-    methods are for the inference thread.
+    A label without accepted objects is proposed by its name. Learning goes on in the sequences' own threads. Any thread
+    may use it; of a label one proposes or learns at a time.
     """
 
     def __init__(self, runtime: Runtime, settings: Settings, folder: Path) -> None:
         """The runtime's network must have a purification layer (``capabilities.purification_strides``)."""
         self._runtime, self._settings, self._folder = runtime, settings, folder
         self._sequences: dict[str, Sequence] = {}
+        self._lock = threading.Lock()
+        self._label_locks: dict[str, threading.Lock] = {}
         self._current_image: dict[str, ImageArray] = {}
         # What was learned from each object: the mask's event, and the mask's number in the sequence.
         self._learned: dict[tuple[str, int, int], tuple[int, int]] = {}
@@ -42,6 +45,12 @@ class SequenceProposer:
         sequence = self._sequence(label)
         if not sequence.memory.clicks:
             return self._by_phrase.propose(segmenter, label, existing)
+        with self._label_locks[label]:
+            return self._propose_by_sequence(sequence, segmenter, label, existing)
+
+    def _propose_by_sequence(
+        self, sequence: Sequence, segmenter: Segmenter, label: str, existing: SequenceOf[Region]
+    ) -> ClickProposal | None:
         masks = [region.to_image(ImageSize(*segmenter.encoded.size)) for region in existing]
         ignored = np.logical_or.reduce(masks) if masks else None
         click = self._propose_in(sequence, label, segmenter.encoded.image, ignored)
@@ -51,11 +60,15 @@ class SequenceProposer:
 
     def learn(self, segmenter: Segmenter, label: str, mask: Region, source: MaskSource) -> None:
         """See :meth:`saywhere.annotate.inference.proposals.Proposer.learn`; the same mask is learned from once."""
+        sequence = self._sequence(label)
+        with self._label_locks[label]:
+            self._learn(sequence, segmenter, label, mask, source)
+
+    def _learn(self, sequence: Sequence, segmenter: Segmenter, label: str, mask: Region, source: MaskSource) -> None:
         image, object, event = source
         known = self._learned.get((label, image, object))
         if mask.area == 0 or (known is not None and known[0] == event):
             return
-        sequence = self._sequence(label)
         if known is not None and known[1] in sequence.memory.numbers:
             sequence.retract(known[1])
         self._propose_in(sequence, label, segmenter.encoded.image)
@@ -70,15 +83,22 @@ class SequenceProposer:
         sequence = self._sequence(label)
         return sequence.adapted if sequence.learned.rounds else None
 
+    def fault(self, label: str) -> str | None:
+        """See :meth:`saywhere.annotate.inference.proposals.Proposer.fault`."""
+        sequence = self._sequences.get(label)
+        return None if sequence is None else sequence.error
+
     def close(self) -> None:
         """Finish what is being learned."""
         for sequence in self._sequences.values():
             sequence.close()
 
     def _sequence(self, label: str) -> Sequence:
-        if label not in self._sequences:
-            self._sequences[label] = Sequence(Segmenter(self._runtime, self._settings), label, self._folder)
-        return self._sequences[label]
+        with self._lock:
+            if label not in self._sequences:
+                self._sequences[label] = Sequence(Segmenter(self._runtime, self._settings), label, self._folder)
+                self._label_locks[label] = threading.Lock()
+            return self._sequences[label]
 
     def _propose_in(
         self, sequence: Sequence, label: str, pixels: ImageArray, ignored: BoolArray | None = None

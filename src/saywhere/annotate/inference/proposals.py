@@ -33,7 +33,7 @@ class ClickProposal:
 
 
 class Proposer(Protocol):
-    """Proposes objects of a label, and may learn from accepted masks. For the inference thread alone."""
+    """Proposes objects of a label, and may learn from accepted masks. For the inference threads."""
 
     def propose(self, segmenter: Segmenter, label: str, existing: Sequence[Region]) -> ClickProposal | None:
         """Where another object of a label is, outside existing ones; None when there seems to be none.
@@ -57,6 +57,9 @@ class Proposer(Protocol):
 
     def adapted_runtime(self, label: str) -> PurifyingRuntime | None:
         """The network with what was learned of a label, for the masks of its objects; None where nothing was."""
+
+    def fault(self, label: str) -> str | None:
+        """One line that says why nothing is learned of a label; None where nothing hinders it."""
 
     def close(self) -> None:
         """Finish what is being learned."""
@@ -85,6 +88,10 @@ class PhraseProposer:
 
     def adapted_runtime(self, label: str) -> PurifyingRuntime | None:
         """None: nothing is learned."""
+        return None
+
+    def fault(self, label: str) -> str | None:
+        """None: nothing is to be learned."""
         return None
 
     def close(self) -> None:

@@ -9,17 +9,27 @@ from dataclasses import dataclass, field
 
 from saywhere.annotate.events import CandidateChoice, DrawnBox, Interaction
 from saywhere.annotate.image_folder import FileStamp, LoadedImage
+from saywhere.annotate.inference.sizes import array_bytes
 from saywhere.core.prompt import Click
 from saywhere.core.settings import Settings
+from saywhere.interactive.encoded_image import EncodedImage
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.runtime.base import PurifyingRuntime, Runtime
 
 Interactions = tuple[Interaction, ...]
 ObjectKey = tuple[int, int]
 """Number of the image and of the object."""
-FEATURE_BYTES = 32 << 20  # what an image's features may take, counted with its pixels
+FEATURE_BYTES = 16 << 20  # counted for an image's features where their real size cannot be seen
 MAX_SEGMENTERS = 32  # of one image
+MAX_STEPS = 8  # that the segmenter used last can take back without answering anything again; others none
 MAX_STAMPS = 10_000
+
+
+@dataclass
+class _CachedObject:
+    interactions: Interactions
+    segmenter: Segmenter
+    bytes: int = 0
 
 
 @dataclass
@@ -27,18 +37,28 @@ class _CachedImage:
     image: LoadedImage
     encoded: Segmenter | None = None
     by_label: dict[str, Segmenter] = field(default_factory=dict)
-    by_object: OrderedDict[ObjectKey, tuple[Interactions, Segmenter]] = field(default_factory=OrderedDict)
+    by_object: OrderedDict[ObjectKey, _CachedObject] = field(default_factory=OrderedDict)
+    feature_bytes: int = 0
 
     @property
     def bytes(self) -> int:
-        return self.image.pixels.nbytes + FEATURE_BYTES
+        return self.image.pixels.nbytes + self.feature_bytes + sum(one.bytes for one in list(self.by_object.values()))
+
+    def measure(self, key: ObjectKey | None = None) -> None:
+        """Count anew what the image's features take, and the object that was worked on."""
+        one = None if key is None else self.by_object.get(key)
+        if one is not None:
+            one.bytes = array_bytes(one.segmenter, (EncodedImage,))
+        features = array_bytes([self.encoded, *self.by_label.values()]) - self.image.pixels.nbytes
+        self.feature_bytes = max(features, FEATURE_BYTES if self.encoded else 0)
 
 
 class SegmenterCache:
     """The images used last, within ``max_bytes``; always at least one.
 
     Images are kept by their file's hash, and the process has one set of weights, so features belong to
-    (image, weights). :meth:`load` is for any thread; what returns a Segmenter is for the inference thread alone.
+    (image, weights). :meth:`load` is for any thread; what returns a Segmenter is for the inference threads, of which at
+    most one works on an image.
     """
 
     def __init__(
@@ -84,15 +104,35 @@ class SegmenterCache:
         with self._lock:
             cached = self._images.setdefault(image.sha256, _CachedImage(image))
             self._images.move_to_end(image.sha256)
-            while len(self._images) > 1 and sum(one.bytes for one in self._images.values()) > self._max_bytes:
-                self._images.popitem(last=False)
+            self._evict(self._max_bytes, least=1)
             return cached
+
+    def make_room(self, count: int) -> None:
+        """Forget images until ``count`` bytes fit, before as many are read."""
+        with self._lock:
+            self._evict(self._max_bytes - count, least=0)
+
+    def _evict(self, max_bytes: int, least: int) -> None:
+        """Forget the images that were not used for longest; for who holds the lock."""
+        total = sum(one.bytes for one in self._images.values())
+        while len(self._images) > least and total > max_bytes:
+            total -= self._images.popitem(last=False)[1].bytes
+
+    def _measure(self, image: LoadedImage, key: ObjectKey | None = None) -> None:
+        """Count an image's memory anew after work on it, and forget others that do not fit any more."""
+        with self._lock:
+            cached = self._images.get(image.sha256)
+        if cached is not None:
+            cached.measure(key)
+            with self._lock:
+                self._evict(self._max_bytes, least=1)
 
     def encode(self, image: LoadedImage) -> Segmenter:
         """A segmenter of the image without a prompt; the image's features are in memory from now on."""
         cached = self._cached(image)
         if cached.encoded is None:
             cached.encoded = Segmenter(self.runtime, self._settings).set_image(image.pixels)
+            self._measure(image)
         return cached.encoded
 
     def _encode_for_label(self, image: LoadedImage, label: str | None) -> Segmenter:
@@ -121,17 +161,24 @@ class SegmenterCache:
         """
         encoded = self._encode_for_label(image, label)
         by_object = self._cached(image).by_object
-        past, segmenter = by_object.pop(key, ((), encoded.new_object()))
-        if past and past[:-1] == interactions:
+        known = by_object.pop(key, None) or _CachedObject((), encoded.new_object())
+        past, segmenter = known.interactions, known.segmenter
+        if past and past[:-1] == interactions and segmenter.undoable:
             segmenter.undo()
         elif interactions[: len(past)] == past:
             add_interactions(segmenter, interactions[len(past) :])
         else:
             segmenter = encoded.new_object()
             add_interactions(segmenter, interactions)
-        by_object[key] = (interactions, segmenter)
+        if by_object:
+            last_key = next(reversed(by_object))
+            by_object[last_key].segmenter.forget_steps(0)
+            self._measure(image, last_key)
+        segmenter.forget_steps(MAX_STEPS)
+        by_object[key] = _CachedObject(interactions, segmenter)
         while len(by_object) > MAX_SEGMENTERS:
             by_object.popitem(last=False)
+        self._measure(image, key)
         return segmenter
 
 

@@ -55,7 +55,7 @@ def add_project_routes(app: FastAPI, annotator: Annotator) -> None:
             weights=runtime.digest, phrases=capabilities.phrases, boxes=capabilities.boxes,
             candidates=capabilities.candidates, max_clicks=capabilities.max_clicks,
             negative_clicks=capabilities.negative_clicks, drags=capabilities.drags, study=annotator.study,
-            labels=[LabelOut.of(row) for row in store.visible_labels()],
+            labels=[LabelOut.of(row) for row in store.visible_labels()], notes=list(store.notes),
         )  # fmt: skip
 
     @app.post("/api/rescan", tags=["project"])

@@ -52,6 +52,7 @@ class ProjectOut(BaseModel):
     negative_clicks: bool = Field(description="whether the weights take clicks on the background")
     drags: bool = Field(description="whether the weights take the radius of a click")
     study: str | None
+    notes: list[str] = Field(description="what a person should know of how the project was opened")
 
 
 class ImageOut(BaseModel):
@@ -140,6 +141,7 @@ class StateOut(BaseModel):
     can_redo: bool
     objects: list[ObjectOut]
     masks: dict[int, MaskOut]
+    note: str | None = Field(default=None, description="why nothing is learned of the object's label")
 
     @classmethod
     def of(cls, change: StateChange) -> StateOut:
@@ -148,6 +150,7 @@ class StateOut(BaseModel):
             image=change.image, seq=state.seq, state=state.status, active=state.active, can_undo=state.can_undo,
             can_redo=state.can_redo, objects=[ObjectOut.of(one) for one in state.objects.values()],
             masks={seq: MaskOut(size=change.size, counts=rle.decode("ascii")) for seq, rle in change.masks.items()},
+            note=change.note,
         )  # fmt: skip
 
 

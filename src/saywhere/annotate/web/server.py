@@ -8,7 +8,6 @@ import secrets
 import signal
 import socket
 import sqlite3
-import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -17,7 +16,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
@@ -38,7 +36,7 @@ from saywhere.errors import SaywhereError
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.runtime.base import Runtime
 from saywhere.runtime.registry import find_method
-from saywhere.runtime.threads import set_threads
+from saywhere.runtime.threads import limit_threads, set_threads
 
 MAX_HEADER_BYTES = 128 * 1024  # other servers on the same host may have set many cookies
 TOKEN_VARIABLE = "SAYWHERE_TOKEN"
@@ -140,30 +138,26 @@ def _checkpoint(database: Database) -> None:
 def _make_annotator(options: Options, folder: ImageFolder, database: Database) -> Annotator:
     store = Store(database, folder.root)
     runtime, settings = find_method(options.model, Settings())
-    _limit_threads(options.threads)
+    set_threads(options.threads)
     proposer: Proposer = PhraseProposer()
     if runtime.capabilities.purification_strides:
         proposer = SequenceProposer(runtime, settings, folder.root / PROJECT_FOLDER / "sequences")
     segmenters = SegmenterCache(runtime, settings, adapted_runtime=proposer.adapted_runtime)
-    annotator = Annotator(store, folder, segmenters, InferenceQueue(), proposer, options.study)
-    annotator.queue.submit_background(partial(_warm_up, runtime, settings))
+    # Networks of other backends may not be used by several threads at once.
+    workers = options.threads if runtime.capabilities.backend == "onnxruntime" else 1
+    annotator = Annotator(store, folder, segmenters, InferenceQueue(workers), proposer, options.study)
+    annotator.queue.submit_background(partial(_warm_up, runtime, settings, workers))
     annotator.rescan()
     for label in options.labels:
         store.add_label(label)
     return annotator
 
 
-def _limit_threads(threads: int) -> None:
-    """Processor threads for computing masks; a network that needs no torch does not wait for its import."""
-    if "torch" in sys.modules:
-        set_threads(threads)
-    else:
-        cv2.setNumThreads(threads)
-
-
-def _warm_up(runtime: Runtime, settings: Settings) -> None:
-    """Compute one mask that nobody waits for, because a network's first one takes longer."""
-    Segmenter(runtime, settings).set_image(np.zeros((320, 320, 3), np.uint8)).click(160, 160)
+def _warm_up(runtime: Runtime, settings: Settings, workers: int) -> None:
+    """Compute masks that nobody waits for, because a network's first one takes longer, alone and beside others."""
+    for threads in {workers, 1}:
+        with limit_threads(threads):
+            Segmenter(runtime, settings).set_image(np.zeros((320, 320, 3), np.uint8)).click(160, 160)
 
 
 def _choose_token(host: str) -> str | None:
