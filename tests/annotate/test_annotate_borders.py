@@ -25,6 +25,7 @@ from saywhere.annotate.inference.queue import InferenceQueue, SupersededError
 from saywhere.annotate.service import Annotator
 from saywhere.annotate.web.server import Options, serve
 from saywhere.errors import SaywhereError
+from saywhere.runtime.threads import get_threads
 
 
 class TestFolder:
@@ -249,6 +250,40 @@ class TestInferenceQueue:
         assert (latest.result(5), other.result(5)) == (3, 2)
         with pytest.raises(SupersededError):
             stale.result(5)
+        queue.close()
+
+    def test_different_images_are_worked_on_at_once(self) -> None:
+        queue, both = InferenceQueue(2), threading.Barrier(2, timeout=10)
+        jobs = [queue.submit(f"client {image}", both.wait, image=image) for image in ("one", "two")]
+        assert sorted(job.result(10) for job in jobs) == [0, 1]
+        queue.close()
+
+    def test_of_an_image_one_request_is_served_at_a_time(self) -> None:
+        queue, at_once, most = InferenceQueue(3), [], []
+
+        def work() -> None:
+            at_once.append(1)
+            most.append(len(at_once))
+            time.sleep(0.005)
+            at_once.pop()
+
+        jobs = [queue.submit(f"client {number}", work, image="one") for number in range(12)]
+        jobs += [queue.submit_background(work, image="one") for _ in range(4)]
+        for job in jobs:
+            job.result(10)
+        assert max(most) == 1
+        queue.close()
+
+    def test_several_workers_share_the_processor_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("saywhere.runtime.threads._threads", 2)
+        queue, gate = InferenceQueue(2), threading.Event()
+        assert queue.submit("alone", get_threads).result(10) == 2
+        time.sleep(0.05)
+        first = queue.submit("one", gate.wait)
+        time.sleep(0.05)
+        assert queue.submit("two", get_threads).result(10) == 1
+        gate.set()
+        assert first.result(10)
         queue.close()
 
     def test_an_error_is_the_askers_alone(self) -> None:

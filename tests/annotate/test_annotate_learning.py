@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from annotator import picture
 
 from saywhere.annotate.image_folder import LoadedImage
 from saywhere.annotate.inference.learning import SequenceProposer
-from saywhere.annotate.inference.segmenters import SegmenterCache
+from saywhere.annotate.inference.segmenters import MAX_STEPS, SegmenterCache
 from saywhere.annotate.region import Region
 from saywhere.core.prompt import Click
 from saywhere.core.settings import Settings
 from saywhere.interactive.segmenter import Segmenter
+from saywhere.interactive.sequence.state import state_path
 from saywhere.runtime.onnx import OnnxRuntime
 from saywhere.runtime.weights import load_runtime
 
@@ -40,6 +42,45 @@ def test_an_accepted_object_is_proposed_in_the_next_image(tmp_path: Path) -> Non
     assert proposer.propose(second, "zqx", [Region(0, 0, np.ones((480, 640), np.bool_))]) is None
     proposer.close()
     assert list(tmp_path.glob("*"))
+
+
+def test_a_damaged_sequence_is_named(tmp_path: Path) -> None:
+    runtime, settings = load_runtime(device="cpu"), Settings()
+    state_path(tmp_path, "zqx").write_bytes(b"cut off")
+    proposer = SequenceProposer(runtime, settings, tmp_path)
+    assert proposer.fault("zqx") is None, "it was not asked for yet"
+    with pytest.warns(UserWarning, match="damaged or cut short"):
+        assert proposer.adapted_runtime("zqx") is None
+    fault = proposer.fault("zqx")
+    assert fault is not None
+    assert "damaged or cut short" in fault
+    assert "continues without learning" in fault
+    assert proposer.fault("another label") is None
+    proposer.close()
+
+
+def test_memory_is_counted_as_it_is(tmp_path: Path) -> None:
+    runtime, image = load_runtime(device="cpu"), LoadedImage(picture([(300, 200, 60)]), "image")
+    cache = SegmenterCache(runtime, Settings(), max_bytes=1 << 30)
+    interactions: tuple[Click, ...] = ()
+    counted = []
+    for number in range(MAX_STEPS + 6):
+        interactions = (*interactions, Click(290.0 + number, 200.0))
+        cache.segmenter_for(image, (1, 1), interactions)
+        counted.append(cache._images["image"].bytes)
+    kept = cache._images["image"].by_object[(1, 1)]
+    assert kept.segmenter.undoable == MAX_STEPS
+    assert kept.bytes >= (MAX_STEPS + 1) * 3 * 100_000 * 4
+    assert counted[-1] < counted[MAX_STEPS] + 3_000_000, "it does not grow with the interactions"
+    cache.segmenter_for(image, (1, 2), interactions[:1])
+    assert kept.segmenter.undoable == 0, "only the object that is worked on keeps its steps"
+    undone = cache.segmenter_for(image, (1, 1), interactions[:-1])
+    assert len(undone.prompt.clicks) == len(interactions) - 1
+    assert cache._images["image"].feature_bytes > 5_000_000
+    for number in range(6):
+        cache.segmenter_for(LoadedImage(image.pixels, str(number)), (2 + number, 1), interactions[:1])
+    cache.make_room(1 << 30)
+    assert not cache._images
 
 
 def test_masks_of_a_label_come_from_what_it_has_learned(tmp_path: Path) -> None:

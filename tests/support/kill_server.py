@@ -1,12 +1,14 @@
 """Kills the annotator at random moments under load and checks whether anything that was answered is missing.
 
 Four clients click, brush and undo on an image each as fast as they are answered; after every kill the database is
-checked as a whole, and every answer that any client ever got is compared with what is stored. A stand-in for the
-network answers, so that it is the storing that is tested.
+checked as a whole, its events are replayed, and every answer that any client ever got is compared with what is stored.
+The requests that got no answer, and those answered last, are sent again to the next server: none is done twice. A
+stand-in for the network answers, so that it is the storing that is tested.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +26,12 @@ import httpx
 import numpy as np
 from PIL import Image
 
+from saywhere.annotate.events import Event, EventHistory, ImageState
 from saywhere.core.prompt import Prompt
 from saywhere.runtime.base import Runtime
 
 CLIENTS = 4
+EVENTS = "SELECT image_id, seq, kind, object, data, masked, score, area FROM saywhere_event ORDER BY image_id, seq"
 
 
 class LastClickRuntime(Runtime):
@@ -54,21 +59,28 @@ class Outcome:
 
     kills: int = 0
     answers: int = 0
+    resent: int = 0
     faults: list[str] = field(default_factory=list)
 
 
 class Client(threading.Thread):
-    """Edits one image until the server is gone; ``answers`` are by number of the event."""
+    """Edits one image until the server is gone; ``answers`` are by number of the event.
 
-    def __init__(self, url: str, image: int, seed: int) -> None:
+    ``resent`` are requests of the round before, which are sent first; ``unanswered`` is the one that got no answer.
+    """
+
+    def __init__(self, url: str, image: int, seed: int, resent: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(daemon=True)
         self.http = httpx.Client(base_url=url, headers={"X-Saywhere-Client": f"client-{image:04}"}, timeout=30)
         self.image, self.rng = image, random.Random(seed)
         self.answers: dict[int, dict[str, Any]] = {}
         self.fault: str | None = None
+        self.resent, self.unanswered, self.last = resent, None, None
 
     def run(self) -> None:
         try:
+            for body in self.resent:
+                self.send(body)
             state = self.http.get(f"/api/images/{self.image}").json()["state"]
             while True:
                 state = self.step(state)
@@ -80,11 +92,21 @@ class Client(threading.Thread):
     def step(self, state: dict[str, Any]) -> dict[str, Any]:
         key = f"key-{self.rng.getrandbits(80):020x}"
         body = {"key": key, "base": state["seq"], "action": self.action(state)}
+        state = self.send(body)
+        self.last = body
+        self.answers[state["seq"]] = {"key": key, "masks": state["masks"], "state": state}
+        return state
+
+    def send(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.unanswered = body
         answer = self.http.post(f"/api/images/{self.image}/events", json=body)
         answer.raise_for_status()
-        state = answer.json()
-        self.answers[state["seq"]] = {"key": key, "masks": state["masks"]}
-        return state
+        self.unanswered = None
+        return answer.json()
+
+    def to_resend(self) -> list[dict[str, Any]]:
+        """What the next server gets again: the request answered last, then the one without an answer."""
+        return [body for body in (self.last, self.unanswered) if body is not None]
 
     def action(self, state: dict[str, Any]) -> dict[str, Any]:
         x, y = self.rng.uniform(0, 319), self.rng.uniform(0, 239)
@@ -122,11 +144,26 @@ def check(database: Path, answers: dict[int, dict[int, dict[str, Any]]]) -> list
         whole = connection.execute("PRAGMA integrity_check").fetchone()[0]
         rows = connection.execute("SELECT image_id, seq, key, mask FROM saywhere_event").fetchall()
         counted = dict(connection.execute("SELECT id, seq FROM saywhere_image").fetchall())
+        shown = {id: rest for id, *rest in connection.execute("SELECT id, state, objects FROM saywhere_image")}
+        events = connection.execute(EVENTS).fetchall()
     faults = [] if whole == "ok" else [f"integrity: {whole}"]
     stored = {(image, seq): (key, mask) for image, seq, key, mask in rows}
     for image, seq in counted.items():
         if {s for i, s in stored if i == image} != set(range(1, seq + 1)):
             faults.append(f"image {image}: its events are not 1 to {seq}")
+    if len({(image, key) for image, _, key, _ in rows}) < len(rows):
+        faults.append("a key is stored twice")
+    for image in counted:
+        history = EventHistory.replay(
+            Event(seq, kind, object, json.loads(data), bool(masked), score, area)
+            for of, seq, kind, object, data, masked, score, area in events
+            if of == image
+        )
+        if shown[image] != [history.state.status, len(history.state.objects)]:
+            faults.append(f"image {image}: {shown[image]} is not the replay of its events")
+        last = max(answers.get(image, {}), default=None)
+        if last is not None and last == history.state.seq:
+            faults += compare(image, answers[image][last]["state"], history.state)
     for image, own in answers.items():
         for seq, answer in own.items():
             key, _ = stored.get((image, seq), (None, None))
@@ -139,6 +176,19 @@ def check(database: Path, answers: dict[int, dict[int, dict[str, Any]]]) -> list
     return faults
 
 
+def compare(image: int, answered: dict[str, Any], replayed: ImageState) -> list[str]:
+    """Faults of the state that a client was answered, compared with the replay of the stored events."""
+    objects = {
+        one.id: (one.mask, one.area, len(one.clicks), len(one.strokes), one.label)
+        for one in replayed.objects.values()
+    }  # fmt: skip
+    shown = {
+        one["id"]: (one["mask"], one["area"], len(one["clicks"]), one["strokes"], one["label"])
+        for one in answered["objects"]
+    }
+    return [] if objects == shown else [f"image {image}, event {answered['seq']}: replayed as another state"]
+
+
 def run(folder: Path, kills: int, seed: int = 0, longest: float = 0.8) -> Outcome:
     """Start, edit, kill within ``longest`` seconds of editing, check; ``kills`` times."""
     rng, outcome = random.Random(seed), Outcome()
@@ -147,9 +197,10 @@ def run(folder: Path, kills: int, seed: int = 0, longest: float = 0.8) -> Outcom
     for i in range(CLIENTS):
         Image.new("RGB", (320, 240), (40 * i, 80, 120)).save(images / f"{i}.png")
     answers: dict[int, dict[int, dict[str, Any]]] = {i + 1: {} for i in range(CLIENTS)}
+    resent: dict[int, list[dict[str, Any]]] = {}
     for round_ in range(kills):
         process, url = start(images, database)
-        clients = [Client(url, image, seed + 1000 * round_ + image) for image in answers]
+        clients = [Client(url, image, seed + 1000 * round_ + image, resent.get(image, ())) for image in answers]
         for client in clients:
             client.start()
         until = time.monotonic() + 30
@@ -162,6 +213,8 @@ def run(folder: Path, kills: int, seed: int = 0, longest: float = 0.8) -> Outcom
             client.join(30)
             answers[client.image] |= client.answers
             outcome.answers += len(client.answers)
+            outcome.resent += len(client.resent)
+            resent[client.image] = client.to_resend()
             if client.fault:
                 outcome.faults.append(client.fault)
         outcome.kills += 1
