@@ -10,7 +10,8 @@ import torch
 from recipes import SMALL, recipe_for
 
 from saywhere import SaywhereError
-from saywhere.models.checkpoint import load_model, read_tensors
+from saywhere.models.checkpoint import load_model, read_tensors, save_model
+from saywhere.models.saywhere import Saywhere
 from saywhere.training.loop import train
 from saywhere.training.recipe import Recipe
 from saywhere.training.recipe_files import read_recipe
@@ -55,6 +56,22 @@ class TestStages:
         assert metadata["step"] == 2 + 3 + 2
         assert {name: of["step"] for name, of in metadata["stages"].items()} == {"clicks": 2, "phrases": 3, "again": 2}
         assert metadata["options"] == {**SMALL, **PHRASES["options"]}
+
+    def test_one_may_begin_in_the_middle_from_weights_that_it_names(self, coco: Path, tmp_path: Path) -> None:
+        start = tmp_path / "start.safetensors"
+        torch.manual_seed(0)
+        save_model(start, Saywhere(**SMALL), "saywhere", SMALL, {})
+        changed = {
+            **STAGES,
+            "again": {
+                **STAGES["again"],
+                "model": {"weights": str(start), "new": ["learned_relevance", "attention", "phrase_encoder", "fuse"]},
+            },
+        }
+        recipe = staged(coco).model_copy(update={"stages": changed})
+        written = train(recipe, tmp_path / "run", first_stage="again")
+        metadata = load_model(written).metadata
+        assert {name: of["step"] for name, of in metadata["stages"].items()} == {"again": 2}
 
     def test_an_interrupted_run_resumes_in_its_stage_with_the_same_result(
         self, coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

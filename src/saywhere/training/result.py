@@ -26,7 +26,7 @@ def write_result(
 
     Args:
         recipe: a recipe with stages.
-        stages: its stages, each with its weights in ``out/STAGE``.
+        stages: its stages; those that were run have their weights in ``out/STAGE``, the last one among them.
         out: the folder of the run.
         validator: measures a mean on the validation data of the first averaged stage.
     """
@@ -40,10 +40,16 @@ def write_result(
 
 
 def _history(stages: Sequence[Stage], out: Path) -> dict[str, Any]:
-    """Steps and seconds of each stage and of all together."""
+    """Steps and seconds of each stage and of all together.
+
+    A stage that was not run here is left out: one may begin in the middle, from weights that the recipe names.
+    """
     trained = {}
     for stage in stages:
-        metadata = read_tensors(stage_folder(out, stage.name) / WEIGHTS)[1]
+        weights = stage_folder(out, stage.name) / WEIGHTS
+        if not weights.exists():
+            continue
+        metadata = read_tensors(weights)[1]
         trained[stage.name] = {"step": metadata["step"], "seconds": metadata["seconds"]}
     return {
         "stage": "",
