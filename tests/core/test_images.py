@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import importlib
 import io
+import os
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from saywhere import SaywhereError
-from saywhere.core.images import IMAGE_SUFFIXES, list_images, read_header, read_image
+from saywhere.core.geometry import ImageSize
+from saywhere.core.images import (
+    IMAGE_SUFFIXES,
+    PILLOW_FORMATS,
+    ImageHeader,
+    image_digest,
+    list_images,
+    read_header,
+    read_image,
+    read_image_and_digest,
+)
 
 
 @pytest.fixture
@@ -149,7 +164,7 @@ class TestFolder:
         assert list_images(tmp_path / "none", errors.append) == []
         assert isinstance(errors[0], FileNotFoundError)
 
-    @pytest.mark.parametrize("suffix", [s for s in IMAGE_SUFFIXES if s not in (".jp2", ".avif")])
+    @pytest.mark.parametrize("suffix", [s for s in IMAGE_SUFFIXES if s not in (".jp2", ".avif", ".heic", ".heif")])
     def test_every_listed_type_is_read(self, red: Image.Image, tmp_path: Path, suffix: str) -> None:
         path = saved(red, tmp_path / f"a{suffix}") if suffix != ".pnm" else saved(red, tmp_path / "a.pnm", format="PPM")
         assert read_header(path).size == read_image(path).shape[:2] == (20, 32)
@@ -177,8 +192,149 @@ def test_writable_arrays_are_copied(red: Image.Image, tmp_path: Path) -> None:
 
 def test_a_file_is_opened_once(red: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(red, tmp_path / "a.png")
-    opened: list[Path] = []
-    read_bytes = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda self: (opened.append(self), read_bytes(self))[1])
+    opened: list[object] = []
+    open_file = os.open
+    monkeypatch.setattr(os, "open", lambda file, *rest: (opened.append(file), open_file(file, *rest))[1])
     assert read_image(read_image(path)).shape == (20, 32, 3)
     assert opened == [path]
+    pixels, digest = read_image_and_digest(path)
+    assert opened == [path, path]
+    assert (pixels == read_image(path)).all()
+    assert digest == image_digest(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+def test_the_header_says_the_size_that_is_read(tmp_path: Path, suffix: str, orientation: int) -> None:
+    """All eight orientations give the same upright image; of a TIFF, Pillow itself swaps width and height."""
+    if suffix == ".avif" and "AVIF" not in PILLOW_FORMATS:
+        pytest.skip("this Pillow has no AVIF")
+    upright = np.zeros((40, 64, 3), np.uint8)
+    upright[:20, :32], upright[:20, 32:], upright[20:, :32] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)
+    exif = Image.Exif()
+    exif[0x0112] = inverse
+    turning = Image.fromarray(upright)
+    turning.getexif()[0x0112] = inverse
+    exif[0x0112] = orientation
+    path = saved(ImageOps.exif_transpose(turning), tmp_path / f"a{suffix}", exif=exif)
+    read = read_image(path)
+    assert read.shape == upright.shape
+    assert np.abs(read[10:30:19, 16:48:31].astype(int) - upright[10:30:19, 16:48:31]).max() < 30
+    assert read_header(path) == ImageHeader(ImageSize(40, 64), orientation != 1)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_16_bit_tiffs_of_either_byte_order(tmp_path: Path, order: str) -> None:
+    """ImageJ writes big-endian ones."""
+    values = np.linspace(0, 65535, 2400).reshape(40, 60).astype(f"{order}u2")
+    entries = [(256, 60), (257, 40), (258, 16), (259, 1), (262, 1), (273, 122), (277, 1), (278, 40), (279, 4800)]
+    head = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HIH", 42, 8, len(entries))
+    head += b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in entries)
+    (tmp_path / "a.tif").write_bytes((head + bytes(4)).ljust(122, b"\0") + values.tobytes())
+    expected = np.rint(values / 257.0)
+    assert (read_image(tmp_path / "a.tif")[:, :, 0] == expected).all()
+    assert (read_image(values)[:, :, 0] == expected).all()
+
+
+def test_a_file_that_holds_little_of_what_it_declares_is_refused_at_once(tmp_path: Path) -> None:
+    """A TIFF of 9 KB that declares 56x2,097,152 pixels of 32 bits, of which one strip of 40 rows is there."""
+    entries = [(256, 56), (257, 2097152), (258, 32), (259, 1), (262, 1), (273, 134), (278, 40), (279, 8960), (339, 2)]
+    head = b"II" + struct.pack("<HIH", 42, 8, len(entries))
+    head += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    (tmp_path / "a.tif").write_bytes((head + bytes(4)).ljust(134, b"\0") + bytes(8960))
+    tracemalloc.start()
+    for read in (read_image, read_header):
+        with pytest.raises(SaywhereError, match="holds 2,240 of the 117,440,512 pixels"):
+            read(tmp_path / "a.tif")
+    assert tracemalloc.get_traced_memory()[1] < 10e6
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "EPS"),
+        (b"DDS " + struct.pack("<I", 124) + bytes(120), "DDS"),
+        (b"BLP2" + bytes(200), "BLP"),
+        (b"\0\0\0\x20ftypavif" + bytes(200), "AVIF"),
+        (b"\0\0\0\x20ftypheic" + bytes(200), "HEIC"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+        (b"milk, bread", "no known format; what is read is JPEG"),
+    ],
+)
+def test_other_formats_are_named(tmp_path: Path, content: bytes, named: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(content)
+    for read in (read_image, read_header):
+        with pytest.raises(SaywhereError, match=rf"a\.jpg': not an image.*{named}"):
+            read(tmp_path / "a.jpg")
+
+
+def test_heic_is_read_where_pillow_can(tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    path = saved(Image.new("RGB", (64, 40), (200, 30, 40)), tmp_path / "a.heic")
+    assert read_header(path).size == read_image(path).shape[:2] == (40, 64)
+
+
+@pytest.mark.parametrize("damage", ["cut", "closed", "flipped"])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "GIF", "BMP", "DDS", "BLP", "ICO", "PCX", "TGA", "SGI", "EPS"])
+def test_damaged_pil_images_are_our_errors(kind: str, damage: str) -> None:
+    """Whoever hands over a PIL image has opened it with any of Pillow's formats; its pixels are read only now."""
+    buffer = io.BytesIO()
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    (image.convert("P") if kind in ("GIF", "BLP") else image).save(buffer, kind)
+    content = bytearray(buffer.getvalue())
+    for trial in range(1 if damage == "closed" else 20):
+        if damage == "flipped":
+            changed = bytearray(content)
+            for place in rng.integers(8, len(content), 20):
+                changed[place] = rng.integers(256)
+        else:
+            changed = content[: len(content) - 37 * (trial + 1)]
+        try:
+            opened = Image.open(io.BytesIO(changed))
+        except Exception:
+            continue
+        if damage == "closed":
+            opened.close()
+        with contextlib.suppress(SaywhereError):
+            assert read_image(opened).dtype == np.uint8
+
+
+def test_paths_that_are_no_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    for path, reason in (
+        (tmp_path / "a\0.png", "cannot be opened"),
+        (tmp_path / ("x" * 300), "cannot be opened"),
+        (tmp_path / "pipe.png", "pipe"),
+        (Path("/dev/zero"), "device"),
+        (tmp_path, "folder"),
+        (tmp_path / "none.png", "no such file"),
+    ):
+        for read in (read_image, read_header, image_digest):
+            with pytest.raises(SaywhereError, match=reason):
+                read(path)
+
+
+def test_large_images_are_converted_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The result does not depend on how many rows are converted at once."""
+    rng = np.random.default_rng(0)
+    images = [
+        Image.fromarray(rng.integers(0, 255, (50, 30, 4), dtype=np.uint8)),
+        Image.fromarray(rng.integers(0, 5000, (50, 30)).astype(np.uint16)),
+        Image.fromarray(rng.random((50, 30)).astype(np.float32)),
+        Image.fromarray(rng.integers(0, 255, (50, 30, 3), dtype=np.uint8)),
+    ]
+    whole = [read_image(image) for image in images]
+    monkeypatch.setattr("saywhere.core.rgb.BAND_PIXELS", 100)
+    for image, expected in zip(images, whole, strict=True):
+        assert (read_image(image) == expected).all()
+    expected = rng.integers(0, 255, (50, 30, 3), dtype=np.uint8)
+    assert (read_image(expected) == expected).all()
+
+
+def test_the_old_module_names_the_new_one() -> None:
+    with pytest.warns(DeprecationWarning, match=r"use saywhere\.core\.images"):
+        importlib.reload(importlib.import_module("saywhere.images"))

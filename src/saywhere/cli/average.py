@@ -20,4 +20,4 @@ def average(
         from saywhere.evaluation.validate import validator
         from saywhere.training.average import average_weights
     average_weights(weights, out, validator)
-    console.print(f"{out}: the mean of {len(weights)} weights", highlight=False)
+    console.print(f"{out}: the mean of {len(weights)} weights", highlight=False, soft_wrap=True)

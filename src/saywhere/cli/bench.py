@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 
 from saywhere.cli.common import advance_bar, console, errors, print_table, read_text
@@ -195,14 +196,14 @@ def _bench_objects(
             errors.print(
                 f"saywhere: model '{run['model']}' takes {run['clicks_taken']}; the robot user stops after "
                 f"{run['most_interactions']} of {task.max_interactions} interactions",
-                style="yellow", highlight=False, markup=False, soft_wrap=True,
+                style="yellow", highlight=False, soft_wrap=True,
             )  # fmt: skip
     if markdown:
         print_table(pages.summary_header(True), [pages.summary_row(run, True) for run in figures], True)
     else:
         print_table(*pages.table(figures))
     if report:
-        console.print(f"report → {pages.write_report(report, measurements)}", highlight=False)
+        console.print(f"report → {pages.write_report(report, measurements)}", highlight=False, soft_wrap=True)
 
 
 def _bench_sequences(
@@ -217,7 +218,7 @@ def _bench_sequences(
     )
     print_table(*pages.sequence_table(results), markdown)
     if report:
-        console.print(f"report → {pages.write_curves(report, results)}", highlight=False)
+        console.print(f"report → {pages.write_curves(report, results)}", highlight=False, soft_wrap=True)
 
 
 def _measure_all(
@@ -228,7 +229,7 @@ def _measure_all(
     with Progress(console=errors, disable=not errors.is_terminal) as progress:
         for number, task in enumerate(tasks, 1):
             out = json_out if len(tasks) == 1 else json_out.with_stem(f"{json_out.stem}-{number}")
-            bar = progress.add_task(f"{task.method or 'saywhere'} on {task.data}", total=None)
+            bar = progress.add_task(escape(f"{task.method or 'saywhere'} on {task.data}"), total=None)
             measured.append(measure(task, out, partial(advance_bar, progress, bar)))
     return measured
 

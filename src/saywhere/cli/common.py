@@ -12,8 +12,9 @@ from rich.table import Table
 
 from saywhere.errors import SaywhereError
 
-console = Console(emoji=False)
-errors = Console(stderr=True, emoji=False)
+# Without markup: [brackets] in the names of files are printed as they are.
+console = Console(emoji=False, markup=False)
+errors = Console(stderr=True, emoji=False, markup=False)
 
 
 def read_text(path: Path, option: str) -> str:

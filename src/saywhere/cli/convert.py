@@ -60,4 +60,4 @@ def convert(
     list_faults(notes[:SHOWN])
     if len(notes) > SHOWN:
         list_faults([f"... and {len(notes) - SHOWN:,} notes more; --json has them all"])
-    console.print(f"{result.objects:,} objects in {result.images:,} images → {dest}", highlight=False)
+    console.print(f"{result.objects:,} objects in {result.images:,} images → {dest}", highlight=False, soft_wrap=True)

@@ -30,4 +30,4 @@ def graphs(
         from saywhere.runtime.export import export_graphs
 
     written = export_graphs(weights, out or weights.with_name(weights.stem + SUFFIX))
-    console.print(f"graphs → {written}", highlight=False)
+    console.print(f"graphs → {written}", highlight=False, soft_wrap=True)

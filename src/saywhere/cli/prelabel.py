@@ -50,7 +50,7 @@ def prelabel(
     of = f" of {request.objects:,}" if result.faults else ""
     counts = f"{result.objects:,}{of} objects in {len(request.prompts):,} images → {out}"
     rest = f"; {request.unprompted:,} images without a prompt" if request.unprompted else ""
-    console.print(counts + rest, highlight=False)
+    console.print(counts + rest, highlight=False, soft_wrap=True)
     if result.faults:
         list_faults(result.faults)
         raise SaywhereError(f"{len(result.faults):,} images not done, listed above; mend them and run again")

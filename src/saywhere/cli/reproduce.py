@@ -68,4 +68,4 @@ def reproduce(
     finally:
         for progress, _ in bars.values():
             progress.stop()
-    console.print(f"tables → {folder / 'table.md'}", highlight=False)
+    console.print(f"tables → {folder / 'table.md'}", highlight=False, soft_wrap=True)

@@ -93,7 +93,11 @@ def segment(
         print(json.dumps(facts))
     else:
         files = ", ".join(str(path) for path in (out, overlay, relevance, cutout) if path)
-        console.print(f"{int(mask.array.sum()):,} pixels, expected IoU {mask.score:.2f} → {files}", highlight=False)
+        console.print(
+            f"{int(mask.array.sum()):,} pixels, expected IoU {mask.score:.2f} → {files}",
+            highlight=False,
+            soft_wrap=True,
+        )
         for index, other in enumerate(candidates if len(candidates) > 1 else ()):
             note = " (written)" if index == written else ""
             console.print(
@@ -162,13 +166,15 @@ def mask_with_phrase(segmenter: Segmenter, phrase: str, mask: Mask | None) -> Ma
     except PhraseError as error:
         if mask is None:
             raise
-        errors.print(f"saywhere: {error}; answered by the clicks alone", style="yellow", highlight=False, markup=False)
+        errors.print(
+            f"saywhere: {error}; answered by the clicks alone", style="yellow", highlight=False, soft_wrap=True
+        )
         return mask
     if not segmenter.knows(phrase):
         answer = "what stands out" if mask is None else "the clicks alone"
         problem = f"{phrase!r} is far from all that the weights were trained on; answered by {answer}"
-        errors.print(f"saywhere: {problem}", style="yellow", highlight=False, markup=False)
+        errors.print(f"saywhere: {problem}", style="yellow", highlight=False, soft_wrap=True)
     elif not segmenter.fits(phrase):
         problem = "be there; click on it if it is" if mask is None else "fit the clicks; answered by the clicks alone"
-        errors.print(f"saywhere: {phrase!r} does not seem to {problem}", style="yellow", markup=False)
+        errors.print(f"saywhere: {phrase!r} does not seem to {problem}", style="yellow")
     return refined

@@ -34,7 +34,7 @@ def train(
     folder = out or Path("runs") / Path(recipe).stem
     limit = seconds(time_limit) if time_limit else None
     written = run(checked, folder, limit, resume, validator, console, stage, last_stage)
-    console.print(f"weights → {written}", highlight=False)
+    console.print(f"weights → {written}", highlight=False, soft_wrap=True)
 
 
 def seconds(text: str) -> float:

@@ -2,38 +2,84 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
-import struct
+import stat
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from saywhere.core.arrays import ImageArray
 from saywhere.core.geometry import ImageSize
+from saywhere.core.rgb import MAX_PIXELS as MAX_PIXELS
+from saywhere.core.rgb import (
+    SIDEWAYS,
+    check_declared_size,
+    orientation_of,
+    rgb_from_array,
+    rgb_from_pil,
+    stored_size,
+    too_large,
+)
 from saywhere.errors import SaywhereError
+
+try:  # from Pillow 11.3 on
+    from PIL import AvifImagePlugin
+except ImportError:
+    AvifImagePlugin = None  # type: ignore[assignment]
 
 IMAGE_SUFFIXES: Final = (
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".jpe", ".jfif", ".jp2", ".mpo", ".gif", ".ppm", ".pgm",
-    ".pnm", ".avif",
+    ".pnm", ".avif", ".heic", ".heif",
 )  # fmt: skip
 """Suffixes of image files, in lower case; the commonest first."""
-PILLOW_FORMATS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
-"""The formats that Pillow may open. It knows others that run programs (EPS runs Ghostscript) or open further files."""
-UNREADABLE: Final = (
-    OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError,
-    struct.error, Image.DecompressionBombError,
+# Each module registers its format; others, which are not imported, Pillow cannot come to use.
+_PLUGINS = (
+    JpegImagePlugin, PngImagePlugin, WebPImagePlugin, TiffImagePlugin, BmpImagePlugin, GifImagePlugin, PpmImagePlugin,
+    Jpeg2KImagePlugin, AvifImagePlugin,
 )  # fmt: skip
-"""What Pillow raises for files that are damaged or no images; KeyError where it was built without a format."""
-ORIENTATION = 0x0112
-SIDEWAYS = {5, 6, 7, 8}  # orientations whose width is the upright image's height
-MAX_PIXELS = 178_956_970  # as Pillow draws the line: 12,000 x 9,000 passes, a decompression bomb does not
+PILLOW_FORMATS: Final = tuple(
+    name for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF") if name in Image.OPEN
+)
+"""The formats that Pillow may open. It knows others that run programs (EPS runs Ghostscript) or open further files."""
+UNREADABLE: Final = (Exception,)
+"""What Pillow raises for files that are damaged or no images.
+
+Its decoders raise whatever their code meets: NotImplementedError, struct.error, zlib.error, AttributeError, KeyError
+where it was built without a format, warnings where Python turns these into errors.
+"""
+
+READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, PNM, JPEG 2000 and AVIF"
+# Formats by their first bytes, which are named where they cannot be read.
+_SIGNATURES: Final = (
+    (b"%!PS", "an EPS or PostScript file"), (b"\xc5\xd0\xd3\xc6", "an EPS file"), (b"%PDF", "a PDF file"),
+    (b"DDS ", "a DDS image"), (b"8BPS", "a Photoshop file"), (b"BLP", "a BLP image"), (b"\x00\x00\x01\x00", "an icon"),
+    (b"qoif", "a QOI image"), (b"\xff\x0a", "a JPEG XL image"), (b"\x00\x00\x00\x0cJXL ", "a JPEG XL image"),
+    (b"v/1\x01", "an OpenEXR image"), (b"#?RADIANCE", "a Radiance HDR image"), (b"<svg", "an SVG drawing"),
+    (b"<?xml", "an XML file, perhaps an SVG drawing"), (b"PK\x03\x04", "a zip archive"),
+    (b"version https://git-lfs", "a pointer of Git LFS; get the image itself with git lfs pull"),
+)  # fmt: skip
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_AVIF_BRANDS = (b"avif", b"avis")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,36 +121,63 @@ def list_images(folder: Path, on_error: Callable[[OSError], None] | None = None)
     return sorted(names_below)
 
 
+# Headers
+
+
 def read_header(path: Path) -> ImageHeader:
     """Size and orientation of an image file, without its pixels.
 
     Raises:
-        SaywhereError: the file is missing or not an image.
+        SaywhereError: the file is missing, not an image, or declares no pixels or more than :data:`MAX_PIXELS`.
     """
-    try:
-        with Image.open(path, formats=PILLOW_FORMATS) as image:
-            orientation = image.getexif().get(ORIENTATION, 1)
-            width, height = image.size[::-1] if orientation in SIDEWAYS else image.size
-            return ImageHeader(ImageSize(height, width), orientation != 1)
-    except UNREADABLE as error:
-        missing = "there is no such file" if not path.exists() else f"not an image, or cut short ({error})"
-        raise SaywhereError(f"photograph '{path}': {missing}") from error
+    with _open_file(path) as file, _decoding(file, _name_of(path)) as image:
+        orientation = orientation_of(image)
+        width, height = stored_size(image)
+        if orientation in SIDEWAYS:
+            width, height = height, width
+        return ImageHeader(ImageSize(height, width), orientation != 1)
 
 
 def image_size(path: Path) -> ImageSize:
     """Height and width of an image file as :func:`read_image` returns it, from the header alone.
 
     Raises:
-        SaywhereError: the file is missing or not an image.
+        SaywhereError: as for :func:`read_header`.
     """
     return read_header(path).size
+
+
+def image_digest(path: Path) -> str:
+    """SHA-256 of an image file's content.
+
+    Raises:
+        SaywhereError: the file cannot be opened.
+    """
+    with _open_file(path) as file:
+        return _digest(file, _name_of(path))
+
+
+def _digest(file: BinaryIO, name: str) -> str:
+    digest = hashlib.sha256()
+    try:
+        while part := file.read(1 << 20):
+            digest.update(part)
+        return digest.hexdigest()
+    except OSError as error:
+        raise SaywhereError(f"{name}: cannot be read ({error.strerror or error})") from error
+
+
+# Pixels
 
 
 def read_image(source: str | Path | Image.Image | NDArray[Any]) -> ImageArray:
     """Read an image as RGB, upright (EXIF orientation applied), transparency over white.
 
+    Values of more than 8 bits, and floats, are scaled to 8 bits (:func:`saywhere.core.grey_levels.value_range`).
+
     Args:
-        source: a path, a PIL image, or an array ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` of uint8, uint16 or bool.
+        source: a path, a PIL image, or an array: ``(H, W)`` of bool, integers or floats, or ``(H, W, 3)`` or
+            ``(H, W, 4)`` of uint8 or uint16.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB. It may be read-only. An array that can be changed is copied.
@@ -113,18 +186,23 @@ def read_image(source: str | Path | Image.Image | NDArray[Any]) -> ImageArray:
         SaywhereError: it is no image, damaged, empty or larger than :data:`MAX_PIXELS`.
     """
     if isinstance(source, np.ndarray):
-        return _from_array(source)
+        return rgb_from_array(source)
     if isinstance(source, Image.Image):
-        return _from_pil(source, "the PIL image")
+        with _errors_named(name := "the PIL image"):
+            return rgb_from_pil(source, name)
     if not isinstance(source, (str, os.PathLike)):
         raise SaywhereError(f"a photograph of type {type(source).__name__}: give a path, a PIL image or an array")
-    path = Path(source)
-    try:
-        content = path.read_bytes()
-    # ValueError: a path with a NUL.
-    except (OSError, ValueError) as error:
-        raise SaywhereError(f"photograph '{path}': cannot be opened ({error})") from error
-    return decode_image(content, f"photograph '{path}'")
+    with _open_file(Path(source)) as file, _decoding(file, name := _name_of(source)) as image:
+        return rgb_from_pil(image, name)
+
+
+def read_image_and_digest(path: Path) -> tuple[ImageArray, str]:
+    """:func:`read_image` and :func:`image_digest` of the very same content, from one file handle."""
+    with _open_file(path) as file:
+        digest = _digest(file, name := _name_of(path))
+        file.seek(0)
+        with _decoding(file, name) as image:
+            return rgb_from_pil(image, name), digest
 
 
 def decode_image(content: bytes, name: str) -> ImageArray:
@@ -140,79 +218,104 @@ def decode_image(content: bytes, name: str) -> ImageArray:
     Raises:
         SaywhereError: it is no image, damaged, empty or larger than :data:`MAX_PIXELS`.
     """
-    if not content:
-        raise SaywhereError(f"{name}: the file is empty")
+    with _decoding(io.BytesIO(content), name) as image:
+        return rgb_from_pil(image, name)
+
+
+# Opening
+
+
+def _name_of(path: str | os.PathLike[str]) -> str:
+    return f"photograph '{Path(path)}'"
+
+
+@contextmanager
+def _open_file(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, opened once.
+
+    Raises:
+        SaywhereError: it cannot be opened, or is a folder, a pipe or a device, which might never end.
+    """
+    name = _name_of(path)
+    try:
+        # Without O_NONBLOCK, a pipe that nobody writes to never opens.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        file = os.fdopen(os.open(path, flags), "rb")
+    except FileNotFoundError as error:
+        raise SaywhereError(f"{name}: there is no such file") from error
+    except IsADirectoryError as error:
+        raise SaywhereError(f"{name}: is a folder; give an image file") from error
+    # ValueError: a path with a NUL.
+    except (OSError, ValueError) as error:
+        raise SaywhereError(f"{name}: cannot be opened ({getattr(error, 'strerror', None) or error})") from error
+    with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise SaywhereError(f"{name}: is a pipe or device; give an image file")
+        yield file
+
+
+@contextmanager
+def _decoding(file: BinaryIO, name: str) -> Iterator[Image.Image]:
+    """A file's image, whose size is checked and whose pixels are not read yet; any error in it becomes ours.
+
+    Raises:
+        SaywhereError: see :func:`decode_image`.
+    """
+    with _errors_named(name):
+        head = file.read(64)
+        file.seek(0)
+        if not head:
+            raise SaywhereError(f"{name}: the file is empty")
+        formats = [*PILLOW_FORMATS, *_heif_format(head)]
+        try:
+            image = Image.open(file, formats=formats)
+        except UnidentifiedImageError as error:
+            raise SaywhereError(f"{name}: not an image, or cut short ({_what_it_is(head)})") from error
+        with image:
+            check_declared_size(image, name)
+            yield image
+
+
+@contextmanager
+def _errors_named(name: str) -> Iterator[None]:
+    """What Pillow raises becomes a SaywhereError with the image's name; what it warns of is not printed."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=PILLOW_FORMATS) as image:
-                return _from_pil(image, name)
-    except Image.DecompressionBombError as error:
-        raise SaywhereError(_too_large(name)) from error
+            warnings.simplefilter("ignore")
+            yield
     except SaywhereError:
         raise
+    except Image.DecompressionBombError as error:
+        raise SaywhereError(too_large(name)) from error
+    except MemoryError as error:
+        raise SaywhereError(f"{name}: does not fit into memory; make it smaller") from error
     except UNREADABLE as error:
-        raise SaywhereError(f"{name}: not an image, or cut short ({error})") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SaywhereError(f"{name}: not an image, or cut short ({reason})") from error
 
 
-def _too_large(what: str) -> str:
-    return f"{what}: more than {MAX_PIXELS:,} pixels, taken for a decompression bomb; make it smaller"
+def _brand(head: bytes) -> bytes:
+    """The major brand of a file of the HEIF family; empty for others."""
+    return head[8:12] if head[4:8] == b"ftyp" else b""
 
 
-def _from_pil(image: Image.Image, what: str) -> ImageArray:
-    if image.width * image.height > MAX_PIXELS:
-        raise SaywhereError(_too_large(what))
-    if image.width * image.height == 0:
-        raise SaywhereError(f"{what}: has no pixels ({image.width}x{image.height})")
-    if image.getexif().get(ORIENTATION, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":
-        return _from_array(np.asarray(image))
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    # Neither convert nor array makes a copy that is not needed: 100 megapixels are 300 MB each time.
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+def _heif_format(head: bytes) -> list[str]:
+    """Pillow's name of HEIC, for a HEIC file and where pillow-heif is installed."""
+    if _brand(head) not in _HEIC_BRANDS:
+        return []
+    try:
+        import pillow_heif
+    except ImportError:
+        return []
+    pillow_heif.register_heif_opener()
+    return ["HEIF"]
 
 
-def _from_array(array: NDArray[Any]) -> ImageArray:
-    shape = array.shape
-    if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
-        raise SaywhereError(f"an image array of shape {shape}: give (H, W), (H, W, 3) or (H, W, 4)")
-    if 0 in shape:
-        raise SaywhereError(f"an image array of shape {shape}: it has no pixels")
-    if shape[0] * shape[1] > MAX_PIXELS:
-        raise SaywhereError(_too_large("the image array"))
-    if shape[2:] == (3,) and array.dtype == np.uint8 and _is_constant(array):
-        return array
-    if array.dtype == np.bool_:
-        array = array.astype(np.uint8) * 255
-    elif (array.dtype in (np.uint16, np.int32, np.float32) and array.ndim == 2) or array.dtype == np.uint16:
-        array = _to_eight_bits(array)
-    elif array.dtype != np.uint8:
-        raise SaywhereError(f"an image array of {array.dtype}: give uint8 (0 to 255) or uint16")
-    if array.ndim == 2:
-        array = array[:, :, None]
-    if array.shape[2] == 4:
-        alpha = array[:, :, 3:].astype(np.float32) / 255.0
-        array = (array[:, :, :3] * alpha + 255.0 * (1.0 - alpha)).round().astype(np.uint8)
-    return np.array(np.broadcast_to(array, (*array.shape[:2], 3)))
-
-
-def _is_constant(array: NDArray[Any]) -> bool:
-    """Whether nobody can change an array: neither itself nor the memory that it shows is writeable."""
-    memory: Any = array
-    while isinstance(memory, np.ndarray):
-        if memory.flags.writeable:
-            return False
-        memory = memory.base
-    return (memory is None or isinstance(memory, bytes)) and array.flags.c_contiguous
-
-
-def _to_eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """16-bit and wider greys to 8 bits: by their full scale if they use it, else by their own range (scientific)."""
-    values = np.nan_to_num(array.astype(np.float32))
-    low, high = float(values.min()), float(values.max())
-    if low >= 0.0 and 4096.0 < high <= 65535.0:
-        low, high = 0.0, 65535.0
-    return np.asarray((values - low) * (255.0 / max(high - low, 1.0)), np.uint8)
+def _what_it_is(head: bytes) -> str:
+    """What the first bytes of a file say that Pillow does not open."""
+    if _brand(head) in _HEIC_BRANDS:
+        return "a HEIC image, damaged or without pip install pillow-heif; or save it as JPEG"
+    if _brand(head) in _AVIF_BRANDS:
+        return "an AVIF image, damaged or of a kind that this Pillow cannot read; pillow 11.3 can, or save it as PNG"
+    kind = next((kind for start, kind in _SIGNATURES if head.startswith(start)), "of no known format")
+    return f"{kind}; what is read is {READABLE}"

@@ -87,14 +87,14 @@ def train(
     Raises:
         SaywhereError: ``out`` holds a run and ``resume`` is not set, or the reverse, or a file is missing.
     """
-    console = console or Console()
+    console = console or Console(markup=False)
     stages = list_stages(recipe)
     plan = _plan(select_stages(stages, first_stage, last_stage), out, time_limit, resume)
     fabric = launch(plan[0].stage.recipe if plan else recipe)
     console.quiet = console.quiet or not fabric.is_global_zero
     precision = precision_for(fabric.device, recipe.precision)
     devices = f"{fabric.world_size} x {fabric.device.type} in {precision}"
-    console.print(f"training on {devices}, into {out}", highlight=False)
+    console.print(f"training on {devices}, into {out}", highlight=False, soft_wrap=True)
     for run in plan:
         _run_stage(run, fabric, validator, console)
     if not recipe.stages or last_stage not in (None, stages[-1].name):

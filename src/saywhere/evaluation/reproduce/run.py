@@ -117,7 +117,7 @@ def reproduce(
     Raises:
         SaywhereError: ``out`` holds a run with other settings, no table can be made, or a measurement failed.
     """
-    console = console or Console(quiet=True)
+    console = console or Console(quiet=True, markup=False)
     plan = make_plan(name, definition, out, options)
     for line in plan.skipped:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
