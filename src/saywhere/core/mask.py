@@ -18,6 +18,7 @@ from saywhere.core.crop import Crop
 from saywhere.core.deprecation import renamed_methods
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import read_image
+from saywhere.core.numbers import describe, finite_number
 from saywhere.errors import SaywhereError
 
 NOTHING = -16.0  # the logit of a pixel outside the crop
@@ -26,7 +27,7 @@ NOTHING = -16.0  # the logit of a pixel outside the crop
 @renamed_methods(view="crop", photo="image_size")
 @dataclass(frozen=True)
 class Mask:
-    """The mask of an object. ``array`` and ``probability`` are computed when first read.
+    """The mask of an object. It never changes: ``logits`` are read-only, and :attr:`array` is a new one each time.
 
     Attributes:
         crop: what the network saw last.
@@ -47,6 +48,12 @@ class Mask:
     predicted_iou: float | None = None
     candidate: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("logits", "refined"):
+            values = getattr(self, name)
+            if values is not None and values.flags.writeable:
+                object.__setattr__(self, name, _read_only(values))
+
     @property
     def final_logits(self) -> FloatArray:
         """The logits that the mask is made of: the refined ones, or else the network's."""
@@ -59,9 +66,13 @@ class Mask:
         crop_area = (self.crop.right - self.crop.left) * (self.crop.bottom - self.crop.top)
         return inside * crop_area / (self.image_size[0] * self.image_size[1])
 
-    @cached_property
+    @property
     def array(self) -> BoolArray:
-        """``(H, W)`` bool, at the size of the image: True on the object."""
+        """``(H, W)`` bool, at the size of the image: True on the object. It is the caller's to change."""
+        return self._pixels.copy()
+
+    @cached_property
+    def _pixels(self) -> BoolArray:
         return self.crop.to_image(self.final_logits, self.image_size, NOTHING) > logit(self.threshold)
 
     def part(self, threshold: float | None = None) -> tuple[int, int, BoolArray]:
@@ -80,9 +91,13 @@ class Mask:
         limit = logit(self.threshold if threshold is None else threshold)
         return self.crop.left, self.crop.top, np.asarray(logits > limit, np.bool_)
 
-    @cached_property
+    @property
     def probability(self) -> FloatArray:
-        """``(H, W)`` float32 in [0, 1], at the size of the image."""
+        """``(H, W)`` float32 in [0, 1], at the size of the image. It is the caller's to change."""
+        return self._probability.copy()
+
+    @cached_property
+    def _probability(self) -> FloatArray:
         return sigmoid(self.crop.to_image(self.final_logits, self.image_size, NOTHING))
 
     @cached_property
@@ -101,11 +116,11 @@ class Mask:
             ``(H, W)`` float32 in [0, 1]; above 0.5 exactly on the mask.
         """
         if not soft:
-            return self.array.astype(np.float32)
+            return self._pixels.astype(np.float32)
         logits = self.crop.to_image(self.final_logits, self.image_size, NOTHING) - logit(self.threshold)
         # A soft edge is as wide as the network sees: some of its own pixels.
         scale = max((self.crop.right - self.crop.left) / self.crop.width, 1.0)
-        return cutout.soft_opacity(self.array, sigmoid(np.asarray(logits, np.float32)), cutout.EDGE_WIDTH * scale)
+        return cutout.soft_opacity(self._pixels, sigmoid(np.asarray(logits, np.float32)), cutout.EDGE_WIDTH * scale)
 
     def cutout(
         self, image: str | Path | Image.Image | ImageArray, blur: float | None = None, soft: bool = True
@@ -164,11 +179,24 @@ def expected_iou(mask: BoolArray, probability: FloatArray) -> float:
     return float(probability[mask].sum()) / union if union > 0 else 0.0
 
 
+def _read_only(values: FloatArray) -> FloatArray:
+    view = values.view()
+    view.flags.writeable = False
+    return view
+
+
 def sigmoid(logits: FloatArray) -> FloatArray:
     """Logits to probabilities."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))), np.float32)
 
 
 def logit(probability: float) -> float:
-    """A probability to its logit."""
+    """A probability to its logit.
+
+    Raises:
+        SaywhereError: it is not between 0 and 1.
+    """
+    value = finite_number(probability)
+    if value is None or not 0.0 < value < 1.0:
+        raise SaywhereError(f"threshold {describe(probability)}: give a probability between 0 and 1, such as 0.5")
     return math.log(probability / (1.0 - probability))

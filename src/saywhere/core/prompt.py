@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from saywhere.core.arrays import FloatArray
 from saywhere.core.geometry import Box, ImageSize
+from saywhere.core.numbers import describe, finite_number
 from saywhere.errors import SaywhereError
 
 POSITIVE, NEGATIVE, BOX_TOP_LEFT, BOX_BOTTOM_RIGHT, PADDING = 1.0, 0.0, 2.0, 3.0, -1.0
@@ -41,7 +41,8 @@ class Click:
         radius: for a drag from the centre of a region to its nearest boundary, its length in pixels; None for a click.
 
     Raises:
-        SaywhereError: a coordinate is not finite, or the radius is not above 0.
+        SaywhereError: a coordinate is not a finite number, the radius is not above 0, or ``positive`` is neither True
+            nor False.
     """
 
     x: float
@@ -50,10 +51,20 @@ class Click:
     radius: float | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.x) and math.isfinite(self.y)):
-            raise SaywhereError(f"click at ({self.x}, {self.y}): give two finite numbers, x and y in pixels")
-        if self.radius is not None and not (math.isfinite(self.radius) and self.radius > 0):
-            raise SaywhereError(f"drag radius {self.radius}: give a number of pixels above 0")
+        x, y = finite_number(self.x), finite_number(self.y)
+        if x is None or y is None:
+            place = f"({describe(self.x)}, {describe(self.y)})"
+            raise SaywhereError(f"click at {place}: give two finite numbers, x and y in pixels")
+        radius = None if self.radius is None else finite_number(self.radius)
+        if self.radius is not None and (radius is None or radius <= 0):
+            raise SaywhereError(f"drag radius {describe(self.radius)}: give a number of pixels above 0")
+        if not isinstance(self.positive, (bool, int, np.bool_)) or self.positive not in (0, 1):
+            raise SaywhereError(f"click: positive is {describe(self.positive)}; give True (on the object) or False")
+        # Numbers of numpy and others become Python's, which JSON can hold.
+        for name, value in (("x", x), ("y", y), ("radius", radius)):
+            if type(getattr(self, name)) not in (int, float, type(None)):
+                object.__setattr__(self, name, value)
+        object.__setattr__(self, "positive", bool(self.positive))
 
     def moved(self, scale: float, dx: float, dy: float) -> Click:
         """The same click in pixels of a resized crop.
@@ -84,7 +95,8 @@ class Prompt:
             reaches from 0 to 1; None without a box.
 
     Raises:
-        SaywhereError: an edge of the box is not finite, or the box is empty or reversed.
+        SaywhereError: an edge of the box is not a finite number, the box is empty or reversed, the phrase is not text,
+            or something among the clicks is no :class:`Click`.
 
     Example:
         >>> len(Prompt((Click(5, 4),), box=(2, 1, 9, 8)))
@@ -96,8 +108,15 @@ class Prompt:
     box: Box | None = None
 
     def __post_init__(self) -> None:
+        if type(self.clicks) is not tuple:
+            object.__setattr__(self, "clicks", _as_tuple(self.clicks, "clicks"))
+        for click in self.clicks:
+            if not isinstance(click, Click):
+                raise SaywhereError(f"a prompt's clicks: {describe(click)} among them; give Click objects")
+        if self.phrase is not None and not isinstance(self.phrase, str):
+            raise SaywhereError(f"phrase {describe(self.phrase)}: give text, for example 'dog'")
         if self.box is not None:
-            _check_edges(self.box)
+            object.__setattr__(self, "box", _check_edges(_as_tuple(self.box, "box")))
 
     def __len__(self) -> int:
         return len(self.clicks) + (self.phrase is not None) + (self.box is not None)
@@ -135,17 +154,28 @@ class Prompt:
         return Prompt(clicks, None if self.phrase is None else mirrored(self.phrase), box)
 
 
-def _check_edges(box: Sequence[float]) -> None:
-    if len(box) != 4 or not all(math.isfinite(edge) for edge in box):
+def _as_tuple(values: Any, what: str) -> tuple[Any, ...]:
+    try:
+        return tuple(values)
+    except TypeError as error:
+        raise SaywhereError(f"{what} {describe(values)}: give a sequence") from error
+
+
+def _check_edges(box: Sequence[Any]) -> Box:
+    edges = [finite_number(edge) for edge in box]
+    if len(edges) != 4 or None in edges:
         raise SaywhereError(f"box {_shown(box)}: give four finite numbers, x0, y0, x1 and y1 in pixels")
-    x0, y0, x1, y1 = box
+    # Edges that are Python's own numbers stay as they are.
+    x0, y0, x1, y1 = (edge if type(edge) in (int, float) else float(edge) for edge in box)
     if x1 <= x0 or y1 <= y0:
         what = "reversed" if x1 < x0 or y1 < y0 else "empty"
         raise SaywhereError(f"box {_shown(box)}: {what}; give x0, y0, x1, y1 with x0 < x1 and y0 < y1")
+    return x0, y0, x1, y1
 
 
-def _shown(box: Sequence[float]) -> str:
-    return f"({', '.join(f'{edge:g}' for edge in box)})"
+def _shown(box: Sequence[Any]) -> str:
+    edges = [f"{edge:g}" if finite_number(edge) is not None else describe(edge) for edge in box[:6]]
+    return f"({', '.join(edges)}{', …' if len(box) > 6 else ''})"
 
 
 def checked_box(box: Sequence[float], image_size: ImageSize) -> Box:
@@ -162,12 +192,11 @@ def checked_box(box: Sequence[float], image_size: ImageSize) -> Box:
         >>> checked_box([-3, 2, 5, 90], ImageSize(48, 64))
         (0.0, 2.0, 5.0, 48.0)
     """
-    edges = [float(edge) for edge in box]
-    _check_edges(edges)
+    edges = [float(edge) for edge in _check_edges(_as_tuple(box, "box"))]
     height, width = image_size
     x0, y0, x1, y1 = max(edges[0], 0.0), max(edges[1], 0.0), min(edges[2], width), min(edges[3], height)
     if x1 <= x0 or y1 <= y0:
-        raise SaywhereError(f"box {_shown(box)}: outside the image, which is {width}x{height} pixels")
+        raise SaywhereError(f"box {_shown(edges)}: outside the image, which is {width}x{height} pixels")
     return x0, y0, float(x1), float(y1)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from saywhere.core.crop import Crop
 from saywhere.core.deprecation import renamed_methods
 from saywhere.core.geometry import ImageSize
 from saywhere.core.mask import sigmoid
+from saywhere.core.processes import renew_after_fork
 from saywhere.core.prompt import Prompt
 from saywhere.runtime.base import PurifyingRuntime, Runtime
 
@@ -34,30 +35,54 @@ class EncodedImage:
         self.runtime, self.image = runtime, image
         self.size = ImageSize(*image.shape[:2])
         self.full_crop = Crop.from_box((0, 0, self.size.width, self.size.height), self.size, longer_side)
-        self._features: OrderedDict[Crop, Any] = OrderedDict()
-        self._relevance: dict[str, FloatArray] = {}
-        self._saliency: FloatArray | None = None
         self._cache_size = cache_size
-        self._encode: Callable[[Crop], Any] = lambda crop: runtime.encode(crop.crop(image))
+        self._unpurified: Self | None = None
+        self._forget_features()
+
+    def _forget_features(self) -> None:
+        self._features: OrderedDict[Crop, Any] = OrderedDict()
+        self._relevance: tuple[str, FloatArray] | None = None
+        self._saliency: FloatArray | None = None
+        self._lock = threading.Lock()  # around the features that are kept, not around their computation
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """A lock that no thread of the parent process holds."""
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without features, which another process computes again."""
+        left_out = ("_features", "_relevance", "_saliency", "_lock", "mirror")
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget_features()
 
     def purified(self, runtime: PurifyingRuntime) -> Self:
         """The same image for a runtime with another purification layer: it is not encoded again."""
         other = copy.copy(self)
-        other.runtime, other._features, other._relevance, other._saliency = runtime, OrderedDict(), {}, None
-        other._encode = lambda crop: runtime.purify(self.features(crop))
-        other.__dict__.pop("mirror", None)
+        other.runtime, other._unpurified = runtime, self
         return other
+
+    def _encode(self, crop: Crop) -> Any:
+        if self._unpurified is not None:
+            return cast(PurifyingRuntime, self.runtime).purify(self._unpurified.features(crop))
+        return self.runtime.encode(crop.crop(self.image))
 
     def features(self, crop: Crop) -> Any:
         """The features of a crop, encoded once. Those of the full crop are always kept, of others the last few."""
-        if crop not in self._features:
-            self._features[crop] = self._encode(crop)
+        features = self._features.get(crop)
+        if features is None:
+            features = self._encode(crop)
+        with self._lock:
+            self._features[crop] = features
+            if crop != self.full_crop:
+                self._features.move_to_end(crop)
             for old in list(self._features)[: -self._cache_size]:
                 if old != self.full_crop:
                     del self._features[old]
-        elif crop != self.full_crop:
-            self._features.move_to_end(crop)
-        return self._features[crop]
+        return features
 
     @cached_property
     def mirror(self) -> EncodedImage:
@@ -69,7 +94,9 @@ class EncodedImage:
     def saliency(self) -> FloatArray:
         """``(h, w)`` probability of what stands out, in pixels of the full crop: the answer to an empty prompt."""
         if self._saliency is None:
-            self._saliency = sigmoid(self.runtime.decode(self.features(self.full_crop), Prompt(), None))
+            saliency = sigmoid(self.runtime.decode(self.features(self.full_crop), Prompt(), None))
+            saliency.flags.writeable = False
+            self._saliency = saliency
         return self._saliency
 
     def relevance(self, phrase: str) -> FloatArray:
@@ -78,6 +105,10 @@ class EncodedImage:
         Raises:
             NoMapError: the runtime has no relevance map.
         """
-        if phrase not in self._relevance:
-            self._relevance = {phrase: self.runtime.relevance(self.features(self.full_crop), phrase)}
-        return self._relevance[phrase]
+        kept = self._relevance
+        if kept is not None and kept[0] == phrase:
+            return kept[1]
+        relevance = self.runtime.relevance(self.features(self.full_crop), phrase).view()
+        relevance.flags.writeable = False
+        self._relevance = phrase, relevance
+        return relevance

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from saywhere.core.arrays import BoolArray, FloatArray
 from saywhere.core.crop import Crop
 from saywhere.core.geometry import ImageSize
 from saywhere.core.mask import NOTHING, Mask
+from saywhere.core.numbers import describe
 from saywhere.core.prompt import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, PADDING, POSITIVE, Click
 from saywhere.errors import SaywhereError
 
@@ -43,7 +45,7 @@ def read_prompt(
     edges = None if box is None else _read_box(box)
     if coords is None and labels is None:
         return [], edges
-    points, signs = np.asarray(coords, np.float64), np.asarray(labels)
+    points, signs = _as_numbers(coords, "point_coords"), _as_numbers(labels, "point_labels")
     if points.ndim != 2 or points.shape[1] != 2 or signs.shape != (len(points),):
         raise SaywhereError(
             f"point_coords of shape {points.shape} and point_labels of shape {signs.shape}: give (N, 2) and (N,)"
@@ -67,8 +69,20 @@ def read_prompt(
     return clicks, edges
 
 
+def _as_numbers(values: Any, name: str) -> NDArray[np.float64]:
+    """An array of numbers; SaywhereError for text, None, objects and lists of unequal lengths."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "iuf":
+            return np.asarray(array, np.float64)
+    except Exception as error:  # whatever another library's array raises when numpy asks for its values
+        reason = " ".join(str(error).split())
+        raise SaywhereError(f"{name} {describe(values)}: give an array of numbers ({reason})") from error
+    raise SaywhereError(f"{name} {describe(values)}: give an array of numbers")
+
+
 def _read_box(box: ArrayLike) -> tuple[float, ...]:
-    edges = np.asarray(box, np.float64)
+    edges = _as_numbers(box, "box")
     if edges.shape not in ((4,), (1, 4)):
         raise SaywhereError(f"box of shape {edges.shape}: give (4,), left, top, right and bottom edge in pixels")
     return tuple(edges.reshape(4).tolist())
@@ -83,11 +97,13 @@ def read_mask_input(mask_input: ArrayLike, size: ImageSize, threshold: float) ->
         threshold: of the mask.
 
     Raises:
-        SaywhereError: it has another shape.
+        SaywhereError: it has another shape, or is not of finite numbers.
     """
-    logits, side = np.asarray(mask_input, np.float32), LOW_RESOLUTION
+    logits, side = np.asarray(_as_numbers(mask_input, "mask_input"), np.float32), LOW_RESOLUTION
     if logits.shape not in ((1, side, side), (side, side)):
         raise SaywhereError(f"mask_input of shape {logits.shape}: give the (1, {side}, {side}) logits of predict")
+    if not np.isfinite(logits).all():
+        raise SaywhereError("mask_input: holds NaN or infinite values; give the logits of an earlier predict")
     crop = low_resolution_crop(size)
     logits = logits.reshape(side, side)[: crop.height, : crop.width]
     return Mask(crop, np.ascontiguousarray(logits), size, threshold)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +20,8 @@ from saywhere.core.deprecation import renamed_arguments, renamed_methods
 from saywhere.core.geometry import Box
 from saywhere.core.images import read_image
 from saywhere.core.mask import Mask
+from saywhere.core.numbers import describe, finite_number, whole_number
+from saywhere.core.processes import renew_after_fork
 from saywhere.core.prompt import Click, Prompt, checked_box
 from saywhere.core.relevance import PRESENT_FROM, Proposal, relevance_at, relevance_peak
 from saywhere.core.settings import CANDIDATE_CHOICES, Settings
@@ -29,6 +34,9 @@ from saywhere.interactive.refine import REFINEMENTS
 from saywhere.runtime.base import PurifyingRuntime, Runtime
 from saywhere.runtime.metadata import resolve_settings
 from saywhere.text.words import shipped_words
+
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
 
 
 @dataclass(frozen=True)
@@ -51,12 +59,31 @@ class Step:
     is_kept: bool = False
 
 
-@renamed_methods(another="new_object", heat="relevance_map", heat_seen="relevance_in_crop", scene="encoded")
+def _one_at_a_time(
+    method: Callable[Concatenate[Segmenter, Given], Returned],
+) -> Callable[Concatenate[Segmenter, Given], Returned]:
+    """A method of a Segmenter that waits until another thread's is finished."""
+
+    @functools.wraps(method)
+    def call(self: Segmenter, /, *args: Given.args, **arguments: Given.kwargs) -> Returned:
+        with self._lock:
+            return method(self, *args, **arguments)
+
+    return call
+
+
+@renamed_methods(
+    another="new_object", heat="relevance_map", heat_seen="relevance_in_crop", scene="encoded", runner="runtime"
+)
 class Segmenter:
     """Segments one object at a time on one image: click, drag, box, say, choose, undo.
 
     The first mask comes from the whole image and then from a crop around what was found; later ones come from that
     crop, whose features are kept, until the object no longer fits it.
+
+    Threads may share a Segmenter: one interaction waits for the other, and none is lost. Copies (``copy.deepcopy``)
+    share the image and its features; pickled ones, such as those sent to another process, encode the image again there.
+    In a forked process it goes on with threads of its own.
 
     Args:
         runtime: the network; :func:`saywhere.load` makes a Segmenter of a name.
@@ -88,10 +115,39 @@ class Segmenter:
         self._encoded: EncodedImage | None = None
         self._history = [Step()]
         self._position = 0
+        self._own_lock()
+
+    # Threads, processes, copies
+
+    def _own_lock(self) -> None:
+        self._lock = threading.RLock()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """A lock that no thread of the parent process holds."""
+        self._lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._own_lock()
+
+    def __copy__(self) -> Self:
+        """A Segmenter of its own with the same image and interactions; what both share never changes."""
+        with self._lock:
+            other = object.__new__(type(self))
+            other.__setstate__({**self.__getstate__(), "_history": [*self._history]})
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.__copy__()
 
     # The image
 
     @renamed_arguments(photo="image")
+    @_one_at_a_time
     def set_image(self, image: str | Path | Image.Image | NDArray[Any]) -> Segmenter:
         """Read and encode an image; forgets all interactions.
 
@@ -113,6 +169,7 @@ class Segmenter:
         self.reset()
         return self
 
+    @_one_at_a_time
     def new_object(self, runtime: PurifyingRuntime | None = None) -> Segmenter:
         """A Segmenter for one more object of the same image, which is not encoded again.
 
@@ -149,7 +206,8 @@ class Segmenter:
     @property
     def mask(self) -> Mask | None:
         """The mask for the prompt so far; None without one."""
-        return None if self._step.answer is None else self._step.answer.mask
+        answer = self._step.answer
+        return None if answer is None else answer.mask
 
     @property
     def candidates(self) -> tuple[Mask, ...]:
@@ -157,7 +215,8 @@ class Segmenter:
 
         They are of the crop of the present mask, which is one of them. A network with one mask gives that one.
         """
-        return () if self._step.answer is None else self._step.answer.candidates
+        answer = self._step.answer
+        return () if answer is None else answer.candidates
 
     @property
     def candidate(self) -> int:
@@ -199,9 +258,10 @@ class Segmenter:
         if (to is None) == (radius is None):
             raise SaywhereError("drag: give either to=(x, y) or radius=pixels")
         if to is not None:
-            radius = math.hypot(to[0] - x, to[1] - y)
+            radius = _distance(x, y, to)
         return self.add(Click(x, y, positive, radius))
 
+    @_one_at_a_time
     def add(self, click: Click) -> Mask:
         """Add a click or drag; what was undone before is forgotten. Arguments and errors as for :meth:`click`."""
         before = self.mask
@@ -220,6 +280,7 @@ class Segmenter:
         self._remember(replace(self._step, prompt=prompt, answer=answer, is_kept=is_kept))
         return answer.mask
 
+    @_one_at_a_time
     def box(self, x0: float, y0: float, x1: float, y1: float) -> Mask:
         """Give the box around the object, or another one: before, between or after clicks.
 
@@ -239,6 +300,7 @@ class Segmenter:
         self._remember(replace(self._step, prompt=prompt, answer=answer, output=None, is_kept=False))
         return answer.mask
 
+    @_one_at_a_time
     def say(self, phrase: str | None) -> Mask | None:
         """Say what the object is: before, between or after clicks.
 
@@ -263,6 +325,7 @@ class Segmenter:
         self._remember(replace(self._step, prompt=prompt, answer=answer, output=None, is_kept=False))
         return answer.mask
 
+    @_one_at_a_time
     def choose(self, index: int) -> Mask:
         """Take another candidate mask, for example the whole instead of a part.
 
@@ -275,11 +338,11 @@ class Segmenter:
         Raises:
             SaywhereError: there is no such candidate; nothing is changed.
         """
-        step, count = self._step, len(self.candidates)
-        if step.answer is None or not 0 <= index < count:
+        step, count, number = self._step, len(self.candidates), whole_number(index)
+        if step.answer is None or number is None or not 0 <= number < count:
             there_are = f"there are {count}, from 0 to {count - 1}" if count else "there is no mask yet"
-            raise SaywhereError(f"candidate {index}: {there_are}")
-        chosen = step.answer.candidates[index]
+            raise SaywhereError(f"candidate {describe(index)}: {there_are}")
+        chosen = step.answer.candidates[number]
         given = replace(
             self._decoder_input(step.prompt),
             use_previous=len(step.prompt) >= self.settings.previous_mask_from,
@@ -289,16 +352,19 @@ class Segmenter:
         self._remember(Step(step.prompt, answer, chosen.candidate, step.choices + 1, True))
         return answer.mask
 
+    @_one_at_a_time
     def undo(self) -> Mask | None:
         """Take the last interaction back; the mask is the very one from before it."""
         self._position = max(self._position - 1, 0)
         return self.mask
 
+    @_one_at_a_time
     def redo(self) -> Mask | None:
         """Bring back what was undone."""
         self._position = min(self._position + 1, len(self._history) - 1)
         return self.mask
 
+    @_one_at_a_time
     def reset(self) -> None:
         """Forget the interactions, keep the image."""
         self._history, self._position = [Step()], 0
@@ -334,10 +400,12 @@ class Segmenter:
         relevance = self.encoded.full_crop.to_image(self.relevance_in_crop(phrase), self.encoded.size, 0.0)
         return np.clip(relevance, 0.0, 1.0)
 
+    @_one_at_a_time
     def relevance_in_crop(self, phrase: str) -> FloatArray:
         """:meth:`relevance_map` at the size at which the whole image was encoded, however large the image is."""
         return self.encoded.relevance(self._check_phrase(phrase))
 
+    @_one_at_a_time
     def fits(self, phrase: str) -> bool:
         """Whether a phrase seems to be about what was clicked; one that is not does not change the mask.
 
@@ -359,8 +427,11 @@ class Segmenter:
 
         True where the weights do not say what they were trained on.
         """
+        if not isinstance(phrase, str):
+            raise PhraseError(f"phrase {describe(phrase)}: give text, for example 'dog'")
         return knows(self.encoded, phrase)
 
+    @_one_at_a_time
     def propose(self, phrase: str) -> Proposal:
         """The object that a phrase alone finds; the prompt stays as it is. Errors as for :meth:`relevance_map`."""
         relevance = self.relevance_in_crop(phrase)
@@ -401,6 +472,7 @@ class Segmenter:
 
     # SAM's contract
 
+    @_one_at_a_time
     def predict(
         self,
         point_coords: ArrayLike | None = None,
@@ -458,6 +530,8 @@ class Segmenter:
     # Checks
 
     def _check_phrase(self, phrase: str) -> str:
+        if not isinstance(phrase, str):
+            raise PhraseError(f"phrase {describe(phrase)}: give text, for example 'dog'")
         if not self.runtime.capabilities.phrases:
             raise PhraseError(
                 f"phrase {phrase[:60]!r}: weights '{self.runtime.name}' understand no phrases; use clicks"
@@ -466,6 +540,10 @@ class Segmenter:
 
     def _check_click(self, click: Click) -> Click:
         h, w = self.encoded.size
+        if not isinstance(click, Click):
+            raise SaywhereError(f"click {describe(click)}: give a Click, or call click(x, y)")
+        if click.radius is not None and click.radius > h + w:
+            raise SaywhereError(f"drag radius {click.radius:g}: longer than the photograph, which is {w}x{h} pixels")
         if not (-0.5 <= click.x <= w - 0.5 and -0.5 <= click.y <= h - 0.5):
             raise SaywhereError(f"click at ({click.x:g}, {click.y:g}): outside the photograph, which is {w}x{h} pixels")
         return click
@@ -499,3 +577,15 @@ class Segmenter:
         # What a phrase alone means may be in several places, so all components stay.
         min_share = self.settings.unclicked_components if any(c.positive for c in prompt.clicks) else 0.0
         return DecoderInput(effective, min_share=min_share)
+
+
+def _distance(x: float, y: float, to: tuple[float, float]) -> float:
+    """The length of a drag from (x, y)."""
+    values: tuple[float, ...] = (x, y)
+    with contextlib.suppress(TypeError):
+        values = (x, y, *to)
+    numbers = [number for value in values if (number := finite_number(value)) is not None]
+    if len(numbers) != 4 or len(values) != 4:
+        given = ", ".join(describe(value) for value in (x, y, to))
+        raise SaywhereError(f"drag ({given}): give x, y and to=(x, y), finite numbers in pixels")
+    return math.hypot(numbers[2] - numbers[0], numbers[3] - numbers[1])

@@ -106,9 +106,28 @@ def load_model(source: Path | TensorFile) -> LoadedModel:
     """
     file = source if isinstance(source, TensorFile) else read_tensor_file(source)
     metadata = check_format(file)
+    check_architecture(file, metadata)
     model = build(metadata["model"], metadata["options"])
     load_state(model, rename_prefixes(to_torch(file), model.renamed_parameters), file.path)
     return LoadedModel(model.eval(), metadata["model"], file.digest, metadata)
+
+
+def check_architecture(file: TensorFile, metadata: Mapping[str, Any]) -> None:
+    """Check that tensors fit the network that their metadata name, without memory for that network.
+
+    Raises:
+        SaywhereError: there is no network of these options, or it has other tensors.
+    """
+    try:
+        with torch.device("meta"):
+            model = build(metadata["model"], metadata["options"])
+    except SaywhereError:
+        raise
+    except Exception as error:  # whatever a layer raises for sizes that it cannot have
+        reason = " ".join(str(error).split())[:200]
+        raise SaywhereError(f"weights '{file.path}': no network has these options ({reason})") from error
+    tensors = rename_prefixes(file.tensors, model.renamed_parameters)
+    _check_shapes({name: tuple(tensor.shape) for name, tensor in tensors.items()}, model, file.path)
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
@@ -122,10 +141,15 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> No
     Raises:
         SaywhereError: names or shapes differ from those of the module.
     """
+    _check_shapes({name: tuple(tensor.shape) for name, tensor in state.items()}, module, path)
+    module.load_state_dict(dict(state))
+
+
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]], module: nn.Module, path: Path) -> None:
     expected = module.state_dict()
-    missing = sorted(expected.keys() - state.keys())
-    extra = sorted(state.keys() - expected.keys())
-    misshapen = sorted(k for k in expected.keys() & state.keys() if expected[k].shape != state[k].shape)
+    missing = sorted(expected.keys() - shapes.keys())
+    extra = sorted(shapes.keys() - expected.keys())
+    misshapen = sorted(k for k in expected.keys() & shapes.keys() if tuple(expected[k].shape) != shapes[k])
     if missing or extra or misshapen:
         faults = [
             f"{verb} {names[0]} and {len(names) - 1} more"
@@ -133,4 +157,3 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> No
             if names
         ]
         raise SaywhereError(f"weights '{path}': of another architecture ({'; '.join(faults)})")
-    module.load_state_dict(dict(state))

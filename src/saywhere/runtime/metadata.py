@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from saywhere.core.numbers import describe
 from saywhere.core.settings import ResolvedSettings, Settings
 from saywhere.errors import SaywhereError
 from saywhere.runtime.base import Runtime
@@ -38,13 +39,14 @@ def training_size(metadata: Mapping[str, Any]) -> TrainingSize:
     if metadata.get("model") in (None, *ANY_SIZE):
         return TrainingSize()
     recipe = metadata.get("recipe")
-    crop = recipe.get("crop", {}) if isinstance(recipe, Mapping) else {}
+    crop = recipe.get("crop") if isinstance(recipe, Mapping) else None
+    crop = crop if isinstance(crop, Mapping) else {}
     size = metadata.get("size", crop.get("size"))
-    crops_objects = crop.get("mode", "object") == "object" and crop.get("full_image_prob", 0.0) < 1.0
+    crops_objects = crop.get("mode", "object") == "object" and crop.get("full_image_prob", 0.0) != 1.0
     zoom = metadata.get("zoom", crops_objects)
     if not isinstance(size, int | None) or isinstance(size, bool) or not isinstance(zoom, bool):
         raise SaywhereError(
-            f"weights of network '{metadata['model']}': their metadata have size {size!r} and zoom {zoom!r}, not a "
+            f"weights of network '{metadata['model']}': their metadata have size {describe(size)} and zoom {describe(zoom)}, not a "
             "number of pixels and true or false; train or export them again"
         )
     return TrainingSize(size, zoom)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import ctypes
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +17,13 @@ import onnxruntime
 from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.mask import sigmoid
+from saywhere.core.processes import renew_after_fork
 from saywhere.core.prompt import Prompt, click_arrays
 from saywhere.errors import NoMapError, SaywhereError
 from saywhere.runtime.artefact import PREFIX, Artefact
 from saywhere.runtime.base import Capabilities, Parameters, PurifyingRuntime, vocabulary_of
 from saywhere.runtime.threads import get_threads
-from saywhere.storage.tensors import rename_prefixes
+from saywhere.storage.tensors import check_finite, rename_prefixes
 from saywhere.text.words import Words, load_words
 
 MULTIPLE = 32  # both sides of an encoded image are padded to multiples of the coarsest stride
@@ -54,6 +57,12 @@ class Sessions:
         self._values: dict[str, onnxruntime.OrtValue] = {}  # ONNX Runtime reads these as long as it runs
         self._sessions: dict[tuple[str, int], onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """New sessions when they are next needed: the threads of those of the parent process are not in this one."""
+        abandon(self._sessions)
+        self._sessions, self._lock = {}, threading.Lock()
 
     def run(self, graph: str, inputs: Mapping[str, Any]) -> dict[str, FloatArray]:
         """Run a graph.
@@ -89,7 +98,13 @@ class Sessions:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_external_initializers(names, [self._values[name] for name in names])
         content = self.artefact.graphs[graph]
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        try:
+            return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's own exceptions have no common class
+            reason = " ".join(str(error).split())[:200]
+            raise SaywhereError(
+                f"ONNX graphs '{self.artefact.path}': graph '{graph}' does not run with these weights ({reason})"
+            ) from error
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # nothing in it changes
@@ -99,6 +114,20 @@ class Sessions:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
+
+
+def abandon(sessions: Mapping[tuple[str, int], onnxruntime.InferenceSession]) -> None:
+    """In a forked process, never release the sessions of its parent: that would wait for threads that are not there.
+
+    ONNX Runtime waits for such threads when a process exits too, so this one exits without its libraries' destructors.
+    """
+    if not sessions:
+        return
+    for session in sessions.values():
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session._sess))
+    with contextlib.suppress(OSError, AttributeError):  # glibc alone has on_exit, whose handler gets the exit status
+        libc = ctypes.CDLL(None)
+        libc.on_exit(libc._exit, None)
 
 
 class OnnxRuntime(PurifyingRuntime):
@@ -121,7 +150,15 @@ class OnnxRuntime(PurifyingRuntime):
         self.name, self.digest, self.metadata = name, digest, metadata
         self.description = artefact.description
         renamed = rename_prefixes(weights, self.description["renamed_parameters"])
-        fused = fuse_batch_norms(renamed, self.description["fused"])
+        try:
+            with np.errstate(all="ignore"):
+                fused = fuse_batch_norms(renamed, self.description["fused"])
+        except (ValueError, LookupError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise SaywhereError(
+                f"weights '{name}': of another architecture than '{artefact.path}' ({reason})"
+            ) from error
+        check_finite(fused, f"weights '{name}'")
         needed = {n.removeprefix(PREFIX) for facts in self.description["graphs"].values() for n in facts["weights"]}
         if missing := sorted(needed - fused.keys()):
             raise SaywhereError(
@@ -285,11 +322,16 @@ def fuse_batch_norms(tensors: Mapping[str, Any], pairs: Sequence[Sequence[Any]])
 
     Returns:
         The tensors in float32, with the convolutions' new weights and biases.
+
+    Raises:
+        ValueError: a convolution has another number of channels than its batch norm.
     """
     fused = {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()}
     for conv, norm, epsilon in pairs:
         if f"{norm}.running_var" not in fused or f"{conv}.weight" not in fused:
             continue  # named among the missing tensors afterwards
+        if fused[f"{conv}.weight"].shape[:1] != fused[f"{norm}.running_var"].shape:
+            raise ValueError(f"{conv}.weight and {norm}.running_var of different lengths")
         scale = fused[f"{norm}.weight"] / np.sqrt(fused[f"{norm}.running_var"] + np.float32(epsilon))
         bias = fused.get(f"{conv}.bias", np.float32(0.0))
         fused[f"{conv}.weight"] = fused[f"{conv}.weight"] * scale[:, None, None, None]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
+import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -11,10 +14,39 @@ import torch
 
 from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
 from saywhere.core.geometry import ImageSize
+from saywhere.core.numbers import describe
+from saywhere.core.processes import call_after_fork
 from saywhere.core.prompt import Click, Prompt
+from saywhere.errors import SaywhereError
 from saywhere.models.base import Features, InteractiveModel, PurifyingModel
 from saywhere.models.losses import bce
 from saywhere.runtime.base import Capabilities, Parameters, PurifyingRuntime, vocabulary_of
+
+DEVICE_NAME = re.compile(r"(?P<kind>cpu|cuda|mps)(:(?P<number>[0-9]{1,4}))?")
+
+
+def find_device(device: str | torch.device | None) -> torch.device:
+    """A device by its name, checked before anything is computed there.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1" and so on, or "mps"; the GPU if there is one, else the processor, when None.
+
+    Raises:
+        SaywhereError: there is no such device, or torch cannot use it here.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    match = DEVICE_NAME.fullmatch(str(device)) if isinstance(device, (str, torch.device)) else None
+    if match is None:
+        raise SaywhereError(f"device {describe(device)}: give 'cpu', 'cuda', 'cuda:0' (a GPU by its number) or 'mps'")
+    kind, number = match["kind"], int(match["number"] or 0)
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[kind]
+    if kind == "cuda" and not torch.cuda.is_available():
+        count = 0
+    if number >= count:
+        there = f"torch sees {count} of this kind here" if count else "torch sees none of this kind here"
+        raise SaywhereError(f"device '{device}': {there}; give another one, or leave it out")
+    return torch.device(str(device))
 
 
 def bfloat16_pays(device: torch.device) -> bool:
@@ -24,6 +56,10 @@ def bfloat16_pays(device: torch.device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
+# After a fork, the threads that torch computed with are not there: with one thread it needs none of them.
+call_after_fork(partial(torch.set_num_threads, 1))
+
+
 class TorchRuntime(PurifyingRuntime):
     """Runs a registered network with torch, one image at a time.
 
@@ -31,7 +67,7 @@ class TorchRuntime(PurifyingRuntime):
         model: the network; it is put into evaluation mode.
         name: what tables and messages call it.
         digest: names its weights.
-        device: a torch device; the GPU if there is one when None.
+        device: see :func:`find_device`.
         metadata: what the weights file says of itself.
     """
 
@@ -40,11 +76,12 @@ class TorchRuntime(PurifyingRuntime):
         model: InteractiveModel,
         name: str,
         digest: str = "",
-        device: str | None = None,
+        device: str | torch.device | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self.name, self.digest, self.metadata = name, digest, metadata or {}
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = find_device(device)
+        self._process = os.getpid()
         self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.capabilities = Capabilities(
             phrases=model.phrases,
@@ -64,11 +101,20 @@ class TorchRuntime(PurifyingRuntime):
         )
 
     def encode(self, image: ImageArray) -> Features:
+        self._check_process()
         with torch.inference_mode():
             pixels = torch.from_numpy(image).to(self.device).permute(2, 0, 1)[None].float().div_(255.0)
             return self.model.encode(pixels)
 
+    def _check_process(self) -> None:
+        if self.device.type == "cuda" and os.getpid() != self._process:
+            raise SaywhereError(
+                f"weights '{self.name}' on {self.device}: a forked process cannot use the GPU of its parent; "
+                "start it with the method spawn"
+            )
+
     def decode(self, features: Features, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
+        self._check_process()
         with torch.inference_mode():
             past = None if previous is None else torch.from_numpy(previous).to(self.device)[None, None]
             logits = self.model.decode(features, [prompt], past)
@@ -77,6 +123,7 @@ class TorchRuntime(PurifyingRuntime):
     def decode_candidates(
         self, features: Features, prompt: Prompt, previous: FloatArray | None
     ) -> tuple[FloatArray, FloatArray]:
+        self._check_process()
         with torch.inference_mode():
             past = None if previous is None else torch.from_numpy(previous).to(self.device)[None, None]
             logits, iou_logits = self.model.decode_candidates(features, [prompt], past)
@@ -84,6 +131,7 @@ class TorchRuntime(PurifyingRuntime):
             return np.asarray(logits[0].cpu().numpy(), np.float32), np.asarray(scores, np.float32)
 
     def relevance(self, features: Features, phrase: str) -> FloatArray:
+        self._check_process()
         with torch.inference_mode():
             return np.asarray(self.model.relevance(features, phrase)[0, 0].cpu().numpy(), np.float32)
 

@@ -27,7 +27,8 @@ PUBLISHED = {
 }
 """The published networks that can be loaded by name, and their papers. Their small weights are in :data:`PAPERS`."""
 HUB_FILE = "weights.safetensors"
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_NAME = r"[A-Za-z0-9](?:(?:[\w]|[.-](?![.-]))*[A-Za-z0-9_])?"
+HUB_ID = re.compile(f"{_HUB_NAME}/{_HUB_NAME}", re.ASCII)  # no "./x", "../x" or "a--b/c", which the hub has not
 
 
 def shipped() -> dict[str, Path]:
@@ -94,12 +95,12 @@ def find_weights(weights: str | Path | None = None) -> Path:
 def _from_hub(name: str) -> Path:
     with needing("hub", f"weights '{name}' of the Hugging Face hub"):
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         return Path(hf_hub_download(name, HUB_FILE))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    # The libraries below the hub's raise errors of their own when there is no network.
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise SaywhereError(
             f"weights '{name}': not a file here, and the hub gave no {HUB_FILE} ({reason}); give a path"
         ) from error
@@ -136,8 +137,10 @@ def load_runtime(weights: str | Path | None = None, device: str | None = None, b
         from saywhere.models.checkpoint import load_model
         from saywhere.runtime.fuse import fuse_batch_norms
         from saywhere.runtime.relevance_source import connect_relevance_source
-        from saywhere.runtime.torch import TorchRuntime
+        from saywhere.runtime.torch import TorchRuntime, find_device
 
+    if device is not None:
+        find_device(device)  # before memory is taken for the network
     loaded = load_model(file)
     connect_relevance_source(loaded.model, find_weights)
     return TorchRuntime(fuse_batch_norms(loaded.model), file.path.stem, loaded.digest, device, loaded.metadata)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from saywhere.core.numbers import describe
 from saywhere.errors import SaywhereError
 
 FORMAT = "saywhere-weights-1"
 SHARED = "shared_tensors"  # in the metadata: a file with further tensors, which several weights files share
+MAX_OPTION = 8192  # of a network's options: the widest layer that any of them has is 2048
+BACKBONE = re.compile(r"[\w.]{1,100}")  # no "hf-hub:owner/name", for which a library would go to the network
+MAX_OPTION_DEPTH, MAX_OPTION_ITEMS = 3, 64
 SHIPPED = Path(__file__).parents[1] / "weights"
 
 
@@ -54,11 +59,14 @@ def read_tensor_file(path: Path, what: str = "weights") -> TensorFile:
     if SHARED not in file.metadata:
         return file
     shared = file.metadata[SHARED]
-    further = _read(find_shared(path, shared["file"]), what)
-    if further.digest != shared["sha256"]:
+    name, digest = (shared.get("file"), shared.get("sha256")) if isinstance(shared, dict) else (None, None)
+    if not isinstance(name, str) or not isinstance(digest, str) or not _is_below(name):
+        raise SaywhereError(f"{what} '{path}': metadata {SHARED}: expected a file below its folder and its sha256")
+    further = _read(find_shared(path, name), what)
+    if further.digest != digest:
         raise SaywhereError(
             f"{what} '{path}': '{further.path}' is another file than the one that they were trained with; "
-            f"its SHA-256 should be {shared['sha256']}"
+            f"its SHA-256 should be {digest}"
         )
     return replace(file, tensors={**file.tensors, **further.tensors})
 
@@ -87,23 +95,71 @@ def _read(path: Path, what: str) -> TensorFile:
         content = path.read_bytes()
         tensors = load(content)
         length = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise SaywhereError(f"{what} '{path}': not a safetensors file, or cut short ({error})") from error
-    decoded = {key: _decode(value) for key, value in metadata.items()}
+        metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+        texts = [(str(key), str(value)) for key, value in metadata.items()]
+    except MemoryError as error:
+        raise SaywhereError(f"{what} '{path}': does not fit into memory") from error
+    # AttributeError, TypeError, RecursionError: JSON of another kind, or nested too deep. KeyError: a type of numbers
+    # that numpy has not.
+    except (SafetensorError, OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise SaywhereError(f"{what} '{path}': not a safetensors file, or cut short ({reason})") from error
+    decoded = {key: _decode(value) for key, value in texts}
     return TensorFile(path, tensors, decoded, hashlib.sha256(content).hexdigest())
 
 
 def check_format(file: TensorFile) -> Mapping[str, Any]:
-    """The metadata of a weights file.
+    """Check what every network needs of a weights file, before anything is built from it.
+
+    Returns:
+        Its metadata.
 
     Raises:
-        SaywhereError: the file holds something else.
+        SaywhereError: the file holds something else, its metadata are of another kind, an option is beyond what a
+            network can have, or a weight is NaN or infinite.
     """
-    kind = file.metadata.get("format")
-    if kind != FORMAT or not {"model", "options"} <= file.metadata.keys():
-        raise SaywhereError(f"weights '{file.path}': not saywhere weights (format {kind}, not {FORMAT})")
-    return file.metadata
+    metadata, place = file.metadata, f"weights '{file.path}'"
+    kind = metadata.get("format")
+    if kind != FORMAT or not {"model", "options"} <= metadata.keys():
+        raise SaywhereError(f"{place}: not saywhere weights (format {describe(kind)}, not {FORMAT})")
+    if not isinstance(metadata["model"], str):
+        raise SaywhereError(f"{place}: metadata model {describe(metadata['model'])}: expected the name of a network")
+    if not isinstance(metadata["options"], dict):
+        raise SaywhereError(f"{place}: metadata options {describe(metadata['options'])}: expected names and values")
+    for name, value in metadata["options"].items():
+        _check_option(value, f"{place}: option {describe(name)}", 0)
+    backbone = metadata["options"].get("backbone")
+    if backbone is not None and not (isinstance(backbone, str) and BACKBONE.fullmatch(backbone)):
+        raise SaywhereError(f"{place}: option backbone {describe(backbone)}: expected the name of a backbone")
+    for name in ("phrases", "equal_to"):
+        values = metadata.get(name)
+        if values is not None and not (isinstance(values, list) and all(isinstance(each, str) for each in values)):
+            raise SaywhereError(f"{place}: metadata {name} {describe(values)}: expected a list of texts")
+    check_finite(file.tensors, place)
+    return metadata
+
+
+def check_finite(tensors: Mapping[str, NDArray[Any]], place: str) -> None:
+    """SaywhereError where a weight is NaN or infinite: such a network answers every prompt with nothing."""
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise SaywhereError(f"{place}: tensor '{name}' holds NaN or infinite values; the file is damaged")
+
+
+def _check_option(value: Any, place: str, depth: int) -> None:
+    """Numbers are sizes and counts: none is negative, or so large that a network of it would not fit into memory."""
+    if isinstance(value, (list, dict)) and depth < MAX_OPTION_DEPTH and len(value) <= MAX_OPTION_ITEMS:
+        for each in value.values() if isinstance(value, dict) else value:
+            _check_option(each, place, depth + 1)
+    elif isinstance(value, (list, dict)):
+        raise SaywhereError(f"{place}: nested too deep, or more than {MAX_OPTION_ITEMS} values")
+    elif isinstance(value, (int, float)) and not 0 <= value <= MAX_OPTION:
+        raise SaywhereError(f"{place} is {describe(value)}: expected a number from 0 to {MAX_OPTION:,}")
+
+
+def _is_below(name: str) -> bool:
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return bool(parts) and not PurePosixPath(name).is_absolute() and not {"..", "/"} & {*parts} and "\0" not in name
 
 
 def rename_prefixes(tensors: Mapping[str, Any], prefixes: Mapping[str, str]) -> dict[str, Any]:
@@ -127,5 +183,5 @@ def rename_prefixes(tensors: Mapping[str, Any], prefixes: Mapping[str, str]) -> 
 def _decode(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

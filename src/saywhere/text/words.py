@@ -19,6 +19,7 @@ from safetensors.numpy import load
 
 from saywhere.core.arrays import FloatArray
 from saywhere.core.deprecation import renamed_methods
+from saywhere.core.numbers import describe
 from saywhere.errors import PhraseError, SaywhereError
 
 SHIPPED_FILE = Path(__file__).parent / "words.safetensors"
@@ -136,8 +137,10 @@ class Words:
             The phrase without surrounding space.
 
         Raises:
-            PhraseError: it is empty, is too long, or has no known word.
+            PhraseError: it is no text, is empty, is too long, or has no known word.
         """
+        if not isinstance(phrase, str):
+            raise PhraseError(f"phrase {describe(phrase)}: give text, for example 'dog'")
         phrase = phrase.strip()
         if not phrase:
             raise PhraseError("phrase: it is empty; say what the object is, for example 'dog', or leave it out")
@@ -177,6 +180,8 @@ def normalise(text: str) -> str:
 
 def load_words(path: str | None) -> Words:
     """The words of a file, or the shipped ones if None; errors as for :func:`read_words`."""
+    if path is not None and not isinstance(path, str):
+        raise SaywhereError(f"word vectors {describe(path)}: give the path of a file")
     return shipped_words() if path is None else read_words(Path(path))
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Final, NoReturn, Self, cast
 
 import numpy as np
 from filelock import FileLock
@@ -18,6 +18,7 @@ from saywhere.core import robot
 from saywhere.core.arrays import BoolArray, FloatArray
 from saywhere.core.deprecation import renamed_arguments, renamed_methods
 from saywhere.core.geometry import ImageSize
+from saywhere.core.numbers import describe
 from saywhere.core.prompt import Click, Prompt
 from saywhere.errors import PhraseError, SaywhereError
 from saywhere.interactive.encoded_image import EncodedImage
@@ -122,6 +123,12 @@ class Sequence:
     ) -> None:
         self.close()
 
+    def __getstate__(self) -> NoReturn:
+        raise SaywhereError(
+            f"sequence {self.label!r}: cannot be copied or pickled, because one process at a time learns a label; "
+            "close it, and open it with the same folder and label where it is needed"
+        )
+
     # Annotation
 
     @renamed_arguments(photo="image", taken="ignore")
@@ -143,9 +150,11 @@ class Sequence:
             The click; None when there is nothing to propose.
 
         Raises:
-            SaywhereError: the image cannot be read.
+            SaywhereError: the image cannot be read, or ``ignore`` is no mask of its size.
         """
         self._open_image(image)
+        if ignore is not None:
+            ignore = self._checked_mask(ignore, "propose: ignore")
         self.proposed, self.confidence, self.confidence_map = None, 0.0, None
         if self.phrase is not None:
             self._set_phrase(self.phrase)
@@ -181,7 +190,9 @@ class Sequence:
             raise SaywhereError("accept: this image was not opened by this sequence; call propose first")
         if mask is None and self.segmenter.mask is not None:
             mask = self.segmenter.mask.array
-        if mask is None or mask.shape != self._encoded.size or not mask.any():
+        elif mask is not None:
+            mask = self._checked_mask(mask, "accept: mask")
+        if mask is None or not mask.any():
             raise SaywhereError(
                 "accept: there is no mask, or it is empty or of another size; click on the object first"
             )
@@ -201,6 +212,8 @@ class Sequence:
         )
         self._accepted_masks[number] = mask
         self.proposed = None
+        if self.error is not None:
+            warnings.warn(f"accept: nothing is learned from this mask: {self.error}", stacklevel=2)
         self._start_learning(self.memory, rebuild=False)
         return number
 
@@ -253,6 +266,11 @@ class Sequence:
         self._start_learning(self.memory, rebuild=True)
 
     # Learning
+
+    @property
+    def learns(self) -> bool:
+        """Whether it learns from what is accepted, and saves it; :attr:`error` says why not."""
+        return self.error is None
 
     @property
     def learned(self) -> LearnedState:
@@ -345,6 +363,17 @@ class Sequence:
             raise
         self._encoded = self.segmenter.encoded
         self._accepted_masks, self._rejected_regions = {}, []
+
+    def _checked_mask(self, mask: BoolArray, name: str) -> BoolArray:
+        """A mask of the caller's, copied; SaywhereError where it is none of this image."""
+        size = self.segmenter.encoded.size
+        shape, kind = getattr(mask, "shape", None), getattr(getattr(mask, "dtype", None), "kind", None)
+        if not isinstance(mask, np.ndarray) or shape != tuple(size) or kind != "b":
+            what = f"array of {mask.dtype} and shape {shape}" if isinstance(mask, np.ndarray) else describe(mask)
+            raise SaywhereError(
+                f"{name} is {what}; give ({size.height}, {size.width}) bool, the size of the photograph"
+            )
+        return mask.copy()
 
     def _set_phrase(self, phrase: str) -> None:
         try:

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from saywhere.errors import SaywhereError
+
 Job = TypeVar("Job")
 NICENESS = 10  # of the thread, so that clicks are answered before it goes on
 
@@ -27,19 +29,32 @@ class Worker(Generic[Job]):
         self._jobs: queue.Queue[Job | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="saywhere-sequence", daemon=True)
         self._thread.start()
+        self._process = os.getpid()
 
     def put(self, job: Job) -> None:
-        """Add a job; returns at once."""
+        """Add a job; returns at once.
+
+        Raises:
+            SaywhereError: this is a forked process, which has no such thread.
+        """
+        self._check_process()
         self._jobs.put(job)
 
     def wait(self) -> None:
-        """Wait until all jobs are done."""
+        """Wait until all jobs are done; errors as for :meth:`put`."""
+        self._check_process()
         self._jobs.join()
 
     def close(self) -> None:
-        """Do the remaining jobs, then end the thread."""
+        """Do the remaining jobs, then end the thread; nothing in a forked process."""
+        if os.getpid() != self._process:
+            return
         self._jobs.put(None)
         self._thread.join()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise SaywhereError("sequence: it learns in the process that opened it; open it anew in the forked one")
 
     def _run(self) -> None:
         if sys.platform == "linux":
