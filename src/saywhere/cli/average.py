@@ -9,6 +9,7 @@ import typer
 
 from saywhere.cli.common import console
 from saywhere.errors import needing
+from saywhere.storage.outputs import check_outputs
 
 
 def average(
@@ -19,5 +20,6 @@ def average(
     with needing("torch", "average"):
         from saywhere.evaluation.validate import validator
         from saywhere.training.average import average_weights
+    check_outputs({"--out": out}, {f"the weights '{path}'": path for path in weights})
     average_weights(weights, out, validator)
     console.print(f"{out}: the mean of {len(weights)} weights", highlight=False, soft_wrap=True)

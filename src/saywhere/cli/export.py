@@ -9,6 +9,7 @@ import typer
 
 from saywhere.cli.common import console
 from saywhere.errors import needing
+from saywhere.storage.outputs import check_outputs
 
 export = typer.Typer(no_args_is_help=True, help="Write networks for other runtimes.")
 
@@ -29,5 +30,6 @@ def graphs(
     with needing("torch", "export"):
         from saywhere.runtime.export import export_graphs
 
+    check_outputs({"--out": out}, {"the weights": weights})
     written = export_graphs(weights, out or weights.with_name(weights.stem + SUFFIX))
     console.print(f"graphs → {written}", highlight=False, soft_wrap=True)

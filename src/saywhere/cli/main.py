@@ -1,56 +1,59 @@
-"""The command line: ``saywhere VERB``. Each verb is a module that reads its options and calls the library."""
+"""The command ``saywhere``: :mod:`saywhere.cli.app`, and what ends it in one line instead of a trace."""
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
-import typer
-
-from saywhere.cli.annotate import annotate
-from saywhere.cli.average import average
-from saywhere.cli.bench import bench
-from saywhere.cli.common import errors
-from saywhere.cli.compare import compare
-from saywhere.cli.convert import convert
-from saywhere.cli.data import data
-from saywhere.cli.doctor import doctor
-from saywhere.cli.export import export
-from saywhere.cli.models import models
-from saywhere.cli.prelabel import prelabel
-from saywhere.cli.renamed import with_new_names
-from saywhere.cli.reproduce import reproduce
-from saywhere.cli.segment import segment
-from saywhere.cli.study import study
-from saywhere.cli.train import train
 from saywhere.errors import SaywhereError, missing_extra
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-    help="Say what, click where, get the object.",
+MEMORY_ENDS = (
+    "cannot allocate memory", "failed to map segment", "bad_alloc", "bad allocation", "unable to allocate",
+    "failed to allocate", "out of memory", "not enough memory", "can't start new thread",
+    "resource temporarily unavailable",
 )  # fmt: skip
-for verb in (
-    segment, train, average, bench, compare, reproduce, prelabel, convert, annotate, study, data, models, doctor,
-):  # fmt: skip
-    app.command()(verb)
-app.add_typer(export, name="export")
+"""What libraries say, each in its own words and with its own exceptions, when there is no memory left."""
 
 
-def warn(line: str) -> None:
-    """Print a warning."""
-    errors.print(f"saywhere: {line}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+def __getattr__(name: str) -> Any:
+    """``app``, which is imported when it is needed: its imports are the first to fail where memory is short."""
+    if name == "app":
+        from saywhere.cli.app import app
+
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def main() -> None:
     """Run the command line; a user's error is one line and code 2."""
     try:
-        app(with_new_names(sys.argv[1:], warn))
-    except SaywhereError as error:
-        reason: str | None = str(error)
-    except ImportError as error:
-        reason = missing_extra(error)
-        if reason is None:
-            raise
-    else:
+        from saywhere.cli.app import run
+
+        run(sys.argv[1:])
         return
-    errors.print(f"saywhere: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
+    except SaywhereError as error:
+        reason = str(error)
+    except Exception as error:
+        missing = missing_extra(error) if isinstance(error, ImportError) else None
+        if missing is None and not is_out_of_memory(error):
+            raise
+        reason = missing or "there is not enough memory; raise its limit (ulimit -v), or give a smaller image"
+    _fail(reason)
     sys.exit(2)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception, or one that it came from, is for want of memory."""
+    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in MEMORY_ENDS):
+        return True
+    cause = error.__cause__ or error.__context__
+    return cause is not None and is_out_of_memory(cause)
+
+
+def _fail(reason: str) -> None:
+    try:
+        from saywhere.cli.app import fail
+
+        fail(reason)
+    except (ImportError, MemoryError, OSError):
+        print(f"saywhere: {reason}", file=sys.stderr)

@@ -12,6 +12,7 @@ from rich.progress import Progress
 from saywhere.cli.common import advance_bar, console, errors, group_notes, list_faults
 from saywhere.errors import SaywhereError
 from saywhere.parallel.local import Engine
+from saywhere.storage.outputs import check_outputs
 
 
 def prelabel(
@@ -34,11 +35,12 @@ def prelabel(
 
     The same command given again goes on where a killed one stopped.
     """
+    from saywhere.parallel.resumable import journal_path
     from saywhere.prelabel import prelabel as run_prelabel
     from saywhere.prelabel import read_request
 
-    if out.resolve() == source.resolve():
-        raise SaywhereError(f"--out '{out}': is the source itself; write elsewhere")
+    inputs = {"the source itself": source, "--points": points, "--images": images}
+    check_outputs({"--out": out, "the journal of --out": journal_path(out)}, inputs)
     request = read_request(source, points, say, images, boxes_with_points)
     if request.faults:
         list_faults(request.faults)

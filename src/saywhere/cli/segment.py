@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ import typer
 from saywhere.cli.common import console, errors
 from saywhere.core.cutout import check_blur_radius
 from saywhere.errors import PhraseError, SaywhereError
+from saywhere.storage.outputs import check_outputs
 
 if TYPE_CHECKING:
     from saywhere.core.mask import Mask
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FORMS = {2: ("X,Y", "120,80"), 3: ("X,Y,RADIUS", "120,80,40"), 4: ("X0,Y0,X1,Y1", "60,40,180,120")}
 
+MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".pgm", ".pnm")  # lossless
 CUTOUT_SUFFIXES = (".png", ".tif", ".tiff")  # lossless, with transparency
 
 
@@ -48,7 +49,7 @@ def segment(
     ] = None,
 ) -> None:
     """Cut one object out of an image: the box, clicks, drags, points that are off it, the phrase, in this order."""
-    from saywhere.core.images import read_image
+    from saywhere.core.images import read_image_and_digest
     from saywhere.core.prompt import Click
     from saywhere.core.settings import Settings
     from saywhere.interactive.segmenter import Segmenter
@@ -63,8 +64,14 @@ def segment(
         raise SaywhereError("no prompt: say where or what the object is, for example --click 120,80 or --say dog")
     if relevance and say is None:
         raise SaywhereError(f"--relevance '{relevance}': shows where a phrase applies; add --say")
-    check_cutout(cutout, blur, image, {"--out": out, "--overlay": overlay, "--relevance": relevance})
-    pixels = read_image(image)
+    check_cutout(cutout, blur)
+    if out is not None and out.suffix.lower() not in MASK_SUFFIXES:
+        raise SaywhereError(f"--out '{out}': a file of this ending does not keep every pixel of a mask; use .png")
+    outputs = {"--out": out, "--overlay": overlay, "--relevance": relevance, "--cutout": cutout}
+    check_outputs(outputs, {"the image": image, "the weights": None if model is None else Path(model)})
+    pixels, digest = read_image_and_digest(image)
+    if not (any(outputs.values()) or as_json):
+        out = default_output(image, digest)
     segmenter = Segmenter(*find_method(model, Settings())).set_image(pixels)
     mask = None if edges is None else segmenter.box(edges[0], edges[1], edges[2], edges[3])
     for each in clicks:
@@ -78,10 +85,8 @@ def segment(
     if candidate is not None:
         mask, written = segmenter.choose(candidate), candidate
     cut = mask.cutout(pixels, blur) if cutout else None
-    if not (out or overlay or cutout or as_json):
-        out = Path(f"{image.stem}-mask.png")
     if out:
-        render.write_image(out, render.mask_image(mask))
+        render.write_image(out, render.mask_image(mask), digest)
     if overlay:
         render.write_image(overlay, render.overlay(pixels, mask, segmenter.prompt))
     if cutout and cut is not None:
@@ -107,18 +112,15 @@ def segment(
             )
 
 
-def check_cutout(cutout: Path | None, blur: float | None, image: Path, others: Mapping[str, Path | None]) -> None:
+def check_cutout(cutout: Path | None, blur: float | None) -> None:
     """Check what is asked of ``--cutout`` and ``--blur``, before anything is computed or written.
 
     Args:
         cutout: the file of the cut-out.
         blur: the radius of the blur.
-        image: the file of the image, which must not be overwritten.
-        others: further outputs by their options.
 
     Raises:
-        SaywhereError: the file's format loses transparency or detail, the file is another one of this command, or the
-            radius is not possible.
+        SaywhereError: the file's format loses transparency or detail, or the radius is not possible.
     """
     if cutout is None:
         if blur is not None:
@@ -127,18 +129,24 @@ def check_cutout(cutout: Path | None, blur: float | None, image: Path, others: M
     if cutout.suffix.lower() not in CUTOUT_SUFFIXES:
         lost = "no transparency" if blur is None else "not every detail"
         raise SaywhereError(f"--cutout '{cutout}': a file of this ending keeps {lost}; use .png or .tif")
-    for option, path in {"the image": image, **others}.items():
-        if path is not None and is_same_file(cutout, path):
-            raise SaywhereError(f"--cutout '{cutout}': is also {option}; give another file")
     if blur is not None:
         check_blur_radius(blur)
 
 
-def is_same_file(path: Path, other: Path) -> bool:
-    """Whether two paths lead to the same file, which need not exist yet."""
-    if path.exists() and other.exists():
-        return path.samefile(other)
-    return path.resolve() == other.resolve()
+def default_output(image: Path, digest: str) -> Path:
+    """Where the mask goes when nothing is said: into this folder, under the image's name.
+
+    A mask of the same image, from an earlier run, is replaced.
+
+    Raises:
+        SaywhereError: another file is there, such as the mask of an image of the same name.
+    """
+    from saywhere.storage import render
+
+    out = Path(f"{image.stem}-mask.png")
+    if out.exists() and render.source_of(out) != digest:
+        raise SaywhereError(f"'{out}': is there already and is no mask of '{image}'; say where with --out")
+    return out
 
 
 def candidate_as_json(mask: Mask) -> dict[str, float | None]:

@@ -31,8 +31,9 @@ from PIL import (
 from saywhere.core.arrays import ImageArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.rgb import MAX_PIXELS as MAX_PIXELS
+from saywhere.core.rgb import ORIENTATION as ORIENTATION
+from saywhere.core.rgb import SIDEWAYS as SIDEWAYS
 from saywhere.core.rgb import (
-    SIDEWAYS,
     check_declared_size,
     orientation_of,
     rgb_from_array,

@@ -13,6 +13,7 @@ import numpy as np
 from saywhere import __version__
 from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import Box
+from saywhere.core.images import image_digest, read_image_and_digest
 from saywhere.core.mask import Mask, expected_iou
 from saywhere.core.prompt import Prompt
 from saywhere.core.settings import Settings
@@ -31,6 +32,7 @@ from saywhere.parallel.resumable import (
 from saywhere.prelabel.request import ImagePrompts, ObjectPrompt, PrelabelRequest
 from saywhere.runtime.base import Runtime
 from saywhere.storage.atomic import write_atomically
+from saywhere.storage.outputs import check_not_among
 from saywhere.storage.render import region_as_coco
 from saywhere.text import words
 
@@ -47,10 +49,17 @@ class PrelabelResult:
 
 @dataclass(frozen=True)
 class ObjectMask:
-    """The mask of one object, as COCO has it (MASK_KEYS), under the key of its prompt (:func:`key_of`)."""
+    """The mask of one object, as COCO has it (MASK_KEYS).
+
+    Attributes:
+        key: of its prompt (:func:`key_of`).
+        mask: the mask.
+        image_digest: SHA-256 of the image file that it was made from.
+    """
 
     key: str
     mask: Mapping[str, Any]
+    image_digest: str
 
 
 @dataclass(frozen=True)
@@ -72,21 +81,36 @@ class PrelabelJournal(Journal["ObjectMask | ImageFault"]):
     def from_entry(self, entry: Mapping[str, Any]) -> ObjectMask | None:
         if "key" not in entry:
             return None
-        return ObjectMask(entry["key"], {name: entry[name] for name in MASK_KEYS})
+        # Earlier releases did not note the image's content: their masks are made anew.
+        return ObjectMask(entry["key"], {name: entry[name] for name in MASK_KEYS}, entry.get("image_sha256", ""))
 
     def to_entry(self, result: ObjectMask | ImageFault) -> Mapping[str, Any]:
         assert isinstance(result, ObjectMask), "faults are not written"
-        return {"key": result.key, **result.mask}
+        return {"key": result.key, "image_sha256": result.image_digest, **result.mask}
 
     def is_new(self, result: ObjectMask | ImageFault) -> bool:
         if isinstance(result, ImageFault):
             self.faults[result.image] = result.fault
             return False
-        return result.key not in self.masks
+        kept = self.masks.get(result.key)
+        return kept is None or kept.image_digest != result.image_digest
 
     def remember(self, result: ObjectMask | ImageFault) -> None:
         assert isinstance(result, ObjectMask), "faults are not written"
         self.masks[result.key] = result
+
+    def forget_stale(self, image: ImagePrompts) -> None:
+        """Forget the masks of an image whose content is another one now, or that cannot be read."""
+        kept = [key for prompt in image.objects if (key := key_of(image, prompt)) in self.masks]
+        if not kept:
+            return
+        try:
+            digest = image_digest(image.path)
+        except SaywhereError:
+            digest = None
+        for key in kept:
+            if self.masks[key].image_digest != digest:
+                del self.masks[key]
 
 
 def prelabel(
@@ -102,7 +126,7 @@ def prelabel(
     """Segment every object of a request and write the masks to ``out`` as COCO JSON.
 
     Each mask is kept at once, as a JSON line beside ``out``: an interrupted run goes on, and after a change of the
-    request only objects with another prompt are segmented.
+    request, or of an image's content, only objects with another prompt or another image are segmented.
 
     Args:
         request: the images and the prompts of their objects.
@@ -123,6 +147,8 @@ def prelabel(
     """
     if request.faults:
         raise SaywhereError(f"{len(request.faults):,} faults, the first: {request.faults[0]}")
+    for name, path in (("output", out), ("output", journal_path(out))):
+        check_not_among(name, path, (image.path for image in request.prompts))
     loaded = LoadedMethod.load(method, settings or Settings(), threads)
     refuse_phrases(loaded.runtime, request.phrases)
     if request.boxes_with_clicks and not loaded.runtime.capabilities.boxes:
@@ -130,12 +156,29 @@ def prelabel(
             f"boxes with points: weights '{loaded.runtime.name}' know no boxes; give them the points or the boxes alone"
         )
     with PrelabelJournal(journal_path(out), loaded.metadata) as journal:
+        for image in request.prompts:
+            journal.forget_stale(image)
         remaining = [left for image in request.prompts if (left := _without(image, journal.masks)).objects]
         completed = request.objects - sum(len(image.objects) for image in remaining)
         run_job(loaded, make_work, remaining, journal, completed, request.objects, Execution(engine, jobs), progress)
+    faults = [*journal.faults.values(), *_drop_of_other_sizes(request, journal.masks)]
     content = as_coco(request, journal.masks, loaded.metadata)
     write_atomically(out, json.dumps(content).encode())
-    return PrelabelResult(len(content["annotations"]), list(journal.faults.values()))
+    return PrelabelResult(len(content["annotations"]), faults)
+
+
+def _drop_of_other_sizes(request: PrelabelRequest, masks: dict[str, ObjectMask]) -> list[str]:
+    """Remove masks of images that were replaced after the request was read, by ones of another size; says which."""
+    sizes = {image["id"]: [image["height"], image["width"]] for image in request.images}
+    faults = {}
+    for image in request.prompts:
+        for prompt in image.objects:
+            mask = masks.get(key_of(image, prompt))
+            size = sizes.get(prompt.annotation.get("image_id"))
+            if mask is not None and size is not None and mask.mask["segmentation"]["size"] != size:
+                del masks[mask.key]
+                faults[image.name] = f"photograph '{image.path}': was replaced meanwhile; run again"
+    return list(faults.values())
 
 
 def as_coco(
@@ -193,11 +236,12 @@ def make_work(runtime: Runtime, settings: Settings) -> Callable[[ImagePrompts], 
 def segment_image(runtime: Runtime, settings: Settings, image: ImagePrompts) -> Iterator[ObjectMask | ImageFault]:
     """Segment the objects of an image, which is read and encoded once; a fault when it cannot be read."""
     try:
-        segmenter = Segmenter(runtime, settings).set_image(image.path)
+        pixels, digest = read_image_and_digest(image.path)
+        segmenter = Segmenter(runtime, settings).set_image(pixels)
         for prompt in image.objects:
             mask = answer(segmenter.new_object(), prompt.complete(segmenter.encoded.size, runtime.capabilities.boxes))
             inside, score = crop_to_box(mask, prompt.box)
-            yield ObjectMask(key_of(image, prompt), region_as_coco(inside, score))
+            yield ObjectMask(key_of(image, prompt), region_as_coco(inside, score), digest)
     except SaywhereError as error:
         reason = str(error)
         named = str(image.path) in reason

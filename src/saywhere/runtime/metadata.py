@@ -46,8 +46,8 @@ def training_size(metadata: Mapping[str, Any]) -> TrainingSize:
     zoom = metadata.get("zoom", crops_objects)
     if not isinstance(size, int | None) or isinstance(size, bool) or not isinstance(zoom, bool):
         raise SaywhereError(
-            f"weights of network '{metadata['model']}': their metadata have size {describe(size)} and zoom {describe(zoom)}, not a "
-            "number of pixels and true or false; train or export them again"
+            f"weights of network '{metadata['model']}': their metadata have size {describe(size)} and zoom "
+            f"{describe(zoom)}, not a number of pixels and true or false; train or export them again"
         )
     return TrainingSize(size, zoom)
 

@@ -12,6 +12,7 @@ from saywhere.core.deprecation import rename_keys
 from saywhere.errors import SaywhereError, needing
 from saywhere.runtime.artefact import SUFFIX, Artefact, options_of_graph, read_artefact
 from saywhere.runtime.base import Runtime
+from saywhere.storage.paths import is_file
 from saywhere.storage.tensors import check_format, read_tensor_file
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -66,7 +67,7 @@ def find_weights(weights: str | Path | None = None) -> Path:
     """
     ours = shipped()
     name = DEFAULT if weights is None else str(weights)
-    if name in PRESETS and not Path(name).is_file():
+    if name in PRESETS and not is_file(Path(name)):
         if PRESETS[name] not in ours:
             present = ", ".join(preset for preset, own in PRESETS.items() if own in ours) or "a file"
             raise SaywhereError(
@@ -77,7 +78,7 @@ def find_weights(weights: str | Path | None = None) -> Path:
     if name in ours:
         return ours[name]
     path = Path(name)
-    if path.is_file():
+    if is_file(path):
         return path
     if name in PUBLISHED:
         raise SaywhereError(

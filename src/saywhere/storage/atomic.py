@@ -24,7 +24,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".saywhere-")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
@@ -38,8 +38,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-    except OSError as error:
-        raise SaywhereError(f"'{path}': cannot be written ({error.strerror or error})") from error
+    # ValueError: a path with a NUL.
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SaywhereError(f"'{path}': cannot be written ({reason})") from error
 
 
 @contextmanager

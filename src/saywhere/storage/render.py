@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from saywhere.core.arrays import BoolArray, ImageArray
+from saywhere.core.images import UNREADABLE
 from saywhere.core.mask import Mask
 from saywhere.core.prompt import Prompt
 from saywhere.core.rle import RunLengths
@@ -17,6 +21,7 @@ from saywhere.errors import SaywhereError
 from saywhere.storage.atomic import write_atomically
 
 OBJECT = (255, 140, 0)
+SOURCE = "Source"  # keyword of a PNG's text: the SHA-256 of the image that it was made from
 CONTOUR = (255, 255, 255)
 POSITIVE, NEGATIVE = (0, 200, 80), (230, 30, 60)
 
@@ -78,20 +83,44 @@ def region_as_coco(mask: BoolArray, score: float) -> dict[str, Any]:
     return {**RunLengths.from_mask(mask).as_annotation(), "score": round(score, 4)}
 
 
-def write_image(path: Path, image: NDArray[np.uint8]) -> None:
+def write_image(path: Path, image: NDArray[np.uint8], source: str | None = None) -> None:
     """Write an image in one step: a kill leaves the old file, or none.
 
     Args:
         path: the file; its ending says the format.
         image: ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA.
+        source: a digest of what a PNG was made from, see :func:`source_of`.
 
     Raises:
         SaywhereError: the format is unknown, or the file cannot be written.
     """
     content = encode_image(image, path.suffix)
     if content is None:
-        raise SaywhereError(f"'{path}': no image format has the ending '{path.suffix}'; use .png")
+        height, width = image.shape[:2]
+        raise SaywhereError(
+            f"'{path}': an image of {width}x{height} cannot be written with the ending '{path.suffix}'; use .png"
+        )
+    if source is not None and path.suffix.lower() == ".png":
+        content = _with_source(content, source)
     write_atomically(path, content)
+
+
+def source_of(path: Path) -> str | None:
+    """The digest that :func:`write_image` wrote into a PNG; None without one, or where it is no PNG."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            text = image.info.get(SOURCE)
+    except UNREADABLE:
+        return None
+    return text if isinstance(text, str) else None
+
+
+def _with_source(png: bytes, source: str) -> bytes:
+    """A PNG with a text chunk after its header (PNG specification, 11.3.3)."""
+    end = 8 + 25  # signature, and the header chunk with 13 bytes of data
+    body = b"tEXt" + SOURCE.encode() + b"\0" + source.encode()
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:end] + chunk + png[end:]
 
 
 def encode_image(image: NDArray[np.uint8], suffix: str) -> bytes | None:

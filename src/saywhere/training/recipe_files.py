@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,16 @@ import yaml
 from pydantic import ValidationError
 
 from saywhere.core.deprecation import rename_keys, warn_renamed
+from saywhere.core.numbers import describe
 from saywhere.errors import SaywhereError
+from saywhere.storage.paths import is_file
 from saywhere.training.recipe import SECTIONS, Recipe
 from saywhere.training.stages import list_stages, merged
 
+NOT_YAML = (OSError, ValueError, RecursionError, OverflowError, yaml.YAMLError)
+"""Of files and texts that are no YAML: RecursionError where it is nested too deep, ValueError of a NUL in a path, of
+bytes that are no text, of dates that are none, and of integers of thousands of digits."""
+MAX_NESTING = 50  # of brackets in YAML, whose parser takes long for thousands
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -31,12 +38,12 @@ def find_recipe(recipe: str | Path) -> Path:
     name, path = str(recipe), Path(recipe)
     if name in recipe_names():
         return RECIPES / f"{name}.yaml"
-    if path.is_file():
+    if is_file(path):
         return path
     if path.parent.name == "recipes" and path.stem in recipe_names():
         warn_renamed(name, path.stem)
         return RECIPES / f"{path.stem}.yaml"
-    raise SaywhereError(f"recipe '{name}': no such file; those that ship are {', '.join(recipe_names())}")
+    raise SaywhereError(f"recipe '{name[:300]}': no such file; those that ship are {', '.join(recipe_names())}")
 
 
 def read_recipe(recipe: str | Path, changes: Sequence[str] = ()) -> Recipe:
@@ -87,10 +94,10 @@ def set_key(content: dict[str, Any], change: str) -> None:
     if not equals or not all(names):
         raise SaywhereError(f"--set '{change}': give key=value, for example crop.size=320")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = _load_yaml(text)
+    except NOT_YAML as error:
         reason = " ".join(str(error).split())
-        raise SaywhereError(f"--set '{change}': the value of '{key}' is not YAML ({reason})") from error
+        raise SaywhereError(f"--set {describe(change)}: the value of '{key}' is not YAML ({reason})") from error
     names = _new_names(names)
     _place(content, names, value, key)
     if names[0] != "stages":
@@ -144,16 +151,21 @@ def _remove(content: Any, names: Sequence[str]) -> None:
 def _read(path: Path, extending: tuple[Path, ...] = ()) -> Any:
     """A recipe file's content, with what it extends and today's keys."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = _load_yaml(path.read_text(encoding="utf-8"))
+    except NOT_YAML as error:
         raise SaywhereError(f"recipe '{path}': cannot be read as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         return content
     bases = content.pop("extends", [])
+    names = [bases] if isinstance(bases, str) else bases
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise SaywhereError(
+            f"recipe '{path}': extends {describe(bases)}: give the name of a recipe, or a list of names"
+        )
     content = _with_new_keys(content)
     extended: dict[str, Any] = {}
-    for name in [bases] if isinstance(bases, str) else bases:
-        base = _base(path, str(name))
+    for name in names:
+        base = _base(path, name)
         if base in (*extending, path):
             raise SaywhereError(f"recipe '{path}': extends itself by way of '{base}'; name another recipe")
         below = _read(base, (*extending, path))
@@ -163,10 +175,20 @@ def _read(path: Path, extending: tuple[Path, ...] = ()) -> Any:
     return merged(extended, content)
 
 
+def _load_yaml(text: str) -> Any:
+    """The value of a YAML text; raises :data:`NOT_YAML`."""
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_NESTING:
+            raise ValueError(f"nested deeper than {MAX_NESTING} brackets")
+    return yaml.safe_load(text)
+
+
 def _base(path: Path, name: str) -> Path:
     """The file of what a recipe extends: one that ships, by its name, or a file beside the recipe."""
     beside = path.parent / name
-    return RECIPES / f"{name}.yaml" if not beside.is_file() and name in recipe_names() else beside
+    return RECIPES / f"{name}.yaml" if not is_file(beside) and name in recipe_names() else beside
 
 
 def _with_new_keys(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -370,9 +370,7 @@ class Sequence:
         shape, kind = getattr(mask, "shape", None), getattr(getattr(mask, "dtype", None), "kind", None)
         if not isinstance(mask, np.ndarray) or shape != tuple(size) or kind != "b":
             what = f"array of {mask.dtype} and shape {shape}" if isinstance(mask, np.ndarray) else describe(mask)
-            raise SaywhereError(
-                f"{name} is {what}; give ({size.height}, {size.width}) bool, the size of the photograph"
-            )
+            raise SaywhereError(f"{name} is {what}; give bool of shape ({size.height}, {size.width})")
         return mask.copy()
 
     def _set_phrase(self, phrase: str) -> None:
