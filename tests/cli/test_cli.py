@@ -366,7 +366,7 @@ def test_a_missing_extra_is_one_line_wherever_it_is_noticed(
     def fail(*given: object) -> None:
         raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
-    monkeypatch.setattr(main, "app", fail)
+    monkeypatch.setattr("saywhere.cli.app.run", fail)
     with pytest.raises(SystemExit, match="2"):
         main.main()
     expected = f"saywhere: {package.partition('.')[0]} is missing; pip install 'saywhere[{extra}]'\n"
@@ -377,7 +377,7 @@ def test_a_fault_of_the_package_is_not_called_a_missing_extra(monkeypatch: pytes
     def fail(*given: object) -> None:
         raise ModuleNotFoundError("No module named 'saywhere.gone'", name="saywhere.gone")
 
-    monkeypatch.setattr(main, "app", fail)
+    monkeypatch.setattr("saywhere.cli.app.run", fail)
     with pytest.raises(ModuleNotFoundError):
         main.main()
     with pytest.raises(ModuleNotFoundError), needing("torch", "train"):

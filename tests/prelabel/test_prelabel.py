@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from conftest import ColourRuntime
-from saywhere import Click, SaywhereError, Segmenter
+from saywhere import Click, SaywhereError
 from saywhere.cli.main import app
 from saywhere.core import metrics
 from saywhere.core.geometry import ImageSize
@@ -325,10 +325,8 @@ class TestGoingOn:
         out = boxes.with_name("labels.json")
         prelabel(read_request(boxes), out, COLOUR)
         encoded: list[Path] = []
-        original = Segmenter.set_image
-        monkeypatch.setattr(
-            Segmenter, "set_image", lambda self, image: (encoded.append(image), original(self, image))[1]
-        )
+        original = run.read_image_and_digest
+        monkeypatch.setattr(run, "read_image_and_digest", lambda path: (encoded.append(path), original(path))[1])
         change(boxes, 4, bbox=[42, 32, 20, 20])
         assert prelabel(read_request(boxes), out, COLOUR).objects == 6
         assert [path.name for path in encoded] == ["5.png"]

@@ -103,5 +103,5 @@ def test_headers_that_are_none(tmp_path: Path, header: bytes) -> None:
     "name", ["./x", "../foo", "a--b/c", "a/b..c", "-a/b", "a/.b", "a\0b", "x" * 5000, ".", "a/b/c"]
 )
 def test_names_that_are_no_hub_id_are_missing_files(name: str) -> None:
-    with pytest.raises(SaywhereError, match="no such (name or )?file"):
+    with pytest.raises(SaywhereError, match=r"no such (name or )?file"):
         find_weights(name)

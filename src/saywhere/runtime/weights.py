@@ -46,7 +46,7 @@ def known_names() -> tuple[str, ...]:
 
 def is_name(text: str) -> bool:
     """Whether a text can only be the name of a method: it is neither a file nor written like one, nor a hub id."""
-    return "/" not in text and not Path(text).suffix and not Path(text).is_file()
+    return "/" not in text and not Path(text).suffix and not is_file(Path(text))
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
