@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 from safetensors import safe_open
 
@@ -74,7 +73,7 @@ def parameters(network: str) -> str:
     try:
         return f"{sum(p.numel() for p in build(network, {}).parameters()) / 1e6:.2f} M"
     except SaywhereError as error:
-        return escape(str(error))
+        return str(error)
 
 
 def list_recipes() -> None:
