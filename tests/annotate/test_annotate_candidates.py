@@ -122,8 +122,9 @@ class TestCandidates:
             return Mask(crop, np.where(disc(48, 64, 30, 20, radius), 8.0, -8.0).astype(np.float32), ImageSize(48, 64))
 
         small, large = mask(8), mask(16)
-        almost = Mask(crop, large.logits.copy(), large.image_size)
-        almost.logits[4:6, 28:33] = -8.0
+        logits = large.logits.copy()
+        logits[4:6, 28:33] = -8.0
+        almost = Mask(crop, logits, large.image_size)
         empty = Mask(crop, np.full((48, 64), -8.0, np.float32), large.image_size)
         for masks, chosen, indices, position in (
             ([small, almost, large], 0, (0, 1), 0),
