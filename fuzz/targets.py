@@ -264,8 +264,11 @@ def _make_recipe(folder: Path, rng: np.random.Generator) -> Path:
         text = _pick(rng, whole).read_bytes()
         path.write_bytes(damaged_bytes(text, rng))
     else:
-        value = {"extends": "dctnet.yaml", "model": {"name": "saywhere", "options": {"fine": 8}},
-                 "data": [{"path": "a.json"}], "crop": {"size": 64}, "optimiser": {"lr": 0.1}, "stages": {"one": {"steps": 1}}}  # fmt: skip
+        value = {
+            "extends": "dctnet.yaml", "model": {"name": "saywhere", "options": {"fine": 8}},
+            "data": [{"path": "a.json"}], "crop": {"size": 64}, "optimiser": {"lr": 0.1},
+            "stages": {"one": {"steps": 1}},
+        }  # fmt: skip
         path.write_bytes(json_text(damaged_json(value, rng)))
     return path
 
