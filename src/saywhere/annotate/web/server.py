@@ -116,7 +116,8 @@ def _signals_as_exceptions() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers = {signal.SIGTERM: interrupt}
+    # SIGINT too: in a shell's background job it is ignored, uvicorn heeds it all the same.
+    handlers = {signal.SIGTERM: interrupt, signal.SIGINT: interrupt}
     hang_up = getattr(signal, "SIGHUP", None)
     if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
         handlers[hang_up] = terminate
