@@ -15,7 +15,7 @@ from saywhere.storage import render
 CASES = [
     ("a flag: a piece of it, and of the wall", data.astronaut, (70, 150)),
     ("thin: the man too", data.camera, (330, 330)),
-    ("dark on dark: the tripod too, and not his legs", data.camera, (230, 280)),
+    ("dark on dark: not his legs", data.camera, (230, 280)),
     ("on the cup: most of the saucer too", data.coffee, (190, 120)),
     ("no photograph: a cell", data.cell, (270, 330)),
     ("no photograph: an eye's inside", data.retina, (380, 700)),
