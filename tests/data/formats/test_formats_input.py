@@ -23,8 +23,8 @@ from conftest import disc
 from saywhere import SaywhereError
 from saywhere.core.geometry import ImageSize
 from saywhere.data import formats
+from saywhere.data.files import safe_name
 from saywhere.data.formats import AnnotatedImage, FaultsError, ObjectAnnotation, WriteOptions
-from saywhere.data.formats.names import safe_name
 
 MASK = disc(40, 60, 30, 20, 10)
 OUTSIDE = ["../a.png", "/etc/a.png", "a/../../b.png", "C:\\a.png", "..\\a.png", "\\\\host\\a.png", "C:a.png", ""]

@@ -21,8 +21,20 @@ Extra = Mapping[str, Any]
 DEFAULT_LABEL = "object"  # the label of an object that has none, where a format asks for one
 
 
+class _Labelled:
+    """What objects with a mask and objects with a box share. The fields are theirs: the mask, or the box, comes first."""
+
+    __slots__ = ()
+    label: str | None
+
+    @property
+    def class_name(self) -> str:
+        """The label, or :data:`DEFAULT_LABEL`."""
+        return self.label or DEFAULT_LABEL
+
+
 @dataclass(frozen=True, slots=True)
-class ObjectAnnotation:
+class ObjectAnnotation(_Labelled):
     """One object of an image.
 
     Attributes:
@@ -55,14 +67,9 @@ class ObjectAnnotation:
         """``(H, W)`` bool."""
         return self.region.mask()
 
-    @property
-    def class_name(self) -> str:
-        """The label, or :data:`DEFAULT_LABEL`."""
-        return self.label or DEFAULT_LABEL
-
 
 @dataclass(frozen=True, slots=True)
-class BoxAnnotation:
+class BoxAnnotation(_Labelled):
     """A box around an object that has no mask.
 
     Attributes:
@@ -77,11 +84,6 @@ class BoxAnnotation:
     id: Id | None = field(default=None, compare=False)
     is_crowd: bool = False
     extra: Extra = field(default_factory=dict, hash=False)
-
-    @property
-    def class_name(self) -> str:
-        """The label, or :data:`DEFAULT_LABEL`."""
-        return self.label or DEFAULT_LABEL
 
 
 @dataclass(frozen=True, slots=True)

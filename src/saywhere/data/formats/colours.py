@@ -19,22 +19,16 @@ Colour = tuple[int, int, int]
 
 
 def is_coloured(path: Path) -> bool:
-    """Whether a mask image has colours, in itself or in a palette.
+    """Whether the pixels of a mask image are colours; those of a palette are numbers.
 
     Raises:
         SaywhereError: it is no image.
     """
     try:
         with Image.open(path, formats=PILLOW_FORMATS) as image:
-            return image.mode not in ("1", "L", "I;16", "I", "F")
+            return image.mode not in ("1", "L", "P", "I;16", "I", "F")
     except UNREADABLE as error:
         raise SaywhereError(f"mask '{path}': missing or not an image ({error})") from error
-
-
-def is_palette(path: Path) -> bool:
-    """Whether a mask image has a palette, so that its numbers can be read; see :func:`is_coloured`."""
-    with Image.open(path, formats=PILLOW_FORMATS) as image:
-        return image.mode == "P"
 
 
 def read_palette(path: Path, numbers: Mapping[Colour, int]) -> NDArray[np.uint8] | None:
@@ -45,21 +39,24 @@ def read_palette(path: Path, numbers: Mapping[Colour, int]) -> NDArray[np.uint8]
         numbers: the number of each colour, 255 at most.
 
     Returns:
-        ``(H, W)`` numbers; None when it has a colour without a number.
+        ``(H, W)`` numbers; None when it has no palette, or a colour without a number.
 
     Raises:
-        SaywhereError: the image is damaged.
+        SaywhereError: it is no image.
     """
     try:
         with Image.open(path, formats=PILLOW_FORMATS) as image:
+            if image.mode != "P":
+                return None
             values = np.asarray(image)
             palette = image.getpalette("RGB") or []
             used = [index for index, count in enumerate(image.histogram()[:256]) if count]
     except UNREADABLE as error:
         raise SaywhereError(f"mask '{path}': missing or not an image ({error})") from error
+    colours = list(zip(palette[0::3], palette[1::3], palette[2::3], strict=True))
     table = np.zeros(256, np.uint8)
     for index in used:
-        number = numbers.get(tuple(palette[3 * index : 3 * index + 3]))  # type: ignore[arg-type]
+        number = numbers.get(colours[index]) if index < len(colours) else None
         if number is None:
             return None
         table[index] = number

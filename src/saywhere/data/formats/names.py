@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from saywhere.data.files import safe_name
-
-__all__ = ["UniqueNames", "safe_name", "to_one_line"]
 MAX_STEM_BYTES = 240  # of a name without its suffix: what a file system takes, less a number and a longer suffix
 
 

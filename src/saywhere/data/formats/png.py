@@ -13,7 +13,7 @@ from saywhere.core.images import IMAGE_SUFFIXES
 from saywhere.core.rle import RunLengths
 from saywhere.data.checks import check_label, check_score
 from saywhere.data.datasets.masks import read_numbers
-from saywhere.data.files import find_image, is_file, list_files
+from saywhere.data.files import find_image, is_file, list_files, safe_name
 from saywhere.data.formats.annotated_image import (
     AnnotatedImage,
     AnnotationSource,
@@ -22,7 +22,7 @@ from saywhere.data.formats.annotated_image import (
     with_image_file,
 )
 from saywhere.data.formats.index_masks import draw_index_map, split_index_map, write_index_map
-from saywhere.data.formats.names import UniqueNames, safe_name
+from saywhere.data.formats.names import UniqueNames
 from saywhere.errors import SaywhereError
 
 TABLE = "objects.csv"

@@ -14,7 +14,7 @@ from saywhere.core.geometry import ImageSize
 from saywhere.core.images import IMAGE_SUFFIXES
 from saywhere.data.datasets.masks import Values, read_numbers
 from saywhere.data.datasets.pascal import CLASSES, VOID, most_common_class
-from saywhere.data.files import is_file, is_hidden, list_files
+from saywhere.data.files import is_file, is_hidden, list_files, safe_name
 from saywhere.data.formats.annotated_image import (
     AnnotatedImage,
     AnnotationSource,
@@ -25,9 +25,9 @@ from saywhere.data.formats.annotated_image import (
     note_lost_scores,
     with_image_file,
 )
-from saywhere.data.formats.colours import Colour, is_coloured, is_palette, read_colours, read_palette
+from saywhere.data.formats.colours import Colour, is_coloured, read_colours, read_palette
 from saywhere.data.formats.index_masks import IndexMap, draw_index_map, split_index_map, voc_palette, write_index_map
-from saywhere.data.formats.names import UniqueNames, safe_name, to_one_line
+from saywhere.data.formats.names import UniqueNames, to_one_line
 from saywhere.data.formats.voc_xml import read_boxes, write_boxes
 from saywhere.errors import SaywhereError
 
@@ -162,16 +162,15 @@ def _read_classes_map(path: Path, classes: _Classes) -> IndexMap | Values:
         SaywhereError: it is no mask, or has a colour that is none of a class.
     """
     numbers = {(0, 0, 0): 0, VOID_COLOUR: VOID, **classes.colours}
-    if is_coloured(path) and not is_palette(path):
+    if is_coloured(path):
         indices, others = read_colours(path, numbers)
         if others:
             some = ", ".join(map(str, list(others.values())[:3]))
             raise SaywhereError(f"mask '{path}': colour {some} is that of no class; see {LABELMAP}")
         return indices
-    if is_coloured(path):
-        values = read_palette(path, numbers)
-        if values is not None:
-            return values
+    values = read_palette(path, numbers)
+    if values is not None:
+        return values
     if not classes.is_ordered:
         raise SaywhereError(
             f"mask '{path}': has no colours of {LABELMAP}, whose background is not first; make it the first line"
@@ -182,7 +181,7 @@ def _read_classes_map(path: Path, classes: _Classes) -> IndexMap | Values:
 def _read_image(source: Path, name: str, classes: _Classes, folder: Path) -> AnnotatedImage:
     name = safe_name(name)
     path = source / "SegmentationObject" / f"{name}.png"
-    object_map = read_numbers(path) if not is_coloured(path) or is_palette(path) else read_colours(path)[0]
+    object_map = read_colours(path)[0] if is_coloured(path) else read_numbers(path)
     class_map = _read_classes_map(source / "SegmentationClass" / f"{name}.png", classes)
     if object_map.shape != class_map.shape:
         raise SaywhereError(f"mask '{path}': its size is not that of its map in SegmentationClass")
