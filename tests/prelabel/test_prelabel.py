@@ -67,7 +67,7 @@ def boxes(coco: Path) -> Path:
 
 
 def change(path: Path, number: int, **fields: Any) -> None:
-    """Other fields in one annotation of a file; those that are None are original out."""
+    """Other fields in one annotation of a file; those that are None are left out."""
     content = json.loads(path.read_text())
     annotation = content["annotations"][number] | fields
     content["annotations"][number] = {key: value for key, value in annotation.items() if value is not None}
@@ -239,6 +239,15 @@ class TestRefused:
         for word in words:
             assert word in result.output
         assert not list(boxes.parent.glob("out.*"))
+
+    def test_ids_that_are_missing_or_taken(self, boxes: Path) -> None:
+        change(boxes, 0, id=None)
+        change(boxes, 1, id="")
+        change(boxes, 2, id=4)
+        faults = read_request(boxes).faults
+        assert sum("an id of its own is needed" in fault for fault in faults) == 2
+        assert sum("annotation 4: another has the same id" in fault for fault in faults) == 1
+        assert len(faults) == 3
 
     @pytest.mark.parametrize(
         ("line", "words"),

@@ -68,23 +68,20 @@ def read_boxes_and_points(
     request.images = [file.images[image_id] for image_id in files]
     prompts: dict[Id, list[ObjectPrompt]] = defaultdict(list)
     sizes: dict[Id, ImageSize | None] = {}
-    names: set[str] = set()
     for number, annotation in enumerate(file.annotations, 1):
         image_id = annotation["image_id"]
         if is_crowd(annotation) or image_id not in files:
             continue
         try:
-            name = str(annotation.get("id", ""))
-            if not name or name in names:
+            if annotation.get("id") in (None, ""):
                 raise SaywhereError("an id of its own is needed")
-            names.add(name)
             if not file.categories:
                 annotation.setdefault("category_id", 1)
             class_name_of(annotation, dict.fromkeys(categories))
             if image_id not in sizes:
                 sizes[image_id] = _size(file.images[image_id], folder / files[image_id], request.faults)
             if size := sizes[image_id]:
-                prompts[image_id].append(_object_prompt(name, annotation, size, phrase, boxes_with_points))
+                prompts[image_id].append(_object_prompt(annotation, size, phrase, boxes_with_points))
         except SaywhereError as error:
             request.faults.append(f"{annotation_name(annotation, number)}: {error}")
     for image_id, objects in prompts.items():
@@ -127,8 +124,8 @@ def _size(image: Entry, path: Path, faults: list[str]) -> ImageSize | None:
     except SaywhereError as error:
         faults.append(str(error))
         return None
-    width, height = (given if (given := image.get(key)) is not None else own
-                     for key, own in (("width", size.width), ("height", size.height)))  # fmt: skip
+    width = size.width if image.get("width") is None else image["width"]
+    height = size.height if image.get("height") is None else image["height"]
     if (height, width) != (size.height, size.width):
         faults.append(f"photograph '{path}': is {size.width}x{size.height} pixels; its entry says {width}x{height}")
         return None
@@ -137,7 +134,7 @@ def _size(image: Entry, path: Path, faults: list[str]) -> ImageSize | None:
 
 
 def _object_prompt(
-    name: str, annotation: dict[str, Any], size: ImageSize, phrase: str | None, boxes_with_points: bool
+    annotation: dict[str, Any], size: ImageSize, phrase: str | None, boxes_with_points: bool
 ) -> ObjectPrompt:
     prompt, box = _prompt(annotation, size, boxes_with_points)
     own = annotation.get("phrase", phrase)
@@ -149,7 +146,7 @@ def _object_prompt(
     output = {key: value for key, value in annotation.items() if key not in MASK_KEYS}
     # The box of the prompt is not the one of the mask: both are kept.
     output["prompt"] = {key: annotation[key] for key in PROMPT_KEYS if key in annotation}
-    return ObjectPrompt(name, prompt, output, box)
+    return ObjectPrompt(str(annotation["id"]), prompt, output, box)
 
 
 def _prompt(annotation: dict[str, Any], size: ImageSize, boxes_with_points: bool) -> tuple[Prompt, Box | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -237,6 +238,22 @@ class TestLabelMe:
         yolo, _ = convert(source, "yolo")
         assert (yolo / "images" / "a.png").read_bytes() == picture
         assert any("not copied" in note for note in convert(source)[1])
+
+    def test_turned_pictures_inside_the_json(self, tmp_path: Path) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        picture = io.BytesIO()
+        Image.new("RGB", (40, 60)).save(picture, "JPEG", exif=exif)
+        data = base64.b64encode(picture.getvalue()).decode()
+        content = self.content(shapes=[self.shape()], imagePath="a.jpg", imageData=data)
+        source = save_json(tmp_path / "set" / "a.json", content)
+        assert any("turned by their EXIF data" in note for note in convert(source, "yolo")[1])
+
+    @pytest.mark.parametrize("data", ["no base64", base64.b64encode(b"no image").decode()])
+    def test_damaged_pictures_inside_the_json(self, tmp_path: Path, data: str) -> None:
+        source = save_json(tmp_path / "a.json", self.content(shapes=[self.shape()], imageData=data))
+        with pytest.raises(formats.SaywhereError, match=r"a\.json': imageData: not an image"):
+            only_image(source)
 
     def test_x_anylabeling(self, folder: Path) -> None:
         shapes = [

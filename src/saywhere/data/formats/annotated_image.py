@@ -22,7 +22,7 @@ DEFAULT_LABEL = "object"  # the label of an object that has none, where a format
 
 
 class _Labelled:
-    """What objects with a mask and objects with a box share. The fields are theirs: the mask, or the box, comes first."""
+    """The class name of objects with a mask and of boxes. Fields are theirs: the mask, or the box, is the first."""
 
     __slots__ = ()
     label: str | None

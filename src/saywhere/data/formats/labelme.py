@@ -18,7 +18,7 @@ from PIL import Image
 
 from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import ImageSize
-from saywhere.core.images import ORIENTATION, PILLOW_FORMATS, SIDEWAYS, UNREADABLE, image_size
+from saywhere.core.images import UNREADABLE, ImageHeader, header_of_content, image_size
 from saywhere.core.rle import MAX_OUTLINE, RunLengths
 from saywhere.data.checks import check_label, check_score, check_size
 from saywhere.data.files import check_file_name, find_image, is_file, leads_out, list_files
@@ -80,13 +80,17 @@ def _read_image(path: Path, root: Path, images: Path | None) -> AnnotatedImage:
         file_name, renamed = _find_file(content.get("imagePath"), below, images, root)
         folder = images or root
         picture = None if is_file(folder / file_name) else _decode_picture(content.get("imageData"))
-        size = _read_size(content, folder / file_name, picture)
+        header = None if picture is None else header_of_content(picture, "imageData")
+        size = _read_size(content, folder / file_name, header)
         objects, boxes, notes = _read_shapes(content["shapes"], size)
         flags = {"flags": content["flags"]} if says_something(content.get("flags")) else {}
         others = {key: value for key, value in content.items() if key not in FILE_KEYS}
         extra, lost = only_json(others | flags, "")
         notes = [f"photograph '{file_name}': {note}" for note in [*([renamed] if renamed else []), *notes, *lost]]
-        image = AnnotatedImage(file_name, size, objects, notes=tuple(notes), boxes=boxes, extra=extra, content=picture)
+        image = AnnotatedImage(
+            file_name, size, objects, notes=tuple(notes), is_turned=header.is_turned if header else None, boxes=boxes,
+            extra=extra, content=picture,
+        )  # fmt: skip
         return with_image_file(image, folder)
     except SaywhereError as error:
         raise SaywhereError(f"'{path}': {error}") from error
@@ -114,37 +118,23 @@ def _find_file(name: object, below: Path, images: Path | None, root: Path) -> tu
 
 
 def _decode_picture(text: object) -> bytes | None:
-    """The image file that a JSON file holds; None when it holds none.
-
-    Raises:
-        SaywhereError: it is no image.
-    """
+    """The image file that a JSON file holds; None when it holds none. SaywhereError when it is not in base64."""
     if not isinstance(text, str) or not text:
         return None
     try:
-        content = base64.b64decode(text, validate=True)
-        _size_of_content(content)
-    except UNREADABLE as error:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
         raise SaywhereError(f"imageData: not an image in base64 ({error})") from error
-    return content
 
 
-def _size_of_content(content: bytes) -> ImageSize:
-    """The size of the upright image."""
-    with Image.open(io.BytesIO(content), formats=PILLOW_FORMATS) as image:
-        is_sideways = image.getexif().get(ORIENTATION, 1) in SIDEWAYS and image.format != "TIFF"
-        return ImageSize(image.width, image.height) if is_sideways else ImageSize(image.height, image.width)
-
-
-def _read_size(content: dict[str, Any], image: Path, picture: bytes | None) -> ImageSize:
-    """The size that the file gives, or without it the image's."""
+def _read_size(content: dict[str, Any], image: Path, header: ImageHeader | None) -> ImageSize:
+    """The size that the file gives, or without it the image's. ``header`` is that of the image in the file, if any."""
     if content.get("imageWidth") is None or content.get("imageHeight") is None:
-        return image_size(image) if picture is None else check_size(*reversed(_size_of_content(picture)))
+        return image_size(image) if header is None else header.size
     size = check_size(content["imageWidth"], content["imageHeight"])
-    if picture is not None and _size_of_content(picture) != size:
-        of_data = _size_of_content(picture)
+    if header is not None and header.size != size:
         raise SaywhereError(
-            f"imageData is of {of_data.width}x{of_data.height} pixels; the file says {size.width}x{size.height}"
+            f"imageData is of {header.size.width}x{header.size.height} pixels; the file says {size.width}x{size.height}"
         )
     return size
 
