@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from saywhere.core.geometry import ImageSize
+from saywhere.core.images import MAX_PIXELS
 from saywhere.core.rle import MAX_COORDINATE, RunLengths
 from saywhere.data.checks import check_label, check_size
 from saywhere.data.files import check_file_name
@@ -19,7 +20,7 @@ from saywhere.errors import SaywhereError
 
 Entry = dict[str, Any]
 Id = int | float | str
-MAX_ID = 2**64
+MAX_ID = 2**64  # of ids that are numbers; finite, and short in messages
 SHOWN = 3  # faults in one message
 
 
@@ -181,13 +182,33 @@ def only_box(annotation: Entry) -> tuple[float, float, float, float] | None:
 
     Programs write boxes without a mask as a ``segmentation`` that is left out, null or an empty list.
     """
-    segmentation, box = annotation.get("segmentation"), annotation.get("bbox")
+    segmentation, box = annotation.get("segmentation"), _box_of(annotation)
     if segmentation is not None and segmentation not in ([], [[]], {}, ""):
         return None
+    return box if box is not None and box[2] > 0 and box[3] > 0 else None
+
+
+def measures_of(annotation: Entry) -> Entry:
+    """The ``area`` and the ``bbox`` that an annotation gives for its polygons; less those that are none.
+
+    They are measured on the polygons, not on the pixels that these are drawn as. Of run lengths the pixels say both.
+    """
+    segmentation = annotation.get("segmentation")
+    if not isinstance(segmentation, list) or not any(segmentation):
+        return {}
+    area: Any = annotation.get("area")
+    has_area = _is_number(area, MAX_PIXELS) and area >= 0
+    has_box = _box_of(annotation) is not None
+    return {**({"area": area} if has_area else {}), **({"bbox": annotation["bbox"]} if has_box else {})}
+
+
+def _box_of(annotation: Entry) -> tuple[float, float, float, float] | None:
+    """The ``bbox`` of an annotation: x, y, width, height in pixels; None when it is none."""
+    box = annotation.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
         return None
     x, y, w, h = map(float, box)
-    return (x, y, w, h) if w > 0 and h > 0 else None
+    return x, y, w, h
 
 
 def segmentation_of(annotation: Entry) -> Any:
@@ -232,8 +253,8 @@ def _by_id(content: Entry, key: str, what: str, faults: list[str]) -> dict[Id, E
     return by_id
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_COORDINATE
+def _is_number(value: Any, maximum: float = MAX_COORDINATE) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= maximum
 
 
 def _check_id(given: Any, what: str) -> Id:

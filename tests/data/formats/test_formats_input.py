@@ -165,12 +165,13 @@ class TestCoco:
     @pytest.mark.parametrize("segmentation", [None, []])
     def test_neither_a_mask_nor_a_box(self, sets: Callable[[str], Path], segmentation: object, tmp_path: Path) -> None:
         path = sets("coco")
-        change(path, lambda data: data["annotations"][0].update(segmentation=segmentation, bbox=[0, 0, 0, 0]))
+        change(path, lambda data: data["annotations"][0].update(segmentation=segmentation, bbox=[0, 0, 0, 0], area=9))
         if segmentation is None:
             assert len(faults(path, "annotation 1", "neither")) == 1
         else:
             formats.convert(path, tmp_path / "out.json", "coco")
             assert formats.read(tmp_path / "out.json").images[0]().objects[0].region.area == 0
+            assert json.loads((tmp_path / "out.json").read_text())["annotations"][0]["area"] == 0
 
     def test_crowds_and_unknown_keys_are_said(self, sets: Callable[[str], Path], tmp_path: Path) -> None:
         path = sets("coco")

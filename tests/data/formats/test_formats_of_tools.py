@@ -80,6 +80,19 @@ class TestCocoOfEveryTool:
         }
         assert not notes
 
+    @pytest.mark.parametrize("polygons", [False, True])
+    def test_area_and_box_of_the_polygon_are_kept(self, folder: Path, polygons: bool) -> None:
+        """COCO's are those of the polygon, which are no whole numbers."""
+        given = {"area": 139.5, "bbox": [10.25, 5.5, 14.5, 9.25]}
+        written, notes = convert(save_json(folder / "in.json", coco(**given)), polygons=polygons)
+        assert {key: written["annotations"][0][key] for key in given} == given
+        assert not notes
+
+    @pytest.mark.parametrize("given", [{"area": None, "bbox": [1, 2]}, {"area": -1, "bbox": [0, 0, float("nan"), 1]}])
+    def test_area_and_box_are_computed_where_they_are_missing(self, folder: Path, given: dict[str, Any]) -> None:
+        written, _ = convert(save_json(folder / "in.json", coco(**given)))
+        assert [written["annotations"][0][key] for key in ("area", "bbox")] == [150, BOX]
+
     def test_what_other_formats_have_no_place_for(self, folder: Path) -> None:
         source = save_json(folder / "in.json", coco(attributes={"occluded": True}))
         _, notes = convert(source, "yolo", images=folder / "images")

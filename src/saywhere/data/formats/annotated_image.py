@@ -45,6 +45,7 @@ class ObjectAnnotation(_Labelled):
         id: its id in the file that it was read from; two annotations are equal without it.
         is_crowd: whether it is a region of several objects that were not told apart.
         extra: what the file says of it beyond this: attributes, flags, a description, keypoints.
+        measures: the ``area`` and ``bbox`` that a COCO file gives for its polygons, which are written to COCO again.
     """
 
     region: RunLengths
@@ -54,6 +55,7 @@ class ObjectAnnotation(_Labelled):
     id: Id | None = field(default=None, compare=False)
     is_crowd: bool = False
     extra: Extra = field(default_factory=dict, hash=False)
+    measures: Extra = field(default_factory=dict, compare=False)
 
     @classmethod
     def from_mask(

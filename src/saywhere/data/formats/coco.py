@@ -21,6 +21,7 @@ from saywhere.data.coco import (
     class_name_of,
     file_name_of,
     is_crowd,
+    measures_of,
     only_box,
     read_coco_file,
     region_of,
@@ -119,7 +120,7 @@ def _read_annotation(
     if box is not None:
         return BoxAnnotation(box, *about), notes
     assert region is not None, "read where there is no box alone"
-    return ObjectAnnotation(region, *about), notes
+    return ObjectAnnotation(region, *about, measures=measures_of(annotation)), notes
 
 
 class _Ids:
@@ -190,7 +191,7 @@ def write_coco(images: Iterable[AnnotatedImage], dest: Path, options: WriteOptio
                 if isinstance(each, BoxAnnotation):
                     annotation |= {"area": each.box[2] * each.box[3], "bbox": list(each.box), "segmentation": []}
                 else:
-                    annotation |= each.region.as_annotation()
+                    annotation |= {**each.region.as_annotation(), **each.measures}
                     notes += _use_polygons(annotation, each.region, own) if options.polygons else []
                 file.write(f"{separator}\n{json.dumps(annotation)}")
                 separator = ","
@@ -199,7 +200,7 @@ def write_coco(images: Iterable[AnnotatedImage], dest: Path, options: WriteOptio
 
 
 def _use_polygons(annotation: Entry, region: RunLengths, what: str) -> list[str]:
-    """Give an annotation polygons, with the area and box that pycocotools computes from them.
+    """Give an annotation polygons, and where they differ from its mask, the area and box of what they are drawn as.
 
     Returns:
         Notes of what they alter.
@@ -214,6 +215,6 @@ def _use_polygons(annotation: Entry, region: RunLengths, what: str) -> list[str]
         drawn = RunLengths.from_polygons(polygons, region.size)
     except SaywhereError as error:
         return [f"{what}: kept as run lengths ({error})"]
-    annotation |= drawn.as_annotation() | {"segmentation": polygons}
     differ = 0 if drawn == region else int((drawn.mask() ^ region.mask()).sum())
+    annotation |= (drawn.as_annotation() if differ else {}) | {"segmentation": polygons}
     return [f"{what}: its polygons differ from its mask in {differ} of {region.area:,} pixels"] if differ else []
