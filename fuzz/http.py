@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-import numpy as np
-from PIL import Image
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
 
-LABELS = ("--label", "cat", "--label", "dog")
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from annotator import Server, make_folder
+
+from fuzz.runner import MAX_SECONDS
+
+CLIENT = {"X-Saywhere-Client": "fuzz-client"}  # without it the server refuses to change anything
+EXISTING = {"image": 3, "label": 2, "object": 2}  # how many there are: most requests are about one of them
 
 
 def fuzz_http(count: int, seed: int) -> tuple[int, list[str]]:
-    """Send random requests; 5xx answers and the end of the server are failures.
+    """Send random requests; 5xx, answers that take too long and the end of the server are failures.
 
     Args:
         count: about how many requests.
@@ -26,75 +32,46 @@ def fuzz_http(count: int, seed: int) -> tuple[int, list[str]]:
     Returns:
         The number of requests, and a line for each failure.
     """
-    import schemathesis
-    from hypothesis import HealthCheck, Phase, given, settings
-    from hypothesis import seed as seeded
+    tried = 0
+    failures: list[str] = []
+    with tempfile.TemporaryDirectory() as place:
+        server = Server(make_folder(Path(place) / "images"), "--label", "cat", "--label", "dog")
 
-    with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        for name in ("a.png", "b.png"):
-            pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / name)
-        server, url = start_server(folder)
+        def send(case: schemathesis.Case) -> None:
+            nonlocal tried
+            tried += 1
+            if tried % 4:
+                for name in set(case.path_parameters) & set(EXISTING):
+                    case.path_parameters[name] = 1 + tried % EXISTING[name]
+            what = f"{case.operation.method.upper()} {case.operation.path}"
+            start = time.monotonic()
+            try:
+                response = case.call(base_url=server.url, headers=CLIENT, timeout=3 * MAX_SECONDS)
+            except OSError as error:
+                failures.append(f"{what}: {error}")
+                return
+            seconds = time.monotonic() - start
+            if response.status_code >= 500 or seconds > MAX_SECONDS:
+                failures.append(f"{what}: {response.status_code} in {seconds:.1f} s: {response.text[:200]}")
+
         try:
-            schema = schemathesis.openapi.from_url(f"{url}/api/openapi.json")
+            schema = schemathesis.openapi.from_url(f"{server.url}api/openapi.json")
             operations = [result.ok() for result in schema.get_all_operations()]
-            failures: list[str] = []
-            tried = 0
-            with httpx.Client(base_url=url, timeout=10.0) as client:
-                for operation in operations:
-
-                    @seeded(seed)
-                    @settings(
-                        max_examples=max(count // len(operations), 1), deadline=None, database=None,
-                        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
-                    )  # fmt: skip
-                    @given(case=operation.as_strategy())
-                    def send(case: schemathesis.Case) -> None:
-                        nonlocal tried
-                        tried += 1
-                        start = time.monotonic()
-                        what = f"{case.operation.method} {case.operation.path}"
-                        try:
-                            response = case.call(base_url=url, timeout=30)
-                        except OSError as error:
-                            failures.append(f"{what}: {error}")
-                            return
-                        seconds = time.monotonic() - start
-                        if response.status_code >= 500 or seconds > 10.0:
-                            failures.append(f"{what}: {response.status_code} in {seconds:.1f} s: {response.text[:200]}")
-
-                    send()
-                if client.get("/api/project").status_code != 200:
-                    failures.append("the server does not answer at the end")
-            if server.poll() is not None:
-                failures.append(f"the server ended with code {server.returncode}")
+            for operation in operations:
+                _for_random_cases(operation, max(count // len(operations), 1), seed, send)
+            if server.process.poll() is not None:
+                failures.append(f"the server ended with code {server.process.returncode}")
         finally:
-            server.terminate()
-            server.wait(20)
+            server.stop()
     return tried, failures
 
 
-def start_server(folder: Path) -> tuple[subprocess.Popen[str], str]:
-    """An annotator on a free port, and its address."""
-    command = [
-        sys.executable,
-        "-m",
-        "saywhere.cli",
-        "annotate",
-        str(folder),
-        "--port",
-        "0",
-        "--no-browser",
-        "--threads",
-        "1",
-        *LABELS,
-    ]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert server.stdout is not None
-    lines = []
-    for line in server.stdout:
-        lines.append(line)
-        if match := re.search(r"http://[\w.:\[\]]+", line):
-            return server, match.group().rstrip("/")
-    raise RuntimeError("the server did not start: " + "".join(lines)[-500:])
+def _for_random_cases(
+    operation: schemathesis.APIOperation, count: int, seed: int, send: Callable[[schemathesis.Case], None]
+) -> None:
+    run = given(case=operation.as_strategy())(send)
+    run = settings(
+        max_examples=count, deadline=None, database=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )(run)  # fmt: skip
+    seeded(seed)(run)()

@@ -132,6 +132,9 @@ class _Worker:
                 if kind == "finished":
                     self.is_finished = True
                     return done, None
+                if kind == "restart":
+                    self._restart()
+                    return done, None
                 self.since = time.monotonic()
                 self.number = number
                 if kind == "start":
@@ -148,13 +151,17 @@ class _Worker:
                 return done, None
             text = f"no answer after {3 * MAX_SECONDS:.0f} s"
         failure = self._failure(self.number, text)
-        self.stop()
         self.number += self.step
+        self._restart()
+        return done + 1, failure
+
+    def _restart(self) -> None:
+        """Go on with the next input in another process."""
+        self.stop()
         self.is_finished = self.count is not None and self.number >= self.count
         if not self.is_finished:
             self.folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
             self._start()
-        return done + 1, failure
 
     def _failure(self, number: int, text: str) -> str:
         kept = FAILURES / self.name / f"{self.seed}-{number}"
@@ -185,7 +192,8 @@ def _work(connection: Connection, name: str, seed: int, first: int, step: int, c
         text = outcome(target, path)
         if text is None and (used := resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024) > MAX_BYTES:
             connection.send(("end", number, f"{used / 1e9:.1f} GB"))
-            return  # the peak of a process never falls, so another one goes on
+            connection.send(("restart", number, None))  # the peak of a process never falls, so another one goes on
+            return
         connection.send(("end", number, text))
         shutil.rmtree(place, ignore_errors=True)
         number += step

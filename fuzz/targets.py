@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import struct
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,7 @@ def _json_content(value: Any, rng: np.random.Generator) -> bytes:
 def _make_coco(folder: Path, rng: np.random.Generator) -> Path:
     _write_images(folder)
     path = folder / "annotations.json"
-    seeds = sorted((SEEDS / "coco").glob("*.json"))
-    value = json.loads(_pick(rng, seeds).read_text()) if seeds and rng.random() < 0.2 else COCO
-    path.write_bytes(_json_content(value, rng))
+    path.write_bytes(_json_content(COCO, rng))
     return path
 
 
@@ -190,51 +189,51 @@ def _check_annotations(path: Path) -> None:
 
 
 @cache
-def _weights() -> tuple[bytes, ...]:
-    """A small network's file, as parts: the header's length, the header, the tensors; and the seeds."""
-    import tempfile
-
+def _weights() -> bytes:
+    """The weights file of a small network."""
     import torch
 
     from saywhere.models.checkpoint import save_model
     from saywhere.models.saywhere import Saywhere
 
     torch.manual_seed(0)
-    options = {"widths": (4, 4, 8, 8), "key": 4, "fine": 4}
-    path = Path(tempfile.mkdtemp()) / "small.safetensors"
-    save_model(path, Saywhere(**options), "saywhere", options, {"labels": ["cat"]})  # type: ignore[arg-type]
-    seeds = [each.read_bytes() for each in sorted((SEEDS / "weights").glob("*")) if each.is_file()]
-    return path.read_bytes(), *seeds
+    options: dict[str, Any] = {"widths": (4, 4, 8, 8), "key": 4, "fine": 4}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "small.safetensors"
+        save_model(path, Saywhere(**options), "saywhere", options, {"labels": ["cat"]})
+        return path.read_bytes()
 
 
 def _make_weights(folder: Path, rng: np.random.Generator) -> Path:
-    content = _pick(rng, _weights())
-    path = folder / "weights.safetensors"
-    try:
-        length = struct.unpack("<Q", content[:8])[0]
-        header = json.loads(content[8 : 8 + length])
-    except (ValueError, struct.error):
-        path.write_bytes(damaged_bytes(content, rng))
-        return path
+    content = _weights()
+    length = struct.unpack("<Q", content[:8])[0]
+    header, tensors = json.loads(content[8 : 8 + length]), content[8 + length :]
     kind = rng.random()
     if kind < 0.3:
         content = damaged_bytes(content, rng)
     else:
-        metadata = {key: _loads(value) for key, value in header.get("__metadata__", {}).items()}
         if kind < 0.75:
-            changed = damaged_json(metadata, rng)
-            header["__metadata__"] = (
-                {str(key): value if isinstance(value, str) else json_text(value).decode("utf-8", "replace")
-                 for key, value in changed.items()} if isinstance(changed, dict) else changed
-            )  # fmt: skip
+            header["__metadata__"] = _damaged_metadata(header["__metadata__"], rng)
         else:
             header = damaged_json(header, rng)
+        if rng.random() < 0.1:
+            tensors = tensors[:-4] + struct.pack("<f", float("nan"))
         text = json_text(header)
-        content = struct.pack("<Q", len(text)) + text + content[8 + length :]
-        if rng.random() < 0.1:  # not finite
-            content = content[:-4] + struct.pack("<f", float("nan"))
+        content = struct.pack("<Q", len(text)) + text + tensors
+    path = folder / "weights.safetensors"
     path.write_bytes(content)
     return path
+
+
+def _damaged_metadata(metadata: dict[str, str], rng: np.random.Generator) -> Any:
+    """Metadata of safetensors, whose values are JSON texts, with damage in the values."""
+    changed = damaged_json({key: _loads(value) for key, value in metadata.items()}, rng)
+    if not isinstance(changed, dict):
+        return changed
+    return {
+        key: value if isinstance(value, str) else json_text(value).decode("utf-8", "replace")
+        for key, value in changed.items()
+    }
 
 
 def _loads(text: str) -> Any:

@@ -11,10 +11,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from fuzz.mutate import damaged_bytes, damaged_json
-from fuzz.runner import SEEDS, Target, outcome
+from fuzz.runner import SEEDS, Limits, Target, outcome, run_target
 from fuzz.targets import TARGETS
 
-INPUTS = {"images": 250, "annotations": 60, "recipes": 12, "prompts": 150}
+INPUTS = {"images": 250, "annotations": 60, "recipes": 12, "prompts": 150, "weights": 20}
 
 
 @pytest.mark.parametrize("name", sorted(INPUTS))
@@ -62,3 +62,6 @@ class TestTheFuzzer:
 
         target = Target("x", lambda folder, rng: folder, check)
         assert "ValueError: raw" in str(outcome(target, tmp_path))
+
+    def test_every_input_is_tried_once(self) -> None:
+        assert run_target("recipes", Limits(count=3), seed=1, processes=2) == (3, [])
