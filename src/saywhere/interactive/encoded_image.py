@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 from collections import OrderedDict
 from functools import cached_property
 from typing import Any, Self, cast
@@ -14,14 +13,14 @@ from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.crop import Crop
 from saywhere.core.deprecation import renamed_methods
 from saywhere.core.geometry import ImageSize
+from saywhere.core.locking import Lockable
 from saywhere.core.mask import sigmoid
-from saywhere.core.processes import renew_after_fork
 from saywhere.core.prompt import Prompt
 from saywhere.runtime.base import PurifyingRuntime, Runtime
 
 
 @renamed_methods(photo="image")
-class EncodedImage:
+class EncodedImage(Lockable):
     """An image and the features of the crops that are in use; its objects share it.
 
     Args:
@@ -43,17 +42,11 @@ class EncodedImage:
         self._features: OrderedDict[Crop, Any] = OrderedDict()
         self._relevance: tuple[str, FloatArray] | None = None
         self._saliency: FloatArray | None = None
-        self._lock = threading.Lock()  # around the features that are kept, not around their computation
-        renew_after_fork(self)
-
-    def after_fork(self) -> None:
-        """A lock that no thread of the parent process holds."""
-        self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """Without features, which another process computes again."""
-        left_out = ("_features", "_relevance", "_saliency", "_lock", "mirror")
-        return {name: value for name, value in self.__dict__.items() if name not in left_out}
+        left_out = ("_features", "_relevance", "_saliency", "mirror")
+        return {name: value for name, value in super().__getstate__().items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -75,7 +68,7 @@ class EncodedImage:
         features = self._features.get(crop)
         if features is None:
             features = self._encode(crop)
-        with self._lock:
+        with self._lock:  # around the features that are kept, not around their computation
             self._features[crop] = features
             if crop != self.full_crop:
                 self._features.move_to_end(crop)

@@ -14,8 +14,11 @@ from saywhere.core.crop import Crop
 from saywhere.core.geometry import ImageSize
 from saywhere.core.mask import NOTHING, Mask
 from saywhere.core.numbers import describe
-from saywhere.core.prompt import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, PADDING, POSITIVE, Click
+from saywhere.core.prompt import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, PADDING, POSITIVE, Click, Prompt
 from saywhere.errors import SaywhereError
+from saywhere.interactive.checks import check_box, check_click, check_clicks, check_phrase
+from saywhere.interactive.decoding import MaskDecoder
+from saywhere.interactive.effective_prompt import decoder_input
 
 LOW_RESOLUTION = 256  # side of SAM's low-resolution logits
 MULTIMASK_THRESHOLDS = (0.7, 0.5, 0.3)
@@ -130,3 +133,34 @@ def as_arrays(masks: Sequence[Mask]) -> tuple[BoolArray, FloatArray, FloatArray]
         low[: crop.height, : crop.width] = mask.crop.resample(mask.logits, crop, NOTHING)
     scores = [mask.score if mask.predicted_iou is None else mask.predicted_iou for mask in masks]
     return np.stack([mask.array for mask in masks]), np.array(scores, np.float32), logits
+
+
+def predict(
+    decoder: MaskDecoder,
+    point_coords: ArrayLike | None,
+    point_labels: ArrayLike | None,
+    text: str | None,
+    mask_input: ArrayLike | None,
+    multimask_output: bool,
+    box: ArrayLike | None,
+) -> tuple[BoolArray, FloatArray, FloatArray]:
+    """See :meth:`saywhere.Segmenter.predict`, which has the arguments, results and errors."""
+    runtime, image_size = decoder.runtime, decoder.encoded.size
+    phrase = None if text is None else check_phrase(text, runtime)
+    clicks, edges = read_prompt(point_coords, point_labels, box)
+    checked = None if edges is None else check_box(edges, runtime, image_size)
+    prompt = Prompt(tuple(check_click(click, image_size) for click in clicks), phrase, checked)
+    check_clicks(prompt.clicks, runtime)
+    if not prompt:
+        raise SaywhereError("no prompt: give point_coords and point_labels, box, or text")
+    given = decoder_input(decoder, prompt)
+    if mask_input is not None:
+        previous = read_mask_input(mask_input, image_size, decoder.settings.threshold)
+        given = replace(given, previous=previous, use_previous=True)
+    answer = decoder.decode(given)
+    if not multimask_output:
+        return as_arrays([answer.mask])
+    if len(answer.candidates) == 1:
+        return as_arrays(with_thresholds(answer.mask))
+    chosen = [(replace(given, output=each.candidate), each) for each in answer.candidates]
+    return as_arrays([decoder.decode_choice(choice, answer, each).mask for choice, each in chosen])
