@@ -118,6 +118,34 @@ def test_no_points(segmenter: Segmenter, coords: Any, labels: Any) -> None:
     refused(segmenter, lambda: segmenter.predict(coords, labels))
 
 
+def test_labels_may_be_bool(segmenter: Segmenter) -> None:
+    points = [[3, 3], [60, 40]]
+    mask, score, _ = segmenter.predict(points, np.array([True, False]))
+    as_numbers = segmenter.predict(points, [1, 0])
+    assert (mask == as_numbers[0]).all()
+    assert score == as_numbers[1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_logits_that_float32_cannot_hold_are_refused_without_a_warning(segmenter: Segmenter) -> None:
+    refused(segmenter, lambda: segmenter.predict([[3, 3]], [1], mask_input=np.full((1, 256, 256), 1e300)))
+
+
+@pytest.mark.parametrize("blur", [*NO_NUMBERS[1:], 0, -1, 65], ids=lambda value: type(value).__name__)
+def test_no_radii_of_a_blur(segmenter: Segmenter, blur: Any) -> None:
+    assert segmenter.mask is not None
+    cutout, image = segmenter.mask.cutout, segmenter.encoded.image
+    refused(segmenter, lambda: cutout(image, blur=blur))
+
+
+def test_sizes_may_be_integers_of_numpy_and_nothing_else() -> None:
+    settings = saywhere.load(settings=Settings(size=np.int64(64))).settings
+    assert (settings.size, type(settings.size)) == (64, int)
+    for size in (64.0, True, "64", -64):
+        with pytest.raises(SaywhereError, match=r"size .*whole numbers of pixels"):
+            Settings(size=size).resolve()  # type: ignore[arg-type]
+
+
 def test_other_things_than_clicks(segmenter: Segmenter) -> None:
     for value in (None, (3, 3), "click", 5):
         refused(segmenter, lambda value=value: segmenter.add(value))

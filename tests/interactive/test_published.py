@@ -13,6 +13,7 @@ from published import OPTIONS, SIZES, write_tiny
 
 import saywhere
 from saywhere import Click, SaywhereError, Segmenter, Settings
+from saywhere.core.numbers import describe
 from saywhere.core.settings import ResolvedSettings
 from saywhere.models import build
 from saywhere.models.checkpoint import load_model, save_model
@@ -86,7 +87,7 @@ class TestSize:
 
     @pytest.mark.parametrize("size", [0, -64, 16, 100_000, 96.5, "96"])
     def test_a_size_that_no_network_takes_is_an_error(self, load: Callable[..., Segmenter], size: object) -> None:
-        with pytest.raises(SaywhereError, match=rf"size {size}: .*from 32 to 4096"):
+        with pytest.raises(SaywhereError, match=rf"size {describe(size)}: .*from 32 to 4096"):
             load("multistage", settings=Settings(size=size))  # type: ignore[arg-type]
 
     def test_metadata_without_sense_are_an_error(self, tmp_path: Path) -> None:

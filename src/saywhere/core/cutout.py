@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
 from saywhere.core.geometry import ImageSize
+from saywhere.core.numbers import describe, finite_number
 from saywhere.errors import SaywhereError
 
 EDGE_WIDTH = 2.0  # pixels on each side of a mask's boundary in which opacity may be partial, at the network's scale
@@ -126,11 +127,12 @@ def check_blur_radius(radius: float, image_size: ImageSize | None = None) -> Non
     Raises:
         SaywhereError: it is not a positive number, or larger than the image.
     """
-    if not (math.isfinite(radius) and radius > 0.0):
-        raise SaywhereError(f"blur {radius:g}: give a radius in pixels above 0, for example 12")
-    if image_size is not None and radius > max(image_size):
+    number = finite_number(radius)
+    if number is None or number <= 0.0:
+        raise SaywhereError(f"blur {describe(radius)}: give a radius in pixels above 0, for example 12")
+    if image_size is not None and number > max(image_size):
         height, width = image_size
-        raise SaywhereError(f"blur {radius:g}: larger than the image ({width}x{height}); give a smaller radius")
+        raise SaywhereError(f"blur {number:g}: larger than the image ({width}x{height}); give a smaller radius")
 
 
 def _distance(mask: BoolArray) -> FloatArray:

@@ -199,4 +199,4 @@ def logit(probability: float) -> float:
     value = finite_number(probability)
     if value is None or not 0.0 < value < 1.0:
         raise SaywhereError(f"threshold {describe(probability)}: give a probability between 0 and 1, such as 0.5")
-    return math.log(probability / (1.0 - probability))
+    return math.log(value / (1.0 - value))

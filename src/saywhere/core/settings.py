@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from saywhere.core.deprecation import renamed_fields
+from saywhere.core.numbers import describe, whole_number
 from saywhere.errors import SaywhereError
 
 CANDIDATE_CHOICES = ("every", "first")
@@ -91,11 +92,14 @@ class Settings:
         }
         values |= {name: default for name, default in defaults.items() if values[name] is None}
         for name in ("size", "zoom_size"):
-            if not isinstance(values[name], int) or not MIN_SIZE <= values[name] <= MAX_SIZE:
+            size = whole_number(values[name])
+            if size is None or not MIN_SIZE <= size <= MAX_SIZE:
                 raise SaywhereError(
-                    f"{name} {values[name]}: networks take whole numbers of pixels from {MIN_SIZE} to {MAX_SIZE}; "
-                    "give one of them, or leave it out for the size at which the network was trained"
+                    f"{name} {describe(values[name])}: networks take whole numbers of pixels, of type int, from "
+                    f"{MIN_SIZE} to {MAX_SIZE}; give one of them, or leave it out for the size at which the network "
+                    "was trained"
                 )
+            values[name] = size
         return ResolvedSettings(**values)
 
 

@@ -48,7 +48,7 @@ def read_prompt(
     edges = None if box is None else _read_box(box)
     if coords is None and labels is None:
         return [], edges
-    points, signs = _as_numbers(coords, "point_coords"), _as_numbers(labels, "point_labels")
+    points, signs = _as_numbers(coords, "point_coords"), _as_numbers(labels, "point_labels", kinds="biuf")
     if points.ndim != 2 or points.shape[1] != 2 or signs.shape != (len(points),):
         raise SaywhereError(
             f"point_coords of shape {points.shape} and point_labels of shape {signs.shape}: give (N, 2) and (N,)"
@@ -72,11 +72,17 @@ def read_prompt(
     return clicks, edges
 
 
-def _as_numbers(values: Any, name: str) -> NDArray[np.float64]:
-    """An array of numbers; SaywhereError for text, None, objects and lists of unequal lengths."""
+def _as_numbers(values: Any, name: str, kinds: str = "iuf") -> NDArray[np.float64]:
+    """An array of numbers; SaywhereError for text, None, objects and lists of unequal lengths.
+
+    Args:
+        values: what the caller gave.
+        name: of the argument.
+        kinds: the kinds of dtype that are taken, as numpy abbreviates them.
+    """
     try:
         array = np.asarray(values)
-        if array.dtype.kind in "iuf":
+        if array.dtype.kind in kinds:
             return np.asarray(array, np.float64)
     except Exception as error:  # whatever another library's array raises when numpy asks for its values
         reason = " ".join(str(error).split())
@@ -102,7 +108,9 @@ def read_mask_input(mask_input: ArrayLike, size: ImageSize, threshold: float) ->
     Raises:
         SaywhereError: it has another shape, or is not of finite numbers.
     """
-    logits, side = np.asarray(_as_numbers(mask_input, "mask_input"), np.float32), LOW_RESOLUTION
+    side = LOW_RESOLUTION
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused below
+        logits = np.asarray(_as_numbers(mask_input, "mask_input"), np.float32)
     if logits.shape not in ((1, side, side), (side, side)):
         raise SaywhereError(f"mask_input of shape {logits.shape}: give the (1, {side}, {side}) logits of predict")
     if not np.isfinite(logits).all():
