@@ -1,4 +1,4 @@
-"""Checks of phrases, clicks, drags and boxes against the network and the image."""
+"""Checks of phrases, clicks, drags, boxes and masks against the network and the image."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import contextlib
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
+from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import Box, ImageSize
 from saywhere.core.numbers import describe, finite_number
 from saywhere.core.prompt import Click, checked_box
@@ -57,6 +60,14 @@ def check_box(box: Sequence[float], runtime: Runtime, image_size: ImageSize) -> 
     if not runtime.capabilities.boxes:
         raise SaywhereError(f"box: weights '{runtime.name}' understand no boxes; use clicks")
     return checked_box(box, image_size)
+
+
+def check_mask(mask: BoolArray, image_size: ImageSize, name: str) -> BoolArray:
+    """The mask; SaywhereError if it is not a bool array of the image's size. ``name`` is what the error calls it."""
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != tuple(image_size):
+        what = f"array of {mask.dtype} and shape {mask.shape}" if isinstance(mask, np.ndarray) else describe(mask)
+        raise SaywhereError(f"{name} is {what}; give bool of shape ({image_size.height}, {image_size.width})")
+    return mask
 
 
 def drag_length(x: float, y: float, to: tuple[float, float]) -> float:

@@ -17,13 +17,13 @@ from PIL import Image
 from saywhere.core import robot
 from saywhere.core.arrays import BoolArray, FloatArray
 from saywhere.core.deprecation import renamed_arguments, renamed_methods
-from saywhere.core.geometry import ImageSize
-from saywhere.core.numbers import describe
-from saywhere.core.prompt import Click, Prompt
+from saywhere.core.prompt import Click
 from saywhere.errors import PhraseError, SaywhereError
+from saywhere.interactive.checks import check_mask
 from saywhere.interactive.encoded_image import EncodedImage
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.interactive.sequence import proposal
+from saywhere.interactive.sequence.features import image_confidence, raw_vectors_at
 from saywhere.interactive.sequence.memory import (
     LearnedState,
     Memory,
@@ -154,14 +154,16 @@ class Sequence:
         """
         self._open_image(image)
         if ignore is not None:
-            ignore = self._checked_mask(ignore, "propose: ignore")
+            ignore = check_mask(ignore, self.segmenter.encoded.size, "propose: ignore").copy()
         self.proposed, self.confidence, self.confidence_map = None, 0.0, None
         if self.phrase is not None:
             self._set_phrase(self.phrase)
         if not self.options.propose or not self.memory.clicks:
             return None
         ignored = self._ignore_mask() if ignore is None else self._ignore_mask() | ignore
-        self.confidence_map = self._confidence_map()
+        self.confidence_map = image_confidence(
+            self.segmenter.encoded, self._adapted_runtime, self.memory.clicks, self.options.levels
+        )
         filter_side = int(self.options.filter * max(ignored.shape)) // 2 * 2 + 1
         best = proposal.propose_click(self.confidence_map, ignored, filter_side)
         if best is None:
@@ -191,14 +193,14 @@ class Sequence:
         if mask is None and self.segmenter.mask is not None:
             mask = self.segmenter.mask.array
         elif mask is not None:
-            mask = self._checked_mask(mask, "accept: mask")
+            mask = check_mask(mask, self._encoded.size, "accept: mask").copy()
         if mask is None or not mask.any():
             raise SaywhereError(
                 "accept: there is no mask, or it is empty or of another size; click on the object first"
             )
         memory, number = self.memory, self.memory.accepted_count
         first = next((c for c in self.segmenter.prompt.clicks if c.positive), None) or robot.first_click(mask)
-        clicks = (*memory.clicks, BankedClick(number, self._raw_vectors_at(first)))
+        clicks = (*memory.clicks, BankedClick(number, raw_vectors_at(self._encoded, self._adapted_runtime, first)))
         if self.options.clicks is not None:
             clicks = clicks[-self.options.clicks :]
         outcomes = memory.outcomes
@@ -349,6 +351,11 @@ class Sequence:
 
     # The image
 
+    @property
+    def _adapted_runtime(self) -> PurifyingRuntime:
+        """The Segmenter's runtime, with the parameters that are in use for the image that is open."""
+        return cast(PurifyingRuntime, self.segmenter.runtime)
+
     def _open_image(self, image: str | Path | Image.Image | NDArray[Any] | None) -> None:
         if image is None and self._encoded is not None and self.segmenter.encoded is self._encoded:
             self.segmenter.reset()
@@ -364,15 +371,6 @@ class Sequence:
         self._encoded = self.segmenter.encoded
         self._accepted_masks, self._rejected_regions = {}, []
 
-    def _checked_mask(self, mask: BoolArray, name: str) -> BoolArray:
-        """A mask of the caller's, copied; SaywhereError where it is none of this image."""
-        size = self.segmenter.encoded.size
-        shape, kind = getattr(mask, "shape", None), getattr(getattr(mask, "dtype", None), "kind", None)
-        if not isinstance(mask, np.ndarray) or shape != tuple(size) or kind != "b":
-            what = f"array of {mask.dtype} and shape {shape}" if isinstance(mask, np.ndarray) else describe(mask)
-            raise SaywhereError(f"{name} is {what}; give bool of shape ({size.height}, {size.width})")
-        return mask.copy()
-
     def _set_phrase(self, phrase: str) -> None:
         try:
             self.segmenter.say(phrase)
@@ -387,32 +385,3 @@ class Sequence:
         for region in (*self._accepted_masks.values(), *self._rejected_regions):
             ignore |= region
         return ignore
-
-    def _levels(self, kind: str) -> list[FloatArray]:
-        """The "raw" or "pure" feature levels of the whole image, ``(C, h, w)`` each."""
-        encoded = self.segmenter.encoded
-        return cast(PurifyingRuntime, self.segmenter.runtime).levels(encoded.features(encoded.full_crop), kind)
-
-    def _raw_vectors_at(self, click: Click) -> tuple[NDArray[np.float16], ...]:
-        """The raw vector ``(C,)`` of each level under a click; the bank purifies them with the latest parameters."""
-        encoded = self.segmenter.encoded
-        (click,) = encoded.full_crop.to_crop(Prompt((click,))).clicks
-        vectors = []
-        strides = self.runtime.capabilities.purification_strides
-        for level, stride in zip(self._levels("raw")[: len(strides)], strides, strict=True):
-            row, column = proposal.cell_at(click, stride, (level.shape[1], level.shape[2]))
-            vectors.append(level[:, row, column].astype(np.float16))
-        return tuple(vectors)
-
-    def _confidence_map(self) -> FloatArray:
-        """The confidence map ``(H, W)`` of the image; 0 where the full crop does not reach."""
-        encoded, runtime = self.segmenter.encoded, cast(PurifyingRuntime, self.segmenter.runtime)
-        pure = self._levels("pure")
-        banks = []
-        for level in self.options.levels:
-            raw = np.stack([click.vectors[level] for click in self.memory.clicks]).astype(np.float32)
-            banks.append(runtime.purified(level, raw))
-        strides = [self.runtime.capabilities.purification_strides[level] for level in self.options.levels]
-        size = ImageSize(encoded.full_crop.height, encoded.full_crop.width)
-        confidence = proposal.confidence_map([pure[level] for level in self.options.levels], banks, strides, size)
-        return encoded.full_crop.to_image(confidence, encoded.size, 0.0)
