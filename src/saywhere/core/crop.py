@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.core.arrays import FloatArray, ImageArray
-from saywhere.core.geometry import Box, ImageSize
+from saywhere.core.geometry import Box, ImageSize, bounding_box
 from saywhere.core.prompt import Click, Prompt
 
 MIN_SIDE = 32  # pixels of the image; a smaller crop shows nothing more
@@ -134,16 +134,12 @@ class Crop:
 
     def bounding_box(self, region: NDArray[np.bool_]) -> Box | None:
         """The box in the image around the true pixels of a mask of this crop; None when there are none."""
-        columns, rows = np.flatnonzero(region.any(axis=0)), np.flatnonzero(region.any(axis=1))
-        if columns.size == 0:
+        box = bounding_box(region)
+        if box is None:
             return None
         sx, sy = self._scales
-        return (
-            self.left + columns[0] / sx,
-            self.top + rows[0] / sy,
-            self.left + (columns[-1] + 1) / sx,
-            self.top + (rows[-1] + 1) / sy,
-        )
+        left, top, right, bottom = box
+        return self.left + left / sx, self.top + top / sy, self.left + right / sx, self.top + bottom / sy
 
 
 def _at_least(low: int, high: int, least: int, extent: int) -> tuple[int, int]:

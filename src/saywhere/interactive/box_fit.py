@@ -1,4 +1,4 @@
-"""What a box prompt says besides the network's answer: masks end near it, and the object's own box is like it."""
+"""How a box prompt changes the network's candidates: they are limited to it, and ranked by their agreement with it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from saywhere.core.arrays import FloatArray
-from saywhere.core.geometry import Box
+from saywhere.core.geometry import Box, bounding_box
 from saywhere.core.mask import NOTHING
 from saywhere.core.prompt import Click
 
@@ -48,19 +48,12 @@ def box_agreement(logits: FloatArray, box: Box) -> FloatArray:
     Returns:
         ``(n,)`` IoU of both boxes; 0 for an empty mask.
     """
-    return np.array([_box_iou(_bounding_box(each > 0.0), box) for each in logits], np.float32)
+    return np.array([_box_iou(bounding_box(each > 0.0), box) for each in logits], np.float32)
 
 
 def box_scores(predicted_ious: FloatArray, logits: FloatArray, box: Box) -> FloatArray:
     """The scores ``(n,)`` by which a candidate is chosen for a box: predicted IoU times agreement with the box."""
     return predicted_ious * box_agreement(logits, box) ** np.float32(FIT_POWER)
-
-
-def _bounding_box(region: np.ndarray) -> Box | None:
-    columns, rows = np.flatnonzero(region.any(axis=0)), np.flatnonzero(region.any(axis=1))
-    if columns.size == 0:
-        return None
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
 def _box_iou(first: Box | None, second: Box) -> float:
