@@ -8,25 +8,15 @@ import os
 import stat
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    Jpeg2KImagePlugin,
-    JpegImagePlugin,
-    PngImagePlugin,
-    PpmImagePlugin,
-    TiffImagePlugin,
-    UnidentifiedImageError,
-    WebPImagePlugin,
-)
+from PIL import Image, UnidentifiedImageError
 
 from saywhere.core.arrays import ImageArray
 from saywhere.core.geometry import ImageSize
@@ -43,30 +33,32 @@ from saywhere.core.rgb import (
 )
 from saywhere.errors import SaywhereError
 
-try:  # from Pillow 11.3 on
-    from PIL import AvifImagePlugin
-except ImportError:
-    AvifImagePlugin = None  # type: ignore[assignment]
-
 IMAGE_SUFFIXES: Final = (
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".jpe", ".jfif", ".jp2", ".mpo", ".gif", ".ppm", ".pgm",
     ".pnm", ".avif", ".heic", ".heif",
 )  # fmt: skip
 """Suffixes of image files, in lower case; the commonest first."""
-# Each module registers its format; others, which are not imported, Pillow cannot come to use.
-_PLUGINS = (
-    JpegImagePlugin, PngImagePlugin, WebPImagePlugin, TiffImagePlugin, BmpImagePlugin, GifImagePlugin, PpmImagePlugin,
-    Jpeg2KImagePlugin, AvifImagePlugin,
-)  # fmt: skip
-PILLOW_FORMATS: Final = tuple(
-    name for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF") if name in Image.OPEN
-)
+_PLUGINS = {
+    "JPEG": "Jpeg", "PNG": "Png", "WEBP": "WebP", "TIFF": "Tiff", "BMP": "Bmp", "GIF": "Gif", "PPM": "Ppm",
+    "JPEG2000": "Jpeg2K", "AVIF": "Avif",
+}  # fmt: skip
+
+
+def _register_formats() -> tuple[str, ...]:
+    """Import Pillow's plugins of these formats alone, each of which registers its own; those that this Pillow has."""
+    for plugin in _PLUGINS.values():
+        with suppress(ImportError):  # AVIF comes with Pillow 11.3
+            import_module(f"PIL.{plugin}ImagePlugin")
+    return tuple(name for name in _PLUGINS if name in Image.OPEN)
+
+
+PILLOW_FORMATS: Final = _register_formats()
 """The formats that Pillow may open. It knows others that run programs (EPS runs Ghostscript) or open further files."""
 UNREADABLE: Final = (Exception,)
-"""What Pillow raises for files that are damaged or no images.
+"""What Pillow may raise for a file that is damaged or not an image.
 
-Its decoders raise whatever their code meets: NotImplementedError, struct.error, zlib.error, AttributeError, KeyError
-where it was built without a format, warnings where Python turns these into errors.
+Its decoders do not convert the exceptions of the code that they call: NotImplementedError, struct.error, zlib.error,
+AttributeError, KeyError where Pillow was built without a format, and warnings that Python's settings make errors.
 """
 
 READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, PNM, JPEG 2000 and AVIF"
@@ -85,7 +77,7 @@ _AVIF_BRANDS = (b"avif", b"avis")
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What an image file says of itself before its pixels are read.
+    """What the header of an image file declares, before its pixels are read.
 
     Attributes:
         size: height and width of the upright image, as :func:`read_image` returns it.
@@ -233,7 +225,7 @@ def decode_image(content: bytes, name: str) -> ImageArray:
         return rgb_from_pil(image, name)
 
 
-# Opening
+# Opening files
 
 
 def _name_of(path: str | os.PathLike[str]) -> str:
