@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,11 +61,11 @@ def test_no_mask_is_held_back() -> None:
 
 
 @pytest.mark.parametrize("change", [{"momentum": 0.9}, {"weight_decay": 0.1}, {"augment": True}])
-def test_each_option_of_the_optimiser_changes_what_is_learned(network: TorchRuntime, change: dict[str, object]) -> None:
+def test_each_option_of_the_optimiser_changes_what_is_learned(network: TorchRuntime, change: dict[str, Any]) -> None:
     # Momentum acts from the second step on.
     base = replace(QUICK, held_out=None, bank=None, clicks=None, steps=2)
     learned = []
-    for options in (base, replace(base, **change)):  # type: ignore[arg-type]
+    for options in (base, replace(base, **change)):
         with Sequence(Segmenter(network, SMALL), "disc", None, options) as seq:
             annotate(seq, 40, 40)
             learned.append(seq.learned)

@@ -141,9 +141,10 @@ def test_no_radii_of_a_blur(segmenter: Segmenter, blur: Any) -> None:
 def test_sizes_may_be_integers_of_numpy_and_nothing_else() -> None:
     settings = saywhere.load(settings=Settings(size=np.int64(64))).settings
     assert (settings.size, type(settings.size)) == (64, int)
-    for size in (64.0, True, "64", -64):
+    sizes: list[Any] = [64.0, True, "64", -64]
+    for size in sizes:
         with pytest.raises(SaywhereError, match=r"size .*whole numbers of pixels"):
-            Settings(size=size).resolve()  # type: ignore[arg-type]
+            Settings(size=size).resolve()
 
 
 def test_other_things_than_clicks(segmenter: Segmenter) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 from saywhere.errors import SaywhereError, missing_extra
 
-MEMORY_ENDS = (
+OUT_OF_MEMORY_MESSAGES = (
     "cannot allocate memory", "failed to map segment", "bad_alloc", "bad allocation", "unable to allocate",
     "failed to allocate", "out of memory", "not enough memory", "can't start new thread",
     "resource temporarily unavailable",
 )  # fmt: skip
-"""What libraries say, each in its own words and with its own exceptions, when there is no memory left."""
+"""Parts of the messages, in lower case, with which libraries report that memory is short; their exceptions differ."""
 
 
 def __getattr__(name: str) -> Any:
@@ -44,7 +44,7 @@ def main() -> None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception, or one that it came from, is for want of memory."""
-    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in MEMORY_ENDS):
+    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY_MESSAGES):
         return True
     cause = error.__cause__ or error.__context__
     return cause is not None and is_out_of_memory(cause)

@@ -134,7 +134,7 @@ def check_cutout(cutout: Path | None, blur: float | None) -> None:
 
 
 def default_output(image: Path, digest: str) -> Path:
-    """Where the mask goes when nothing is said: into this folder, under the image's name.
+    """The file of the mask without an option that names one: in this folder, under the image's name.
 
     A mask of the same image, from an earlier run, is replaced.
 
@@ -145,7 +145,7 @@ def default_output(image: Path, digest: str) -> Path:
 
     out = Path(f"{image.stem}-mask.png")
     if out.exists() and render.source_of(out) != digest:
-        raise SaywhereError(f"'{out}': is there already and is no mask of '{image}'; say where with --out")
+        raise SaywhereError(f"'{out}': is there already and is no mask of '{image}'; give another file with --out")
     return out
 
 

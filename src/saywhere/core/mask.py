@@ -27,7 +27,8 @@ NOTHING = -16.0  # the logit of a pixel outside the crop
 @renamed_methods(view="crop", photo="image_size")
 @dataclass(frozen=True)
 class Mask:
-    """The mask of an object. It never changes: ``logits`` are read-only, and :attr:`array` is a new one each time.
+    """The mask of an object. It never changes: ``logits`` and ``refined`` are read-only, :attr:`array` and
+    :attr:`probability` are copies.
 
     Attributes:
         crop: what the network saw last.
@@ -68,7 +69,10 @@ class Mask:
 
     @property
     def array(self) -> BoolArray:
-        """``(H, W)`` bool, at the size of the image: True on the object. It is the caller's to change."""
+        """``(H, W)`` bool, at the size of the image: True on the object.
+
+        The caller may change it: each read copies the mask, so keep it in a variable in a loop.
+        """
         return self._pixels.copy()
 
     @cached_property
@@ -93,7 +97,7 @@ class Mask:
 
     @property
     def probability(self) -> FloatArray:
-        """``(H, W)`` float32 in [0, 1], at the size of the image. It is the caller's to change."""
+        """``(H, W)`` float32 in [0, 1], at the size of the image. The caller may change it: each read is a copy."""
         return self._probability.copy()
 
     @cached_property

@@ -17,7 +17,7 @@ from saywhere.errors import SaywhereError
 ORIENTATION = 0x0112
 SIDEWAYS = {5, 6, 7, 8}  # orientations whose width is the upright image's height
 TIFF_WIDTH, TIFF_HEIGHT, TIFF_NODATA = 256, 257, 42113
-MAX_PIXELS = 178_956_970  # as Pillow draws the line: 12,000 x 9,000 passes, a decompression bomb does not
+MAX_PIXELS = 178_956_970  # from which on Pillow raises DecompressionBombError
 BAND_PIXELS = 1 << 22  # pixels that are converted at once, so that large images are not in memory several times
 
 

@@ -143,9 +143,9 @@ class RunLengths:
             columns = np.zeros((min(step, width - first), height + 2), np.int8)
             columns[:, 1:-1] = part[:, first : first + step].T
             changes = np.diff(columns, axis=1)
-            for value, found in ((1, starts), (-1, ends)):
+            for value, positions in ((1, starts), (-1, ends)):
                 column, row = np.nonzero(changes == value)
-                found.append((column + (left + first)) * size.height + (row + top))
+                positions.append((column + (left + first)) * size.height + (row + top))
         return cls._from_runs(np.concatenate(starts), np.concatenate(ends), size)
 
     @classmethod
@@ -279,8 +279,8 @@ def _runs(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
     """Where the object's runs begin and end, less those without a pixel."""
     edges = np.cumsum(lengths)[: len(lengths) // 2 * 2]
     starts, ends = edges[0::2], edges[1::2]
-    some = ends > starts
-    return starts[some], ends[some]
+    is_filled = ends > starts
+    return starts[is_filled], ends[is_filled]
 
 
 def _check_sum(covered: int, size: ImageSize) -> None:

@@ -75,7 +75,7 @@ class Settings:
         Args:
             trained_size: side of the crops that the network was trained with, in pixels; None: it learned several
                 sizes, or its weights do not say.
-            trained_with_zoom: whether some of these crops showed the surroundings of an object only.
+            trained_with_zoom: whether some of these crops showed an object and what is near it only.
 
         Raises:
             SaywhereError: a size is not a whole number of pixels that a network can take.

@@ -343,7 +343,7 @@ class Segmenter(Lockable):
 
     @one_at_a_time
     def relevance_in_crop(self, phrase: str) -> FloatArray:
-        """:meth:`relevance_map` at the size at which the whole image was encoded, however large the image is."""
+        """:meth:`relevance_map` at the size at which the whole image was encoded, read-only."""
         return self.encoded.relevance(check_phrase(phrase, self.runtime))
 
     @one_at_a_time

@@ -20,7 +20,7 @@ class TrainingSize(NamedTuple):
 
     Attributes:
         size: side of the crops, in pixels; None: several sizes, or the weights do not say.
-        zoom: whether some of the crops showed the surroundings of an object only.
+        zoom: whether some of the crops showed an object and what is near it only.
     """
 
     size: int | None = None

@@ -40,7 +40,7 @@ def check_not_among(name: str, output: Path, inputs: Iterable[Path]) -> None:
         except (OSError, ValueError):
             continue
         if (other.st_dev, other.st_ino) == (identity.st_dev, identity.st_ino):
-            raise SaywhereError(f"{name} '{output}': is the image '{path}' of the source; write elsewhere")
+            raise SaywhereError(f"{name} '{output}': is the image '{path}' of the source; give another file")
 
 
 def is_same_file(path: Path, other: Path) -> bool:
