@@ -247,3 +247,15 @@ def test_devices_that_are_not_there(device: Any) -> None:
         pytest.skip("there is one here")
     with pytest.raises(SaywhereError, match="device "):
         saywhere.load(device=device)
+
+
+def test_forgetting_steps_waits_for_the_interaction_of_another_thread(segmenter: Segmenter) -> None:
+    thread = threading.Thread(target=segmenter.forget_steps, args=(0,))
+    with segmenter._lock:
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive()
+        assert segmenter.undoable == 1
+    thread.join(30)
+    assert segmenter.undoable == 0
+    assert segmenter.undo() is segmenter.mask is not None

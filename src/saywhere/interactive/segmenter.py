@@ -6,36 +6,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import Image
 
-from saywhere.core.arrays import BoolArray, FloatArray
 from saywhere.core.deprecation import renamed_arguments, renamed_methods
 from saywhere.core.images import read_image
-from saywhere.core.locking import Lockable, one_at_a_time
+from saywhere.core.locking import one_at_a_time
 from saywhere.core.mask import Mask
 from saywhere.core.numbers import describe, whole_number
 from saywhere.core.prompt import Click, Prompt
-from saywhere.core.relevance import PRESENT_FROM, Proposal, relevance_peak
-from saywhere.core.settings import CANDIDATE_CHOICES, Settings
+from saywhere.core.relevance import PRESENT_FROM, relevance_peak
+from saywhere.core.settings import Settings
 from saywhere.errors import NoMapError, SaywhereError
-from saywhere.interactive import sam
-from saywhere.interactive.checks import check_box, check_click, check_clicks, check_phrase, check_text, drag_length
-from saywhere.interactive.decoding import DecoderInput, MaskDecoder
-from saywhere.interactive.effective_prompt import decoder_input, drop_conflicting_phrase
+from saywhere.interactive.checks import check_box, check_click, check_clicks, check_phrase, drag_length
+from saywhere.interactive.effective_prompt import drop_conflicting_phrase
 from saywhere.interactive.encoded_image import EncodedImage
 from saywhere.interactive.history import History, Step
-from saywhere.interactive.phrase_click import knows, phrase_click
-from saywhere.interactive.refine import REFINEMENTS
+from saywhere.interactive.predictor import ImagePredictor
 from saywhere.runtime.base import PurifyingRuntime, Runtime
-from saywhere.runtime.metadata import resolve_settings
 
 
 @renamed_methods(
     another="new_object", heat="relevance_map", heat_seen="relevance_in_crop", scene="encoded", runner="runtime"
 )
-class Segmenter(Lockable):
+class Segmenter(ImagePredictor):
     """Segments one object at a time on one image: click, drag, box, say, choose, undo.
 
     The first mask comes from the whole image and then from a crop around what was found; later ones come from that
@@ -65,14 +59,7 @@ class Segmenter(Lockable):
     """
 
     def __init__(self, runtime: Runtime, settings: Settings | None = None) -> None:
-        self.runtime = runtime
-        self.settings = resolve_settings(runtime, settings or Settings())
-        if self.settings.refine not in (None, *REFINEMENTS):
-            raise SaywhereError(f"refine '{self.settings.refine}': choose {', '.join(REFINEMENTS)}, or None")
-        if self.settings.candidate_choice not in CANDIDATE_CHOICES:
-            choices = ", ".join(CANDIDATE_CHOICES)
-            raise SaywhereError(f"candidate_choice '{self.settings.candidate_choice}': choose {choices}")
-        self._encoded: EncodedImage | None = None
+        super().__init__(runtime, settings)
         self._history = History()
 
     @one_at_a_time
@@ -120,17 +107,6 @@ class Segmenter(Lockable):
         other = Segmenter(runtime or self.runtime, self.settings)
         other._encoded = self.encoded if runtime is None else self.encoded.purified(runtime)
         return other
-
-    @property
-    def encoded(self) -> EncodedImage:
-        """The image and its features.
-
-        Raises:
-            SaywhereError: there is no image yet.
-        """
-        if self._encoded is None:
-            raise SaywhereError("no photograph yet: call set_image first")
-        return self._encoded
 
     # Interactions
 
@@ -326,26 +302,6 @@ class Segmenter(Lockable):
 
     # Phrases
 
-    def relevance_map(self, phrase: str) -> FloatArray:
-        """Where a phrase applies, whatever was clicked.
-
-        Args:
-            phrase: what to look for.
-
-        Returns:
-            ``(H, W)`` probability that the phrase applies to each pixel.
-
-        Raises:
-            SaywhereError: the network has no relevance map, or knows no word of the phrase.
-        """
-        relevance = self.encoded.full_crop.to_image(self.relevance_in_crop(phrase), self.encoded.size, 0.0)
-        return np.clip(relevance, 0.0, 1.0)
-
-    @one_at_a_time
-    def relevance_in_crop(self, phrase: str) -> FloatArray:
-        """:meth:`relevance_map` at the size at which the whole image was encoded, read-only."""
-        return self.encoded.relevance(check_phrase(phrase, self.runtime))
-
     @one_at_a_time
     def fits(self, phrase: str) -> bool:
         """Whether a phrase seems to be about what was clicked; one that is not does not change the mask.
@@ -363,61 +319,7 @@ class Segmenter(Lockable):
         except NoMapError:
             return True
 
-    def knows(self, phrase: str) -> bool:
-        """Whether a phrase is near enough to those of the training to be of use; one that is not does not change masks.
-
-        True where the weights do not say what they were trained on.
-        """
-        return knows(self.encoded, check_text(phrase))
-
-    @one_at_a_time
-    def propose(self, phrase: str) -> Proposal:
-        """The object that a phrase alone finds; the prompt stays as it is. Errors as for :meth:`relevance_map`."""
-        relevance = self.relevance_in_crop(phrase)
-        click, peak = phrase_click(self.encoded, check_phrase(phrase, self.runtime))
-        click = self.encoded.full_crop.click_to_image(click)
-        given = self._decoder_input(Prompt((), check_phrase(phrase, self.runtime)), click)
-        mask = self._decoder().decode(given).mask
-        return Proposal(mask, click, peak, relevance, self.encoded.full_crop)
-
-    # SAM's contract
-
-    @one_at_a_time
-    def predict(
-        self,
-        point_coords: ArrayLike | None = None,
-        point_labels: ArrayLike | None = None,
-        text: str | None = None,
-        mask_input: ArrayLike | None = None,
-        multimask_output: bool = False,
-        box: ArrayLike | None = None,
-    ) -> tuple[BoolArray, FloatArray, FloatArray]:
-        """Masks for a whole prompt at once, with the array shapes of SAM's predictor.
-
-        The interactions of this Segmenter are neither used nor changed.
-
-        Args:
-            point_coords: ``(N, 2)`` x and y in pixels.
-            point_labels: ``(N,)``, 1 positive, 0 negative; 2 and 3 the top left and bottom right corner of a box; -1 no
-                point.
-            text: a phrase.
-            mask_input: ``(1, 256, 256)`` logits of an earlier call.
-            multimask_output: whether to return all candidate masks instead of one, smallest area first; for a network
-                with one mask, three masks of different thresholds.
-            box: ``(4,)`` or ``(1, 4)`` left, top, right and bottom edge in pixels.
-
-        Returns:
-            Masks ``(C, H, W)`` bool, scores ``(C,)``, and logits ``(C, 256, 256)`` of the image scaled to a longer
-            side of 256 and padded at the right or bottom. The scores are the predicted IoU, or for a network with one
-            mask the expected IoU.
-
-        Raises:
-            SaywhereError: the prompt is empty, an array has another shape, a click or the box is outside the image, or
-                the network knows no boxes or takes no such clicks.
-        """
-        return sam.predict(self._decoder(), point_coords, point_labels, text, mask_input, multimask_output, box)
-
-    # Segmentation
+    # History
 
     @property
     def _step(self) -> Step:
@@ -425,9 +327,3 @@ class Segmenter(Lockable):
 
     def _remember(self, step: Step) -> None:
         self._history = self._history.extended(step)
-
-    def _decoder(self) -> MaskDecoder:
-        return MaskDecoder(self.runtime, self.encoded, self.settings)
-
-    def _decoder_input(self, prompt: Prompt, click: Click | None = None) -> DecoderInput:
-        return decoder_input(self._decoder(), prompt, click)
