@@ -249,11 +249,34 @@ class TestQueries:
 
     def test_export_is_coco(self, client: TestClient) -> None:
         answer = act(client, 1, click(300, 200)).json()
-        exported = client.get("/api/export").json()
+        assert client.get("/api/export").json()["annotations"] == [], "it is not done"
+        exported = client.get("/api/export", params={"done": False}).json()
         (annotation,) = exported["annotations"]
         assert coco.decode(annotation["segmentation"]).astype(bool).sum() == mask_of(answer, 1).sum()
         assert exported["categories"] == [{"id": 1, "name": "object"}]
-        assert client.get("/api/export", params={"done": True}).json()["annotations"] == []
+
+    def test_only_annotated_images_are_exported(self, client: TestClient) -> None:
+        """Three images: one is done, one was opened, one was loaded ahead; none of the latter is a negative."""
+        act(client, 1, click(300, 200)).raise_for_status()
+        client.get("/api/images/2").raise_for_status()
+        client.post("/api/images/3/prefetch").raise_for_status()
+        notes = client.get("/api/export").json()["info"]["notes"]
+        assert notes == [
+            "left out: 1 image started and not done, with 1 object", "left out: 2 images not annotated",
+        ]  # fmt: skip
+        act(client, 1, {"kind": "mark", "value": "done"}).raise_for_status()
+        for params in ({}, {"done": False}):
+            exported = client.get("/api/export", params=params).json()
+            assert [image["file_name"] for image in exported["images"]] == ["a-one.png"]
+            assert "left out: 2 images not annotated" in exported["info"]["notes"]
+        with zipfile.ZipFile(io.BytesIO(client.get("/api/export", params={"format": "yolo"}).content)) as file:
+            assert [name for name in file.namelist() if name.startswith("labels/")] == ["labels/a-one.txt"]
+            assert "left out: 2 images not annotated" in file.read("notes.txt").decode()
+        act(client, 3, {"kind": "mark", "value": "done"}).raise_for_status()
+        assert len(client.get("/api/export").json()["images"]) == 2, "an image that is done may have no object"
+        act(client, 1, {"kind": "mark", "value": "skipped"}).raise_for_status()
+        notes = client.get("/api/export").json()["info"]["notes"]
+        assert "left out: 1 image skipped, with 1 object" in notes
 
     def test_cutouts_of_one_object_and_of_all(self, client: TestClient) -> None:
         assert client.get("/api/images/2/cutout").status_code == 422, "it has no object yet"
@@ -281,7 +304,7 @@ class TestQueries:
         label = client.post("/api/labels", json={"name": "ball"}).json()["id"]
         answer = act(client, 1, click(300, 200, label=label)).json()
         for form in ("voc", "yolo", "labelme", "png"):
-            packed = client.get("/api/export", params={"format": form})
+            packed = client.get("/api/export", params={"format": form, "done": False})
             place = tmp_path / form
             with zipfile.ZipFile(io.BytesIO(packed.content)) as file:
                 file.extractall(place)

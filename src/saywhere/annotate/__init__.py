@@ -5,7 +5,7 @@ web/            server: address, token, browser; connections: time limits; app a
 static/         the page: plain ES modules and a canvas
 service.py      what the routes call: one annotation project
 editing.py      one action, from the request to the committed event
-export.py       files of masks; stats.py: interactions and time by object
+exports/        which images are exported, and their files; stats.py: interactions and time by object
 inference/      the queue of the network's work, cached segmenters, candidate masks that differ, proposals, learning
                 from accepted masks
 images.py       images of the project, loaded; thumbnails.py

@@ -90,11 +90,11 @@ def add_project_routes(app: FastAPI, annotator: Annotator) -> None:
     @app.get("/api/export", tags=["results"], response_class=FileResponse, responses=EXPORT)
     def export_masks(
         format: Literal["coco", "voc", "yolo", "labelme", "png"] = "coco",
-        done: Annotated[bool, Query(description="only images that are done")] = False,
+        done: Annotated[bool, Query(description="only images that are done; else those with objects too")] = True,
     ) -> FileResponse:
-        """All masks: COCO JSON, or a ZIP in another format, without the images."""
+        """The masks of images that are done: COCO JSON, or a ZIP in another format, without the images."""
         # The formats need SciPy, which takes longer to import than the rest of the server.
-        from saywhere.annotate.export import write_export
+        from saywhere.annotate.exports.write import write_export
 
         folder = tempfile.TemporaryDirectory(prefix="saywhere-")
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.db.tables import ImageRow, LabelRow
+from saywhere.annotate.exports.selection import select_images
 from saywhere.annotate.image_folder import ImageFolder
 from saywhere.core.geometry import ImageSize
 from saywhere.core.rle import RunLengths
@@ -20,12 +21,11 @@ from saywhere.errors import SaywhereError
 NOTES = "notes.txt"
 
 
-def annotated_images(store: Store, folder: ImageFolder, only_done: bool = False) -> Iterator[AnnotatedImage]:
-    """Every image that was opened and not skipped, with its objects; an image that is done may have none."""
+def annotated_images(store: Store, folder: ImageFolder, rows: Iterable[ImageRow]) -> Iterator[AnnotatedImage]:
+    """Images of the project with their objects; those of unknown size are left out."""
     labels = store.all_labels()
-    _, rows = store.list_images("done" if only_done else None, limit=2**31 - 1)
     for row in rows:
-        if row.width is not None and row.height is not None and row.state != "skipped":
+        if row.width is not None and row.height is not None:
             yield _annotated_image(store, folder, row, row.width, row.height, labels)
 
 
@@ -59,13 +59,6 @@ def _with_file(image: AnnotatedImage, folder: ImageFolder) -> AnnotatedImage:
     return replace(image, path=path, is_turned=header.is_turned)
 
 
-def _noting(images: Iterable[AnnotatedImage], notes: list[str]) -> Iterator[AnnotatedImage]:
-    """The same images; adds their notes to ``notes``."""
-    for image in images:
-        notes += image.notes
-        yield image
-
-
 def _add_notes(path: Path, notes: list[str]) -> None:
     """Add notes to a COCO file's ``info``."""
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -73,11 +66,11 @@ def _add_notes(path: Path, notes: list[str]) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def write_export(store: Store, folder: ImageFolder, target: Path, format: str, only_done: bool) -> Path:
+def write_export(store: Store, folder: ImageFolder, target: Path, format: str, only_done: bool = True) -> Path:
     """Write a file to download: COCO JSON, or a ZIP of another format, without images.
 
-    What the format could not hold is listed in the ZIP's notes.txt. Images whose files cannot be read are listed there
-    too, or under ``info`` in COCO JSON.
+    What is left out, what the format could not hold, and images whose files cannot be read, are listed in the ZIP's
+    notes.txt, or under ``info.notes`` in COCO JSON.
 
     Args:
         store: the project.
@@ -94,12 +87,11 @@ def write_export(store: Store, folder: ImageFolder, target: Path, format: str, o
     """
     options = WriteOptions(copy=False, labels=[row.name for row in store.visible_labels()])
     path = target / ("annotations.json" if format == "coco" else f"annotations-{format}")
-    faults: list[str] = []
-    images = _noting(annotated_images(store, folder, only_done), faults)
-    notes = formats.write(images, path, format, options).notes
+    selection = select_images(store, only_done)
+    images = annotated_images(store, folder, selection.rows)
+    notes = [*selection.left_out, *formats.write(images, path, format, options).notes]
     if format == "coco":
-        if faults:
-            _add_notes(path, faults)
+        _add_notes(path, notes)
         return path
     archive = target / f"{path.name}.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:

@@ -1,0 +1,67 @@
+"""Which images are exported: those that somebody annotated. What is left out is said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from saywhere.annotate.db.store import Store
+from saywhere.annotate.db.tables import ImageRow
+
+ALL_IMAGES = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The images of an export.
+
+    Attributes:
+        rows: the images, by path.
+        left_out: what is not exported and why, a line for each reason.
+    """
+
+    rows: tuple[ImageRow, ...]
+    left_out: tuple[str, ...]
+
+
+def select_images(store: Store, only_done: bool = True) -> Selection:
+    """The images to export.
+
+    An image without an object is a negative only where somebody marked it as done: that it was opened, or loaded ahead,
+    says nothing of what is in it.
+
+    Args:
+        store: the project.
+        only_done: leave out images that are not done; else those that have an object are exported too.
+
+    Returns:
+        The images, and what is left out.
+    """
+    _, rows = store.list_images(limit=ALL_IMAGES)
+    kept, images, objects = [], Counter[str](), Counter[str]()
+    unloaded = 0
+    for row in rows:
+        status = row.state
+        wanted = status == "done" or (status == "started" and not only_done)
+        if wanted and row.width is not None and row.height is not None:
+            kept.append(row)
+        elif wanted:
+            unloaded += 1
+        else:
+            images[status] += 1
+            objects[status] += row.objects
+    lines = [
+        _line(images["started"], objects["started"], "started and not done"),
+        _line(images["skipped"], objects["skipped"], "skipped"),
+        _line(images["new"], 0, "not annotated"),
+        _line(unloaded, 0, "of unknown size"),
+    ]
+    return Selection(tuple(kept), tuple(line for line in lines if line))
+
+
+def _line(images: int, objects: int, why: str) -> str:
+    """What is left out for one reason; nothing where no image is."""
+    if not images:
+        return ""
+    of = f", with {objects:,} {'object' if objects == 1 else 'objects'}" if objects else ""
+    return f"left out: {images:,} {'image' if images == 1 else 'images'} {why}{of}"
