@@ -1,6 +1,7 @@
-"""How fast the annotator's page is: from a click to the painted mask, 4,000 images, one of 50 megapixels.
+"""How fast the annotator's page is: from a click to the painted mask, 4,000 images, images of 24 and 50 megapixels.
 
     python benchmarks/annotate_speed.py
+    python benchmarks/annotate_speed.py 24       # only the image of 24 megapixels
 
 Run it on a quiet machine. It drives Chromium against a server with the shipped weights and two threads. Images are
 enlarged from the package's sample image ``astronaut.jpg``.
@@ -11,18 +12,25 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, sync_playwright
 
+import saywhere
 from saywhere.annotate.sample_images import SAMPLES
 from saywhere.core.arrays import ImageArray
+from saywhere.runtime.base import Runtime
 
 SOURCE = SAMPLES / "astronaut.jpg"
 
@@ -55,12 +63,42 @@ SCROLL = """async () => {
 }"""
 
 
+TIMES = "SAYWHERE_SPEED_TIMES"  # names the file to which timed() writes
+
+
+def timed() -> Runtime:
+    """For ``--model annotate_speed:timed``: the shipped weights; each call's end and milliseconds go to a file."""
+    runtime, path, depth = saywhere.load().runtime, Path(os.environ[TIMES]), [0]
+
+    def wrap(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            depth[0] += 1
+            started = time.time()
+            try:
+                return method(*args, **options)
+            finally:
+                depth[0] -= 1
+                if not depth[0]:
+                    with path.open("a") as file:
+                        file.write(f"{time.time()} {1000 * (time.time() - started)}\n")
+
+        return call
+
+    for name in ("encode", "decode", "decode_candidates"):
+        setattr(runtime, name, wrap(getattr(runtime, name)))
+    return runtime
+
+
 class Server:
     """``saywhere annotate`` on a folder, with the shipped weights."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         command = [sys.executable, "-m", "saywhere.cli", "annotate", str(folder), "--no-browser", "--port", "0"]
-        environment = {**os.environ, "COLUMNS": "200"}
+        command += ["--model", "annotate_speed:timed"]
+        paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, "COLUMNS": "200", TIMES: str(folder / "times.txt")}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         self.process = subprocess.Popen([*command], env=environment, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
         match = None
@@ -72,6 +110,17 @@ class Server:
         """Peak memory in MB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
+
+    def click_times(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Milliseconds that the server, and within it the network, took for each click so far."""
+        calls = np.loadtxt(self.folder / "times.txt", ndmin=2)
+        with sqlite3.connect(self.folder / ".saywhere" / "annotations.sqlite") as database:
+            query = "select at, spent_ms from saywhere_event where kind = 'click' order by seq"
+            rows = np.array(database.execute(query).fetchall(), np.float64)
+        ended, spent = rows[:, 0] / 1000, rows[:, 1]
+        network = [calls[(calls[:, 0] > at - ms / 1000 - 0.05) & (calls[:, 0] < at), 1].sum()
+                   for at, ms in zip(ended, spent, strict=True)]  # fmt: skip
+        return spent, np.array(network)
 
     def __enter__(self) -> Server:
         return self
@@ -149,25 +198,37 @@ def measure_list(browser: Browser, folder: Path) -> None:
         page.close()
 
 
-def measure_large(browser: Browser, folder: Path) -> None:
-    cv2.imwrite(str(folder / "large.jpg"), enlarged(8660, 5774))
+def measure_large(browser: Browser, folder: Path, width: int, height: int) -> None:
+    """Clicks on a large image; of each the share of the network, and of the server's other work."""
+    cv2.imwrite(str(folder / "large.jpg"), enlarged(width, height))
+    name = f"{width * height / 1e6:.0f} megapixels"
     with Server(folder) as server:
         page, opened = open_page(browser, server.url)
-        print(f"50 megapixels, from address to painted: {opened:.0f} ms")
-        first, further = clicks(page, 24, (8660, 5774))
-        report("50 megapixels, first click, painted", first)
-        report("50 megapixels, further click, painted", further)
-        print(f"50 megapixels, memory of the server: {server.memory():.0f} MB")
+        print(f"{name}, from address to painted: {opened:.0f} ms")
+        first, further = clicks(page, 24, (width, height))
+        report(f"{name}, first click, painted", first)
+        report(f"{name}, further click, painted", further)
+        spent, network = server.click_times()
+        for kind, of_kind in (("first", slice(0, None, 4)), ("further", [i for i in range(24) if i % 4])):
+            report(f"{name}, {kind} click, of this the network", network[of_kind].tolist())
+            report(f"{name}, {kind} click, of this the server's rest", (spent - network)[of_kind].tolist())
+        print(f"{name}, memory of the server: {server.memory():.0f} MB")
         page.close()
 
 
 def main() -> None:
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    measures = {
+        "clicks": measure_clicks,
+        "list": measure_list,
+        "24": partial(measure_large, width=6000, height=4000),
+        "50": partial(measure_large, width=8660, height=5774),
+    }
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        for measure in (measure_clicks, measure_list, measure_large):
+        for name in sys.argv[1:] or measures:
             with tempfile.TemporaryDirectory() as folder:
-                measure(browser, Path(folder))
+                measures[name](browser, Path(folder))
         browser.close()
 
 

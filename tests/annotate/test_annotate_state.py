@@ -121,7 +121,7 @@ class TestMasks:
         assert (back.to_image(size) == full).all()
 
     def test_packing_in_parts_is_packing_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("saywhere.annotate.region.ENCODED_COLUMNS", 3)
+        monkeypatch.setattr("saywhere.core.rle._CHUNK", 20)
         rng = np.random.default_rng(5)
         for height, width, top in [(6, 11, 0), (6, 11, 2), (5, 3, 1), (4, 7, 0)]:
             for share in (0.5, 1.0):

@@ -11,7 +11,6 @@ from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.rle import RunLengths
 
-ENCODED_COLUMNS = 256  # of a mask at once, which bounds the memory
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the image
 
 
@@ -52,27 +51,7 @@ class Region:
 
     def encode(self, size: ImageSize) -> bytes:
         """COCO's compressed run lengths of the mask of the whole image."""
-        height, width = size
-        positions = [np.zeros(0, np.int64)]
-        last = False  # the pixel before, column by column
-        for start in range(0, self.mask.shape[1], ENCODED_COLUMNS):
-            part = self.mask[:, start : start + ENCODED_COLUMNS]
-            if part.shape[0] < height:
-                # A run that ends at the rectangle's last row must end there in the image too.
-                part = np.pad(part, ((0, 1), (0, 0)))
-            flat = np.ravel(part, order="F")
-            changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-            if flat.size and flat[0] != last:
-                changes = np.concatenate([[0], changes])
-            column, row = np.divmod(changes, max(part.shape[0], 1))
-            positions.append((self.left + start + column) * height + self.top + row)
-            last = bool(flat[-1]) if flat.size else last
-        if last:
-            positions.append(np.array([self.right * height]))
-        lengths = np.diff(np.concatenate(positions), prepend=0, append=height * width).tolist()
-        if lengths[-1] == 0:
-            lengths.pop()
-        return RunLengths.from_lengths(lengths, size).counts
+        return RunLengths.from_part(self.mask, self.left, self.top, size).counts
 
     @classmethod
     def decode(cls, counts: bytes, size: ImageSize) -> Region:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -16,6 +15,7 @@ from saywhere.core import cutout
 from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
 from saywhere.core.crop import Crop
 from saywhere.core.deprecation import renamed_methods
+from saywhere.core.enlarge import enlarged_above
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import read_image
 from saywhere.core.numbers import describe, finite_number
@@ -90,10 +90,9 @@ class Mask:
         Returns:
             Left and top of the crop in pixels of the image, and its mask ``(h, w)`` at the image's scale.
         """
-        size = self.crop.right - self.crop.left, self.crop.bottom - self.crop.top
-        logits = cv2.resize(self.final_logits, size, interpolation=cv2.INTER_LINEAR)
+        width, height = self.crop.right - self.crop.left, self.crop.bottom - self.crop.top
         limit = logit(self.threshold if threshold is None else threshold)
-        return self.crop.left, self.crop.top, np.asarray(logits > limit, np.bool_)
+        return self.crop.left, self.crop.top, enlarged_above(self.final_logits, width, height, limit)
 
     @property
     def probability(self) -> FloatArray:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as pycocotools_mask
@@ -135,18 +136,24 @@ class RunLengths:
             >>> RunLengths.from_part(np.ones((2, 3), bool), 5, 4, ImageSize(9, 9)).box
             (5, 4, 3, 2)
         """
-        height, width = part.shape
-        starts, ends = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        # The smallest box first: most of a large part is often background.
+        x0, y0, width, height = cv2.boundingRect(np.ascontiguousarray(part).view(np.uint8))
+        edges = [np.zeros(0, np.int64)]
         # A few columns at a time: of 100 megapixels, each step would take its 100 MB.
         step = max(1, _CHUNK // max(1, height))
-        for first in range(0, width, step):
-            columns = np.zeros((min(step, width - first), height + 2), np.int8)
-            columns[:, 1:-1] = part[:, first : first + step].T
-            changes = np.diff(columns, axis=1)
-            for value, positions in ((1, starts), (-1, ends)):
-                column, row = np.nonzero(changes == value)
-                positions.append((column + (left + first)) * size.height + (row + top))
-        return cls._from_runs(np.concatenate(starts), np.concatenate(ends), size)
+        for first in range(x0, x0 + width, step):
+            chunk = part[y0 : y0 + height, first : min(first + step, x0 + width)].view(np.uint8)
+            # With a pixel of background after each column, at which every run ends.
+            columns = np.zeros((chunk.shape[1], height + 1), np.uint8)
+            columns[:, :height] = cv2.transpose(chunk)
+            flat = columns.ravel()
+            changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+            if flat[0]:
+                changes = np.concatenate([[0], changes])
+            column, row = np.divmod(changes, height + 1)
+            edges.append((column + (left + first)) * size.height + (row + top + y0))
+        flat_edges = np.concatenate(edges)
+        return cls._from_runs(flat_edges[0::2], flat_edges[1::2], size)
 
     @classmethod
     def union(cls, regions: Sequence[RunLengths]) -> RunLengths:
@@ -218,7 +225,7 @@ class RunLengths:
         last = ends - 1
         changes[(last // self.height - x) * h + last % self.height - y + 1] -= 1
         columns = np.cumsum(changes[:-1], dtype=np.int8).reshape(w, h)
-        return x, y, columns.T.astype(np.bool_)
+        return x, y, columns.T.view(np.bool_)
 
     def as_annotation(self) -> dict[str, Any]:
         """``area``, ``bbox`` and ``segmentation`` of an annotation in COCO JSON."""
