@@ -65,6 +65,23 @@ class PhraseAction(ObjectAction):
     text: Text | None
 
 
+class Instance(Strict):
+    """A proposed object: the click that finds it, and which of the candidate masks it is; null for the best one."""
+
+    x: Pixel
+    y: Pixel
+    index: Annotated[int, Field(ge=0, le=1000)] | None = None
+
+
+class InstancesAction(Strict):
+    """Accept proposed objects of one kind, each as an object of its own; one undo takes all of them back."""
+
+    kind: Literal["instances"]
+    instances: Annotated[list[Instance], Field(min_length=1, max_length=100)]
+    phrase: Text | None = Field(default=None, description="the phrase that found them; null where none did")
+    label: LabelId | None = None
+
+
 class BrushAction(ObjectAction):
     """A stroke of a round brush that paints the object (``paint``) or erases it."""
 
@@ -117,8 +134,8 @@ class RedoAction(Strict):
 
 
 Action = Annotated[
-    ClickAction | BoxAction | CandidateAction | PhraseAction | BrushAction | ThresholdAction | RelabelAction
-    | DeleteAction | MarkAction | UndoAction | RedoAction,
+    ClickAction | BoxAction | CandidateAction | PhraseAction | InstancesAction | BrushAction | ThresholdAction
+    | RelabelAction | DeleteAction | MarkAction | UndoAction | RedoAction,
     Field(discriminator="kind"),
 ]  # fmt: skip
 

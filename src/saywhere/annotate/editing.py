@@ -14,6 +14,7 @@ from saywhere.annotate.actions import (  # fmt: skip
     BrushAction,
     CandidateAction,
     ClickAction,
+    InstancesAction,
     MarkAction,
     ObjectAction,
     PhraseAction,
@@ -45,6 +46,7 @@ STUDIES: Final[Mapping[str, frozenset[str]]] = {
     "drag": frozenset({"click", "drag"}),
 }
 INTERACTIONS = (ClickAction, BoxAction, CandidateAction, PhraseAction, BrushAction)
+STUDIED = (*INTERACTIONS, InstancesAction)  # what a study limits
 MAX_OBJECTS = 500  # of one image
 
 
@@ -113,17 +115,22 @@ class Editor:
         before = history.state
         if before.seq != request.base:
             raise ConflictError(f"image {id}: changed since (now {before.seq}, seen {request.base}); load it again")
-        event, region = self._prepare(row, before, request.action, author)
-        event = replace(event, took_ms=request.took_ms)
+        prepared = self._prepare(row, before, request.action, author)
+        # The time that an action took is shared by the objects that it was done to.
+        took = None if request.took_ms is None else request.took_ms // len(prepared)
+        events = [replace(event, took_ms=took) for event, _ in prepared]
         try:
-            after = self._store.append_event(id, history, request.key, author, event).state
+            after = self._store.append_events(id, history, request.key, author, events).state
         except ConflictError:
             if self._store.has_event(id, request.key):  # the same request came twice at once
                 return self.change(row, ImageState(), self._store.history(id).state)
             raise
-        if region is not None:
-            self._regions.keep(id, after.seq, region)
-        return self.change(row, before, after, {} if event.mask is None else {after.seq: event.mask})
+        first = after.seq - len(events) + 1
+        for seq, (_, region) in enumerate(prepared, first):
+            if region is not None:
+                self._regions.keep(id, seq, region)
+        masks = {seq: event.mask for seq, event in enumerate(events, first) if event.mask is not None}
+        return self.change(row, before, after, masks)
 
     def change(
         self, row: ImageRow, before: ImageState, after: ImageState, new_masks: Mapping[int, bytes] | None = None
@@ -144,29 +151,42 @@ class Editor:
 
     def _prepare(
         self, row: ImageRow, before: ImageState, action: Action, author: Author
-    ) -> tuple[NewEvent, Region | None]:
-        """The event to store, and the mask in it if it changes one."""
+    ) -> list[tuple[NewEvent, Region | None]]:
+        """The events to store, each with its mask if it changes one."""
         if isinstance(action, UndoAction | RedoAction):
             possible = before.can_undo if isinstance(action, UndoAction) else before.can_redo
             if not possible:
                 raise SaywhereError(f"{action.kind}: there is nothing to {action.kind}")
-            return NewEvent(action.kind, None, {}), None
+            return [(NewEvent(action.kind, None, {}), None)]
         data = action.model_dump(exclude={"kind", "object"})
         if isinstance(action, MarkAction):
-            return NewEvent(action.kind, None, data), None
+            return [(NewEvent(action.kind, None, data), None)]
         self._check_study(action)
         self._check_label(getattr(action, "label", None))
+        if isinstance(action, InstancesAction):
+            return self._instances(row, before, action, author)
         if isinstance(action, ObjectAction) and action.object is None:
-            if len(before.objects) >= MAX_OBJECTS:
-                raise SaywhereError(f"image '{row.path}': has {MAX_OBJECTS} objects, the maximum")
+            _check_room(row, before, 1)
             state = ObjectState(before.next_id, label=action.label)
         else:
             assert action.object is not None, "only actions that may begin an object go without one"
             state = before.object(action.object)
         event = NewEvent(action.kind, state.id, data)
         if isinstance(action, (*INTERACTIONS, ThresholdAction)):
-            return self._with_mask(row, state, event, author)
-        return event, None
+            return [self._with_mask(row, state, event, author)]
+        return [(event, None)]
+
+    def _instances(
+        self, row: ImageRow, before: ImageState, action: InstancesAction, author: Author
+    ) -> list[tuple[NewEvent, Region | None]]:
+        """An object for each proposed instance that was accepted."""
+        _check_room(row, before, len(action.instances))
+        prepared: list[tuple[NewEvent, Region | None]] = []
+        for id, instance in enumerate(action.instances, before.next_id):
+            data = {**instance.model_dump(), "phrase": action.phrase, "label": action.label}
+            event = NewEvent("instance", id, data)
+            prepared.append(self._with_mask(row, ObjectState(id, label=action.label), event, author))
+        return prepared
 
     def _with_mask(self, row: ImageRow, state: ObjectState, event: NewEvent, author: Author) -> tuple[NewEvent, Region]:
         started = time.perf_counter()
@@ -226,7 +246,7 @@ class Editor:
         return region, mask.score, distinct_candidates(masks, chosen)
 
     def _check_study(self, action: Action) -> None:
-        if self.study is None or not isinstance(action, INTERACTIONS):
+        if self.study is None or not isinstance(action, STUDIED):
             return
         kind = "drag" if isinstance(action, ClickAction) and action.radius is not None else action.kind
         if kind not in STUDIES[self.study]:
@@ -235,6 +255,12 @@ class Editor:
     def _check_label(self, label: int | None) -> None:
         if label is not None and label not in self._store.all_labels():
             raise SaywhereError(f"label {label}: there is none in this project; create it first")
+
+
+def _check_room(row: ImageRow, state: ImageState, count: int) -> None:
+    """Whether an image can have ``count`` more objects."""
+    if len(state.objects) + count > MAX_OBJECTS:
+        raise SaywhereError(f"image '{row.path}': has {len(state.objects)} objects; {MAX_OBJECTS} is the maximum")
 
 
 def _check_choice(state: ObjectState, count: int) -> None:

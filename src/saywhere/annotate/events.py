@@ -15,6 +15,7 @@ from saywhere.core.prompt import Click
 from saywhere.errors import SaywhereError
 
 MAX_STATES = 64  # of an image, kept so that undo replays nothing
+JOINED = "joined"  # in the data of all events of one action but the first
 Mark = Literal["open", "done", "skipped"]
 Status = Literal["new", "started", "done", "skipped"]
 
@@ -58,6 +59,11 @@ class Event:
     masked: bool = False
     score: float | None = None
     area: int | None = None
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether the same action stored the event before, too: one undo takes both back."""
+        return bool(self.data.get(JOINED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,23 +211,36 @@ class EventHistory:
         before = list(self.before)
         for event in events:
             if event.kind == "undo":
-                undone.append(active.pop())
-                if not before:
-                    before = _states_before([*active, undone[-1]])
-                state = before.pop()
+                for one in reversed(_last_action(active)):
+                    undone.append(active.pop())
+                    if not before:
+                        before = _states_before([*active, one])
+                    state = before.pop()
                 continue
             if event.kind == "redo":
-                event = undone.pop()
+                again = [undone.pop()]
+                while undone and undone[-1].is_joined:
+                    again.append(undone.pop())
             else:
+                again = [event]
                 undone.clear()
                 # A number is never given twice, not even that of an object whose first event was undone.
                 next_id = max(next_id, 1 + (event.object or 0))
-            active.append(event)
-            before = [*before[1 - MAX_STATES :], state]
-            state = apply_event(state, event)
+            for one in again:
+                active.append(one)
+                before = [*before[1 - MAX_STATES :], state]
+                state = apply_event(state, one)
         seq = events[-1].seq if events else self.state.seq
         state = replace(state, seq=seq, can_undo=bool(active), can_redo=bool(undone), next_id=next_id)
         return EventHistory(tuple(active), tuple(undone), state, tuple(before))
+
+
+def _last_action(events: Sequence[Event]) -> Sequence[Event]:
+    """The events at the end that one action stored."""
+    first = len(events) - 1
+    while events[first].is_joined:
+        first -= 1
+    return events[first:]
 
 
 def _states_before(events: Sequence[Event]) -> list[ImageState]:
@@ -263,6 +282,11 @@ def apply_to_object(state: ObjectState, event: Event) -> ObjectState:
         state = replace(state, interactions=(*state.interactions, CandidateChoice(data["index"])))
     elif event.kind == "phrase":
         state = replace(state, interactions=(*state.interactions, data["text"]))
+    elif event.kind == "instance":
+        click = Click(data["x"], data["y"])
+        phrase = () if data["phrase"] is None else (data["phrase"],)
+        choice = () if data["index"] is None else (CandidateChoice(data["index"]),)
+        state = replace(state, interactions=(*state.interactions, click, *phrase, *choice))
     elif event.kind == "brush":
         stroke = BrushStroke(data["paint"], data["radius"], tuple((x, y) for x, y in data["points"]))
         state = replace(state, strokes=(*state.strokes, stroke))

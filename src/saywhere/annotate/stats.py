@@ -149,14 +149,15 @@ def _image_figures(
         clicks = [row for row in active_rows if row.kind == "click"]
         phrases, strokes = _count(active_rows, "phrase"), _count(active_rows, "brush")
         boxes, choices = _count(active_rows, "box"), _count(active_rows, "candidate")
+        accepted = _count(active_rows, "instance")  # proposed with their masks
         yield ObjectFigures(
             path=path, state=status, object=id, label=labels.get(state.label or 0, ""), person=own[0].person,
             clicks=sum(row.data["radius"] is None for row in clicks),
             drags=sum(row.data["radius"] is not None for row in clicks),
             negatives=sum(not row.data["positive"] for row in clicks),
             phrases=phrases, strokes=strokes, undone=len(own) - len(active_rows),
-            proposed=sum(row.data["proposed"] for row in clicks),
-            interactions=len(clicks) + phrases + strokes + boxes + choices, boxes=boxes, choices=choices,
+            proposed=accepted + sum(row.data["proposed"] for row in clicks),
+            interactions=len(clicks) + phrases + strokes + boxes + choices + accepted, boxes=boxes, choices=choices,
             seconds=round(sum(seconds[row.seq] for row in own), 3), expected_iou=state.score, area=state.area,
             begun_ms=own[0].at, ended_ms=own[-1].at, first_seconds=round(seconds[own[0].seq], 3),
             first_click_distance=None if size is None else _first_click_distance(state, rows, size),

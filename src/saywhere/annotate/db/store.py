@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from saywhere.annotate.db.locks import EditLock, acquire_lock, current_lock, rel
 from saywhere.annotate.db.projects import find_project
 from saywhere.annotate.db.renames import find_renamed
 from saywhere.annotate.db.tables import EventRow, ImageRow, LabelRow, LeaseRow
-from saywhere.annotate.events import Event, EventHistory
+from saywhere.annotate.events import JOINED, Event, EventHistory
 from saywhere.annotate.image_folder import ImageFolder
 from saywhere.core.geometry import ImageSize
 from saywhere.errors import SaywhereError
@@ -235,20 +236,20 @@ class Store:
             query = select(EventRow.seq).where(EventRow.image_id == image, EventRow.key == key)
             return session.scalar(query) is not None
 
-    def append_event(
-        self, image: int, history: EventHistory, key: str, author: Author, event: NewEvent
+    def append_events(
+        self, image: int, history: EventHistory, key: str, author: Author, events: Sequence[NewEvent]
     ) -> EventHistory:
-        """Store an event: on return it is on the disk.
+        """Store the events of one action, all or none: on return they are on the disk.
 
         Args:
             image: number of the image.
             history: the image's events up to now, as :meth:`history` gave them.
             key: the action's key.
             author: who sent the action.
-            event: what to store.
+            events: what to store, in order; at least one. One undo takes all of them back.
 
         Returns:
-            The history with the event.
+            The history with the events.
 
         Raises:
             ConflictError: when ``history`` does not end with the image's last event; nothing is stored.
@@ -257,13 +258,15 @@ class Store:
         base, at = history.state.seq, now_ms()
 
         def store(session: Session) -> EventHistory:
-            row = event.row(image, base + 1, key, author, at)
-            extended = history.extended([event_from_row(row)])
+            rows = [
+                event.row(image, base + 1 + n, event_key(key, n), author, at) for n, event in enumerate(joined(events))
+            ]
+            extended = history.extended([event_from_row(row) for row in rows])
             acquire_lock(session, image, author.client, author.person, at)
             image_row = self._image(session, image)
             if image_row.seq != base:
                 raise ConflictError(f"image {image}: changed since (now {image_row.seq}, seen {base}); load it again")
-            session.add(row)
+            session.add_all(rows)
             image_row.seq, image_row.state = extended.state.seq, extended.state.status
             image_row.objects = len(extended.state.objects)
             return extended
@@ -341,6 +344,16 @@ class Store:
                 return row
         except IntegrityError as error:
             raise ConflictError(f"label: the name {values.get('name')!r} is taken; choose another") from error
+
+
+def event_key(key: str, number: int) -> str:
+    """The key of one of an action's events: the action's own for the first, one made of it for each further."""
+    return key if number == 0 else hashlib.sha256(f"{key} {number}".encode()).hexdigest()[:40]
+
+
+def joined(events: Sequence[NewEvent]) -> list[NewEvent]:
+    """The events of one action, with the mark of all but the first in their data."""
+    return [event if n == 0 else replace(event, data={**event.data, JOINED: True}) for n, event in enumerate(events)]
 
 
 def event_from_row(row: EventRow) -> Event:
