@@ -118,7 +118,11 @@ class Editor:
         prepared = self._prepare(row, before, request.action, author)
         # The time that an action took is shared by the objects that it was done to.
         took = None if request.took_ms is None else request.took_ms // len(prepared)
-        events = [replace(event, took_ms=took) for event, _ in prepared]
+        corrects = {"corrects": True} if before.mark == "done" else {}  # what is done stays done
+        events = [
+            replace(event, took_ms=took, data=event.data if event.object is None else {**event.data, **corrects})
+            for event, _ in prepared
+        ]
         try:
             after = self._store.append_events(id, history, request.key, author, events).state
         except ConflictError:
@@ -140,7 +144,19 @@ class Editor:
         needed = [one.mask for one in after.objects.values() if one.mask is not None and one.mask not in known]
         masks = {number: available[number] for number in needed if number in available}
         masks |= self._store.load_masks(row.id, [number for number in needed if number not in masks])
-        return StateChange(row.id, after, masks, ImageSize(row.height or 0, row.width or 0))
+        shown = self._with_labels_of_now(after)
+        return StateChange(row.id, shown, masks, ImageSize(row.height or 0, row.width or 0))
+
+    def _with_labels_of_now(self, state: ImageState) -> ImageState:
+        """The state with the labels that merged and deleted ones became."""
+        replaced = self._store.labels.replaced()
+        if not any(one.label in replaced for one in state.objects.values()):
+            return state
+        objects = {
+            id: replace(one, label=replaced[one.label]) if one.label in replaced else one
+            for id, one in state.objects.items()
+        }
+        return replace(state, objects=objects)
 
     def label_name(self, state: ObjectState) -> str | None:
         """The name of an object's label; None in a study, whose interactions are compared without learning."""
@@ -171,6 +187,9 @@ class Editor:
         else:
             assert action.object is not None, "only actions that may begin an object go without one"
             state = before.object(action.object)
+        if isinstance(action, PhraseAction) and action.text is not None:
+            named = self._store.labels.named(action.text)
+            data |= {} if named is None else {"names": named.id}
         event = NewEvent(action.kind, state.id, data)
         if isinstance(action, (*INTERACTIONS, ThresholdAction)):
             return [self._with_mask(row, state, event, author)]

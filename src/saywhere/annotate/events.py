@@ -258,15 +258,22 @@ def apply_event(state: ImageState, event: Event) -> ImageState:
         return replace(state, mark=event.data["value"])
     assert event.object is not None, "every event but mark is done to an object"
     objects = dict(state.objects)
-    # Further work on an image that was done or skipped opens it again.
-    state = replace(state, mark="open")
     if event.kind == "delete":
         objects.pop(event.object, None)
         last = max(objects, default=None)
-        return replace(state, objects=objects, active=last if state.active == event.object else state.active)
+        active = last if state.active == event.object else state.active
+        return replace(state, objects=objects, active=active, mark=_mark_after(event, objects))
     before = objects.get(event.object) or ObjectState(event.object, label=event.data.get("label"))
     objects[event.object] = apply_to_object(before, event)
-    return replace(state, objects=objects, active=event.object)
+    return replace(state, objects=objects, active=event.object, mark=_mark_after(event, objects))
+
+
+def _mark_after(event: Event, objects: Mapping[int, ObjectState]) -> Mark:
+    """The mark of an image after work on an object: a correction of what is done leaves it done.
+
+    Other work opens the image again, and so did corrections in earlier versions, whose events say nothing.
+    """
+    return "done" if event.data.get("corrects") and objects else "open"
 
 
 def apply_to_object(state: ObjectState, event: Event) -> ObjectState:
@@ -281,7 +288,9 @@ def apply_to_object(state: ObjectState, event: Event) -> ObjectState:
     elif event.kind == "candidate":
         state = replace(state, interactions=(*state.interactions, CandidateChoice(data["index"])))
     elif event.kind == "phrase":
-        state = replace(state, interactions=(*state.interactions, data["text"]))
+        # Events of earlier versions do not say which label the phrase is the name of.
+        label = state.label if data.get("names") is None else data["names"]
+        state = replace(state, interactions=(*state.interactions, data["text"]), label=label)
     elif event.kind == "instance":
         click = Click(data["x"], data["y"])
         phrase = () if data["phrase"] is None else (data["phrase"],)

@@ -16,7 +16,14 @@ from sqlalchemy.orm import Session
 
 from saywhere.annotate.db.database import Database, default_database_url
 from saywhere.annotate.db.renames import find_renamed
-from saywhere.annotate.db.tables import ImageRow, LabelRow, LeaseRow, ProjectRow
+from saywhere.annotate.db.tables import (  # fmt: skip
+    ImageRow,
+    LabelChangeRow,
+    LabelRow,
+    LeaseRow,
+    ProjectRow,
+    ReplacedLabelRow,
+)
 from saywhere.annotate.image_folder import ImageFolder
 from saywhere.errors import SaywhereError
 
@@ -160,7 +167,12 @@ def _move(session: Session, project: ProjectRow, place: Path, unused: int | None
     if unused is not None:
         names = select(LabelRow.name).where(LabelRow.project_id == project.id)
         of_unused = LabelRow.project_id == unused
-        session.execute(delete(LabelRow).where(of_unused, LabelRow.name.in_(names)))
+        ends = list(session.scalars(select(LabelRow.id).where(of_unused, LabelRow.name.in_(names))))
+        for table in (ReplacedLabelRow, LabelChangeRow):
+            session.execute(delete(table).where(table.label_id.in_(ends)))
+        session.execute(delete(LabelRow).where(LabelRow.id.in_(ends)))
+        changes = update(LabelChangeRow).where(LabelChangeRow.project_id == unused)
+        session.execute(changes.values(project_id=project.id))
         session.execute(update(LabelRow).where(of_unused).values(project_id=project.id))
         images = select(ImageRow.id).where(ImageRow.project_id == unused)
         session.execute(delete(LeaseRow).where(LeaseRow.image_id.in_(images)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,29 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from saywhere.annotate.db.clock import now_ms
 from saywhere.annotate.db.database import Database
+from saywhere.annotate.db.errors import ConflictError as ConflictError
+from saywhere.annotate.db.errors import NotFoundError as NotFoundError
+from saywhere.annotate.db.labels import LabelStore
 from saywhere.annotate.db.locks import EditLock, acquire_lock, current_lock, release_lock
 from saywhere.annotate.db.projects import find_project
 from saywhere.annotate.db.renames import find_renamed
+from saywhere.annotate.db.summaries import ImageSummary, load_summaries, store_summary, summarise
 from saywhere.annotate.db.tables import EventRow, ImageRow, LabelRow, LeaseRow
 from saywhere.annotate.events import JOINED, Event, EventHistory
 from saywhere.annotate.image_folder import ImageFolder
 from saywhere.core.geometry import ImageSize
-from saywhere.errors import SaywhereError
 
-COLOURS = ("#1c7ed6", "#e8590c", "#2f9e44", "#9c36b5", "#e03131", "#0c8599", "#f08c00", "#6741d9", "#c2255c", "#5c940d")
 MAX_HISTORIES = 32  # images whose events stay in memory
-
-
-class NotFoundError(SaywhereError):
-    """Asked for something that is not in the project."""
-
-
-class ConflictError(SaywhereError):
-    """The image changed since the person saw it: somebody, or another page, edited it in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +73,13 @@ class NewEvent:
         )  # fmt: skip
 
 
-def now_ms() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
-
-
 class Store:
     """A project's images, labels and events.
 
     Attributes:
         project_id: number of the project that belongs to the folder.
         notes: what a person should know of how it was found.
+        labels: the project's labels.
     """
 
     def __init__(self, database: Database, folder: Path) -> None:
@@ -99,6 +88,7 @@ class Store:
         self._lock = threading.Lock()
         found = find_project(database, ImageFolder(folder))
         self.project_id, self.notes = found.id, found.notes
+        self.labels = LabelStore(database, self.project_id)
 
     # Images
 
@@ -269,11 +259,24 @@ class Store:
             session.add_all(rows)
             image_row.seq, image_row.state = extended.state.seq, extended.state.status
             image_row.objects = len(extended.state.objects)
+            store_summary(session, image, extended.state, summarise(extended.state, at))
             return extended
 
         extended = self.database.write(store)
         self._keep(image, extended)
         return extended
+
+    def summaries(self, images: Iterable[int] | None = None) -> dict[int, ImageSummary]:
+        """The summaries of images that were worked on, by number; of all where ``images`` is None."""
+        with self.database.read_session() as session:
+            return load_summaries(session, self.project_id, lambda image: self.history(image).state, images)
+
+    def label_usage(self, label: int) -> tuple[int, int]:
+        """How many images have objects of a label now, and how many objects that are."""
+        meant = self.all_labels()
+        same = {id for id, row in meant.items() if row.id == label}
+        counts = [sum(one.labels.get(id, 0) for id in same) for one in self.summaries().values()]
+        return sum(count > 0 for count in counts), sum(counts)
 
     # Edit locks
 
@@ -302,48 +305,15 @@ class Store:
 
     def visible_labels(self) -> list[LabelRow]:
         """Labels that are not hidden, oldest first."""
-        return [row for row in self.all_labels().values() if not row.hidden]
+        return self.labels.visible()
 
     def all_labels(self) -> dict[int, LabelRow]:
-        """Labels by number, oldest first; hidden ones too, since objects may still have them."""
-        query = select(LabelRow).where(LabelRow.project_id == self.project_id).order_by(LabelRow.id)
-        with self.database.read_session() as session:
-            return {row.id: row for row in session.scalars(query)}
+        """The label that each number means now; see :meth:`LabelStore.all`."""
+        return self.labels.all()
 
     def add_label(self, name: str, colour: str | None = None, key: str | None = None) -> LabelRow:
-        """A new label, or the one of this name as it is; colour and key are chosen where they are not given."""
-        name = " ".join(name.split())
-        if not name:
-            raise SaywhereError("label: the name is empty; give a word or two")
-        return self.database.write(lambda session: self._add_label(session, name, colour, key))
-
-    def _add_label(self, session: Session, name: str, colour: str | None, key: str | None) -> LabelRow:
-        rows = list(session.scalars(select(LabelRow).where(LabelRow.project_id == self.project_id)))
-        row = next((r for r in rows if r.name == name), None)
-        if row is None:
-            taken = {r.key for r in rows if not r.hidden}
-            free = next((k for k in "1234567890" if k not in taken), "")
-            row = LabelRow(
-                project_id=self.project_id, name=name, colour=colour or COLOURS[len(rows) % len(COLOURS)],
-                key=free if key is None else key, hidden=False,
-            )  # fmt: skip
-            session.add(row)
-            session.flush()
-        row.hidden = False
-        return row
-
-    def change_label(self, id: int, values: Mapping[str, Any]) -> LabelRow:
-        """Give a label another name, colour or key, or hide it. Raises ConflictError when the name is taken."""
-        try:
-            with self.database.write_session() as session:
-                row = session.get(LabelRow, id)
-                if row is None or row.project_id != self.project_id:
-                    raise NotFoundError(f"label {id}: there is none in this project")
-                for name, value in values.items():
-                    setattr(row, name, value)
-                return row
-        except IntegrityError as error:
-            raise ConflictError(f"label: the name {values.get('name')!r} is taken; choose another") from error
+        """A new label, or the one of this name; see :meth:`LabelStore.add`."""
+        return self.labels.add(name, colour, key).label
 
 
 def event_key(key: str, number: int) -> str:

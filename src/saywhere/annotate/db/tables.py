@@ -48,6 +48,30 @@ class LabelRow(Base):
     hidden: Mapped[bool] = mapped_column(default=False)
 
 
+class ReplacedLabelRow(Base):
+    """A label that was merged into another one, or deleted where ``into`` is null: objects' events still name it."""
+
+    __tablename__ = "saywhere_replaced_label"
+
+    label_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    into: Mapped[int | None]
+
+
+class LabelChangeRow(Base):
+    """A change of a label, with what it was and what it became, so that it can be undone and redone."""
+
+    __tablename__ = "saywhere_label_change"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(index=True)
+    label_id: Mapped[int]
+    at: Mapped[int] = mapped_column(BigInteger)
+    person: Mapped[str] = mapped_column(String(100))
+    before: Mapped[dict[str, Any]] = mapped_column(JSON)
+    after: Mapped[dict[str, Any]] = mapped_column(JSON)
+    undone: Mapped[bool] = mapped_column(default=False)
+
+
 class ImageRow(Base):
     """An image: ``path`` below the folder. Size and hash, or else its ``fault``, are known once it was loaded."""
 
@@ -92,6 +116,17 @@ class EventRow(Base):
     masked: Mapped[bool] = mapped_column(default=False)
     # COCO's compressed run lengths of the object after this event. Large, so loaded only on request.
     mask: Mapped[bytes | None] = deferred(mapped_column(LargeBinary))
+
+
+class ImageSummaryRow(Base):
+    """What the list of images shows and sorts by besides: ``data`` after event ``seq``, the last one at ``at``."""
+
+    __tablename__ = "saywhere_image_summary"
+
+    image_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seq: Mapped[int]
+    at: Mapped[int] = mapped_column(BigInteger)
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 class LeaseRow(Base):

@@ -20,6 +20,7 @@ from saywhere.annotate.service import Annotator
 from saywhere.annotate.web.annotation_routes import add_annotation_routes
 from saywhere.annotate.web.common import COMMON_ERRORS
 from saywhere.annotate.web.image_routes import add_image_routes
+from saywhere.annotate.web.label_routes import add_label_routes
 from saywhere.annotate.web.pages import add_pages
 from saywhere.annotate.web.project_routes import add_project_routes
 from saywhere.annotate.web.security import Guard
@@ -40,6 +41,7 @@ def make_app(annotator: Annotator, token: str | None = None) -> FastAPI:
     _add_error_handlers(app, annotator.store.database)
     add_pages(app, token)
     add_project_routes(app, annotator)
+    add_label_routes(app, annotator.store)
     add_image_routes(app, annotator)
     add_annotation_routes(app, annotator)
     app.add_middleware(Guard, token=token)

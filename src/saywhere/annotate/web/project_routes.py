@@ -1,4 +1,4 @@
-"""Routes of the whole project: labels, statistics, export."""
+"""Routes of the whole project: what it is, statistics, export."""
 
 from __future__ import annotations
 
@@ -7,38 +7,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import FastAPI, Query, Response
-from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
-from pydantic import Field
 from starlette.background import BackgroundTask
 
 from saywhere.annotate import stats
-from saywhere.annotate.actions import Name, Strict
 from saywhere.annotate.service import Annotator
-from saywhere.annotate.web.common import CONFLICT, NOT_FOUND, Responses
+from saywhere.annotate.web.common import Responses
 from saywhere.annotate.web.responses import LabelOut, ProjectOut
 
 CSV: Responses = {200: {"content": {"text/csv": {}}, "description": "a row for each object"}}
 EXPORT: Responses = {200: {"content": {"application/json": {}, "application/zip": {}}, "description": "a file"}}
-Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
-LabelKey = Annotated[str, Field(pattern=r"^[0-9]?$")]
-
-
-class LabelIn(Strict):
-    """A new label; colour and key are chosen where they are not given."""
-
-    name: Name
-    colour: Colour | None = None
-    key: LabelKey | None = None
-
-
-class LabelChange(Strict):
-    """What to change of a label; a hidden label stays with the objects that have it."""
-
-    name: Name | None = None
-    colour: Colour | None = None
-    key: LabelKey | None = None
-    hidden: bool | None = None
 
 
 def add_project_routes(app: FastAPI, annotator: Annotator) -> None:
@@ -63,17 +41,6 @@ def add_project_routes(app: FastAPI, annotator: Annotator) -> None:
         """List the folder's images anew."""
         annotator.rescan()
         return project()
-
-    @app.post("/api/labels", tags=["project"], status_code=201)
-    def add_label(label: LabelIn) -> LabelOut:
-        """Create a label; the existing one where there is one of this name."""
-        return LabelOut.of(store.add_label(label.name, label.colour, label.key))
-
-    @app.patch("/api/labels/{label}", tags=["project"], responses=NOT_FOUND | CONFLICT)
-    def change_label(label: Annotated[int, PathParameter(ge=1, le=2**31 - 1)], change: LabelChange) -> LabelOut:
-        """Change a label's name, colour or key, or hide it."""
-        values = {name: value for name, value in change.model_dump().items() if value is not None}
-        return LabelOut.of(store.change_label(label, values))
 
     @app.get("/api/stats", tags=["results"])
     def statistics() -> stats.StatsOut:
