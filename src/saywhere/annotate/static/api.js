@@ -1,5 +1,7 @@
 // Requests to the server's API; /api/openapi.json describes what each path takes and returns.
 
+import { t } from './i18n.js';
+
 /** A request that the server rejected, or that did not reach it (status 0). */
 export class ApiError extends Error {
   constructor(status, message, holder = null) {
@@ -31,13 +33,13 @@ export async function call(method, path, body, options = {}) {
     response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), ...options });
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw new ApiError(0, 'the annotator cannot be reached; is it still running?');
+    throw new ApiError(0, t('page.unreachable'));
   }
   if (response.status === 401) location.assign('/login');
   if (response.status === 204) return null;
   const result = await response.json().catch(() => null);
-  if (!response.ok) throw new ApiError(response.status, result?.error ?? `error ${response.status}`, result?.holder);
-  if (result === null) throw new ApiError(0, 'the response was cut short');
+  if (!response.ok) throw new ApiError(response.status, result?.error ?? t('page.error', { status: String(response.status) }), result?.holder);
+  if (result === null) throw new ApiError(0, t('page.cut-short'));
   return result;
 }
 

@@ -1,5 +1,7 @@
 // Mouse, pen and touch on the image: clicks, drags, boxes, brush strokes, zoom and pan.
 
+import { t } from './i18n.js';
+
 const CLICK_TOLERANCE = 5;        // CSS pixels that the pointer may move within a click
 const MIN_BOX = 3;                // CSS pixels of a box's sides; a smaller one is ignored
 const WHEEL_STEP = 40;            // CSS pixels of wheel movement from one candidate mask to the next
@@ -144,7 +146,7 @@ export class PointerInput {
 
   #beginStroke(px, py, at, paint) {
     const study = this.session.project.study;
-    if (study) return this.session.notice(`No brush in a study of '${study}'.`);
+    if (study) return this.session.notice(t('tools.no-brush-in-study', { study }));
     this.#press = { px, py };
     this.stage.gesture = { kind: 'stroke', paint, radius: this.radius, points: [this.#clamped(at)] };
     this.stage.draw();

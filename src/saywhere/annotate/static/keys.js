@@ -1,5 +1,7 @@
 // Key bindings: one table for the keyboard and for the dialog that lists them.
 
+import { t } from './i18n.js';
+
 /**
  * [keys, description, how they are shown, action, whether they are shown]; keys are KeyboardEvent.key, with 'Mod+' for
  * Ctrl or Cmd.
@@ -9,35 +11,38 @@ export function bindings({ session, stage, input, phrase, help, side }) {
   const openNeighbour = (step) => () => session.openNeighbour(step);
   const arrow = (step, dx, dy) => (e) => (input.crosshair ? moveBy(dx, dy)(e) : dx ? openNeighbour(step)() : false);
   return [
-    [['n', 'Enter'], 'accept, next image', 'N or Enter', (e) => (input.crosshair && e.key === 'Enter' ? input.pressCrosshair(true) : session.markAndContinue('done'))],
-    [['s'], 'skip this image', 'S', () => session.markAndContinue('skipped')],
-    [['d', 'ArrowRight'], 'next image', 'D or →', (e) => (e.key === 'd' ? session.openNeighbour(1) : arrow(1, 1, 0)(e))],
-    [['a', 'ArrowLeft'], 'previous image', 'A or ←', (e) => (e.key === 'a' ? session.openNeighbour(-1) : arrow(-1, -1, 0)(e))],
-    [['z', 'Mod+z'], 'undo', 'Z or Ctrl Z', () => session.act({ kind: 'undo' }, { toObject: false })],
-    [['y', 'Mod+y', 'Mod+Shift+z'], 'redo', 'Y or Ctrl Y', () => session.act({ kind: 'redo' }, { toObject: false })],
-    [[' '], 'accept the proposed click; held: move', 'Space', null],
-    [['o'], 'new object', 'O', () => session.select(null)],
-    [['Tab'], 'next object', 'Tab', (e) => side.selectNext(e.shiftKey ? -1 : 1)],
-    [['Delete', 'Backspace'], 'delete the object', 'Del', () => session.object && session.act({ kind: 'delete' })],
-    [['1', '2', '3', '4', '5', '6', '7', '8', '9', '0'], 'label', '1 … 0', (e) => side.labelByKey(e.key)],
-    [['/'], 'phrase', '/', () => phrase.focus(), () => session.project.phrases],
-    [['v'], 'click', 'V', () => input.setTool('click')],
-    [['r'], 'box: drag from corner to corner', 'R', () => input.setTool('box'), () => session.boxProblem === null],
-    [['q', 'w'], 'smaller, larger candidate mask', 'Q or W or Alt+wheel', (e) => { session.stepCandidate(e.key.toLowerCase() === 'w' ? 1 : -1); }, () => session.project.candidates > 1],
-    [['b'], 'brush', 'B', () => input.setTool('brush')],
-    [['e'], 'eraser', 'E', () => input.setTool('eraser')],
-    [['[', ']'], 'smaller, larger brush', '[ ]', (e) => input.setBrush(input.brush * (e.key === '[' ? 0.8 : 1.25))],
-    [['x'], 'object / background', 'X', () => (input.crosshair ? input.pressCrosshair(false) : input.setSign(!input.positive)), () => session.project.negative_clicks],
-    [['c'], 'crosshair: arrows move, Enter is the left button, X the right one', 'C', () => input.toggleCrosshair()],
+    [['n', 'Enter'], t('keys.accept'), 'N or Enter', (e) => (input.crosshair && e.key === 'Enter' ? input.pressCrosshair(true) : session.markAndContinue('done'))],
+    [['s'], t('keys.skip'), 'S', () => session.markAndContinue('skipped')],
+    [['d', 'ArrowRight'], t('keys.next'), 'D or →', (e) => (e.key === 'd' ? session.openNeighbour(1) : arrow(1, 1, 0)(e))],
+    [['a', 'ArrowLeft'], t('keys.previous'), 'A or ←', (e) => (e.key === 'a' ? session.openNeighbour(-1) : arrow(-1, -1, 0)(e))],
+    [['z', 'Mod+z'], t('keys.undo'), 'Z or Ctrl Z', () => session.act({ kind: 'undo' }, { toObject: false })],
+    [['y', 'Mod+y', 'Mod+Shift+z'], t('keys.redo'), 'Y or Ctrl Y', () => session.act({ kind: 'redo' }, { toObject: false })],
+    [[' '], t('keys.space'), 'Space', null],
+    [['o'], t('keys.new-object'), 'O', () => session.select(null)],
+    [['Tab'], t('keys.next-object'), 'Tab', (e) => side.selectNext(e.shiftKey ? -1 : 1)],
+    [['Delete', 'Backspace'], t('keys.delete'), 'Del', () => session.object && session.act({ kind: 'delete' })],
+    [['1', '2', '3', '4', '5', '6', '7', '8', '9', '0'], t('keys.label'), '1 … 0', (e) => side.labelByKey(e.key)],
+    [['/'], t('keys.phrase'), '/', () => phrase.focus(), () => session.project.phrases],
+    [['v'], t('keys.click'), 'V', () => input.setTool('click')],
+    [['r'], t('keys.box'), 'R', () => input.setTool('box'), () => session.boxProblem === null],
+    [['q', 'w'], t('keys.candidates'), 'Q or W or Alt+wheel', (e) => { session.stepCandidate(e.key.toLowerCase() === 'w' ? 1 : -1); }, () => session.project.candidates > 1],
+    [['b'], t('keys.brush'), 'B', () => input.setTool('brush')],
+    [['e'], t('keys.eraser'), 'E', () => input.setTool('eraser')],
+    [['[', ']'], t('keys.brush-size'), '[ ]', (e) => input.setBrush(input.brush * (e.key === '[' ? 0.8 : 1.25))],
+    [['x'], t('keys.sign'), 'X', () => (input.crosshair ? input.pressCrosshair(false) : input.setSign(!input.positive)), () => session.project.negative_clicks],
+    [['c'], t('keys.crosshair'), 'C', () => input.toggleCrosshair()],
     [['ArrowUp', 'ArrowDown'], null, '', (e) => (input.crosshair ? moveBy(0, e.key === 'ArrowUp' ? -1 : 1)(e) : session.openNeighbour(e.key === 'ArrowUp' ? -1 : 1))],
-    [['f'], 'whole image', 'F', () => stage.fit()],
-    [['+', '=', '-', '_'], 'zoom', '+ −', (e) => stage.zoom('+='.includes(e.key) ? 1.25 : 0.8)],
-    [['h'], 'hide or show masks', 'H', () => side.toggleMasks()],
-    [['l'], 'contour', 'L', () => side.toggleContour()],
-    [['?'], 'these keys', '?', () => help.showModal()],
+    [['f'], t('keys.fit'), 'F', () => stage.fit()],
+    [['+', '=', '-', '_'], t('keys.zoom'), '+ −', (e) => stage.zoom('+='.includes(e.key) ? 1.25 : 0.8)],
+    [['h'], t('keys.hide'), 'H', () => side.toggleMasks()],
+    [['l'], t('keys.contour'), 'L', () => side.toggleContour()],
+    [['?'], t('keys.keys'), '?', () => help.showModal()],
     [['Escape'], null, '', () => { if (input.cancelGesture()) return; if (input.crosshair) input.toggleCrosshair(); phrase.clear(); }],
   ];
 }
+
+/** Keys whose names depend on the language. */
+const KEY_NAMES = { Space: t('keys.name-space'), Enter: t('keys.name-enter'), Del: t('keys.name-delete'), 'Alt+wheel': t('keys.name-alt-wheel') };
 
 export function listenForKeys(table, { session, input }) {
   const byKey = new Map();
@@ -70,7 +75,7 @@ export function listenForKeys(table, { session, input }) {
     if (e.key !== ' ' || !input.spaceHeld) return;
     const moved = input.panned;
     input.setSpace(false);
-    if (!moved && !session.acceptProposal()) session.notice('No click is proposed here; click, or choose a label first.', false);
+    if (!moved && !session.acceptProposal()) session.notice(t('keys.no-proposal'), false);
   });
   addEventListener('blur', () => input.setSpace(false));
 }
@@ -83,7 +88,7 @@ export function describeKeys(table, into) {
     row.append(text);
     for (const key of shown.split(' or ')) {
       const mark = document.createElement('kbd');
-      mark.textContent = key;
+      mark.textContent = KEY_NAMES[key] ?? key;
       keys.append(mark);
     }
     row.append(keys);

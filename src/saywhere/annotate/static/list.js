@@ -1,5 +1,7 @@
 // The list of images: only the visible rows exist, so four thousand scroll like forty.
 
+import { t } from './i18n.js';
+
 const ROW_HEIGHT = 60, EXTRA_ROWS = 6, THUMBNAIL_DELAY = 70;
 
 export class ImageList {
@@ -44,7 +46,7 @@ export class ImageList {
     const all = this.session.rows.length, done = this.session.rows.filter((r) => r.state === 'done').length;
     const skipped = this.session.rows.filter((r) => r.state === 'skipped').length;
     document.getElementById('bar').style.width = all ? `${(100 * (done + skipped)) / all}%` : '0';
-    document.getElementById('progress').textContent = `${done.toLocaleString()} of ${all.toLocaleString()} done${skipped ? `, ${skipped} skipped` : ''}`;
+    document.getElementById('progress').textContent = t(skipped ? 'list.done-and-skipped' : 'list.done', { done, all, skipped });
   }
 
   #scheduleRender() {
@@ -88,8 +90,9 @@ export class ImageList {
     const [name, state] = element.querySelectorAll('b, span');
     name.textContent = row.path.slice(cut + 1);
     element.title = row.fault ?? row.path;
-    const count = row.objects ? `, ${row.objects} object${row.objects > 1 ? 's' : ''}` : '';
-    state.textContent = row.missing ? 'file is gone' : row.fault ? 'cannot be read' : row.state + count;
+    const stateName = t(`list.state-${row.state}`);
+    const described = row.objects ? t('list.state-and-objects', { state: stateName, count: row.objects }) : stateName;
+    state.textContent = row.missing ? t('list.gone') : row.fault ? t('list.fault') : described;
     element.dataset.state = row.state;
     element.dataset.id = row.id;
     element.dataset.fault = Boolean(row.fault || row.missing);

@@ -8,6 +8,7 @@ import { SidePanel } from './side.js';
 import { PhraseForm } from './phrase.js';
 import { ExportDialog } from './export.js';
 import { bindings, describeKeys, listenForKeys } from './keys.js';
+import { setName, t } from './i18n.js';
 
 const byId = (id) => document.getElementById(id);
 const canvas = byId('canvas'), help = byId('help');
@@ -35,14 +36,10 @@ new ExportDialog(session);
 byId('toggle-images').addEventListener('click', () => byId('images').classList.toggle('open'));
 byId('toggle-side').addEventListener('click', () => byId('side').classList.toggle('open'));
 canvas.addEventListener('pointerdown', () => { for (const id of ['images', 'side']) byId(id).classList.remove('open'); });
-const TITLES = { click: 'Click (V)', box: 'Box: drag from corner to corner (R)', brush: 'Brush (B)', eraser: 'Eraser (E)', undo: 'Undo (Z)', redo: 'Redo (Y)', fit: 'Whole image (F)' };
 for (const button of document.querySelectorAll('#tools button')) {
-  button.title = button.ariaLabel = TITLES[button.dataset.tool];
   button.addEventListener('click', () => { input.setTool(button.dataset.tool); canvas.focus(); });
 }
-for (const id of ['undo', 'redo', 'fit', 'theme', 'help-open']) byId(id).ariaLabel = byId(id).title = TITLES[id] ?? byId(id).title;
 for (const button of document.querySelectorAll('#sign button')) {
-  button.title = 'Meaning of the left button, or one finger; the right button is the opposite (X)';
   button.addEventListener('click', () => { input.setSign(button.dataset.sign === 'positive'); canvas.focus(); });
 }
 session.addEventListener('tool', () => {
@@ -54,7 +51,7 @@ session.addEventListener('project', () => {
   describeKeys(table, byId('keys'));
   const button = document.querySelector('#tools [data-tool=box]');
   button.disabled = session.boxProblem !== null;
-  button.title = button.ariaLabel = session.boxProblem === null ? TITLES.box : `Box: ${session.boxProblem}`;
+  setName(button, session.boxProblem === null ? t('tools.box') : t('tools.no-box', { problem: session.boxProblem }));
   byId('sign').hidden = !session.project.negative_clicks;
   byId('background-help').hidden = !session.project.negative_clicks;
   byId('drag-help').hidden = !session.dragsAllowed;
@@ -103,8 +100,8 @@ function banner(text, action = null, run = null) {
 let offline = false;
 function showBanner() {
   const waiting = session.pending.length;
-  if (offline) banner(`The annotator cannot be reached. ${waiting === 1 ? 'Your last step is' : `Your last ${waiting} steps are`} kept here and sent again.`);
-  else if (session.lockHolder !== null) banner(`${session.lockHolder} is editing this image.`, 'Take over', () => session.takeOver());
+  if (offline) banner(t('page.offline', { count: waiting }));
+  else if (session.lockHolder !== null) banner(t('page.locked', { holder: session.lockHolder }), t('page.take-over'), () => session.takeOver());
   else banner(null);
 }
 session.addEventListener('offline', () => { offline = true; showBanner(); });

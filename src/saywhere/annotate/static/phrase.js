@@ -1,6 +1,7 @@
 // The phrase form: shows the relevance map while a phrase is typed, and submits the phrase on Enter.
 
 import { decodeMap, get } from './api.js';
+import { t } from './i18n.js';
 
 const byId = (id) => document.getElementById(id);
 
@@ -23,8 +24,8 @@ export class PhraseForm {
   #setAvailability() {
     const { phrases, study } = this.session.project, available = phrases && (study === null || study === 'phraseclick');
     this.field.disabled = !available;
-    if (!phrases) this.field.placeholder = 'these weights understand no phrases';
-    else if (!available) this.field.placeholder = `no phrases in a study of '${study}'`;
+    if (!phrases) this.field.placeholder = t('phrase.unsupported');
+    else if (!available) this.field.placeholder = t('phrase.not-in-study', { study });
   }
 
   #update() {
@@ -71,7 +72,7 @@ export class PhraseForm {
       const map = await decodeMap(await get(`/api/images/${id}/relevance?phrase=${encodeURIComponent(text)}`, { signal: request.signal }));
       if (id !== this.session.row.id || document.activeElement !== this.field) return;
       this.#showMap(map);
-      this.#hint('where it applies; Enter to use it');
+      this.#hint(t('phrase.hint'));
     } catch (error) {
       if (error.name === 'AbortError' || error.status === 409) return;  // a newer request is under way
       this.#showMap(null);

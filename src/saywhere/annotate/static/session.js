@@ -3,6 +3,7 @@
 // 'online'; and, emitted by other parts, 'view', 'tool'.
 
 import { ApiError, call, get, post, randomName, decodeMap, client } from './api.js';
+import { t } from './i18n.js';
 
 const LOCK_RENEWAL = 15000, LOCK_POLL = 4000;  // ms
 
@@ -100,7 +101,7 @@ export class Session extends EventTarget {
     this.lockHolder = image.holder;
     localStorage.setItem(this.#lastImageKey, id);
     history.replaceState(null, '', `#image=${id}`);
-    if (image.changed) this.notice('The file has changed since it was annotated; check whether the masks still fit.');
+    if (image.changed) this.notice(t('page.file-changed'));
     this.emit('open');
     this.#lock();
     this.propose();
@@ -191,7 +192,7 @@ export class Session extends EventTarget {
   act(action, { toObject = true, object = this.active } = {}) {
     if (!this.state) return Promise.resolve(false);
     if (this.lockHolder !== null) {
-      this.notice(`${this.lockHolder} is editing this image.`);
+      this.notice(t('page.locked', { holder: this.lockHolder }));
       return Promise.resolve(false);
     }
     if (toObject && action.kind !== 'label') this.#setProposal(null);
@@ -263,7 +264,7 @@ export class Session extends EventTarget {
       this.emit('lock');
       this.#lock();
     } else if (error.status === 409) {
-      this.notice('This image was changed elsewhere. It is shown as it is now; please repeat your last step.');
+      this.notice(t('page.changed-elsewhere'));
       this.reload().catch(() => {});
     } else {
       this.notice(error.message);
@@ -281,11 +282,11 @@ export class Session extends EventTarget {
   /** Why the active object can have no further click of this sign; null where it can. */
   clickProblem(positive) {
     const { model, max_clicks: most, negative_clicks: negative } = this.project;
-    if (!positive && !negative) return `'${model}' takes no clicks on the background; click on the object.`;
+    if (!positive && !negative) return t('tools.no-background', { model });
     if (this.pending.some((item) => item.action.kind === 'undo')) return null;  // the server decides
     const clicks = (this.object?.clicks.length ?? 0) + this.#pendingClicks;
     if (most === null || clicks < most) return null;
-    return `'${model}' takes ${most === 1 ? 'one click' : `${most} clicks`} for an object; undo (Z), or begin a new object (O).`;
+    return t('tools.max-clicks', { model, count: most });
   }
 
   /** How many clicks on the active object are not answered yet. */
@@ -298,8 +299,8 @@ export class Session extends EventTarget {
   /** Why no box can be drawn; null where one can. */
   get boxProblem() {
     const { boxes, study } = this.project;
-    if (!boxes) return `These weights know no boxes; click ${this.dragsAllowed ? 'or drag ' : ''}instead.`;
-    return study ? `No boxes in a study of '${study}'.` : null;
+    if (!boxes) return t(this.dragsAllowed ? 'tools.boxes-unsupported-drag' : 'tools.boxes-unsupported');
+    return study ? t('tools.no-boxes-in-study', { study }) : null;
   }
 
   /** The candidate masks that the active object can be switched to, its own among them; null where there is no other. */
@@ -375,7 +376,7 @@ export class Session extends EventTarget {
   async markAndContinue(value) {
     if (!this.state) return;
     if (value === 'done' && !this.state.objects.length && !this.pending.length) {
-      this.notice('No object is marked here yet. Press S to skip this image.');
+      this.notice(t('finish.no-object'));
       return;
     }
     const done = await this.act({ kind: 'mark', value }, { toObject: false });
@@ -384,7 +385,7 @@ export class Session extends EventTarget {
     if (next && next !== this.row) await this.open(next.id);
     else {
       this.select(null);
-      this.notice('Every image is done or skipped.', false);
+      this.notice(t('finish.all-done'), false);
     }
   }
 

@@ -1,6 +1,7 @@
 // The panel on the right: labels, objects, how masks are shown.
 
 import { decodeMap, get } from './api.js';
+import { formatNumber, setName, t } from './i18n.js';
 
 const byId = (id) => document.getElementById(id);
 
@@ -118,7 +119,7 @@ export class SidePanel {
       row.setAttribute('role', 'radio');
       row.setAttribute('aria-checked', label.id === current);
       const colour = document.createElement('input'), name = document.createElement('b'), key = document.createElement('kbd');
-      Object.assign(colour, { type: 'color', value: label.colour, title: 'Colour', ariaLabel: `Colour of ${label.name}` });
+      Object.assign(colour, { type: 'color', value: label.colour, title: t('labels.colour'), ariaLabel: t('labels.colour-of', { label: label.name }) });
       colour.addEventListener('click', (e) => e.stopPropagation());
       colour.addEventListener('change', () => session.changeLabel(label.id, { colour: colour.value }).catch((e) => session.notice(e.message)));
       name.textContent = label.name;
@@ -150,12 +151,12 @@ export class SidePanel {
     const swatch = document.createElement('span'), name = document.createElement('b'), size = document.createElement('small');
     swatch.className = 'swatch';
     swatch.style.background = session.colourOf(object);
-    name.textContent = session.labelOf(object.label)?.name ?? object.phrase ?? `Object ${object.id}`;
+    name.textContent = session.labelOf(object.label)?.name ?? object.phrase ?? t('objects.number', { number: object.id });
     const interactions = object.clicks.length + (object.box ? 1 : 0) + (object.phrase ? 1 : 0) + object.choices + object.strokes;
     size.textContent = `${interactions}×`;
-    row.title = `${(object.area ?? 0).toLocaleString()} pixels, ${interactions} interactions${object.score ? `, expected IoU ${object.score.toFixed(2)}` : ''}`;
+    row.title = t(object.score ? 'objects.details-and-score' : 'objects.details', { area: object.area ?? 0, count: interactions, score: formatNumber(object.score ?? 0, 2) });
     const remove = document.createElement('button');
-    remove.ariaLabel = 'Delete the object';
+    setName(remove, t('objects.delete'));
     remove.innerHTML = '<svg><use href="#i-bin"/></svg>';
     remove.addEventListener('click', (e) => {
       e.stopPropagation();

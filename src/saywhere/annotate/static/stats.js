@@ -1,6 +1,7 @@
 // Figures and plots of what annotation cost, made of one row for each object.
 
 import { get } from './api.js';
+import { formatNumber, language, t } from './i18n.js';
 
 const SVG = 'http://www.w3.org/2000/svg', WIDTH = 440, HEIGHT = 200, LEFT = 36, BOTTOM = 26, TOP = 10;
 const mean = (values) => values.reduce((a, b) => a + b, 0) / (values.length || 1);
@@ -8,7 +9,8 @@ const median = (values) => {
   const sorted = [...values].sort((a, b) => a - b), half = sorted.length >> 1;
   return sorted.length ? (sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2) : 0;
 };
-const number = (value, digits = 1) => value.toLocaleString(undefined, { maximumFractionDigits: digits });
+const number = (value, digits = 1) => formatNumber(value, digits);
+const percent = (share) => t('stats.percent', { percent: number(100 * share, 0) });
 
 function element(name, attributes = {}, text = '') {
   const svg = document.createElementNS(SVG, name);
@@ -57,10 +59,10 @@ function overTime(objects) {
   let path = `M${x(first)},${y(0)}`;
   times.forEach((t, i) => { path += `L${x(t)},${y(i)}L${x(t)},${y(i + 1)}`; });
   svg.append(element('path', { class: 'area', d: `${path}L${x(times.at(-1))},${y(0)}Z` }), element('path', { class: 'line', d: path }));
-  const day = span > 36e5 * 20, show = (t) => new Date(t).toLocaleString(undefined, day ? { dateStyle: 'short' } : { timeStyle: 'short' });
+  const day = span > 36e5 * 20, show = (t) => new Date(t).toLocaleString(language, day ? { dateStyle: 'short' } : { timeStyle: 'short' });
   svg.append(element('text', { x: LEFT, y: HEIGHT - 8 }, show(first)), element('text', { x: WIDTH, y: HEIGHT - 8, 'text-anchor': 'end' }, show(times.at(-1))));
-  svg.setAttribute('aria-label', `${times.length} objects from ${show(first)} to ${show(times.at(-1))}`);
-  panel('Objects over time', svg);
+  svg.setAttribute('aria-label', t('stats.over-time-details', { count: times.length, from: show(first), to: show(times.at(-1)) }));
+  panel(t('stats.over-time'), svg);
 }
 
 /** Interactions per object over the project, a bar for each tenth of its objects. */
@@ -68,14 +70,14 @@ function overProject(effort) {
   const { svg, y } = frame(Math.max(...effort.map((e) => e.interactions))), barWidth = (WIDTH - LEFT) / effort.length;
   let done = 0;
   const descriptions = effort.map(({ objects, interactions, seconds, proposed }, i) => {
-    const name = `${done + 1}–${done += objects}`, description = `objects ${name}: ${number(interactions, 2)} interactions, ${number(seconds)} s, ${number(100 * proposed, 0)} % proposed`;
+    const name = `${done + 1}–${done += objects}`, description = t('stats.part', { objects: name, interactions: number(interactions, 2), seconds: number(seconds), proposed: percent(proposed) });
     const bar = element('rect', { class: 'mark', x: LEFT + i * barWidth + 2, width: Math.max(barWidth - 4, 1), y: y(interactions), height: y(0) - y(interactions), rx: 3 });
     bar.append(element('title', {}, description));
     svg.append(bar, element('text', { x: LEFT + (i + 0.5) * barWidth, y: HEIGHT - 8, 'text-anchor': 'middle' }, effort.length > 5 ? `${done}` : name));
     return description;
   });
   svg.setAttribute('aria-label', descriptions.join('; '));
-  panel('Interactions per object over the project', svg);
+  panel(t('stats.over-project'), svg);
 }
 
 function table(title, objects, nameOf) {
@@ -86,7 +88,7 @@ function table(title, objects, nameOf) {
     const line = tableElement.insertRow();
     for (const text of cells) { const cell = document.createElement(kind); cell.textContent = text; line.append(cell); }
   };
-  row(['', 'objects', 'interactions', 'seconds'], 'th');
+  row(['', t('stats.objects'), t('stats.interactions'), t('stats.seconds')], 'th');
   for (const [name, own] of [...groups].sort((a, b) => b[1].length - a[1].length).slice(0, 30)) {
     row([name, number(own.length), number(mean(own.map((o) => o.interactions)), 2), number(median(own.map((o) => o.seconds)))], 'td');
   }
@@ -106,24 +108,24 @@ function tile(value, name) {
 async function show() {
   const { images, objects, effort } = await get('/api/stats');
   const all = Object.values(images).reduce((a, b) => a + b, 0), hours = objects.reduce((sum, o) => sum + o.seconds, 0) / 3600;
-  tile(`${number(images.done ?? 0)} of ${number(all)}`, 'images done');
-  tile(number(objects.length), 'objects');
+  tile(t('stats.of', { done: images.done ?? 0, all }), t('stats.images-done'));
+  tile(number(objects.length), t('stats.objects'));
   document.getElementById('none').hidden = objects.length > 0;
   if (!objects.length) return;
-  tile(number(mean(objects.map((o) => o.interactions)), 2), 'interactions per object (mean)');
-  tile(`${number(median(objects.map((o) => o.seconds)))} s`, 'per object (median)');
-  tile(hours > 0 ? number(objects.length / hours, 0) : '–', 'objects per hour of work');
+  tile(number(mean(objects.map((o) => o.interactions)), 2), t('stats.mean-interactions'));
+  tile(t('stats.n-seconds', { seconds: number(median(objects.map((o) => o.seconds))) }), t('stats.median-seconds'));
+  tile(hours > 0 ? number(objects.length / hours, 0) : '–', t('stats.per-hour'));
   const proposed = objects.filter((o) => o.proposed > 0).length, start = effort[0], now = effort.at(-1);
-  tile(`${number(proposed)} (${number((100 * proposed) / objects.length, 0)} %)`, 'objects that began with a proposal');
-  const saved = (before, after) => (before > 0 ? `${number(100 * (1 - after / before), 0)} %` : '–');
+  tile(`${number(proposed)} (${percent(proposed / objects.length)})`, t('stats.proposed'));
+  const saved = (before, after) => (before > 0 ? percent(1 - after / before) : '–');
   if (effort.length > 1) {
-    tile(saved(start.interactions, now.interactions), `interactions saved: last ${number(now.objects)} objects compared with the first ${number(start.objects)}`);
-    tile(saved(start.seconds, now.seconds), 'time saved, compared likewise');
+    tile(saved(start.interactions, now.interactions), t('stats.saved-interactions', { last: now.objects, first: start.objects }));
+    tile(saved(start.seconds, now.seconds), t('stats.saved-time'));
     overProject(effort);
   }
-  histogram('Interactions per object', 'interactions', objects.map((o) => o.interactions),
+  histogram(t('stats.per-object'), t('stats.interactions'), objects.map((o) => o.interactions),
     [...Array.from({ length: 10 }, (_, i) => [i + 1, i + 2, `${i + 1}`]), [11, 21, '≤20'], [21, Infinity, '>20']]);
-  histogram('Seconds per object', 'seconds', objects.map((o) => o.seconds),
+  histogram(t('stats.seconds-per-object'), t('stats.seconds'), objects.map((o) => o.seconds),
     [[0, 2, '2'], [2, 5, '5'], [5, 10, '10'], [10, 20, '20'], [20, 40, '40'], [40, 80, '80'], [80, 160, '160'], [160, Infinity, '>160']]);
   overTime(objects);
   const totals = ['clicks', 'drags', 'boxes', 'choices', 'phrases', 'strokes'].map((kind) => [kind, objects.reduce((sum, o) => sum + o[kind], 0)])
@@ -131,11 +133,12 @@ async function show() {
   const { svg, y } = frame(Math.max(...totals.map(([, count]) => count))), barWidth = (WIDTH - LEFT) / totals.length;
   totals.forEach(([kind, count], i) => svg.append(
     element('rect', { class: 'mark', x: LEFT + (i + 0.2) * barWidth, width: 0.6 * barWidth, y: y(count), height: y(0) - y(count), rx: 4 }),
-    element('text', { x: LEFT + (i + 0.5) * barWidth, y: HEIGHT - 8, 'text-anchor': 'middle' }, `${kind}: ${count}`)));
-  panel('Interactions by kind', svg);
-  table('By label', objects, (o) => o.label || 'no label');
-  table('By person', objects, (o) => o.person);
+    element('text', { x: LEFT + (i + 0.5) * barWidth, y: HEIGHT - 8, 'text-anchor': 'middle' }, `${t(`stats.kind-${kind}`)}: ${number(count)}`)));
+  panel(t('stats.by-kind'), svg);
+  table(t('stats.by-label'), objects, (o) => o.label || t('stats.no-label'));
+  table(t('stats.by-person'), objects, (o) => o.person);
 }
 
+document.title = `${t('list.statistics')} · Saywhere`;
 document.documentElement.dataset.theme = localStorage.getItem('saywhere-theme') ?? (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
 show().catch((error) => { document.getElementById('tiles').textContent = error.message; }).finally(() => { document.documentElement.dataset.ready = 'true'; });

@@ -30,8 +30,8 @@ def add_pages(app: FastAPI, token: str | None) -> None:
 
     @app.get("/login", include_in_schema=False)
     def login_page(again: bool = False) -> HTMLResponse:
-        notice = "That was not the token. " if again else ""
-        return HTMLResponse((STATIC / "login.html").read_text(encoding="utf-8").replace("<!-- again -->", notice))
+        page = (STATIC / "login.html").read_text(encoding="utf-8")
+        return HTMLResponse(page.replace('"login.again" hidden', '"login.again"') if again else page)
 
     @app.post("/login", include_in_schema=False)
     async def login(request: Request) -> RedirectResponse:

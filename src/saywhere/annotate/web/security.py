@@ -18,7 +18,12 @@ MAX_REQUESTS = 200  # at once; those that wait for a header do not count
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 PAGES = frozenset({"/", "/stats", "/login"})
-PUBLIC_PATHS = frozenset({"/login", "/static/style.css", "/static/icon.svg"})
+LANGUAGES = ("en", "de", "fr", "es", "zh")
+# What the login page needs.
+PUBLIC_PATHS = frozenset(
+    {"/login", "/static/style.css", "/static/icon.svg", "/static/i18n.js"}
+    | {f"/static/i18n/{language}.json" for language in LANGUAGES}
+)
 HEADERS: Mapping[str, str] = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -26,7 +31,7 @@ HEADERS: Mapping[str, str] = {
     ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with no-referrer the login form would be sent with "Origin: null"
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
