@@ -4,9 +4,9 @@
     python -m fuzz images --count 20000 --seed 1    # one target, a number of inputs
     python -m fuzz images --replay 1:4711           # one input again, by seed and number
 
-A failure is an exception that is no SaywhereError, the end of the process, more than 10 seconds or more than 1.5 GB.
-Its input is kept in ``fuzz/failures/TARGET``; move it to ``fuzz/seeds/TARGET`` when it is mended: the test suite reads
-all seeds.
+A failure is an exception that is no SaywhereError, the end of the process, more than 10 seconds of the processor or
+more than 1.5 GB. Its input is kept in ``fuzz/failures/TARGET``; move it to ``fuzz/seeds/TARGET`` when it is mended:
+the test suite reads all seeds.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import shutil
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from fuzz.mutate import damaged_bytes, damaged_json
-from fuzz.runner import SEEDS, Limits, Target, outcome, run_target
+from fuzz.runner import SEEDS, Limits, Target, outcome, peak_memory, run_target
 from fuzz.targets import TARGETS
 
 INPUTS = {"images": 250, "annotations": 60, "recipes": 12, "prompts": 150, "weights": 20}
@@ -62,6 +63,11 @@ class TestTheFuzzer:
 
         target = Target("x", lambda folder, rng: folder, check)
         assert "ValueError: raw" in str(outcome(target, tmp_path))
+
+    def test_memory_of_the_process_that_started_this_one_is_not_counted(self) -> None:
+        held = np.ones(50_000_000)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            assert pool.apply(peak_memory) < held.nbytes
 
     def test_every_input_is_tried_once(self) -> None:
         assert run_target("recipes", Limits(count=3), seed=1, processes=2) == (3, [])

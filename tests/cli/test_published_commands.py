@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,7 @@ def test_models_lists_them_installed_or_not(
 
     monkeypatch.setattr(verb.console, "_width", 200)
     for place, installed in ((papers, True), (tmp_path, False)):
-        monkeypatch.setattr(weights, "PAPERS", place)
+        monkeypatch.setattr(weights, "papers_folder", partial(Path, place))
         list_published()
         shown = capsys.readouterr().out
         assert shown.count("weights not installed") == (0 if installed else len(weights.PUBLISHED))

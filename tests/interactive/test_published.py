@@ -32,7 +32,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def load(papers: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Segmenter]:
     """``saywhere.load`` with tiny weights for the published networks."""
-    monkeypatch.setattr(weights, "PAPERS", papers)
+    monkeypatch.setattr(weights, "papers_folder", lambda: papers)
     return saywhere.load
 
 
@@ -175,7 +175,7 @@ class TestRefusals:
 class TestNames:
     @pytest.mark.parametrize("name", sorted(weights.PUBLISHED))
     def test_weights_that_are_not_installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-        monkeypatch.setattr(weights, "PAPERS", tmp_path)
+        monkeypatch.setattr(weights, "papers_folder", lambda: tmp_path)
         with pytest.raises(SaywhereError, match=rf"network '{name}'.*not installed.*saywhere train {name}-small"):
             saywhere.load(name)
         assert name not in weights.shipped()
@@ -194,7 +194,7 @@ class TestNames:
         """The file names our own network, whose weights come with the package."""
         (tmp_path / "elsewhere").mkdir()
         shutil.copy(papers / "textclick.safetensors", tmp_path / "elsewhere")
-        monkeypatch.setattr(weights, "PAPERS", tmp_path / "elsewhere")
+        monkeypatch.setattr(weights, "papers_folder", lambda: tmp_path / "elsewhere")
         monkeypatch.chdir(tmp_path)
         assert load_model(papers / "textclick.safetensors").metadata["options"]["relevance"] == {"weights": "saywhere"}
         segmenter = load("textclick").set_image(IMAGE)

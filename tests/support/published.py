@@ -43,7 +43,7 @@ def with_weights_in(papers: Path, without_torch: bool = False) -> str:
     block = "import sys; sys.modules['torch'] = None; " if without_torch else ""
     return (
         f"{block}from pathlib import Path; from saywhere.runtime import weights; "
-        f"weights.PAPERS = Path({str(papers)!r}); from saywhere.cli.main import main; main()"
+        f"weights.papers_folder = lambda: Path({str(papers)!r}); from saywhere.cli.main import main; main()"
     )
 
 

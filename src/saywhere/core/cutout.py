@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
-from saywhere.core.geometry import ImageSize
+from saywhere.core.geometry import ImageSize, bounding_box
 from saywhere.core.numbers import describe, finite_number
 from saywhere.errors import SaywhereError
 
@@ -179,11 +179,10 @@ def _weights(levels: NDArray[np.uint8]) -> FloatArray:
 
 def _part_around(mask: BoolArray, margin: int) -> tuple[slice, slice]:
     """The rows and columns of a mask's true pixels, of which there must be one, and ``margin`` more on each side."""
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return (
-        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),
-        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1),
-    )
+    box = bounding_box(mask)
+    assert box is not None, "the mask is empty"
+    left, top, right, bottom = map(int, box)
+    return slice(max(top - margin, 0), bottom + margin), slice(max(left - margin, 0), right + margin)
 
 
 def _mean_colours(image: ImageArray, weights: FloatArray, radius: float) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from saywhere.storage.tensors import check_format, read_tensor_file
 WEIGHTS = Path(__file__).parents[1] / "weights"
 DEFAULT = "saywhere"
 PRESETS = {"small": "saywhere", "large": "saywhere-large"}
-PAPERS = WEIGHTS / "papers"
+PAPERS_PACKAGE = "saywhere_papers"
 PUBLISHED = {
     "phraseclick": "PhraseClick (Ding et al. 2020)",
     "textclick": "Text+Click (Warner et al. 2023)",
@@ -26,15 +27,22 @@ PUBLISHED = {
     "sequential": "Sequential Interactive Image Segmentation (Lin et al.)",
     "multistage": "Multi-Stage Fusion (Majumder et al. 2020)",
 }
-"""The published networks that can be loaded by name, and their papers. Their small weights are in :data:`PAPERS`."""
+"""The published networks that can be loaded by name, and their papers. Their weights are a package of their own."""
 HUB_FILE = "weights.safetensors"
 _HUB_NAME = r"[A-Za-z0-9](?:(?:[\w]|[.-](?![.-]))*[A-Za-z0-9_])?"
 HUB_ID = re.compile(f"{_HUB_NAME}/{_HUB_NAME}", re.ASCII)  # no "./x", "../x" or "a--b/c", which the hub has not
 
 
+def papers_folder() -> Path | None:
+    """The folder with the weights of published networks; None when their package is not installed."""
+    spec = importlib.util.find_spec(PAPERS_PACKAGE)
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
+
+
 def shipped() -> dict[str, Path]:
-    """The weights that came with the package, by name: our own, then those of the published networks."""
-    published = {name: PAPERS / f"{name}.safetensors" for name in PUBLISHED}
+    """The weights that are installed, by name: our own, then those of the published networks."""
+    papers = papers_folder()
+    published = {} if papers is None else {name: papers / f"{name}.safetensors" for name in PUBLISHED}
     ours = {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
     return ours | {name: path for name, path in published.items() if path.is_file()}
 
@@ -82,8 +90,9 @@ def find_weights(weights: str | Path | None = None) -> Path:
         return path
     if name in PUBLISHED:
         raise SaywhereError(
-            f"network '{name}': its weights '{PAPERS / name}.safetensors' are not installed; make them with "
-            f"saywhere train {name}-small --out runs/{name}, and copy runs/{name}/weights.safetensors there or give it"
+            f"network '{name}': its weights are not installed; they are in the package saywhere-papers "
+            f"(pip install saywhere-papers; from a clone pip install ./packages/papers), or train them with "
+            f"saywhere train {name}-small --out runs/{name}, and give runs/{name}/weights.safetensors"
         )
     if is_name(name):
         raise SaywhereError(f"weights '{name}': no such name or file; {suggestion(name, known_names())}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from saywhere.core.arrays import BoolArray
-from saywhere.core.geometry import ImageSize
+from saywhere.core.geometry import ImageSize, bounding_box
 from saywhere.core.rle import RunLengths
 
 Ring = NDArray[np.float64]
@@ -58,11 +58,10 @@ def polygons_along_pixel_edges(mask: BoolArray) -> list[Ring]:
 
     pycocotools makes the mask of it again.
     """
-    if not mask.any():
+    if (box := bounding_box(mask)) is None:
         return []
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    top, left = int(rows[0]), int(columns[0])
-    cropped = mask[top : rows[-1] + 1, left : columns[-1] + 1]
+    left, top, right, bottom = map(int, box)
+    cropped = mask[top:bottom, left:right]
     doubled = np.repeat(np.repeat(cropped, 2, axis=0), 2, axis=1)
     return [(ring + 0.5) / 2.0 + (left, top) for ring in polygons_through_pixel_centres(doubled)]
 

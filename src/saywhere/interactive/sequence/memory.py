@@ -13,7 +13,7 @@ import numpy as np
 
 from saywhere.core.arrays import BoolArray, ImageArray
 from saywhere.core.crop import Crop
-from saywhere.core.geometry import ImageSize
+from saywhere.core.geometry import ImageSize, bounding_box
 from saywhere.interactive.sequence.options import SequenceOptions
 from saywhere.interactive.sequence.proposal import BankedClick, ProposalOutcome
 from saywhere.runtime.base import Parameters
@@ -84,8 +84,9 @@ def store_example(number: int, is_validation: bool, image: ImageArray, mask: Boo
         side: longer side of the stored crops, in pixels.
     """
     h, w = mask.shape
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    extent = bounding_box(mask)
+    assert extent is not None, "the mask is empty"
+    left, top, right, bottom = extent
     margin = (CROP_MARGIN - 1.0) * max(right - left, bottom - top) / 2.0
     boxes = (0.0, 0.0, w, h), (left - margin, top - margin, right + margin, bottom + margin)
     crops = [Crop.from_box(box, ImageSize(h, w), side) for box in boxes]
