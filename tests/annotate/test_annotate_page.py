@@ -399,16 +399,3 @@ def test_real_images_and_the_pictures_of_the_documents(browser: sync_api.Browser
     screenshot("annotate-stats.png")
     page.close()
     server.stop()
-
-
-def test_nothing_overlaps_at_any_width(browser: sync_api.Browser, server: Server) -> None:
-    page = Page(browser, server, 1)
-    script = """() => {
-        const right = (id) => document.getElementById(id).getBoundingClientRect().right;
-        const main = document.querySelector('main').getBoundingClientRect().right;
-        const page = document.documentElement.scrollWidth - innerWidth;
-        return [right('canvas') - main, right('bar-top') - main, page]; }"""
-    for width in range(320, 1921, 80):
-        page.page.set_viewport_size({"width": width, "height": 800})
-        assert max(page.page.evaluate(script)) <= 1, width
-    page.close()

@@ -31,7 +31,8 @@ class Page:
     """A page with the annotator open, and where things are on it."""
 
     def __init__(self, browser: sync_api.Browser, server: Server, image: int | None = None, **context: object) -> None:
-        self.context = browser.new_context(viewport={"width": 1360, "height": 850}, **context)
+        context.setdefault("viewport", {"width": 1360, "height": 850})
+        self.context = browser.new_context(**context)
         self.context.set_default_timeout(PATIENCE)
         self.server, self.size = server, (640, 480)
         self.faults: list[str] = []

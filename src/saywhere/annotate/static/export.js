@@ -33,7 +33,7 @@ export class ExportDialog {
 
   #setLink(id, query) {
     const link = byId(id);
-    link.toggleAttribute('aria-disabled', query === null);
+    link.ariaDisabled = query === null ? 'true' : null;
     if (query === null) link.removeAttribute('href');
     else link.href = `/api/images/${this.session.row.id}/cutout?${query}`;
   }

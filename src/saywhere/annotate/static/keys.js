@@ -37,6 +37,7 @@ export function bindings({ session, stage, input, phrase, help, side }) {
     [['h'], t('keys.hide'), 'H', () => side.toggleMasks()],
     [['l'], t('keys.contour'), 'L', () => side.toggleContour()],
     [['?'], t('keys.keys'), '?', () => help.showModal()],
+    [['Mod+a'], null, '', () => {}],  // the browser would select the page's texts
     [['Escape'], null, '', () => { if (input.cancelGesture()) return; if (input.crosshair) input.toggleCrosshair(); phrase.clear(); }],
   ];
 }

@@ -6,6 +6,7 @@ const ROW_HEIGHT = 60, EXTRA_ROWS = 6, THUMBNAIL_DELAY = 70;
 
 export class ImageList {
   filter = 'all'; search = '';
+  cursor = 0;          // index of the row that the arrow keys are at
   #rows = new Map(); #listed = []; #frame = 0;
 
   constructor(session) {
@@ -14,6 +15,7 @@ export class ImageList {
     this.inner = document.getElementById('rows');
     this.box.addEventListener('scroll', () => this.#scheduleRender(), { passive: true });
     new ResizeObserver(() => this.#scheduleRender()).observe(this.box);
+    this.box.addEventListener('keydown', (e) => this.#moveByKey(e));
     session.addEventListener('list', () => this.refresh());
     session.addEventListener('row', (e) => this.#update(e.detail));
     session.addEventListener('open', () => this.#reveal());
@@ -36,6 +38,8 @@ export class ImageList {
       (this.filter === 'all' || (this.filter === 'done') === isFinished(row)) && (!this.search || row.path.toLowerCase().includes(this.search)));
     for (const element of this.#rows.values()) element.remove();
     this.#rows.clear();
+    this.cursor = Math.max(this.#listed.findIndex((row) => row.id === this.session.row?.id), 0);
+    this.box.removeAttribute('aria-activedescendant');
     this.inner.style.height = `${ROW_HEIGHT * this.#listed.length}px`;
     document.getElementById('no-images').hidden = this.#listed.length > 0;
     this.#showProgress();
@@ -70,7 +74,11 @@ export class ImageList {
   #addRow(index) {
     const row = this.#listed[index], element = document.createElement('div');
     element.className = 'row';
+    element.id = `row-${row.id}`;
     element.setAttribute('role', 'option');
+    element.setAttribute('aria-posinset', index + 1);
+    element.setAttribute('aria-setsize', this.#listed.length);
+    element.toggleAttribute('data-cursor', index === this.cursor);
     element.style.transform = `translateY(${index * ROW_HEIGHT}px)`;
     const image = document.createElement('img'), text = document.createElement('div');
     const name = document.createElement('b'), state = document.createElement('span'), mark = document.createElement('i');
@@ -114,10 +122,31 @@ export class ImageList {
     const id = this.session.row?.id, index = this.#listed.findIndex((row) => row.id === id);
     this.#select(id);
     this.#update(id);
-    if (index < 0) return;
+    if (index >= 0) this.#moveTo(index);
+  }
+
+  // One tab stop for the whole list: the arrow keys move a cursor in it, Enter and Space open the row that it is at
+
+  #moveByKey(e) {
+    if (e.ctrlKey || e.metaKey || e.altKey) return;
+    const page = Math.max(Math.floor(this.box.clientHeight / ROW_HEIGHT) - 1, 1), last = this.#listed.length - 1;
+    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -last, End: last };
+    if (e.key in steps) this.#moveTo(Math.min(Math.max(this.cursor + steps[e.key], 0), last));
+    else if ((e.key === 'Enter' || e.key === ' ') && this.#listed[this.cursor]) this.session.open(this.#listed[this.cursor].id);
+    else return;
+    e.preventDefault();
+    e.stopPropagation();
+  }
+
+  /** Move the cursor to a row and scroll it into view. */
+  #moveTo(index) {
+    if (!this.#listed[index]) return;
+    this.cursor = index;
+    for (const [at, element] of this.#rows) element.toggleAttribute('data-cursor', at === index);
     const top = index * ROW_HEIGHT, height = this.box.clientHeight;
     if (top < this.box.scrollTop) this.box.scrollTop = Math.max(top - ROW_HEIGHT, 0);
     else if (top + ROW_HEIGHT > this.box.scrollTop + height) this.box.scrollTop = top + 2 * ROW_HEIGHT - height;
-    this.#scheduleRender();
+    this.#render();
+    this.box.setAttribute('aria-activedescendant', `row-${this.#listed[index].id}`);
   }
 }

@@ -7,6 +7,7 @@ import { ImageList } from './list.js';
 import { SidePanel } from './side.js';
 import { PhraseForm } from './phrase.js';
 import { ExportDialog } from './export.js';
+import { Drawers } from './drawers.js';
 import { bindings, describeKeys, listenForKeys } from './keys.js';
 import { setName, t } from './i18n.js';
 
@@ -33,9 +34,8 @@ press('theme', () => setTheme(document.documentElement.dataset.theme === 'dark' 
 byId('help-open').addEventListener('click', () => help.showModal());
 byId('help-close').addEventListener('click', () => help.close());
 new ExportDialog(session);
-byId('toggle-images').addEventListener('click', () => byId('images').classList.toggle('open'));
-byId('toggle-side').addEventListener('click', () => byId('side').classList.toggle('open'));
-canvas.addEventListener('pointerdown', () => { for (const id of ['images', 'side']) byId(id).classList.remove('open'); });
+new Drawers(session, canvas);
+byId('accept-narrow').addEventListener('click', () => session.markAndContinue('done'));
 for (const button of document.querySelectorAll('#tools button')) {
   button.addEventListener('click', () => { input.setTool(button.dataset.tool); canvas.focus(); });
 }
