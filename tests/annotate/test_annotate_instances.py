@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from annotator import act, make, mask_of, open_client, picture
 from PIL import Image
+from pycocotools import mask as coco
 
 from saywhere.annotate.db.database import Database, default_database_url
 from saywhere.annotate.events import Event, EventHistory
@@ -30,7 +32,7 @@ def client(tmp_path: Path) -> Iterator[httpx.Client]:
 
 class TestJoinedEvents:
     def events(self, count: int) -> list[Event]:
-        data = {"x": 1.0, "y": 2.0, "index": None, "phrase": "ball", "label": 1}
+        data = {"x": 1.0, "y": 2.0, "radius": None, "box": None, "phrase": "ball", "label": 1}
         return [
             Event(n, "instance", n, {**data, **({"joined": True} if n > 1 else {})}, masked=True)
             for n in range(1, count + 1)
@@ -61,13 +63,12 @@ class TestJoinedEvents:
 
 class TestAccepting:
     def action(self, count: int = 3, **more: object) -> dict[str, object]:
-        instances = [{"x": x, "y": y} for x, y, _ in DISCS[:count]]
-        return {"kind": "instances", "instances": instances, "phrase": "ball", "label": 1, **more}
+        instances = [{"x": x, "y": y, "phrase": "Ball", **more} for x, y, _ in DISCS[:count]]
+        return {"kind": "instances", "instances": instances}
 
     def test_each_becomes_an_object_with_its_mask(self, client: httpx.Client) -> None:
         answer = act(client, 1, self.action()).json()
         assert [one["label"] for one in answer["objects"]] == [1, 1, 1]
-        assert [one["phrase"] for one in answer["objects"]] == ["ball"] * 3
         for one, (x, y, _) in zip(answer["objects"], DISCS, strict=True):
             assert mask_of(answer, one["id"])[y, x]
         assert answer["seq"] == 3
@@ -93,7 +94,38 @@ class TestAccepting:
         assert len(second["objects"]) == 3
 
     def test_what_cannot_be_stored_leaves_nothing(self, client: httpx.Client) -> None:
-        outside = self.action(instances=[{"x": 120, "y": 120}, {"x": 5000, "y": 120}])
+        outside = {"kind": "instances", "instances": [{"x": 120, "y": 120}, {"x": 5000, "y": 120}]}
         assert act(client, 1, outside).status_code == 422
         assert act(client, 1, self.action(label=77)).status_code == 422
         assert client.get("/api/images/1").json()["state"]["objects"] == []
+
+
+class TestProposing:
+    def found(self, client: httpx.Client, **query: object) -> list[dict[str, object]]:
+        answer = client.get("/api/images/1/instances", params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["instances"]
+
+    def test_every_object_of_a_phrase_with_its_mask(self, client: httpx.Client) -> None:
+        found = self.found(client, phrase="ball")
+        assert len(found) == len(DISCS)
+        for x, y, _ in DISCS:
+            assert sum(bool(coco.decode(one["mask"])[y, x]) for one in found) == 1
+        assert all(0.4 <= one["score"] <= 1 for one in found)
+
+    def test_what_is_accepted_is_what_was_shown(self, client: httpx.Client) -> None:
+        (first, *_) = self.found(client, phrase="ball")
+        prompt = {name: first[name] for name in ("x", "y", "radius", "box")}
+        answer = act(client, 1, {"kind": "instances", "instances": [{**prompt, "phrase": "ball"}]}).json()
+        assert np.array_equal(mask_of(answer, 1), coco.decode(first["mask"]).astype(bool))
+
+    def test_objects_that_are_there_are_not_proposed_again(self, client: httpx.Client) -> None:
+        act(client, 1, {"kind": "click", "x": 120, "y": 120, "label": 1})
+        assert len(self.found(client, label=1)) == 2
+        other = client.post("/api/labels", json={"name": "marble"}).json()["id"]
+        assert len(self.found(client, label=other)) == 2, "an object of another label is the same object"
+
+    def test_a_search_needs_something_to_look_for(self, client: httpx.Client) -> None:
+        assert client.get("/api/images/1/instances").status_code == 422
+        assert client.get("/api/images/1/instances", params={"label": 99}).status_code == 422
+        assert self.found(client, label=1, background=True) != []

@@ -65,21 +65,25 @@ class PhraseAction(ObjectAction):
     text: Text | None
 
 
-class Instance(Strict):
-    """A proposed object: the click that finds it, and which of the candidate masks it is; null for the best one."""
+class InstanceIn(Strict):
+    """A proposed object: a pixel on it, and its box, which its mask is made of; without a box that is the click.
+
+    The label that the phrase is the name of, if there is one, comes before ``label``.
+    """
 
     x: Pixel
     y: Pixel
-    index: Annotated[int, Field(ge=0, le=1000)] | None = None
+    radius: Length | None = None
+    box: tuple[Pixel, Pixel, Pixel, Pixel] | None = None
+    label: LabelId | None = None
+    phrase: Text | None = Field(default=None, description="the phrase that found it; null where none did")
 
 
 class InstancesAction(Strict):
-    """Accept proposed objects of one kind, each as an object of its own; one undo takes all of them back."""
+    """Accept proposed objects, each as an object of its own; one undo takes all of them back."""
 
     kind: Literal["instances"]
-    instances: Annotated[list[Instance], Field(min_length=1, max_length=100)]
-    phrase: Text | None = Field(default=None, description="the phrase that found them; null where none did")
-    label: LabelId | None = None
+    instances: Annotated[list[InstanceIn], Field(min_length=1, max_length=100)]
 
 
 class BrushAction(ObjectAction):

@@ -144,10 +144,10 @@ class Editor:
         needed = [one.mask for one in after.objects.values() if one.mask is not None and one.mask not in known]
         masks = {number: available[number] for number in needed if number in available}
         masks |= self._store.load_masks(row.id, [number for number in needed if number not in masks])
-        shown = self._with_labels_of_now(after)
+        shown = self.labelled_now(after)
         return StateChange(row.id, shown, masks, ImageSize(row.height or 0, row.width or 0))
 
-    def _with_labels_of_now(self, state: ImageState) -> ImageState:
+    def labelled_now(self, state: ImageState) -> ImageState:
         """The state with the labels that merged and deleted ones became."""
         replaced = self._store.labels.replaced()
         if not any(one.label in replaced for one in state.objects.values()):
@@ -202,15 +202,17 @@ class Editor:
         _check_room(row, before, len(action.instances))
         prepared: list[tuple[NewEvent, Region | None]] = []
         for id, instance in enumerate(action.instances, before.next_id):
-            data = {**instance.model_dump(), "phrase": action.phrase, "label": action.label}
-            event = NewEvent("instance", id, data)
-            prepared.append(self._with_mask(row, ObjectState(id, label=action.label), event, author))
+            self._check_label(instance.label)
+            named = None if instance.phrase is None else self._store.labels.named(instance.phrase)
+            label = instance.label if named is None else named.id
+            event = NewEvent("instance", id, {**instance.model_dump(), "label": label})
+            prepared.append(self._with_mask(row, ObjectState(id, label=label), event, author))
         return prepared
 
     def _with_mask(self, row: ImageRow, state: ObjectState, event: NewEvent, author: Author) -> tuple[NewEvent, Region]:
         started = time.perf_counter()
         image = self._images.load(row)
-        if event.kind == "box":
+        if event.data.get("box") is not None:
             event = replace(event, data={**event.data, "box": checked_box(event.data["box"], image.size)})
         after = apply_to_object(state, Event(0, event.kind, state.id, event.data))
         if event.kind == "brush":

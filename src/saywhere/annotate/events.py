@@ -276,6 +276,14 @@ def _mark_after(event: Event, objects: Mapping[int, ObjectState]) -> Mark:
     return "done" if event.data.get("corrects") and objects else "open"
 
 
+def _instance_prompt(data: Mapping[str, Any]) -> Interaction:
+    """What a proposed instance was found by: its box, or a click with weights that know no boxes."""
+    if data["box"] is None:
+        return Click(data["x"], data["y"], True, data["radius"])
+    x0, y0, x1, y1 = data["box"]
+    return DrawnBox((x0, y0, x1, y1))
+
+
 def apply_to_object(state: ObjectState, event: Event) -> ObjectState:
     """An object's state after an event that was done to it."""
     data = event.data
@@ -292,10 +300,7 @@ def apply_to_object(state: ObjectState, event: Event) -> ObjectState:
         label = state.label if data.get("names") is None else data["names"]
         state = replace(state, interactions=(*state.interactions, data["text"]), label=label)
     elif event.kind == "instance":
-        click = Click(data["x"], data["y"])
-        phrase = () if data["phrase"] is None else (data["phrase"],)
-        choice = () if data["index"] is None else (CandidateChoice(data["index"]),)
-        state = replace(state, interactions=(*state.interactions, click, *phrase, *choice))
+        state = replace(state, interactions=(*state.interactions, _instance_prompt(data)))
     elif event.kind == "brush":
         stroke = BrushStroke(data["paint"], data["radius"], tuple((x, y) for x, y in data["points"]))
         state = replace(state, strokes=(*state.strokes, stroke))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from saywhere.annotate.editing import Editor, StateChange
 from saywhere.annotate.events import ImageState, ObjectState
 from saywhere.annotate.image_folder import ImageFolder, LoadedImage
 from saywhere.annotate.images import ImageLoader
+from saywhere.annotate.inference.instances import ProposedInstance, Wanted, begin_search
 from saywhere.annotate.inference.proposals import ClickProposal, Proposer
 from saywhere.annotate.inference.queue import InferenceQueue
 from saywhere.annotate.inference.segmenters import SegmenterCache
@@ -24,6 +27,9 @@ from saywhere.core.arrays import FloatArray
 from saywhere.core.cutout import blur_background, cut_out, opacity_of_mask
 from saywhere.core.mask import sigmoid
 from saywhere.errors import SaywhereError
+from saywhere.interactive.instances import InstanceSearch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -210,6 +216,59 @@ class Annotator:
 
         proposal = self.queue.submit(author.client, compute, "proposal", image.sha256).result()
         return None if proposal is None else (proposal, ImageMap(_full_box(image), proposal.confidence))
+
+    def instances(
+        self, id: int, author: Author, phrase: str | None = None, label: int | None = None, background: bool = False
+    ) -> list[ProposedInstance]:
+        """All objects of an image that a phrase names or that are of a label, without those that are there.
+
+        Args:
+            id: number of the image.
+            author: who asks.
+            phrase: what to look for.
+            label: number of the label; of a phrase that is the name of one that label comes first.
+            background: whether to search only while no client waits.
+
+        Returns:
+            The objects, the highest score first.
+
+        Raises:
+            SaywhereError: the image cannot be used, there is no such label, or neither phrase nor label says what to
+                look for.
+        """
+        labels, named = self.store.all_labels(), None if phrase is None else self.store.labels.named(phrase)
+        if label is not None and label not in labels:
+            raise SaywhereError(f"label {label}: there is none in this project")
+        wanted = named or (None if label is None else labels[label])
+        if phrase is None and wanted is None:
+            raise SaywhereError("instances: give a phrase or a label")
+        image, state = self.load_image(id), self._editor.labelled_now(self.store.history(id).state)
+        same: list[int] = []
+        others: list[int] = []
+        for one in state.objects.values():
+            if one.mask is not None:
+                is_same = wanted is not None and one.label == wanted.id
+                (same if is_same else others).append(one.mask)
+
+        def begin() -> InstanceSearch | None:
+            masks = self._regions.load(id, [*same, *others], image.size)
+            existing = [masks[event] for event in same if event in masks]
+            foreign = [masks[event] for event in others if event in masks]
+            what = Wanted(phrase, None if wanted is None else wanted.name, existing, foreign)
+            return begin_search(self.segmenters.encode(image), self.proposer, what)
+
+        # In parts, so that a click on the image does not wait for all of them.
+        def do(part: Callable[[], T]) -> T:
+            if background:
+                return self.queue.submit_background(part, image.sha256).result()
+            return self.queue.submit(author.client, part, image=image.sha256).result()
+
+        search = do(begin)
+        if search is None:
+            return []
+        for window in search.windows:
+            do(partial(search.search, window))
+        return do(lambda: [ProposedInstance.of(one) for one in search.found()])
 
 
 def image_version(image: LoadedImage) -> str:

@@ -15,6 +15,7 @@ from saywhere.core.mask import Mask
 from saywhere.core.prompt import Click
 
 CLICK_NEIGHBOURHOOD = 0.02  # how far around a click relevance is averaged, over the map's longer side
+PEAK_REACH = 48  # the map's longer side over the distance within which it has one peak
 PRESENT_FROM = 0.5  # mean relevance around its maximum from which the object counts as present
 
 
@@ -43,6 +44,42 @@ def relevance_peak(relevance: FloatArray) -> tuple[Click, float]:
     mean = cv2.blur(relevance, (side, side))
     row, column = np.unravel_index(int(mean.argmax()), mean.shape)
     return Click(float(column), float(row)), float(mean[row, column])
+
+
+def relevance_peaks(relevance: FloatArray, count: int, least: float) -> list[Click]:
+    """Where a relevance map has local maxima, one for each object that is not much larger than its surroundings.
+
+    Args:
+        relevance: ``(h, w)`` in [0, 1].
+        count: the maximum number of peaks.
+        least: relevance that a peak has at least, averaged over a small square.
+
+    Returns:
+        Clicks in pixels of the map, the highest first.
+
+    Example:
+        >>> import numpy as np
+        >>> relevance = np.zeros((96, 96), np.float32)
+        >>> relevance[18:23, 18:23], relevance[70:75, 50:55] = 0.9, 0.7
+        >>> [(click.x, click.y) for click in relevance_peaks(relevance, 5, 0.3)]
+        [(20.0, 20.0), (52.0, 72.0)]
+    """
+    reach = max(max(relevance.shape) // PEAK_REACH, 1)
+    mean = cv2.blur(relevance, (reach | 1, reach | 1))
+    highest = cv2.dilate(mean, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    maxima = ((mean >= highest) & (mean >= least)).astype(np.uint8)
+    # Where the map is level around a maximum, the pixel farthest from the level region's border stands for it.
+    number, labels, stats, _ = cv2.connectedComponentsWithStats(maxima, connectivity=8)
+    depth = cv2.distanceTransform(np.pad(maxima, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    peaks = []
+    for label in range(1, number):
+        left, top, width, height = (int(v) for v in stats[label, :4])
+        part = np.s_[top : top + height, left : left + width]
+        inside = np.where(labels[part] == label, depth[part], -1.0)
+        row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+        peaks.append(Click(float(left + column), float(top + row)))
+    peaks.sort(key=lambda click: -mean[int(click.y), int(click.x)])
+    return peaks[:count]
 
 
 def relevance_at(relevance: FloatArray, click: Click) -> float:

@@ -128,7 +128,7 @@ class MaskDecoder:
         """Decode a prompt, first in the crop that it or the mask before decides, then in the crop of the new mask."""
         if given.previous is not None:
             return self._zoom(given, given.previous, None)
-        output = self._decode_crop(first_crop(self.encoded, given.prompt, self.settings), given, None)
+        output = self.decode_crop(first_crop(self.encoded, given.prompt, self.settings), given, None)
         return self._zoom(given, self._chosen(output, given), output)
 
     def decode_choice(self, given: DecoderInput, answer: Answer, chosen: Mask) -> Answer:
@@ -160,7 +160,7 @@ class MaskDecoder:
                 break
             if output is not None and given.output is None and self.settings.candidate_choice == "first":
                 given = replace(given, output=mask.candidate)
-            output = self._decode_crop(crop, given, mask if given.use_previous else None)
+            output = self.decode_crop(crop, given, mask if given.use_previous else None)
             mask = self._chosen(output, given)
         assert output is not None, "without one, the loop decodes at least once"
         mask = refined(mask, self.encoded, self.settings.refine)
@@ -176,7 +176,7 @@ class MaskDecoder:
             return mask
         return replace(mask, logits=_maximum(mask.logits, given.kept.logits, given.kept.crop, mask.crop))
 
-    def _decode_crop(self, crop: Crop, given: DecoderInput, previous: Mask | None) -> CropOutput:
+    def decode_crop(self, crop: Crop, given: DecoderInput, previous: Mask | None) -> CropOutput:
         """All candidates of one crop; ``previous`` is the mask that the network sees."""
         encoded, settings = self.encoded, self.settings
         probability = None if previous is None else sigmoid(previous.crop.resample(previous.logits, crop, NOTHING))

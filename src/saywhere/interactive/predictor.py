@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -12,10 +14,11 @@ from saywhere.core.relevance import Proposal
 from saywhere.core.settings import CANDIDATE_CHOICES, Settings
 from saywhere.errors import SaywhereError
 from saywhere.interactive import sam
-from saywhere.interactive.checks import check_phrase, check_text
+from saywhere.interactive.checks import check_mask, check_phrase, check_text
 from saywhere.interactive.decoding import DecoderInput, MaskDecoder
 from saywhere.interactive.effective_prompt import decoder_input
 from saywhere.interactive.encoded_image import EncodedImage
+from saywhere.interactive.instances import Instance, InstanceSearch
 from saywhere.interactive.phrase_click import knows, phrase_click
 from saywhere.interactive.refine import REFINEMENTS
 from saywhere.runtime.base import Runtime
@@ -129,6 +132,61 @@ class ImagePredictor(Lockable):
         given = self._decoder_input(Prompt((), check_phrase(phrase, self.runtime)), click)
         mask = self._decoder().decode(given).mask
         return Proposal(mask, click, peak, relevance, self.encoded.full_crop)
+
+    @one_at_a_time
+    def instances(
+        self,
+        phrase: str | None = None,
+        likelihood: FloatArray | None = None,
+        existing: Sequence[BoolArray] = (),
+        others: Sequence[BoolArray] = (),
+    ) -> list[Instance]:
+        """All objects that a phrase names; the prompt stays as it is.
+
+        Args:
+            phrase: what to look for; None: the likelihood alone says where objects are.
+            likelihood: ``(h, w)`` in [0, 1], of any size: where they are by other evidence, such as the features of
+                objects of this kind (:meth:`saywhere.Sequence.instances`); an object is looked for where either says.
+            existing: ``(H, W)`` masks of such objects, which are not found again.
+            others: ``(H, W)`` masks of objects of other kinds, none of which is found.
+
+        Returns:
+            The objects, each with its mask and score, the highest score first; none where none seems to be there.
+
+        Raises:
+            SaywhereError: there is neither phrase nor likelihood, a mask is of another size, or as for
+                :meth:`relevance_map`.
+
+        Example:
+            >>> import numpy as np
+            >>> import saywhere
+            >>> segmenter = saywhere.load().set_image(np.full((96, 96, 3), 255, np.uint8))
+            >>> segmenter.instances("wheel")
+            []
+        """
+        search = self.instance_search(phrase, likelihood, existing, others)
+        for window in search.windows:
+            search.search(window)
+        return search.found()
+
+    def instance_search(
+        self,
+        phrase: str | None = None,
+        likelihood: FloatArray | None = None,
+        existing: Sequence[BoolArray] = (),
+        others: Sequence[BoolArray] = (),
+    ) -> InstanceSearch:
+        """The search of :meth:`instances` in parts, for programs that do other work in between.
+
+        Arguments and errors as there.
+        """
+        if phrase is None and likelihood is None:
+            raise SaywhereError("instances: give a phrase, or a map of where such objects are likely")
+        size = self.encoded.size
+        known = [check_mask(mask, size, "instances: existing") for mask in existing]
+        foreign = [check_mask(mask, size, "instances: others") for mask in others]
+        checked = None if phrase is None else check_phrase(phrase, self.runtime)
+        return InstanceSearch(self._decoder(), checked, likelihood, known, foreign)
 
     # Decoding
 

@@ -11,12 +11,15 @@ import numpy as np
 
 from saywhere.annotate.inference.proposals import ClickProposal, MaskSource, PhraseProposer
 from saywhere.annotate.region import Region
+from saywhere.core import robot
 from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.prompt import Click
 from saywhere.core.settings import Settings
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.interactive.sequence import Sequence
+from saywhere.interactive.sequence.features import image_likelihood, raw_vectors_at
+from saywhere.interactive.sequence.proposal import BankedClick
 from saywhere.runtime.base import PurifyingRuntime, Runtime
 
 MAX_MAP_SIDE = 384  # longer side, in pixels, of the confidence map that a page is sent
@@ -57,6 +60,20 @@ class SequenceProposer:
         if click is None or sequence.confidence_map is None:
             return None
         return ClickProposal(click, _reduced(sequence.confidence_map))
+
+    def likelihood(self, segmenter: Segmenter, label: str, existing: SequenceOf[Region]) -> FloatArray | None:
+        """See :meth:`saywhere.annotate.inference.proposals.Proposer.likelihood`."""
+        sequence, encoded = self._sequence(label), segmenter.encoded
+        with self._label_locks[label]:
+            bank, outcomes = list(sequence.memory.clicks), sequence.memory.outcomes
+        for region in existing:
+            if region.area:
+                inside = robot.first_click(region.mask)
+                click = Click(region.left + inside.x, region.top + inside.y)
+                bank.append(BankedClick(-1, raw_vectors_at(encoded, sequence.runtime, click)))
+        if not bank:
+            return None
+        return image_likelihood(encoded, sequence.runtime, bank, sequence.options.levels, outcomes)
 
     def learn(self, segmenter: Segmenter, label: str, mask: Region, source: MaskSource) -> None:
         """See :meth:`saywhere.annotate.inference.proposals.Proposer.learn`; the same mask is learned from once."""

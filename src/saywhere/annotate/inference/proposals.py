@@ -44,6 +44,18 @@ class Proposer(Protocol):
             existing: objects of the image.
         """
 
+    def likelihood(self, segmenter: Segmenter, label: str, existing: Sequence[Region]) -> FloatArray | None:
+        """``(h, w)`` in [0, 1], of any size: where objects of a label are likely, judged by features of others.
+
+        Args:
+            segmenter: has encoded the image and has no prompt.
+            label: name of the label.
+            existing: objects of this label in this image; those of earlier images are known.
+
+        Returns:
+            None where no object of the label is known, or the network has no features to compare.
+        """
+
     def learn(self, segmenter: Segmenter, label: str, mask: Region, source: MaskSource) -> None:
         """Learn from a mask that a person accepted.
 
@@ -82,6 +94,10 @@ class PhraseProposer:
         if peak < PRESENT_FROM:
             return None
         return ClickProposal(segmenter.encoded.full_crop.click_to_image(click), free)
+
+    def likelihood(self, segmenter: Segmenter, label: str, existing: Sequence[Region]) -> FloatArray | None:
+        """None: features are not compared."""
+        return None
 
     def learn(self, segmenter: Segmenter, label: str, mask: Region, source: MaskSource) -> None:
         """Learns nothing."""

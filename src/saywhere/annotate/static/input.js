@@ -10,6 +10,7 @@ const MAX_POINTS = 4000;
 export class PointerInput {
   tool = 'click'; positive = true; brush = 18; spaceHeld = false; panned = false;
   wheelStepped = false;        // whether the wheel was turned from one candidate mask to another since Alt was pressed
+  take = () => false;          // what uses a positive click before it becomes one; true where it did
   crosshair = null;            // position of the keyboard's crosshair, while it is shown
   #pointers = new Map(); #pinch = null; #press = null; #wheelTurn = 0;
 
@@ -210,6 +211,7 @@ export class PointerInput {
   }
 
   click({ x, y }, positive, radius = null) {
+    if (positive && radius === null && this.take({ x, y })) return;
     const problem = this.session.clickProblem(positive);
     if (problem) return this.session.notice(problem);
     const round = (v) => Math.round(v * 100) / 100;

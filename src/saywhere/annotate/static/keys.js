@@ -6,7 +6,7 @@ import { t } from './i18n.js';
  * [keys, description, how they are shown, action, whether they are shown]; keys are KeyboardEvent.key, with 'Mod+' for
  * Ctrl or Cmd.
  */
-export function bindings({ session, stage, input, phrase, help, side }) {
+export function bindings({ session, stage, input, phrase, help, side, instances }) {
   const moveBy = (dx, dy) => (e) => input.moveCrosshair(dx, dy, e.shiftKey);
   const openNeighbour = (step) => () => session.openNeighbour(step);
   const arrow = (step, dx, dy) => (e) => (input.crosshair ? moveBy(dx, dy)(e) : dx ? openNeighbour(step)() : false);
@@ -23,6 +23,7 @@ export function bindings({ session, stage, input, phrase, help, side }) {
     [['Delete', 'Backspace'], t('keys.delete'), 'Del', () => session.object && session.act({ kind: 'delete' })],
     [['1', '2', '3', '4', '5', '6', '7', '8', '9', '0'], t('keys.label'), '1 … 0', (e) => side.labelByKey(e.key)],
     [['/'], t('keys.phrase'), '/', () => phrase.focus(), () => session.project.phrases],
+    [['i'], t('keys.instances'), 'I', () => instances.findAll()],
     [['v'], t('keys.click'), 'V', () => input.setTool('click')],
     [['r'], t('keys.box'), 'R', () => input.setTool('box'), () => session.boxProblem === null],
     [['q', 'w'], t('keys.candidates'), 'Q or W or Alt+wheel', (e) => { session.stepCandidate(e.key.toLowerCase() === 'w' ? 1 : -1); }, () => session.project.candidates > 1],
@@ -45,7 +46,7 @@ export function bindings({ session, stage, input, phrase, help, side }) {
 /** Keys whose names depend on the language. */
 const KEY_NAMES = { Space: t('keys.name-space'), Enter: t('keys.name-enter'), Del: t('keys.name-delete'), 'Alt+wheel': t('keys.name-alt-wheel') };
 
-export function listenForKeys(table, { session, input }) {
+export function listenForKeys(table, { session, input, instances }) {
   const byKey = new Map();
   for (const [keys, , , action] of table) if (action) for (const key of keys) byKey.set(key, action);
   addEventListener('keydown', (e) => {
@@ -59,6 +60,7 @@ export function listenForKeys(table, { session, input }) {
     // Buttons and sliders keep their own keys.
     if (e.key === 'Enter' && e.target.closest?.('button, a, summary')) return;
     if (e.key === 'Tab' && e.target !== input.canvas) return;
+    if (instances.onKey(e)) return e.preventDefault();
     if (e.key.startsWith('Arrow') && e.target.closest?.('[type=range]')) return;
     if (e.altKey) return;
     const mod = e.ctrlKey || e.metaKey;

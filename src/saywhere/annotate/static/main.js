@@ -8,6 +8,7 @@ import { SidePanel } from './side.js';
 import { PhraseForm } from './phrase.js';
 import { ExportDialog } from './export.js';
 import { Drawers } from './drawers.js';
+import { Instances } from './instances.js';
 import { bindings, describeKeys, listenForKeys } from './keys.js';
 import { setName, t } from './i18n.js';
 
@@ -19,8 +20,10 @@ const input = new PointerInput(canvas, session, stage);
 new ImageList(session);
 const side = new SidePanel(session, stage, input);
 const phrase = new PhraseForm(session, stage, canvas);
-const table = bindings({ session, stage, input, phrase, help, side });
-listenForKeys(table, { session, input });
+const instances = new Instances(session, stage, canvas);
+input.take = (at) => instances.acceptAt(at);
+const table = bindings({ session, stage, input, phrase, help, side, instances });
+listenForKeys(table, { session, input, instances });
 
 // The toolbar above the image
 

@@ -12,7 +12,12 @@ export class PhraseForm {
     Object.assign(this, { session, stage, canvas });
     this.field = byId('phrase');
     this.field.addEventListener('input', () => this.#scheduleMap());
-    this.field.addEventListener('keydown', (e) => { if (e.key === 'Escape') this.clear(); });
+    this.field.addEventListener('keydown', (e) => {
+      if (e.key === 'Escape') this.clear();
+      if (e.key !== 'Enter' || !e.shiftKey) return;
+      e.preventDefault();
+      byId('all-instances').click();
+    });
     this.field.addEventListener('blur', () => setTimeout(() => { if (document.activeElement !== this.field) this.#showMap(null); }, 120));
     this.field.addEventListener('focus', () => { if (this.field.value.trim()) this.#scheduleMap(); });
     byId('phrase-form').addEventListener('submit', (e) => { e.preventDefault(); this.#submit(); });

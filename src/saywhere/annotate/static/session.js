@@ -344,6 +344,10 @@ export class Session extends EventTarget {
     }
   }
 
+  hideProposal() {
+    if (this.proposal) this.#setProposal(null);
+  }
+
   acceptProposal() {
     if (!this.proposal) return false;
     const { x, y } = this.proposal;

@@ -28,6 +28,7 @@ export class Stage {
   preview = null;                    // { object, map, threshold } while the threshold is moved
   gesture = null;                    // a drag or brush stroke in progress
   pointer = null;                    // position of the brush or crosshair, in pixels of the image
+  overlays = [];                     // functions (c, scale) that draw above everything else
   settings = { opacity: 0.5, contour: true, others: true };
   #pictures = new Map();             // pictures and outlines of masks, by object
   #layers = [new Layer(), new Layer()];  // the image; the image with the inactive objects
@@ -161,7 +162,7 @@ export class Stage {
 
   /** An object's picture and outline: made again only when its mask or colour changes, or a large one is zoomed. */
   #objectPicture(object) {
-    const colour = this.session.colourOf(object), previous = this.#pictures.get(object.id), step = this.#step();
+    const colour = this.session.colourOf(object), previous = this.#pictures.get(object.id), step = this.maskStep;
     const same = previous && previous.mask === object.mask && previous.step === step;
     if (same && previous.colour === colour) return previous;
     const packed = this.session.masks.get(object.mask);
@@ -173,7 +174,7 @@ export class Stage {
   }
 
   /** Pixels of a large image to one drawn pixel of a mask: never more than the screen shows in one. */
-  #step() {
+  get maskStep() {
     const { width, height } = this.session.image;
     return width * height < LARGE_IMAGE ? 1 : 2 ** Math.floor(Math.log2(Math.max(1 / (this.scale * (this.ratio ?? 1)), 1)));
   }
@@ -205,6 +206,7 @@ export class Stage {
     }
     if (session.proposal) this.#paintProposal(c, session.proposal);
     this.canvas.toggleAttribute('data-proposal', session.proposal !== null);
+    for (const paint of this.overlays) paint(c, this.scale);
     this.#paintGesture(c);
     this.canvas.dataset.seq = session.pending.length ? '' : session.state?.seq ?? '';
   }

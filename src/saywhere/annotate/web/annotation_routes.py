@@ -16,7 +16,7 @@ from saywhere.annotate.web.common import (  # fmt: skip
     ImageId,
     RequestAuthor,
 )
-from saywhere.annotate.web.responses import MapOut, ProposalOut, StateOut
+from saywhere.annotate.web.responses import InstanceOut, InstancesOut, MapOut, ProposalOut, StateOut
 
 
 def add_annotation_routes(app: FastAPI, annotator: Annotator) -> None:
@@ -42,6 +42,18 @@ def add_annotation_routes(app: FastAPI, annotator: Annotator) -> None:
     ) -> ProposalOut:
         """A click proposal: where another object of a label may be."""
         return ProposalOut.of(annotator.propose(image, label, author))
+
+    @app.get("/api/images/{image}/instances", tags=["annotation"], responses=NOT_FOUND | CONFLICT)
+    def instances(
+        image: ImageId,
+        author: RequestAuthor,
+        phrase: Annotated[str | None, Query(min_length=1, max_length=200, pattern=NO_CONTROL_CHARACTERS)] = None,
+        label: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+        background: Annotated[bool, Query(description="search only while nothing else is asked for")] = False,
+    ) -> InstancesOut:
+        """All further objects that a phrase names, or that are like those of a label, with scores and masks."""
+        found = annotator.instances(image, author, phrase, label, background)
+        return InstancesOut(instances=[InstanceOut.of(one, annotator.load_image(image).size) for one in found])
 
     @app.get("/api/images/{image}/objects/{object}/probability", tags=["annotation"], responses=NOT_FOUND | CONFLICT)
     def probability(image: ImageId, object: Annotated[int, Path(ge=1, le=10**6)], author: RequestAuthor) -> MapOut:

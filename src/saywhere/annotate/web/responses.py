@@ -10,9 +10,11 @@ from saywhere.annotate.db.locks import EditLock
 from saywhere.annotate.db.tables import ImageRow, LabelRow
 from saywhere.annotate.editing import StateChange
 from saywhere.annotate.events import ObjectState, Status
+from saywhere.annotate.inference.instances import ProposedInstance
 from saywhere.annotate.inference.proposals import ClickProposal
 from saywhere.annotate.picture import encode_png
 from saywhere.annotate.service import ImageMap, OpenedImage
+from saywhere.core.geometry import ImageSize
 
 
 class ErrorOut(BaseModel):
@@ -203,6 +205,28 @@ class ProposalOut(BaseModel):
             return cls()
         click = proposal[0].click
         return cls(x=click.x, y=click.y, confidence=MapOut.of(proposal[1]))
+
+
+class InstanceOut(BaseModel):
+    """An object that may be accepted: what the action 'instances' needs, its score in [0, 1] and its mask."""
+
+    x: float
+    y: float
+    radius: float | None
+    box: tuple[float, float, float, float] | None
+    score: float
+    mask: MaskOut
+
+    @classmethod
+    def of(cls, one: ProposedInstance, size: ImageSize) -> InstanceOut:
+        mask = MaskOut(size=size, counts=one.region.encode(size).decode("ascii"))
+        return cls(x=one.x, y=one.y, radius=one.radius, box=one.box, score=round(one.score, 4), mask=mask)
+
+
+class InstancesOut(BaseModel):
+    """Objects of an image that may be accepted, the highest score first."""
+
+    instances: list[InstanceOut]
 
 
 class LockOut(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +32,25 @@ def raw_vectors_at(encoded: EncodedImage, runtime: PurifyingRuntime, click: Clic
         row, column = proposal.cell_at(click, stride, (level.shape[1], level.shape[2]))
         vectors.append(level[:, row, column].astype(np.float16))
     return tuple(vectors)
+
+
+def image_likelihood(
+    encoded: EncodedImage, runtime: PurifyingRuntime, bank: Sequence[proposal.BankedClick], levels: Sequence[int],
+    outcomes: Sequence[proposal.ProposalOutcome] = (),
+) -> FloatArray:  # fmt: skip
+    """``(h, w)`` in pixels of the full crop: how likely a click is right there, judged by :func:`image_confidence`.
+
+    Args:
+        encoded: the image.
+        runtime: the one that encoded it.
+        bank: the initial clicks that it is compared with, at least one.
+        levels: which purified levels are compared, 0 the finest.
+        outcomes: earlier proposals of the sequence.
+    """
+    crop = encoded.full_crop
+    confidence = image_confidence(encoded, runtime, bank, levels)
+    small = cv2.resize(confidence, (crop.width, crop.height), interpolation=cv2.INTER_AREA)
+    return proposal.success_probabilities(np.asarray(small, np.float32), outcomes)
 
 
 def image_confidence(

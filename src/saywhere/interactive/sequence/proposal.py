@@ -125,13 +125,18 @@ def propose_click(confidence: FloatArray, ignore: BoolArray, filter_side: int) -
 
 
 def success_probability(confidence: float, outcomes: Sequence[ProposalOutcome]) -> float:
-    """The probability that a proposal of some confidence is correct.
+    """The probability that a proposal of some confidence is correct; see :func:`success_probabilities`."""
+    return float(success_probabilities(np.array([confidence], np.float32), outcomes)[0])
+
+
+def success_probabilities(confidence: FloatArray, outcomes: Sequence[ProposalOutcome]) -> FloatArray:
+    """The probabilities that proposals of some confidences are correct.
 
     Logistic regression on the outcomes of earlier proposals, by Newton's method. Only the offset is fitted; the slope
     and the mean of the offset's prior are those of validation sequences.
 
     Args:
-        confidence: the proposal's filtered confidence.
+        confidence: the proposals' filtered confidences, of any shape.
         outcomes: earlier proposals of the sequence.
     """
     offset = 0.0
@@ -142,5 +147,5 @@ def success_probability(confidence: float, outcomes: Sequence[ProposalOutcome]) 
         gradient = float((correct - expected).sum()) - PRIOR_PRECISION * offset
         curvature = float((expected * (1.0 - expected)).sum()) + PRIOR_PRECISION
         offset += float(np.clip(gradient / curvature, -2.0, 2.0))
-    logit = CONFIDENCE_SLOPE * (confidence - EVEN_CONFIDENCE) + offset
-    return float(1.0 / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0))))
+    logit = CONFIDENCE_SLOPE * (np.asarray(confidence, np.float64) - EVEN_CONFIDENCE) + offset
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0))), np.float32)

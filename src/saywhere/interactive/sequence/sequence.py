@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -21,9 +22,10 @@ from saywhere.core.prompt import Click
 from saywhere.errors import PhraseError, SaywhereError
 from saywhere.interactive.checks import check_mask
 from saywhere.interactive.encoded_image import EncodedImage
+from saywhere.interactive.instances import Instance
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.interactive.sequence import proposal
-from saywhere.interactive.sequence.features import image_confidence, raw_vectors_at
+from saywhere.interactive.sequence.features import image_confidence, image_likelihood, raw_vectors_at
 from saywhere.interactive.sequence.memory import (
     LearnedState,
     Memory,
@@ -174,6 +176,35 @@ class Sequence:
             return None
         self.proposed = click
         return click
+
+    def instances(self, phrase: str | None = None, others: Collection[BoolArray] = ()) -> list[Instance]:
+        """All further objects of this kind in the image that is open; see :meth:`saywhere.Segmenter.instances`.
+
+        They are looked for where features are like those under the first clicks of earlier objects.
+
+        Args:
+            phrase: what they are; they are then looked for where it applies, too.
+            others: ``(H, W)`` masks of objects of other kinds, none of which is found.
+
+        Returns:
+            The objects, the highest score first; none before an object was accepted, unless there is a phrase.
+
+        Raises:
+            SaywhereError: there is no image, a mask is of another size, or the network does not know the phrase.
+        """
+        if phrase is None and not self.memory.clicks:
+            return []
+        existing = [*self._accepted_masks.values(), *self._rejected_regions]
+        return self.segmenter.instances(phrase, self._likelihood(), existing, list(others))
+
+    def _likelihood(self) -> FloatArray | None:
+        """Where objects of this kind are likely in the image that is open; None before one was accepted."""
+        if not self.memory.clicks:
+            return None
+        return image_likelihood(
+            self.segmenter.encoded, self._adapted_runtime, self.memory.clicks, self.options.levels,
+            self.memory.outcomes,
+        )  # fmt: skip
 
     def accept(self, mask: BoolArray | None = None) -> int:
         """Accept the Segmenter's mask: remember its first click and learn from it.
