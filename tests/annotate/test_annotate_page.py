@@ -265,7 +265,7 @@ def test_statistics_and_export(browser: sync_api.Browser, server: Server) -> Non
     with page.page.expect_download() as download:
         page.page.locator("#export").click()
         page.page.locator("#exporting [data-format=coco]").click()
-    assert download.value.suggested_filename == "annotations.json"
+    assert download.value.suggested_filename == "annotations-v1.json"
     assert '"annotations"' in Path(download.value.path()).read_text()
     page.page.goto(f"{server.url}stats")
     page.page.wait_for_selector("html[data-ready]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from saywhere.annotate.actions import (  # fmt: skip
@@ -217,7 +218,7 @@ class Editor:
         after = apply_to_object(state, Event(0, event.kind, state.id, event.data))
         if event.kind == "brush":
             region, score = self._brush(row, image, after), state.score
-        elif after.interactions:
+        elif after.is_prompted:
             label = self.label_name(after)
             work = self._queue.submit(
                 author.client, lambda: self._segment(row, image, after, event.kind, label), image=image.sha256
@@ -226,7 +227,7 @@ class Editor:
             if event.kind != "threshold":
                 event = replace(event, data={**event.data, **candidates.as_data()})
         else:
-            raise SaywhereError(f"{event.kind}: object {state.id} has brush strokes only; click on it first")
+            raise SaywhereError(f"{event.kind}: object {state.id}: the network was not asked for it; click on it first")
         event = replace(
             event, mask=region.encode(image.size), area=region.area, score=score,
             weights=self._segmenters.runtime.digest, spent_ms=1000.0 * (time.perf_counter() - started),
@@ -251,12 +252,13 @@ class Editor:
         ``kind`` is that of the event. For the inference thread.
         """
         key, interactions = (row.id, state.id), state.interactions
+        given = partial(self._regions.mask, row.id, size=image.size)
         strokes = self._layers.layer(key, state.strokes, image.size)
         masks_before: Sequence[Mask] = ()
         if kind == "candidate":
-            masks_before = self._segmenters.segmenter_for(image, key, interactions[:-1], label).candidates
+            masks_before = self._segmenters.segmenter_for(image, key, interactions[:-1], label, given).candidates
             _check_choice(state, len(masks_before))
-        segmenter = self._segmenters.segmenter_for(image, key, interactions, label)
+        segmenter = self._segmenters.segmenter_for(image, key, interactions, label, given)
         mask = segmenter.mask
         if mask is None:
             return strokes.apply(EMPTY_REGION), None, Candidates()

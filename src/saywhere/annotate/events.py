@@ -34,8 +34,15 @@ class CandidateChoice:
     index: int
 
 
-Interaction = Click | DrawnBox | CandidateChoice | str | None
-"""A click or drag, a box, a choice among candidates, a phrase, or None where the phrase is taken back."""
+@dataclass(frozen=True, slots=True)
+class GivenMask:
+    """A mask that was imported, by the number of the event that it is stored with: what comes after refines it."""
+
+    event: int
+
+
+Interaction = Click | DrawnBox | CandidateChoice | GivenMask | str | None
+"""A click or drag, a box, a choice among candidates, a given mask, a phrase, or None where the phrase is taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,8 @@ class ObjectState:
         score: predicted IoU of the mask.
         area: pixels of the mask.
         candidates: other masks that can be chosen.
+        author: who made it in the file that it was imported from, where that says so.
+        extra: what else that file says of it.
     """
 
     id: int
@@ -131,6 +140,19 @@ class ObjectState:
     score: float | None = None
     area: int | None = None
     candidates: Candidates = Candidates()
+    author: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def given(self) -> int | None:
+        """The number of the event with the mask that its interactions refine; None where they began with none."""
+        first = self.interactions[0] if self.interactions else None
+        return first.event if isinstance(first, GivenMask) else None
+
+    @property
+    def is_prompted(self) -> bool:
+        """Whether the network was asked for it: it has an interaction beside the mask that was given."""
+        return len(self.interactions) > (self.given is not None)
 
     @property
     def clicks(self) -> tuple[Click, ...]:
@@ -299,6 +321,8 @@ def apply_to_object(state: ObjectState, event: Event) -> ObjectState:
         # Events of earlier versions do not say which label the phrase is the name of.
         label = state.label if data.get("names") is None else data["names"]
         state = replace(state, interactions=(*state.interactions, data["text"]), label=label)
+    elif event.kind == "import":
+        state = replace(state, interactions=(GivenMask(event.seq),), author=data["author"], extra=data["extra"])
     elif event.kind == "instance":
         state = replace(state, interactions=(*state.interactions, _instance_prompt(data)))
     elif event.kind == "brush":

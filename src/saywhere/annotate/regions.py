@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.region import Region
+from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import ImageSize
 
 MAX_BYTES = 64 << 20
@@ -40,6 +41,10 @@ class RegionStore:
             regions[event] = Region.decode(counts, size)
             self.keep(image, event, regions[event])
         return regions
+
+    def mask(self, image: int, event: int, size: ImageSize) -> BoolArray:
+        """The ``(H, W)`` mask that is stored with an event."""
+        return self.load(image, [event], size)[event].to_image(size)
 
     def keep(self, image: int, event: int, region: Region) -> None:
         """Have a mask in memory; its pixels must not be changed afterwards."""

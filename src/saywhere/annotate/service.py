@@ -124,7 +124,7 @@ class Annotator:
         """Have the proposer learn from every labelled object of an image that is done, in the background."""
         labels = self.store.all_labels()
         labelled = [
-            (one, labels[one.label].name) for one in state.objects.values() if one.interactions and one.label in labels
+            (one, labels[one.label].name) for one in state.objects.values() if one.is_prompted and one.label in labels
         ]
         if not labelled:
             return
@@ -140,8 +140,9 @@ class Annotator:
         masks = self._regions.load(row.id, [] if state.mask is None else [state.mask], image.size)
         for event, region in masks.items():
             segmenter = self.segmenters.segmenter_for(
-                image, (row.id, state.id), state.interactions, self._editor.label_name(state)
-            )
+                image, (row.id, state.id), state.interactions, self._editor.label_name(state),
+                partial(self._regions.mask, row.id, size=image.size),
+            )  # fmt: skip
             self.proposer.learn(segmenter, label, region, (row.id, state.id, event))
 
     # Queries
@@ -166,12 +167,13 @@ class Annotator:
         """The network's probability for each pixel of the crop in which it segmented an object."""
         image = self.load_image(id)
         state = self.store.history(id).state.object(object)
-        if not state.interactions:
-            raise SaywhereError(f"object {object}: has brush strokes only; click on it first")
+        if not state.is_prompted:
+            raise SaywhereError(f"object {object}: the network was not asked for it; click on it first")
         label = self._editor.label_name(state)
 
         def compute() -> ImageMap:
-            mask = self.segmenters.segmenter_for(image, (id, object), state.interactions, label).mask
+            given = partial(self._regions.mask, id, size=image.size)
+            mask = self.segmenters.segmenter_for(image, (id, object), state.interactions, label, given).mask
             if mask is None:
                 raise SaywhereError(f"object {object}: has no click, box or phrase")
             crop = mask.crop

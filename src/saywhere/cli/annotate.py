@@ -28,6 +28,17 @@ def annotate(
     study: Annotated[
         str | None, typer.Option(help="click, phraseclick or drag: only these interactions, to compare people")
     ] = None,
+    imports: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--import",
+            help="annotations to add: a file, a ZIP or a folder of COCO, YOLO, VOC, LabelMe, "
+            "Label Studio or PNG masks, or what prelabel wrote",
+        ),
+    ] = None,
+    import_done: Annotated[
+        bool, typer.Option("--import-done", help="mark images with imported objects as done, not as to do")
+    ] = False,
     threads: Annotated[int, typer.Option(min=1, help="processor threads of the network")] = 2,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="open the page")] = True,
 ) -> None:
@@ -41,5 +52,6 @@ def annotate(
         write_samples(folder)
     from saywhere.annotate.web.server import Options, serve
 
-    options = Options(folder, host, port, database, model, tuple(label or ()), study, threads, browser)
+    options = Options(folder, host, port, database, model, tuple(label or ()), study, threads, browser,
+                      tuple(imports or ()), "done" if import_done else "todo")  # fmt: skip
     serve(options, lambda line: errors.print(line, highlight=False, markup=False, soft_wrap=True))

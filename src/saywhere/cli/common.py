@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,24 +32,6 @@ def list_faults(faults: list[str]) -> None:
     """Print faults, a line each."""
     for fault in faults:
         console.print(fault, highlight=False, markup=False, soft_wrap=True)
-
-
-def group_notes(notes: Sequence[str]) -> list[str]:
-    """Notes to print: of those that say the same of several images, the first and how many more there are.
-
-    Args:
-        notes: in plain words; what they are about (``photograph 'a.png'``, ``image 1``) is before the first colon and
-            space.
-    """
-    groups: dict[str, list[str]] = {}
-    for note in notes:
-        about, separator, rest = note.partition(": ")
-        # Numbers and quoted names differ where two notes say the same.
-        kind = re.sub(r"'[^']*'|\d+", "", rest if separator else about)
-        groups.setdefault(kind, []).append(note)
-    return [
-        f"{some[0]} (and {len(some) - 1:,} notes like it)" if len(some) > 1 else some[0] for some in groups.values()
-    ]
 
 
 def advance_bar(progress: Progress, bar: TaskID, done: int, total: int) -> None:

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from saywhere.cli.common import advance_bar, console, errors, group_notes, list_faults, read_text
+from saywhere.cli.common import advance_bar, console, errors, list_faults, read_text
+from saywhere.data.notes import group_notes
 from saywhere.errors import SaywhereError
 
 SHOWN = 20  # notes of a conversion

@@ -1,22 +1,26 @@
-"""``saywhere export``: write networks for other programs."""
+"""``saywhere export``: write networks, and annotations of a project, for other programs."""
 
 from __future__ import annotations
 
+import json
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from saywhere.cli.common import console
-from saywhere.errors import needing
+from saywhere.cli.common import console, list_faults
+from saywhere.data.notes import group_notes
+from saywhere.errors import SaywhereError, needing
 from saywhere.storage.outputs import check_outputs
 
-export = typer.Typer(no_args_is_help=True, help="Write networks for other runtimes.")
+export = typer.Typer(no_args_is_help=True, help="Write networks for other runtimes, annotations for other programs.")
+SHOWN = 20  # notes of an export
 
 
 @export.callback()
 def main() -> None:
-    """Write networks for other runtimes."""
+    """Write networks for other runtimes, annotations for other programs."""
 
 
 @export.command()
@@ -33,3 +37,82 @@ def graphs(
     check_outputs({"--out": out}, {"the weights": weights})
     written = export_graphs(weights, out or weights.with_name(weights.stem + SUFFIX))
     console.print(f"graphs → {written}", highlight=False, soft_wrap=True)
+
+
+@export.command()
+def project(
+    folder: Annotated[Path, typer.Argument(help="the folder of images that was annotated")],
+    out: Annotated[
+        Path, typer.Argument(help="a new folder; or a .zip; or, for coco without --images and --split, a .json")
+    ],
+    format: Annotated[
+        str,
+        typer.Option(help="coco, coco-polygons, voc, yolo, yolo-boxes, labelme, labelme-polygons or png"),
+    ] = "coco",
+    images: Annotated[bool, typer.Option("--images", help="the images too")] = False,
+    split: Annotated[
+        str | None, typer.Option(metavar="SHARES", help="training/validation/test, for example 80/10/10")
+    ] = None,
+    simplify: Annotated[float, typer.Option(help="how far simplified outlines may be off, in pixels")] = 0.0,
+    all_images: Annotated[
+        bool, typer.Option("--all", help="images that are started too, not only those that are done")
+    ] = False,
+    database: Annotated[str | None, typer.Option(metavar="URL", help="as for annotate")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print the manifest, and what changed since the last export")
+    ] = False,
+) -> None:
+    """Write the annotations of a project; says what is left out and what changed since the last export.
+
+    The rule of the split is in the manifest: near-duplicates stay together, the same images give the same split.
+    """
+    from saywhere.annotate.db.database import Database, default_database_url
+    from saywhere.annotate.db.store import Store
+    from saywhere.annotate.exports.options import ExportOptions
+    from saywhere.annotate.exports.versions import changes_since_last, make_export
+    from saywhere.annotate.exports.write import pack
+    from saywhere.annotate.image_folder import ImageFolder
+    from saywhere.data.split import Shares
+    from saywhere.storage.atomic import atomic_output
+
+    options = ExportOptions(format, not all_images, images, None if split is None else Shares.parse(split), simplify)
+    if (out.suffix == ".json") != options.is_one_file and out.suffix != ".zip":
+        what = "coco without --images and --split is one file; give it the ending .json" if options.is_one_file else (
+            f"{format} is more than one file; give a new folder, or a .zip"
+        )  # fmt: skip
+        raise SaywhereError(f"'{out}': {what}")
+    root = ImageFolder(folder)
+    url = database or default_database_url(root.root)
+    if database is None and not Path(str(default_database_url(root.root).database)).is_file():
+        raise SaywhereError(f"folder '{folder}': was not annotated; there is no database in it (see --database)")
+    opened = Database(url)
+    try:
+        store = Store(opened, root.root)
+        if out.suffix == ".zip":
+            with atomic_output(out) as place, tempfile.TemporaryDirectory(dir=place.parent) as temporary:
+                content = Path(temporary) / "content"
+                tree = content / "annotations.json" if options.is_one_file else content
+                made = make_export(store, root, tree, options, "", packed=False)
+                pack(content, place)
+        else:
+            made = make_export(store, root, out, options, "", packed=False)
+        manifest, changes = made.manifest, changes_since_last(store, made.manifest)
+    finally:
+        opened.close()
+    if as_json:
+        print(json.dumps({"manifest": manifest, "changes": changes}))
+        return
+    notes = group_notes(manifest["notes"])
+    list_faults([*manifest["left_out"], *notes[:SHOWN]])
+    if len(notes) > SHOWN:
+        list_faults([f"... and {len(notes) - SHOWN:,} notes more; --json has them all"])
+    counts = manifest["counts"]
+    parts = ", ".join(f"{part} {count:,}" for part, count in counts["splits"].items())
+    if parts:
+        console.print(f"split: {parts}", highlight=False)
+    if changes:
+        kinds = ("added", "removed", "changed", "moved")
+        said = ", ".join(f"{len(changes[kind]):,} images {kind}" for kind in kinds if changes[kind])
+        console.print(f"since version {changes['from']}: {said or 'no image changed'}", highlight=False)
+    line = f"version {manifest['version']}: {counts['objects']:,} objects in {counts['images']:,} images → {out}"
+    console.print(line, highlight=False, soft_wrap=True)

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from saywhere.cli.common import advance_bar, console, errors, group_notes, list_faults
+from saywhere.cli.common import advance_bar, console, errors, list_faults
+from saywhere.data.notes import group_notes
 from saywhere.errors import SaywhereError
 from saywhere.parallel.local import Engine
 from saywhere.storage.outputs import check_outputs

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import cv2
 import numpy as np
 
-from saywhere.core.arrays import FloatArray
+from saywhere.core.arrays import BoolArray, FloatArray
 from saywhere.core.components import remove_unclicked_components
 from saywhere.core.crop import Crop
 from saywhere.core.geometry import Box, ImageSize
@@ -20,6 +21,8 @@ from saywhere.interactive.encoded_image import EncodedImage
 from saywhere.interactive.refine import REFINEMENTS
 from saywhere.interactive.zoom import first_crop, is_truncated, next_crop
 from saywhere.runtime.base import Runtime
+
+GIVEN_LOGIT = 8.0  # of a pixel that a given mask has
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,19 @@ class MaskDecoder:
         output = self.decode_crop(first_crop(self.encoded, given.prompt, self.settings), given, None)
         return self._zoom(given, self._chosen(output, given), output)
 
+    def given(self, mask: BoolArray) -> Answer:
+        """A mask that is given, as if the network had answered with it.
+
+        Args:
+            mask: ``(H, W)`` at the size of the image, not empty.
+        """
+        full, threshold = self.encoded.full_crop, self.settings.threshold
+        whole = Mask(full, given_logits(mask, full, any_pixel=True), self.encoded.size, threshold)
+        crop = next_crop(self.encoded, Prompt(), whole, self.settings)
+        logits = given_logits(mask, crop)
+        output = CropOutput(crop, logits[None], None, (), 0.0, self.encoded.size, threshold)
+        return Answer(output.mask(0), output, self.encoded, self.settings)
+
     def decode_choice(self, given: DecoderInput, answer: Answer, chosen: Mask) -> Answer:
         """Take a candidate of an answer, and decode it again where it asks for another crop.
 
@@ -218,6 +234,24 @@ def refined(mask: Mask, encoded: EncodedImage, refinement: str | None) -> Mask:
     if refinement is None or mask.refined is not None:
         return mask
     return replace(mask, refined=REFINEMENTS[refinement](mask.crop.crop(encoded.image), mask.logits))
+
+
+def given_logits(mask: BoolArray, crop: Crop, any_pixel: bool = False) -> FloatArray:
+    """Logits of a mask at the scale of a crop.
+
+    Args:
+        mask: ``(H, W)`` at the size of the image.
+        crop: the crop.
+        any_pixel: whether a pixel of the crop is on the object where any pixel of the image in it is.
+    """
+    part = 255 * mask[crop.top : crop.bottom, crop.left : crop.right].astype(np.uint8)
+    smaller = crop.width < part.shape[1]
+    share = cv2.resize(
+        part, (crop.width, crop.height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    ).astype(np.float32)  # fmt: skip
+    if any_pixel:
+        share = 255.0 * (share > 0).astype(np.float32)
+    return np.asarray(GIVEN_LOGIT * (share / 127.5 - 1.0), np.float32)
 
 
 def _maximum(logits: FloatArray, kept: FloatArray, kept_crop: Crop, crop: Crop) -> FloatArray:

@@ -19,6 +19,7 @@ class Step:
         choices: how many candidates were chosen so far.
         is_kept: whether a further positive click keeps this mask: it is from a positive click or was chosen. A phrase
             or a box alone may have given another object than the click is on.
+        start: a mask that was given to begin from, which the network sees from the first click on.
     """
 
     prompt: Prompt = field(default_factory=Prompt)
@@ -26,6 +27,7 @@ class Step:
     output: int | None = None
     choices: int = 0
     is_kept: bool = False
+    start: Answer | None = None
 
 
 @dataclass(frozen=True)

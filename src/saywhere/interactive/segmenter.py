@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -18,7 +19,7 @@ from saywhere.core.prompt import Click, Prompt
 from saywhere.core.relevance import PRESENT_FROM, relevance_peak
 from saywhere.core.settings import Settings
 from saywhere.errors import NoMapError, SaywhereError
-from saywhere.interactive.checks import check_box, check_click, check_clicks, check_phrase, drag_length
+from saywhere.interactive.checks import check_box, check_click, check_clicks, check_mask, check_phrase, drag_length
 from saywhere.interactive.effective_prompt import drop_conflicting_phrase
 from saywhere.interactive.encoded_image import EncodedImage
 from saywhere.interactive.history import History, Step
@@ -188,13 +189,44 @@ class Segmenter(ImagePredictor):
         given = replace(
             self._decoder_input(prompt),
             previous=before,
-            use_previous=len(prompt) >= self.settings.previous_mask_from,
+            use_previous=self._step.start is not None or len(prompt) >= self.settings.previous_mask_from,
             kept=before if keeps else None,
             output=self._step.output,
         )
         answer = self._decoder().decode(given)
         is_kept = any(c.positive for c in prompt.clicks)
         self._remember(replace(self._step, prompt=prompt, answer=answer, is_kept=is_kept))
+        return answer.mask
+
+    @one_at_a_time
+    def start(self, mask: NDArray[np.bool_]) -> Mask:
+        """Begin from a mask that is known already, for example from a file: clicks refine it.
+
+        The network sees the mask from the first click on. It takes the place of the interactions so far; :meth:`undo`
+        brings them back.
+
+        Args:
+            mask: ``(H, W)`` bool, at the size of the image.
+
+        Returns:
+            The mask at the scale of its crop: edges may differ by less than a pixel of the crop.
+
+        Raises:
+            SaywhereError: there is no image, or the mask is of another size, not bool, or empty; nothing is changed.
+
+        Example:
+            >>> import numpy as np
+            >>> import saywhere
+            >>> segmenter = saywhere.load().set_image(np.zeros((48, 64, 3), np.uint8))
+            >>> known = np.zeros((48, 64), bool)
+            >>> known[10:30, 20:50] = True
+            >>> int(segmenter.start(known).array.sum())
+            600
+        """
+        if not check_mask(mask, self.encoded.size, "the mask to start from").any():
+            raise SaywhereError("the mask to start from is empty; click on the object instead")
+        answer = self._decoder().given(mask)
+        self._remember(Step(answer=answer, is_kept=True, start=answer))
         return answer.mask
 
     @one_at_a_time
@@ -227,7 +259,7 @@ class Segmenter(ImagePredictor):
             phrase: what the object is; None removes the phrase.
 
         Returns:
-            The mask; None when neither a phrase nor a click is left.
+            The mask; when neither a phrase nor a click is left the one that was given to :meth:`start`, or None.
 
         Raises:
             SaywhereError: the network knows no phrases, or no word of this one; nothing is changed.
@@ -235,8 +267,9 @@ class Segmenter(ImagePredictor):
         checked = check_phrase(phrase, self.runtime) if phrase is not None else None
         prompt = self.prompt.with_phrase(checked)
         if not prompt:
-            self._remember(replace(self._step, prompt=prompt, answer=None, output=None, is_kept=False))
-            return None
+            start = self._step.start
+            self._remember(replace(self._step, prompt=prompt, answer=start, output=None, is_kept=start is not None))
+            return self.mask
         # The mask before may be of another object than the phrase means.
         answer = self._decoder().decode(self._decoder_input(prompt))
         self._remember(replace(self._step, prompt=prompt, answer=answer, output=None, is_kept=False))
@@ -266,7 +299,7 @@ class Segmenter(ImagePredictor):
             output=chosen.candidate,
         )
         answer = self._decoder().decode_choice(given, step.answer, chosen)
-        self._remember(Step(step.prompt, answer, chosen.candidate, step.choices + 1, True))
+        self._remember(Step(step.prompt, answer, chosen.candidate, step.choices + 1, True, step.start))
         return answer.mask
 
     @one_at_a_time

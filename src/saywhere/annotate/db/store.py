@@ -295,6 +295,12 @@ class Store:
             self._image(session, image)
             release_lock(session, image, author.client)
 
+    def holds_lock(self, image: int, author: Author) -> bool:
+        """Whether the author's page or program holds an image's lock now."""
+        with self.database.read_session() as session:
+            lock = current_lock(session, image, now_ms())
+        return lock is not None and lock.client == author.client
+
     def other_holder(self, image: int, author: Author) -> str | None:
         """The name of somebody else who is editing an image now."""
         with self.database.read_session() as session:

@@ -140,4 +140,19 @@ class LeaseRow(Base):
     until: Mapped[int] = mapped_column(BigInteger)
 
 
+class ExportRow(Base):
+    """An export that was made: its number in the project, and its manifest; ``at`` is ms since 1970."""
+
+    __tablename__ = "saywhere_export"
+    __table_args__ = (UniqueConstraint("project_id", "version"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("saywhere_project.id"))
+    version: Mapped[int]
+    at: Mapped[int] = mapped_column(BigInteger)
+    person: Mapped[str] = mapped_column(String(100))
+    # Empty until the export is written.
+    manifest: Mapped[dict[str, Any]] = deferred(mapped_column(JSON))
+
+
 Index("saywhere_event_by_time", EventRow.at)

@@ -7,9 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from saywhere.annotate.events import CandidateChoice, DrawnBox, Interaction
+from saywhere.annotate.events import CandidateChoice, DrawnBox, GivenMask, Interaction
 from saywhere.annotate.image_folder import FileStamp, LoadedImage
 from saywhere.annotate.inference.sizes import array_bytes
+from saywhere.core.arrays import BoolArray
 from saywhere.core.prompt import Click
 from saywhere.core.settings import Settings
 from saywhere.interactive.encoded_image import EncodedImage
@@ -146,7 +147,12 @@ class SegmenterCache:
         return by_label[label]
 
     def segmenter_for(
-        self, image: LoadedImage, key: ObjectKey, interactions: Interactions, label: str | None = None
+        self,
+        image: LoadedImage,
+        key: ObjectKey,
+        interactions: Interactions,
+        label: str | None = None,
+        given: Callable[[int], BoolArray] | None = None,
     ) -> Segmenter:
         """A segmenter that has answered an object's interactions.
 
@@ -158,6 +164,7 @@ class SegmenterCache:
             key: the image's and the object's number.
             interactions: of the object, in order.
             label: name of the object's label, whose adapted runtime is used; None for the weights as they ship.
+            given: the ``(H, W)`` mask that is stored with an event, for an object that began with one.
         """
         encoded = self._encode_for_label(image, label)
         by_object = self._cached(image).by_object
@@ -166,10 +173,10 @@ class SegmenterCache:
         if past and past[:-1] == interactions and segmenter.undoable:
             segmenter.undo()
         elif interactions[: len(past)] == past:
-            add_interactions(segmenter, interactions[len(past) :])
+            add_interactions(segmenter, interactions[len(past) :], given)
         else:
             segmenter = encoded.new_object()
-            add_interactions(segmenter, interactions)
+            add_interactions(segmenter, interactions, given)
         if by_object:
             last_key = next(reversed(by_object))
             by_object[last_key].segmenter.forget_steps(0)
@@ -182,14 +189,19 @@ class SegmenterCache:
         return segmenter
 
 
-def add_interactions(segmenter: Segmenter, interactions: Interactions) -> None:
-    """Give a segmenter the interactions of an object, one after another.
+def add_interactions(
+    segmenter: Segmenter, interactions: Interactions, given: Callable[[int], BoolArray] | None = None
+) -> None:
+    """Give a segmenter the interactions of an object, one after another; ``given`` as for ``segmenter_for``.
 
     Other weights may have fewer candidates than those for which one was chosen: then the largest is chosen.
     """
     for one in interactions:
         if isinstance(one, Click):
             segmenter.add(one)
+        elif isinstance(one, GivenMask):
+            assert given is not None, "an object that began with a mask is asked for with its masks"
+            segmenter.start(given(one.event))
         elif isinstance(one, DrawnBox):
             segmenter.box(*one.box)
         elif isinstance(one, CandidateChoice):

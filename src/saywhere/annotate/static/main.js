@@ -9,6 +9,7 @@ import { PhraseForm } from './phrase.js';
 import { ExportDialog } from './export.js';
 import { Drawers } from './drawers.js';
 import { Instances } from './instances.js';
+import { ImportDialog } from './import.js';
 import { bindings, describeKeys, listenForKeys } from './keys.js';
 import { setName, t } from './i18n.js';
 
@@ -39,6 +40,7 @@ byId('help-close').addEventListener('click', () => help.close());
 new ExportDialog(session);
 new Drawers(session, canvas);
 byId('accept-narrow').addEventListener('click', () => session.markAndContinue('done'));
+new ImportDialog(session);
 for (const button of document.querySelectorAll('#tools button')) {
   button.addEventListener('click', () => { input.setTool(button.dataset.tool); canvas.focus(); });
 }

@@ -19,7 +19,9 @@ from saywhere.annotate.inference.queue import SupersededError
 from saywhere.annotate.service import Annotator
 from saywhere.annotate.web.annotation_routes import add_annotation_routes
 from saywhere.annotate.web.common import COMMON_ERRORS
+from saywhere.annotate.web.export_routes import add_export_routes
 from saywhere.annotate.web.image_routes import add_image_routes
+from saywhere.annotate.web.import_routes import add_import_routes
 from saywhere.annotate.web.label_routes import add_label_routes
 from saywhere.annotate.web.pages import add_pages
 from saywhere.annotate.web.project_routes import add_project_routes
@@ -42,7 +44,9 @@ def make_app(annotator: Annotator, token: str | None = None) -> FastAPI:
     add_pages(app, token)
     add_project_routes(app, annotator)
     add_label_routes(app, annotator.store)
+    add_export_routes(app, annotator)
     add_image_routes(app, annotator)
+    add_import_routes(app, annotator)
     add_annotation_routes(app, annotator)
     app.add_middleware(Guard, token=token)
     return app

@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 COOKIE = "saywhere"  # with a part that differs between tokens: servers on one host share their cookies
 CLIENT = "x-saywhere-client"  # a header that another site's page cannot send without our consent
 MAX_BODY_BYTES = 512 * 1024
+MAX_UPLOAD_BYTES = 256 * 1024 * 1024
+UPLOADS = frozenset({"/api/imports"})  # paths that take a file
 MAX_REQUESTS = 200  # at once; those that wait for a header do not count
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -58,14 +60,14 @@ class RejectedError(Exception):
 class _CountedBody:
     """Counts the bytes of a request's body: one that comes in chunks need not declare its length."""
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive, self._bytes = receive, 0
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive, self._limit, self._bytes = receive, limit, 0
         self.too_large = False
 
     async def receive(self) -> Message:
         message = await self._receive()
         self._bytes += len(message.get("body", b""))
-        if self._bytes > MAX_BODY_BYTES:
+        if self._bytes > self._limit:
             self.too_large = True
             return {"type": "http.disconnect"}
         return message
@@ -90,7 +92,8 @@ class Guard:
                 return
             await self._app(scope, receive, send)
             return
-        body = _CountedBody(receive)
+        limit = MAX_UPLOAD_BYTES if scope["path"] in UPLOADS else MAX_BODY_BYTES
+        body = _CountedBody(receive, limit)
 
         async def send_with_headers(message: Message) -> None:
             if body.too_large:
@@ -104,17 +107,17 @@ class Guard:
 
         self._requests += 1
         try:
-            self._check(scope)
+            self._check(scope, limit)
             await self._app(scope, body.receive, send_with_headers)
             if body.too_large:
-                raise RejectedError(413, f"a body of more than {MAX_BODY_BYTES:,} bytes: send less at once")
+                raise RejectedError(413, f"a body of more than {limit:,} bytes: send less at once")
         except RejectedError as rejection:
             body.too_large = False
             await _reject(scope, rejection, send_with_headers)
         finally:
             self._requests -= 1
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, scope: Scope, limit: int) -> None:
         if self._requests > MAX_REQUESTS:
             raise RejectedError(503, f"more than {MAX_REQUESTS} requests at once: ask again")
         headers = Headers(scope=scope)
@@ -125,8 +128,8 @@ class Guard:
         elif scope["path"] not in PUBLIC_PATHS and not self._has_cookie(headers):
             raise RejectedError(401, "no token, or a wrong one: open /login and give the one that the server printed")
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            raise RejectedError(413, f"a body of {length[:20]} bytes: at most {MAX_BODY_BYTES:,} are accepted")
+        if not length.isdigit() or int(length) > limit:
+            raise RejectedError(413, f"a body of {length[:20]} bytes: at most {limit:,} are accepted")
         is_page = scope["path"] in PAGES and headers.get("sec-fetch-mode") == "navigate"
         if scope["method"] in SAFE_METHODS and is_page:
             return  # a link on another site may lead to the page

@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from saywhere.annotate.db.database import PROJECT_FOLDER, Database, default_database_url
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.image_folder import ImageFolder
+from saywhere.annotate.imports.status import ImportStatus
 from saywhere.annotate.inference.learning import SequenceProposer
 from saywhere.annotate.inference.proposals import PhraseProposer, Proposer
 from saywhere.annotate.inference.queue import InferenceQueue
@@ -56,6 +57,8 @@ class Options:
     study: str | None = None
     threads: int = 2
     browser: bool = True
+    imports: tuple[Path, ...] = ()
+    import_status: ImportStatus = "todo"
 
 
 def serve(options: Options, report: Callable[[str], None]) -> None:
@@ -73,6 +76,8 @@ def serve(options: Options, report: Callable[[str], None]) -> None:
     bound = _bind(options.host, options.port)
     database = Database(options.database or default_database_url(folder.root))
     annotator = _make_annotator(options, folder, database)
+    if options.imports:
+        _import(options, annotator, report)
     total, _ = annotator.store.list_images(limit=1)
     if total == 0:
         report(f"no images in {folder.root} yet: put some there and press Rescan in the page")
@@ -98,6 +103,19 @@ def serve(options: Options, report: Callable[[str], None]) -> None:
         _checkpoint(database)
         annotator.close()
         database.close()
+
+
+def _import(options: Options, annotator: Annotator, report: Callable[[str], None]) -> None:
+    # The readers need more modules than the server, which starts without them.
+    from saywhere.annotate.imports.from_path import import_path
+
+    try:
+        for path in options.imports:
+            import_path(annotator.store, annotator.folder, path, options.import_status, report)
+    except BaseException:
+        annotator.close()
+        annotator.store.database.close()
+        raise
 
 
 @contextmanager

@@ -170,6 +170,9 @@ class WriteOptions:
             which has a mark for them.
         categories: classes that keep their ids, for COCO.
         extra: what is written beside images and annotations, for COCO.
+        tolerance: how far a simplified polygon may be from the outline, in pixels; 0 keeps every vertex.
+        splits: ``train``, ``val`` or ``test`` by the image's name, where a format divides its images. Without it, YOLO
+            and VOC name all images as those of training.
     """
 
     polygons: bool = False
@@ -178,6 +181,8 @@ class WriteOptions:
     keep_crowd: bool = False
     categories: Sequence[Extra] = ()
     extra: Extra = field(default_factory=dict)
+    tolerance: float = 0.0
+    splits: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -192,14 +192,14 @@ def write_coco(images: Iterable[AnnotatedImage], dest: Path, options: WriteOptio
                     annotation |= {"area": each.box[2] * each.box[3], "bbox": list(each.box), "segmentation": []}
                 else:
                     annotation |= {**each.region.as_annotation(), **each.measures}
-                    notes += _use_polygons(annotation, each.region, own) if options.polygons else []
+                    notes += _use_polygons(annotation, each.region, own, options.tolerance) if options.polygons else []
                 file.write(f"{separator}\n{json.dumps(annotation)}")
                 separator = ","
         listed = [*categories.values(), *({"id": number, "name": name} for name, number in classes.numbers.items())]
         file.write(f'],\n"images": {json.dumps(entries)},\n"categories": {json.dumps(listed)}}}\n')
 
 
-def _use_polygons(annotation: Entry, region: RunLengths, what: str) -> list[str]:
+def _use_polygons(annotation: Entry, region: RunLengths, what: str, tolerance: float) -> list[str]:
     """Give an annotation polygons, and where they differ from its mask, the area and box of what they are drawn as.
 
     Returns:
@@ -208,7 +208,7 @@ def _use_polygons(annotation: Entry, region: RunLengths, what: str) -> list[str]
     left, top, mask = region.cropped()
     if mask.size > MAX_POLYGON_PIXELS:
         return [f"{what}: is of {mask.size:,} pixels; kept as run lengths"]
-    polygons = [np.add(ring, (left, top)).ravel().tolist() for ring in polygons_along_pixel_edges(mask)]
+    polygons = [np.add(ring, (left, top)).ravel().tolist() for ring in polygons_along_pixel_edges(mask, tolerance)]
     if not polygons:
         return [f"{what}: is empty, so it has no polygon; kept as run lengths"]
     try:

@@ -32,7 +32,7 @@ from saywhere.data.formats.annotated_image import (
     with_image_file,
 )
 from saywhere.data.formats.losses import only_json, says_something
-from saywhere.data.formats.names import UniqueNames
+from saywhere.data.formats.names import MANIFEST, UniqueNames
 from saywhere.data.formats.polygons import Ring, drawing_steps, polygons_through_pixel_centres, shape_region
 from saywhere.errors import SaywhereError
 
@@ -61,7 +61,9 @@ def read_labelme(source: Path, images: Path | None) -> AnnotationSource:
     Raises:
         SaywhereError: there is no JSON file.
     """
-    files = [source] if source.is_file() else [source / name for name in list_files(source, ".json")]
+    files = (
+        [source] if source.is_file() else [source / name for name in list_files(source, ".json") if name != MANIFEST]
+    )
     if not files:
         raise SaywhereError(f"source '{source}': no JSON file there; LabelMe has one for each photograph")
     root = source.parent if source.is_file() else source
@@ -274,7 +276,7 @@ def write_labelme(images: Iterable[AnnotatedImage], dest: Path, options: WriteOp
         # Groups of pieces are numbered after those that objects are in already.
         groups = [group for each in image.objects if isinstance(group := each.extra.get("group_id"), int)]
         for number, each in enumerate(image.objects, max([0, *groups]) + 1):
-            parts, lost = _polygon_shapes(each, number) if options.polygons else _mask_shapes(each)
+            parts, lost = _polygon_shapes(each, number, options.tolerance) if options.polygons else _mask_shapes(each)
             notes += [f"photograph '{image.file_name}', object {each.class_name!r}: {note}" for note in lost]
             shapes += [{**_shape_fields(each), **part} for part in parts]
         shapes += [{**_shape_fields(each), **_box_shape(each)} for each in image.boxes]
@@ -334,10 +336,10 @@ def _mask_shapes(each: ObjectAnnotation) -> tuple[list[Shape], list[str]]:
     return [{"shape_type": "mask", "points": corners, "mask": base64.b64encode(png.getvalue()).decode("ascii")}], []
 
 
-def _polygon_shapes(each: ObjectAnnotation, number: int) -> tuple[list[Shape], list[str]]:
+def _polygon_shapes(each: ObjectAnnotation, number: int, tolerance: float) -> tuple[list[Shape], list[str]]:
     """A polygon for each piece, held together by a group; and notes."""
     left, top, mask = each.region.cropped()
-    pieces = polygons_through_pixel_centres(mask)
+    pieces = polygons_through_pixel_centres(mask, tolerance)
     if not pieces:
         return [], ["is empty; left out"]
     pieces = [np.add(piece, (left, top)) for piece in pieces]

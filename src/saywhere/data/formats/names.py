@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+MANIFEST = "saywhere-manifest.json"  # what an export holds; it is no annotation file of any format
 MAX_STEM_BYTES = 240  # of a name without its suffix: what a file system takes, less a number and a longer suffix
 
 

@@ -7,6 +7,7 @@ are joined to it by cuts without width, which are walked in both directions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,34 +37,47 @@ class NearestPoint:
         return squared[:, 0], numbers[:, 0]
 
 
-def polygons_through_pixel_centres(mask: BoolArray) -> list[Ring]:
+def polygons_through_pixel_centres(mask: BoolArray, tolerance: float = 0.0) -> list[Ring]:
     """A polygon for each piece of a ``(H, W)`` mask, through the centres of its border pixels.
 
     Programs that fill polygons and also draw their outline (OpenCV, Pillow) make the mask of it again.
+
+    Args:
+        mask: the mask.
+        tolerance: how far a simplified outline may be from the true one, in pixels; 0 keeps it.
     """
     contours, levels = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if levels is None:
         return []
-    rings = [contour[:, 0].astype(np.float64) for contour in contours]
+    rings = [_simplified(np.asarray(contour), tolerance)[:, 0].astype(np.float64) for contour in contours]
     parents = np.asarray(levels).reshape(-1, 4)[:, 3]
     pieces = []
     for number in np.flatnonzero(parents < 0):
-        holes = [rings[hole] for hole in np.flatnonzero(parents == number)]
+        # What is simplified to a line, or less, has no area.
+        holes = [rings[hole] for hole in np.flatnonzero(parents == number) if len(rings[hole]) > 2 or not tolerance]
         pieces.append(_at_least_three(remove_collinear(join_rings(rings[number], holes))))
     return pieces
 
 
-def polygons_along_pixel_edges(mask: BoolArray) -> list[Ring]:
+def _simplified(contour: NDArray[Any], tolerance: float) -> NDArray[Any]:
+    """A contour of OpenCV with fewer vertices (Douglas-Peucker); as it is where nothing is left of it."""
+    if not tolerance:
+        return contour
+    fewer = np.asarray(cv2.approxPolyDP(contour, tolerance, closed=True))
+    return fewer if len(fewer) else contour
+
+
+def polygons_along_pixel_edges(mask: BoolArray, tolerance: float = 0.0) -> list[Ring]:
     """A polygon for each piece of a ``(H, W)`` mask, a quarter of a pixel within the outer edges of its border pixels.
 
-    pycocotools makes the mask of it again.
+    pycocotools makes the mask of it again. ``tolerance`` as for :func:`polygons_through_pixel_centres`.
     """
     if (box := bounding_box(mask)) is None:
         return []
     left, top, right, bottom = map(int, box)
     cropped = mask[top:bottom, left:right]
     doubled = np.repeat(np.repeat(cropped, 2, axis=0), 2, axis=1)
-    return [(ring + 0.5) / 2.0 + (left, top) for ring in polygons_through_pixel_centres(doubled)]
+    return [(ring + 0.5) / 2.0 + (left, top) for ring in polygons_through_pixel_centres(doubled, 2.0 * tolerance)]
 
 
 def join_pieces(pieces: Sequence[Ring]) -> Ring:

@@ -216,12 +216,12 @@ def write_voc(images: Iterable[AnnotatedImage], dest: Path, options: WriteOption
     is_voc = bool(labels) and set(labels) <= set(CLASSES)
     classes = ClassNumbers(CLASSES if is_voc else labels, maximum=MAX_NUMBER)
     unique = UniqueNames()
-    names: list[str] = []
+    by_part: dict[str, list[str]] = {}
     not_jpeg: list[str] = []
     for image in images:
         name = unique.claim(image.file_name, notes)
         notes += note_default_labels(image) + note_lost_scores(image)
-        names.append(name)
+        by_part.setdefault(options.splits.get(image.file_name, "train"), []).append(name)
         if options.copy and not image.file_name.endswith(".jpg"):
             not_jpeg.append(image.file_name)
         _write_image(image, name, classes, dest, options, notes)
@@ -230,9 +230,10 @@ def write_voc(images: Iterable[AnnotatedImage], dest: Path, options: WriteOption
             f"{len(not_jpeg):,} photographs keep their format, the first is '{not_jpeg[0]}'; some readers of VOC "
             "expect .jpg"
         )
+    lists = {"trainval": [*by_part.get("train", []), *by_part.get("val", [])], "train": [], **by_part}
     for use in ("Segmentation", "Main"):
-        for split in ("trainval", "train"):
-            path = dest / "ImageSets" / use / f"{split}.txt"
+        for part, names in lists.items():
+            path = dest / "ImageSets" / use / f"{part}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     colours = voc_palette()

@@ -72,12 +72,8 @@ def read_yolo(source: Path, images: Path | None) -> AnnotationSource:
     Raises:
         SaywhereError: there is no ``data.yaml``, or no image for a text file.
     """
-    classes = _read_names(source)
-    tables = {
-        _without_folder(name, "labels"): source / name
-        for name in list_files(source, ".txt")
-        if "labels" in PurePosixPath(name).parts[:-1]
-    }
+    classes, by_stem = read_tables(source)
+    tables = {f"{stem}.txt": path for stem, path in by_stem.items()}
     if images:
         image_paths = {name: images / name for name in list_images(images)}
     else:
@@ -91,8 +87,7 @@ def read_yolo(source: Path, images: Path | None) -> AnnotationSource:
         )  # fmt: skip
         raise SaywhereError(f"source '{source}': photographs are needed in images/ for their sizes; {which}")
     readers = [
-        partial(_read_image, name, path, tables.get(f"{_stem(name)}.txt"), classes)
-        for name, path in image_paths.items()
+        partial(read_table, name, path, tables.get(f"{_stem(name)}.txt"), classes) for name, path in image_paths.items()
     ]
     counts = Counter(classes.values())
     notes = [f"source '{source}': {count} classes are named '{name}'; they become one"
@@ -101,6 +96,23 @@ def read_yolo(source: Path, images: Path | None) -> AnnotationSource:
     if without and tables:
         notes.append(f"source '{source}': {without:,} photographs have no text file in labels/: they have no objects")
     return AnnotationSource(readers, [classes[number] for number in sorted(classes)], notes)
+
+
+def read_tables(source: Path) -> tuple[dict[int, str], dict[str, Path]]:
+    """The class names by number; and the text files in every folder ``labels``, by their names without suffix there.
+
+    Args:
+        source: the folder of ``data.yaml``, or of ``classes.txt``.
+
+    Raises:
+        SaywhereError: there is neither.
+    """
+    tables = {
+        _stem(_without_folder(name, "labels")): source / name
+        for name in list_files(source, ".txt")
+        if "labels" in PurePosixPath(name).parts[:-1]
+    }
+    return _read_names(source), tables
 
 
 def _stem(name: str) -> str:
@@ -156,7 +168,18 @@ def _class_name(given: object, number: object) -> str:
     return check_label(given) or str(number)
 
 
-def _read_image(file_name: str, path: Path, table: Path | None, labels: Mapping[int, str]) -> AnnotatedImage:
+def read_table(file_name: str, path: Path, table: Path | None, labels: Mapping[int, str]) -> AnnotatedImage:
+    """The annotations of one image.
+
+    Args:
+        file_name: the image's name.
+        path: its file, whose size is needed.
+        table: its text file; None: it has no object.
+        labels: class names by number.
+
+    Raises:
+        SaywhereError: the image or the text file cannot be used.
+    """
     header = read_header(path)
     objects: list[ObjectAnnotation] = []
     boxes: list[BoxAnnotation] = []
@@ -221,8 +244,9 @@ def _whole(text: str) -> int:
 
 
 def write_yolo(images: Iterable[AnnotatedImage], dest: Path, options: WriteOptions, notes: list[str]) -> None:
-    """Write ``images``, ``labels`` and ``data.yaml``, in which all images are for both training and validation.
+    """Write ``images``, ``labels`` and ``data.yaml``.
 
+    With ``options.splits`` both folders have one for each part; else all images are for training and validation.
     A line holds one polygon: holes are joined to their outline, further pieces to the nearest, by thin cuts.
     """
     classes, unique = ClassNumbers(options.labels, first=0), UniqueNames()
@@ -231,10 +255,12 @@ def write_yolo(images: Iterable[AnnotatedImage], dest: Path, options: WriteOptio
     polygons = 0
     for image in images:
         name = unique.claim(image.file_name, notes)
+        part = options.splits.get(image.file_name)
+        name = name if part is None else f"{part}/{name}"
         notes += note_default_labels(image) + note_lost_scores(image)
         lines = []
         for each in image.objects:
-            ring, lost = to_one_polygon(each)
+            ring, lost = to_one_polygon(each, options.tolerance)
             notes += [f"photograph '{image.file_name}', object {each.class_name!r}: {note}" for note in lost]
             if ring is not None:
                 # The middle of a pixel stays in it however a reader rounds.
@@ -251,9 +277,20 @@ def write_yolo(images: Iterable[AnnotatedImage], dest: Path, options: WriteOptio
             image.copy_file(dest / "images" / (name + PurePosixPath(image.file_name).suffix))
     _add_boxes(boxes, polygons, notes)
     names = {number: label if label.isprintable() else _Quoted(label) for label, number in classes.numbers.items()}
-    content = {"train": "images", "val": "images", "names": names}
+    content = {**_folders(options.splits, notes), "names": names}
     text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     (dest / "data.yaml").write_text(text, encoding="utf-8")
+
+
+def _folders(splits: Mapping[str, str], notes: list[str]) -> dict[str, str]:
+    """Where data.yaml says that the images of each part are; a folder that it names exists."""
+    parts = set(splits.values())
+    if not parts:
+        return {"train": "images", "val": "images"}
+    folders: dict[str, str] = {part: f"images/{part}" for part in ("train", "val", "test") if part in parts}
+    if "val" not in parts:
+        notes.append("data.yaml: there is no validation part, which Ultralytics asks for; val names training images")
+    return {"train": folders["train"], "val": folders.get("val", folders["train"]), **folders}
 
 
 def _line(number: int | None, shares: NDArray[np.float64]) -> str:
@@ -286,14 +323,18 @@ def _add_boxes(boxes: list[tuple[Path, str, list[str]]], polygons: int, notes: l
             path.write_text("".join(rows), encoding="utf-8")
 
 
-def to_one_polygon(each: ObjectAnnotation) -> tuple[Ring | None, list[str]]:
+def to_one_polygon(each: ObjectAnnotation, tolerance: float = 0.0) -> tuple[Ring | None, list[str]]:
     """One polygon for an object, through the centres of its border pixels.
+
+    Args:
+        each: the object.
+        tolerance: how far the simplified polygon may be from the outline, in pixels; 0 keeps every vertex.
 
     Returns:
         The polygon, None for an empty object; and notes of what it alters.
     """
     left, top, mask = each.region.cropped()
-    pieces = polygons_through_pixel_centres(mask)
+    pieces = polygons_through_pixel_centres(mask, tolerance)
     if not pieces:
         return None, ["is empty; left out"]
     ring = join_pieces(pieces)

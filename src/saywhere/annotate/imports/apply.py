@@ -1,0 +1,121 @@
+"""Adds imported objects to a project: in one step for each image, which one undo takes back."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from saywhere.annotate.db.locks import ImageLockedError
+from saywhere.annotate.db.store import Author, ConflictError, NewEvent, Store
+from saywhere.annotate.db.tables import ImageRow
+from saywhere.annotate.editing import MAX_OBJECTS
+from saywhere.annotate.image_folder import ImageFolder
+from saywhere.annotate.imports.plan import ImportPlan, PlannedImage, known_objects
+from saywhere.annotate.imports.status import ImportStatus
+from saywhere.core.geometry import ImageSize
+from saywhere.data.formats.annotated_image import ObjectAnnotation
+from saywhere.errors import SaywhereError
+
+ATTEMPTS = 3  # for an image that somebody changes at the same moment
+
+
+@dataclass
+class ImportResult:
+    """What was added.
+
+    Attributes:
+        images: numbers of the images that were changed.
+        objects: how many objects were added.
+        left_out: what was not added although it was planned, and why.
+    """
+
+    images: list[int] = field(default_factory=list)
+    objects: int = 0
+    left_out: list[str] = field(default_factory=list)
+
+
+def apply_import(
+    store: Store, folder: ImageFolder, plan: ImportPlan, status: ImportStatus, author: Author, source: str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ImportResult:  # fmt: skip
+    """Add what was planned; images are done one after another, and each is on the disk when the next one begins.
+
+    Args:
+        store: the project.
+        folder: its images.
+        plan: what to add. What came into the project since is not added again.
+        status: what the images with new objects are marked as: to do, or done. With ``done``, images of the file
+            without an object that nobody has annotated are done too.
+        author: who imports.
+        source: name of the file.
+        progress: called with the number of images that are done, and of all.
+
+    Returns:
+        What was added. An image that somebody is editing is left out.
+    """
+    result = ImportResult()
+    for done, image in enumerate(plan.images, 1):
+        try:
+            added = _add(store, folder, image, status, author, source, result)
+        except ImageLockedError as error:
+            result.left_out.append(f"image '{image.row.path}': {error.holder} is editing it now; import again later")
+        except SaywhereError as error:
+            result.left_out.append(str(error))
+        else:
+            if added is not None:
+                result.images.append(image.row.id)
+                result.objects += added
+        progress(done, len(plan.images))
+    return result
+
+
+def _add(
+    store: Store, folder: ImageFolder, image: PlannedImage, status: ImportStatus, author: Author, source: str,
+    result: ImportResult,
+) -> int | None:  # fmt: skip
+    """Add an image's objects: how many; None where nothing was to be done."""
+    for attempt in range(1, ATTEMPTS + 1):
+        row, history = store.image(image.row.id), store.history(image.row.id)
+        is_known = known_objects(store, row, image.size, image.objects)
+        objects = [each for each, known in zip(image.objects, is_known, strict=True) if not known]
+        room = MAX_OBJECTS - len(history.state.objects)
+        if len(objects) > room:
+            result.left_out.append(
+                f"image '{row.path}': {len(objects) - room} objects; {MAX_OBJECTS} is the maximum of an image"
+            )
+            objects = objects[:room]
+        is_negative = not image.objects and status == "done" and row.state == "new"
+        if not objects and not is_negative:
+            return None
+        events = [
+            _event(store, each, id, source) for id, each in enumerate(objects, history.state.next_id)
+        ]  # fmt: skip
+        if status == "done":
+            events.append(NewEvent("mark", None, {"value": "done"}, took_ms=0))
+        _record_file(store, folder, row, image.size)
+        held = store.holds_lock(row.id, author)
+        try:
+            store.append_events(row.id, history, f"import-{secrets.token_hex(12)}", author, events)
+        except ConflictError:
+            if attempt == ATTEMPTS:
+                raise
+            continue
+        if not held:
+            store.unlock_image(row.id, author)
+        return len(objects)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _event(store: Store, each: ObjectAnnotation, id: int, source: str) -> NewEvent:
+    label = None if each.label is None else store.labels.add(each.label, exact=True).label.id
+    data = {"label": label, "author": each.author, "extra": dict(each.extra), "source": source[:200]}
+    return NewEvent(
+        "import", id, data, mask=each.region.counts, score=each.score, area=each.region.area, took_ms=0
+    )  # fmt: skip
+
+
+def _record_file(store: Store, folder: ImageFolder, row: ImageRow, size: ImageSize) -> None:
+    """Store the size and the hash of an image that was never loaded."""
+    if row.sha256 is None or row.width is None or row.seq == 0:
+        store.record_file(row.id, size, folder.digest(row.path), None)

@@ -1,0 +1,263 @@
+"""What an import would add to a project, and what is left out and why. Nothing is changed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from saywhere.annotate.db.store import Store
+from saywhere.annotate.db.tables import ImageRow
+from saywhere.annotate.events import ObjectState
+from saywhere.annotate.image_folder import ImageFolder
+from saywhere.annotate.imports.duplicates import KnownObject, find_duplicates
+from saywhere.annotate.imports.matching import ImageMatcher
+from saywhere.annotate.imports.upload import find_sources
+from saywhere.core.geometry import ImageSize
+from saywhere.core.rle import RunLengths
+from saywhere.data import formats
+from saywhere.data.formats import yolo
+from saywhere.data.formats.annotated_image import AnnotatedImage, ObjectAnnotation
+from saywhere.data.notes import group_notes
+from saywhere.errors import SaywhereError
+
+MAX_LABEL = 100  # characters
+MAX_EXTRA = 20_000  # characters of what else a file says of an object, as JSON
+
+
+@dataclass(frozen=True)
+class PlannedImage:
+    """An image of the project with the objects of the file.
+
+    Attributes:
+        row: the image.
+        size: its size.
+        objects: all of the file's, also those that are in the project already.
+        new: how many of them would be added.
+    """
+
+    row: ImageRow
+    size: ImageSize
+    objects: tuple[ObjectAnnotation, ...]
+    new: int
+
+
+@dataclass
+class ImportPlan:
+    """What an import would add.
+
+    Attributes:
+        images: the images that are in the project.
+        new_labels: names of labels that would be created.
+        duplicates: how many objects are in the project already.
+        left_out: what is not imported and why, a line for each reason.
+    """
+
+    images: list[PlannedImage] = field(default_factory=list)
+    new_labels: list[str] = field(default_factory=list)
+    duplicates: int = 0
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def objects(self) -> int:
+        """How many objects would be added."""
+        return sum(image.new for image in self.images)
+
+    @property
+    def empty_images(self) -> int:
+        """How many images of the file have no object and were not annotated: negatives, where all is done."""
+        return sum(not image.objects and image.row.state == "new" for image in self.images)
+
+
+def plan_import(
+    store: Store, folder: ImageFolder, place: Path, format: str | None = None, crowds: bool = False
+) -> ImportPlan:
+    """Read annotations and compare them with the project.
+
+    Args:
+        store: the project.
+        folder: its images.
+        place: a file, or a folder, of annotations.
+        format: what they are in; by default it is recognised.
+        crowds: import crowd regions as objects; else they are left out.
+
+    Raises:
+        SaywhereError: nothing of it can be read.
+    """
+    _, rows = store.list_images(limit=2**31 - 1)
+    reader = _Reader(store, folder, ImageMatcher(rows), crowds)
+    try:
+        for source, name in find_sources(place, format):
+            try:
+                reader.read(source, name)
+            except SaywhereError as error:
+                reader.faults.append(str(error))
+        return reader.plan(place)
+    except SaywhereError as error:
+        raise SaywhereError(_without_folder(str(error), place)) from error
+
+
+def _without_folder(text: str, place: Path) -> str:
+    """A line that names what it is about as whoever gave the file knows it."""
+    inside = text.replace(f"{place}/", "")
+    return inside.replace(str(place), place.name).replace(f"{place.parent}/", "")
+
+
+class _Reader:
+    """Reads sources one after another into what is known of each image of the project."""
+
+    def __init__(self, store: Store, folder: ImageFolder, matcher: ImageMatcher, crowds: bool) -> None:
+        self._store, self._folder, self._matcher, self._crowds = store, folder, matcher, crowds
+        self._found: dict[int, tuple[ImageRow, ImageSize, list[ObjectAnnotation]]] = {}
+        self._left_out: Counter[str] = Counter()
+        self._unmatched: list[str] = []
+        self._notes: list[str] = []
+        self.faults: list[str] = []
+
+    def read(self, source: Path, name: str) -> None:
+        """Read a file, or a folder, in the format of this name."""
+        for read_one in self._images(source, name):
+            try:
+                image = read_one()
+            except SaywhereError as error:
+                self.faults.append(str(error))
+                continue
+            if image is not None:
+                self._add(image)
+
+    def _images(self, source: Path, name: str) -> Iterator[partial[AnnotatedImage]]:
+        if name == "yolo":
+            yield from self._yolo_images(source)
+            return
+        annotations = formats.read(source, name, self._folder.root)
+        self._notes += annotations.notes
+        for each in annotations.images:
+            yield partial(each)
+
+    def _yolo_images(self, source: Path) -> Iterator[partial[AnnotatedImage]]:
+        """Of YOLO only the text files count: sizes are those of the project's images."""
+        classes, tables = yolo.read_tables(source)
+        for stem, table in tables.items():
+            row = self._matcher.find_stem(stem)
+            if row is None:
+                self._unmatched.append(stem)
+                continue
+            try:
+                path = self._folder.locate(row.path)
+            except SaywhereError as error:
+                self.faults.append(str(error))
+                continue
+            yield partial(yolo.read_table, row.path, path, table, classes)
+
+    def _add(self, image: AnnotatedImage) -> None:
+        row = self._matcher.find(image.file_name)
+        if row is None:
+            self._unmatched.append(image.file_name)
+            return
+        size = _size_of(row, self._folder)
+        if size is None:
+            self.faults.append(f"image '{row.path}': cannot be read")
+            return
+        if size != image.size:
+            self.faults.append(
+                f"image '{row.path}': is {size.width}x{size.height}; the file's masks are "
+                f"{image.size.width}x{image.size.height}"
+            )
+            return
+        self._notes += image.notes
+        if image.extra:
+            self._left_out["what a file says of images beside objects (licence, date, flags)"] += 1
+        objects = [each for each in image.objects if self._wants(each)]
+        _, _, known = self._found.setdefault(row.id, (row, size, []))
+        known += [self._cleaned(each) for each in objects]
+        self._left_out["boxes without a mask"] += len(image.boxes)
+
+    def _wants(self, each: ObjectAnnotation) -> bool:
+        if each.is_crowd and not self._crowds:
+            self._left_out["crowd regions"] += 1
+            return False
+        if not each.region.area:
+            self._left_out["objects without a pixel"] += 1
+            return False
+        return True
+
+    def _cleaned(self, each: ObjectAnnotation) -> ObjectAnnotation:
+        """An object with a label that a project can have, and as much of the rest as is kept."""
+        label = None if each.label is None else clean_label(each.label)
+        extra = each.extra
+        if extra and len(json.dumps(dict(extra))) > MAX_EXTRA:
+            self._left_out["what a file says of objects beside label, score and author, where it is very long"] += 1
+            extra = {}
+        return replace(each, label=label, extra=extra, author=(each.author or "")[:200] or None)
+
+    def plan(self, place: Path) -> ImportPlan:
+        """The plan of all that was read. SaywhereError when nothing could be read."""
+        if not self._found and not self._unmatched and self.faults:
+            raise SaywhereError(self.faults[0])
+        plan = ImportPlan()
+        wanted: dict[str, None] = {}
+        for row, size, objects in self._found.values():
+            is_known = known_objects(self._store, row, size, objects)
+            new = [each for each, known in zip(objects, is_known, strict=True) if not known]
+            plan.images.append(PlannedImage(row, size, tuple(objects), len(new)))
+            plan.duplicates += len(objects) - len(new)
+            wanted |= dict.fromkeys(each.label for each in new if each.label is not None)
+        plan.images.sort(key=lambda image: image.row.path)
+        existing = {row.name for row in self._store.visible_labels()}
+        plan.new_labels = [name for name in wanted if name not in existing]
+        plan.left_out = self._reasons(place, plan.duplicates)
+        return plan
+
+    def _reasons(self, place: Path, duplicates: int) -> list[str]:
+        lines = []
+        if duplicates:
+            lines.append(f"objects that are in the project already: {duplicates:,}")
+        if self._unmatched:
+            names = ", ".join(f"'{name}'" for name in self._unmatched[:3])
+            count = len(self._unmatched)
+            what = "an image that is" if count == 1 else f"{count:,} images that are"
+            lines.append(f"{what} not in this project: {names}{', ...' if count > 3 else ''}")
+        lines += [f"{what}: {count:,}" for what, count in self._left_out.items() if count]
+        inside = f"{self._folder.root}/"
+        notes = [_without_folder(note.replace(inside, ""), place) for note in [*self.faults, *self._notes]]
+        return [*lines, *group_notes(notes)]
+
+
+def clean_label(name: str) -> str | None:
+    """A label as a project can have it: one line, printable, of at most 100 characters; None where nothing is left.
+
+    Example:
+        >>> clean_label(" traffic  light\\n")
+        'traffic light'
+    """
+    text = " ".join("".join(c if c.isprintable() else " " for c in name).split())
+    return text[:MAX_LABEL].strip() or None
+
+
+def known_objects(store: Store, row: ImageRow, size: ImageSize, objects: Sequence[ObjectAnnotation]) -> list[bool]:
+    """Whether each object of an image is in the project already."""
+    labels = store.all_labels()
+    names: Mapping[int, str] = {id: label.name for id, label in labels.items()}
+    states = [state for state in store.history(row.id).state.objects.values() if state.mask is not None]
+    events = {event for state in states for event in (state.mask, state.given) if event is not None}
+    masks = {seq: RunLengths(*size, counts) for seq, counts in store.load_masks(row.id, events).items()}
+
+    def known(state: ObjectState) -> KnownObject:
+        assert state.mask is not None, "filtered above"
+        given = None if state.given is None else masks[state.given]
+        return KnownObject(names.get(state.label or 0), masks[state.mask], given)
+
+    return find_duplicates([(each.label, each.region) for each in objects], [known(state) for state in states])
+
+
+def _size_of(row: ImageRow, folder: ImageFolder) -> ImageSize | None:
+    """The size that an image was annotated with, or else that of its file; None where it cannot be read."""
+    if row.seq > 0 and row.width is not None and row.height is not None:
+        return ImageSize(row.height, row.width)
+    try:
+        return folder.header(row.path).size
+    except SaywhereError:
+        return None
