@@ -10,6 +10,7 @@ from torch import nn
 
 from saywhere.models.checkpoint import read_tensors, write_tensors
 from saywhere.training.average import average_weights
+from saywhere.training.provenance import shareable
 from saywhere.training.recipe import Recipe
 from saywhere.training.stages import WEIGHTS, Stage, stage_folder
 
@@ -30,7 +31,7 @@ def write_result(
         out: the folder of the run.
         validator: measures a mean on the validation data of the first averaged stage.
     """
-    metadata = {**_history(stages, out), "recipe": recipe.model_dump(mode="json")}
+    metadata = {**_history(stages, out), "recipe": shareable(recipe)}
     if recipe.average:
         files = [stage_folder(out, name) / WEIGHTS for name in recipe.average]
         average_weights(files, out / WEIGHTS, validator, metadata)

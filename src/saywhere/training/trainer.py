@@ -19,6 +19,7 @@ from saywhere.training.corrections import RobotPool
 from saywhere.training.dataset import CropDataset
 from saywhere.training.initialise import initialise
 from saywhere.training.phrases import label_vectors
+from saywhere.training.provenance import shareable
 from saywhere.training.recipe import OptimiserRecipe, Recipe
 from saywhere.training.schedule import LearningRate, freeze_batch_norm, moving_average
 from saywhere.training.step import interleave, step_losses
@@ -168,10 +169,10 @@ class Trainer:
         metadata = {
             "recipe_name": recipe.name,
             "stage": stage,
-            "recipe": recipe.model_dump(mode="json"),
+            "recipe": shareable(recipe),
             "size": recipe.crop.size,
             "zoom": recipe.crop.mode == "object" and recipe.crop.full_image_prob < 1.0,
-            "data": [data.path for data in recipe.data],
+            "data": [data["path"] for data in shareable(recipe)["data"]],
             "labels": self.trained_on,
             "phrases": self.phrases,
             "step": self.step,
