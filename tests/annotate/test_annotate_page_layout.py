@@ -129,3 +129,14 @@ def test_an_image_is_annotated_at_every_size(
     download.value.save_as(tmp_path / "annotations.json")
     assert '"annotations"' in (tmp_path / "annotations.json").read_text()
     page.close()
+
+
+def test_the_first_hint_is_shown_until_it_is_dismissed(browser: sync_api.Browser, server: Server) -> None:
+    page = Page(browser, server, 16)
+    assert page.page.locator("#first-run").is_visible()
+    page.page.locator("#first-run-close").click()
+    assert not page.page.locator("#first-run").is_visible()
+    page.page.reload()
+    page.shown(16)
+    assert not page.page.locator("#first-run").is_visible()
+    page.close()

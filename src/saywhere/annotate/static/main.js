@@ -10,6 +10,7 @@ import { ExportDialog } from './export.js';
 import { Drawers } from './drawers.js';
 import { Instances } from './instances.js';
 import { ImportDialog } from './import.js';
+import { showFirstRun } from './first_run.js';
 import { bindings, describeKeys, listenForKeys } from './keys.js';
 import { setName, t } from './i18n.js';
 
@@ -39,6 +40,7 @@ byId('help-open').addEventListener('click', () => help.showModal());
 byId('help-close').addEventListener('click', () => help.close());
 new ExportDialog(session);
 new Drawers(session, canvas);
+showFirstRun(canvas);
 byId('accept-narrow').addEventListener('click', () => session.markAndContinue('done'));
 new ImportDialog(session);
 for (const button of document.querySelectorAll('#tools button')) {
@@ -67,7 +69,7 @@ for (const name of ['state', 'open', 'lock']) session.addEventListener(name, () 
   const free = session.lockHolder === null;
   byId('undo').disabled = !session.state?.can_undo || !free;
   byId('redo').disabled = !session.state?.can_redo || !free;
-  byId('name').textContent = session.row ? `${session.row.path}${session.image ? `  ·  ${session.image.width} × ${session.image.height}` : ''}` : '';
+  byId('name').textContent = session.row ? `${session.row.path}${session.image ? `  ·  ${session.image.width} × ${session.image.height}` : ''}` : session.project.name;
 });
 
 // The candidate masks of the active object

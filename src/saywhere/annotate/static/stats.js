@@ -86,7 +86,7 @@ function table(title, objects, nameOf) {
   const tableElement = document.createElement('table');
   const row = (cells, kind) => {
     const line = tableElement.insertRow();
-    for (const text of cells) { const cell = document.createElement(kind); cell.textContent = text; line.append(cell); }
+    for (const text of cells) { const cell = document.createElement(text ? kind : 'td'); cell.textContent = text; line.append(cell); }
   };
   row(['', t('stats.objects'), t('stats.interactions'), t('stats.seconds')], 'th');
   for (const [name, own] of [...groups].sort((a, b) => b[1].length - a[1].length).slice(0, 30)) {
@@ -134,6 +134,7 @@ async function show() {
   totals.forEach(([kind, count], i) => svg.append(
     element('rect', { class: 'mark', x: LEFT + (i + 0.2) * barWidth, width: 0.6 * barWidth, y: y(count), height: y(0) - y(count), rx: 4 }),
     element('text', { x: LEFT + (i + 0.5) * barWidth, y: HEIGHT - 8, 'text-anchor': 'middle' }, `${t(`stats.kind-${kind}`)}: ${number(count)}`)));
+  svg.setAttribute('aria-label', totals.map(([kind, count]) => `${t(`stats.kind-${kind}`)}: ${number(count)}`).join(', '));
   panel(t('stats.by-kind'), svg);
   table(t('stats.by-label'), objects, (o) => o.label || t('stats.no-label'));
   table(t('stats.by-person'), objects, (o) => o.person);
