@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from annotator import picture
+from PIL import Image
 from typer.testing import CliRunner
 
 from conftest import ColourRuntime
@@ -215,6 +217,42 @@ class TestFound:
         found = json.loads(out.read_text())["annotations"]
         assert [annotation["prompt"] for annotation in found] == [{"phrase": "card"}] * 6
         assert found[0]["bbox"] == [24, 18, 50, 40]
+
+
+class TestEveryObject:
+    """A folder and a phrase alone: all objects, none where there is none."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "photos"
+        folder.mkdir()
+        discs = [(120, 120, 50), (320, 330, 60), (520, 140, 55)]
+        for name, there in (("a", discs), ("b", []), ("c", discs[:1])):
+            Image.fromarray(picture(there)).save(folder / f"{name}.png")
+        return folder
+
+    def test_all_of_each_image_named_after_the_phrase(self, folder: Path) -> None:
+        out = folder.with_name("out.json")
+        result = prelabel(read_request(folder, phrase="red  ball"), out, "annotator:fast")
+        content = json.loads(out.read_text())
+        assert result.objects == len(content["annotations"]) == 4
+        assert [one["name"] for one in content["categories"]] == ["red ball"]
+        assert [one["id"] for one in content["annotations"]] == [1, 2, 3, 4]
+        names = {image["id"]: image["file_name"] for image in content["images"]}
+        assert [names[one["image_id"]] for one in content["annotations"]] == ["a.png"] * 3 + ["c.png"]
+        assert all(0.4 <= one["score"] <= 1 and one["area"] > 5000 for one in content["annotations"])
+
+    def test_only_images_that_changed_are_searched_again(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        out, request = folder.with_name("out.json"), read_request(folder, phrase="ball")
+        prelabel(request, out, "annotator:fast")
+        first, read = out.read_bytes(), []
+        original = run.read_image_and_digest
+        monkeypatch.setattr(run, "read_image_and_digest", lambda path: (read.append(path.name), original(path))[1])
+        prelabel(request, out, "annotator:fast")
+        assert (read, out.read_bytes()) == ([], first), "an image without any is not searched again either"
+        Image.fromarray(picture([(300, 300, 40)])).save(folder / "b.png")
+        assert prelabel(request, out, "annotator:fast").objects == 5
+        assert read == ["b.png"]
 
 
 class TestRefused:

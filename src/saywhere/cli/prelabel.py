@@ -22,7 +22,10 @@ def prelabel(
     points: Annotated[
         Path | None, typer.Option(help="for a folder: CSV with file,x,y[,label,radius,object,category]")
     ] = None,
-    say: Annotated[str | None, typer.Option(metavar="TEXT", help="a phrase for every object or image")] = None,
+    say: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="a phrase for every object; for a folder without points: all such objects"),
+    ] = None,
     boxes_with_points: Annotated[
         bool, typer.Option("--boxes-with-points", help="for a COCO file: bbox counts beside points and keypoints")
     ] = False,
@@ -50,7 +53,7 @@ def prelabel(
     with Progress(console=errors, disable=not errors.is_terminal) as progress:
         advance = partial(advance_bar, progress, progress.add_task("objects", total=None))
         result = run_prelabel(request, out, model, None, engine, jobs, threads, advance)
-    of = f" of {request.objects:,}" if result.faults else ""
+    of = f" of {request.objects:,}" if result.faults and not request.is_open else ""
     counts = f"{result.objects:,}{of} objects in {len(request.prompts):,} images → {out}"
     rest = f"; {request.unprompted:,} images without a prompt" if request.unprompted else ""
     console.print(counts + rest, highlight=False, soft_wrap=True)

@@ -25,7 +25,7 @@ def read_request(
     Args:
         source: a COCO JSON file, or a folder of images.
         points: for a folder, a CSV file of points.
-        phrase: a phrase for every object, or for every image of a folder without points.
+        phrase: a phrase for every object; for a folder without points, what all objects are called that are looked for.
         images: the folder of a COCO file's images, when they are not beside it.
         boxes_with_points: for a COCO file, whether an annotation's bbox counts beside its points or keypoints.
 

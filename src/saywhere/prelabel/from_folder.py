@@ -37,7 +37,7 @@ def read_folder(folder: Path, points: Path | None, phrase: str | None) -> Prelab
         points: a CSV file whose first line names its columns: ``file`` (relative to the folder), ``x``, ``y``; optional
             are ``label`` (1 on the object, 0 off it), ``radius`` (a drag), ``object`` (lines with the same file and
             object are clicks on one object) and ``category``.
-        phrase: a phrase for every object, or for every image when there are no points.
+        phrase: a phrase for every object; without points, what all objects are called that are looked for.
 
     Returns:
         The request; what is wrong with single images and lines is listed in its ``faults``.
@@ -51,7 +51,7 @@ def read_folder(folder: Path, points: Path | None, phrase: str | None) -> Prelab
     request = PrelabelRequest()
     sizes: dict[str, ImageSize | None] = {}
     if points is None:
-        by_file = {file: {"": _Object(CATEGORY, 0)} for file in files}
+        by_file = {file: {"": _Object(" ".join((phrase or CATEGORY).split()), 0)} for file in files}
         for file in files:
             _size(folder, file, sizes, request.faults)
     else:
@@ -76,7 +76,7 @@ def read_folder(folder: Path, points: Path | None, phrase: str | None) -> Prelab
                 "iscrowd": 0,
                 "prompt": _as_json(prompt),
             }
-            prompts.append(ObjectPrompt(f"{file}#{name}", prompt, annotation))
+            prompts.append(ObjectPrompt(f"{file}#{name}", prompt, annotation, every=points is None))
         request.prompts.append(ImagePrompts(file, folder / file, tuple(prompts)))
     request.categories = [{"id": number, "name": name} for name, number in categories.items()]
     request.unprompted = len(set(files) - by_file.keys())

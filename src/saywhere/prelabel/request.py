@@ -27,12 +27,14 @@ class ObjectPrompt:
         prompt: its clicks and its phrase.
         annotation: its annotation in the output, without the mask.
         box: the box around it, to which the mask is cropped: the edges x0, y0, x1, y1 in pixels.
+        every: whether all objects that the phrase names are meant, none where there is none.
     """
 
     name: str
     prompt: Prompt
     annotation: Mapping[str, Any]
     box: Box | None = None
+    every: bool = False
 
     def complete(self, size: ImageSize, boxes: bool) -> Prompt:
         """The prompt with its box.
@@ -50,7 +52,7 @@ class ObjectPrompt:
     def digest(self, image: str) -> str:
         """A digest that changes with the image's name and with the prompt."""
         clicks = [[c.x, c.y, c.positive, c.radius] for c in self.prompt.clicks]
-        content = json.dumps([image, clicks, self.prompt.phrase, self.box])
+        content = json.dumps([image, clicks, self.prompt.phrase, self.box, *(["every"] if self.every else [])])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -87,6 +89,11 @@ class PrelabelRequest:
     def objects(self) -> int:
         """Number of objects."""
         return sum(len(image.objects) for image in self.prompts)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the number of objects is known only afterwards."""
+        return any(prompt.every for image in self.prompts for prompt in image.objects)
 
     @property
     def phrases(self) -> list[str]:

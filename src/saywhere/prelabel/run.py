@@ -48,18 +48,20 @@ class PrelabelResult:
 
 
 @dataclass(frozen=True)
-class ObjectMask:
-    """The mask of one object, as COCO has it (MASK_KEYS).
+class PromptMasks:
+    """The masks for one prompt, as COCO has them (MASK_KEYS).
 
     Attributes:
-        key: of its prompt (:func:`key_of`).
-        mask: the mask.
-        image_digest: SHA-256 of the image file that it was made from.
+        key: of the prompt (:func:`key_of`).
+        masks: one, or any number for a prompt that means every object.
+        image_digest: SHA-256 of the image file that they were made from.
+        every: whether the prompt means every object.
     """
 
     key: str
-    mask: Mapping[str, Any]
+    masks: tuple[Mapping[str, Any], ...]
     image_digest: str
+    every: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,33 +72,37 @@ class ImageFault:
     fault: str
 
 
-class PrelabelJournal(Journal["ObjectMask | ImageFault"]):
+class PrelabelJournal(Journal["PromptMasks | ImageFault"]):
     """The masks so far, by key. Faults are collected too, but not written: the next run tries again."""
 
     def __init__(self, path: Path, conditions: Mapping[str, Any]) -> None:
-        self.masks: dict[str, ObjectMask] = {}
+        self.masks: dict[str, PromptMasks] = {}
         self.faults: dict[str, str] = {}
         super().__init__(path, conditions)
 
-    def from_entry(self, entry: Mapping[str, Any]) -> ObjectMask | None:
+    def from_entry(self, entry: Mapping[str, Any]) -> PromptMasks | None:
         if "key" not in entry:
             return None
         # Earlier releases did not note the image's content: their masks are made anew.
-        return ObjectMask(entry["key"], {name: entry[name] for name in MASK_KEYS}, entry.get("image_sha256", ""))
+        digest = entry.get("image_sha256", "")
+        if "masks" in entry:
+            return PromptMasks(entry["key"], tuple(entry["masks"]), digest, every=True)
+        return PromptMasks(entry["key"], ({name: entry[name] for name in MASK_KEYS},), digest)
 
-    def to_entry(self, result: ObjectMask | ImageFault) -> Mapping[str, Any]:
-        assert isinstance(result, ObjectMask), "faults are not written"
-        return {"key": result.key, "image_sha256": result.image_digest, **result.mask}
+    def to_entry(self, result: PromptMasks | ImageFault) -> Mapping[str, Any]:
+        assert isinstance(result, PromptMasks), "faults are not written"
+        masks = {"masks": [dict(mask) for mask in result.masks]} if result.every else result.masks[0]
+        return {"key": result.key, "image_sha256": result.image_digest, **masks}
 
-    def is_new(self, result: ObjectMask | ImageFault) -> bool:
+    def is_new(self, result: PromptMasks | ImageFault) -> bool:
         if isinstance(result, ImageFault):
             self.faults[result.image] = result.fault
             return False
         kept = self.masks.get(result.key)
         return kept is None or kept.image_digest != result.image_digest
 
-    def remember(self, result: ObjectMask | ImageFault) -> None:
-        assert isinstance(result, ObjectMask), "faults are not written"
+    def remember(self, result: PromptMasks | ImageFault) -> None:
+        assert isinstance(result, PromptMasks), "faults are not written"
         self.masks[result.key] = result
 
     def forget_stale(self, image: ImagePrompts) -> None:
@@ -167,30 +173,33 @@ def prelabel(
     return PrelabelResult(len(content["annotations"]), faults)
 
 
-def _drop_of_other_sizes(request: PrelabelRequest, masks: dict[str, ObjectMask]) -> list[str]:
+def _drop_of_other_sizes(request: PrelabelRequest, masks: dict[str, PromptMasks]) -> list[str]:
     """Remove masks of images that were replaced after the request was read, by ones of another size; says which."""
     sizes = {image["id"]: [image["height"], image["width"]] for image in request.images}
     faults = {}
     for image in request.prompts:
         for prompt in image.objects:
-            mask = masks.get(key_of(image, prompt))
+            found = masks.get(key_of(image, prompt))
             size = sizes.get(prompt.annotation.get("image_id"))
-            if mask is not None and size is not None and mask.mask["segmentation"]["size"] != size:
-                del masks[mask.key]
+            if found is not None and size and any(mask["segmentation"]["size"] != size for mask in found.masks):
+                del masks[found.key]
                 faults[image.name] = f"photograph '{image.path}': was replaced meanwhile; run again"
     return list(faults.values())
 
 
 def as_coco(
-    request: PrelabelRequest, masks: Mapping[str, ObjectMask], run_metadata: Mapping[str, Any]
+    request: PrelabelRequest, masks: Mapping[str, PromptMasks], run_metadata: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The content of a COCO JSON file: the annotations of a request with the masks that there are."""
     annotations = [
-        {**prompt.annotation, "iscrowd": 0, **{name: masks[key].mask[name] for name in MASK_KEYS}}
+        {**prompt.annotation, "iscrowd": 0, **{name: mask[name] for name in MASK_KEYS}}
         for image in request.prompts
         for prompt in image.objects
         if (key := key_of(image, prompt)) in masks
+        for mask in masks[key].masks
     ]
+    if request.is_open:  # a prompt's number is not that of each of its objects
+        annotations = [{**annotation, "id": number} for number, annotation in enumerate(annotations, 1)]
     return {
         "info": {"description": "masks by saywhere prelabel", "version": __version__, **run_metadata},
         "licenses": request.licenses,
@@ -205,7 +214,7 @@ def key_of(image: ImagePrompts, prompt: ObjectPrompt) -> str:
     return f"{prompt.name}:{prompt.digest(image.name)}"
 
 
-def _without(image: ImagePrompts, masks: Mapping[str, ObjectMask]) -> ImagePrompts:
+def _without(image: ImagePrompts, masks: Mapping[str, PromptMasks]) -> ImagePrompts:
     """The prompts of an image that have no mask yet."""
     return replace(image, objects=tuple(prompt for prompt in image.objects if key_of(image, prompt) not in masks))
 
@@ -224,28 +233,42 @@ def refuse_phrases(runtime: Runtime, phrases: Iterable[str]) -> None:
         (runtime.capabilities.words or words.shipped_words()).check_phrase(phrase)
 
 
-def make_work(runtime: Runtime, settings: Settings) -> Callable[[ImagePrompts], Iterator[ObjectMask | ImageFault]]:
+def make_work(runtime: Runtime, settings: Settings) -> Callable[[ImagePrompts], Iterator[PromptMasks | ImageFault]]:
     """The function that segments the objects of one image."""
 
-    def work(image: ImagePrompts) -> Iterator[ObjectMask | ImageFault]:
+    def work(image: ImagePrompts) -> Iterator[PromptMasks | ImageFault]:
         return segment_image(runtime, settings, image)
 
     return work
 
 
-def segment_image(runtime: Runtime, settings: Settings, image: ImagePrompts) -> Iterator[ObjectMask | ImageFault]:
+def segment_image(runtime: Runtime, settings: Settings, image: ImagePrompts) -> Iterator[PromptMasks | ImageFault]:
     """Segment the objects of an image, which is read and encoded once; a fault when it cannot be read."""
     try:
         pixels, digest = read_image_and_digest(image.path)
         segmenter = Segmenter(runtime, settings).set_image(pixels)
         for prompt in image.objects:
-            mask = answer(segmenter.new_object(), prompt.complete(segmenter.encoded.size, runtime.capabilities.boxes))
-            inside, score = crop_to_box(mask, prompt.box)
-            yield ObjectMask(key_of(image, prompt), region_as_coco(inside, score), digest)
+            masks = _every(segmenter, prompt) if prompt.every else (_one(segmenter, prompt),)
+            yield PromptMasks(key_of(image, prompt), masks, digest, prompt.every)
     except SaywhereError as error:
         reason = str(error)
         named = str(image.path) in reason
         yield ImageFault(image.name, reason if named else f"photograph '{image.path}': {reason}")
+
+
+def _one(segmenter: Segmenter, prompt: ObjectPrompt) -> Mapping[str, Any]:
+    """The mask of the object that a prompt means."""
+    complete = prompt.complete(segmenter.encoded.size, segmenter.runtime.capabilities.boxes)
+    inside, score = crop_to_box(answer(segmenter.new_object(), complete), prompt.box)
+    return region_as_coco(inside, score)
+
+
+def _every(segmenter: Segmenter, prompt: ObjectPrompt) -> tuple[Mapping[str, Any], ...]:
+    """The masks of all objects that a prompt's phrase names; weights without a relevance map find one at most."""
+    if not segmenter.runtime.capabilities.relevance:
+        one = _one(segmenter, prompt)
+        return (one,) if one["area"] else ()
+    return tuple(region_as_coco(each.mask.array, each.score) for each in segmenter.instances(prompt.prompt.phrase))
 
 
 def answer(segmenter: Any, prompt: Prompt) -> Mask:
