@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from annotator import Server, act, click, make, make_folder, mask_of, open_client
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
 from conftest import disc
 from saywhere.annotate.db.database import Database, default_database_url
 from saywhere.annotate.db.tables import ImageRow
 from saywhere.annotate.imports.matching import ImageMatcher
 from saywhere.annotate.service import Annotator
+from saywhere.cli.app import app
 from saywhere.core.geometry import ImageSize
 from saywhere.data import formats
 
@@ -192,8 +194,10 @@ class TestRefinement:
     def test_done_images_with_imported_objects_are_learned_from(self, client: TestClient) -> None:
         add(client, coco(("b-two.png", LEFT, "ball")), "a.json")
         assert act(client, 2, {"kind": "mark", "value": "done"}).status_code == 200
-        row = client.get("/api/stats").json()["objects"][0]
+        statistics = client.get("/api/stats").json()
+        (row,) = statistics["objects"]
         assert (row["interactions"], row["seconds"]) == (0, 0.0)
+        assert statistics["effort"] == [], "nobody spent any"
 
 
 WRITERS = {
@@ -311,6 +315,19 @@ def test_names_mean_images() -> None:
     assert path("c.webp") == path("masks/c.png") == "z/c.webp"
     assert path("b.png") == "b.png"
     assert path("nowhere.jpg") is None
+
+
+def test_pre_labels_of_this_project_are_imported(client: TestClient, tmp_path: Path) -> None:
+    points, out = tmp_path / "points.csv", tmp_path / "pre.json"
+    points.write_text("file,x,y,object,category\nb-two.png,180,200,1,ball\nb-two.png,460,280,2,ball\n")
+    arguments = ["prelabel", str(tmp_path / "photos"), "--points", str(points), "--out", str(out)]
+    result = CliRunner().invoke(app, [*arguments, "--model", "annotator:fast"])
+    assert result.exit_code == 0, (result.output, result.exception)
+    added = add(client, out.read_bytes(), "pre.json")
+    assert (added["images"], added["objects"]) == ([2], 2)
+    masks = masks_of(client, 2)
+    assert (masks[0] & LEFT).sum() > 0.95 * (masks[0] | LEFT).sum()
+    assert [one["score"] is not None for one in client.get("/api/images/2").json()["state"]["objects"]] == [True] * 2
 
 
 def test_the_command_imports(tmp_path: Path) -> None:

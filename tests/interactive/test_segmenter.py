@@ -299,3 +299,50 @@ def test_old_names_warn_and_work(runtime: ColourRuntime, photo: np.ndarray) -> N
     for old in ("another", "heat", "heat_seen", "scene"):
         with pytest.warns(DeprecationWarning, match=f"Segmenter.{old} is deprecated"):
             getattr(segmenter, old)
+
+
+class TestStart:
+    def test_a_known_mask_is_refined_by_clicks(self, segmenter: Segmenter, runtime: ColourRuntime) -> None:
+        known = disc(480, 640, 300, 200, 40)
+        known[:, :300] = False
+        mask = segmenter.start(known)
+        assert metrics.iou(mask.array, known) > 0.97
+        assert segmenter.mask is mask
+        assert segmenter.candidates == (mask,)
+        runtime.previous.clear()
+        whole = segmenter.click(280, 200)
+        assert runtime.previous[-1] is not None, "the network sees the mask at the first click"
+        assert runtime.previous[-1].max() > 0.99
+        assert metrics.iou(whole.array, disc(480, 640, 300, 200, 40)) > 0.97
+        assert segmenter.undo() is mask
+        assert segmenter.undo() is None
+
+    def test_what_it_had_stays_at_a_positive_click(self, segmenter: Segmenter) -> None:
+        known = np.zeros((480, 640), bool)
+        known[300:340, 100:180] = True
+        segmenter.start(known)
+        both = segmenter.click(300, 200).array
+        assert both[200, 300]
+        assert (both & known).sum() > 0.97 * known.sum()
+
+    def test_without_its_phrase_it_is_the_known_mask_again(self, photo: np.ndarray) -> None:
+        from annotator import RedRuntime
+
+        segmenter = Segmenter(RedRuntime()).set_image(photo)
+        known = disc(480, 640, 200, 300, 30)
+        mask = segmenter.start(known)
+        segmenter.say("ball")
+        assert segmenter.say(None) is mask
+
+    @pytest.mark.parametrize("bad", [np.zeros((480, 640), bool), np.ones((10, 10), bool), np.ones((480, 640)), None])
+    def test_a_mask_that_is_none_changes_nothing(self, segmenter: Segmenter, bad: object) -> None:
+        before = segmenter.click(300, 200)
+        with pytest.raises(SaywhereError, match="the mask to start from"):
+            segmenter.start(bad)
+        assert segmenter.mask is before
+
+    def test_a_single_pixel_of_a_large_image(self, runtime: ColourRuntime) -> None:
+        segmenter = Segmenter(runtime).set_image(np.zeros((1500, 2000, 3), np.uint8))
+        known = np.zeros((1500, 2000), bool)
+        known[700, 900] = True
+        assert segmenter.start(known).array[690:711, 890:911].any()

@@ -83,10 +83,13 @@ def project_stats(store: Store) -> StatsOut:
 
 
 def effort_over_time(objects: Sequence[ObjectFigures]) -> list[Effort]:
-    """The effort of each tenth of a project, oldest first; the last part takes the remainder."""
-    if not objects:
+    """The effort of each tenth of a project, oldest first; the last part takes the remainder.
+
+    Objects that were imported and not touched cost nothing, and say nothing of the others: they are left out.
+    """
+    ordered = sorted((one for one in objects if one.interactions), key=lambda one: one.begun_ms)
+    if not ordered:
         return []
-    ordered = sorted(objects, key=lambda one: one.begun_ms)
     parts = max(min(len(ordered) // MIN_OBJECTS, 10), 1)
     edges = [len(ordered) // parts * part for part in range(parts)] + [len(ordered)]
     return [_mean_effort(ordered[first:last]) for first, last in pairwise(edges)]
