@@ -20,7 +20,9 @@ from saywhere.annotate.db.database import Database, default_database_url
 
 DATA = Path(__file__).parent / "data"
 # What later versions say of an object besides.
-ADDED = {"box": None, "choices": 0, "candidates": {"indices": [], "position": 0}}
+ADDED = {"box": None, "choices": 0, "candidates": {"indices": [], "position": 0}} | {
+    "rectangle": None, "z_order": 0, "attributes": {},
+}  # fmt: skip
 ADDED_FIGURES = {"boxes": 0, "choices": 0}
 ADDED_COLUMNS = {"first_seconds", "first_click_distance"}
 

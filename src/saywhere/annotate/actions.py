@@ -95,6 +95,81 @@ class BrushAction(ObjectAction):
     points: Annotated[list[tuple[Pixel, Pixel]], Field(min_length=1, max_length=5000)]
 
 
+Points = Annotated[list[tuple[Pixel, Pixel]], Field(min_length=3, max_length=5000)]
+
+
+class LassoAction(ObjectAction):
+    """A line drawn around pixels that are added to the object (``paint``) or taken away."""
+
+    kind: Literal["lasso"]
+    paint: bool
+    points: Points = Field(description="in pixels of the image, whose first pixel reaches from 0 to 1")
+
+
+class PolygonAction(ObjectAction):
+    """The object's whole mask, drawn as polygons: its pieces and their holes."""
+
+    kind: Literal["polygon"]
+    rings: Annotated[list[Points], Field(min_length=1, max_length=1000)] = Field(
+        description="vertices in pixels of the image, the first of which reaches from 0 to 1; within two is a hole"
+    )
+
+
+class HolesAction(Strict):
+    """Fill the holes of an object: all of them, or those of fewer than ``smaller`` pixels."""
+
+    kind: Literal["holes"]
+    object: ObjectId
+    smaller: Annotated[int, Field(ge=1, le=10**9)] | None = None
+
+
+class CrumbsAction(Strict):
+    """Drop the pieces of an object but the largest: all of them, or those of fewer than ``smaller`` pixels."""
+
+    kind: Literal["crumbs"]
+    object: ObjectId
+    smaller: Annotated[int, Field(ge=1, le=10**9)] | None = None
+
+
+CorrectionAction = LassoAction | PolygonAction | HolesAction | CrumbsAction
+
+
+class RectangleAction(ObjectAction):
+    """A box that is the whole annotation of an object: there is no mask. Another one replaces it."""
+
+    kind: Literal["rectangle"]
+    box: tuple[Pixel, Pixel, Pixel, Pixel] = Field(
+        description="edges x0, y0, x1, y1 in pixels of the image, whose first pixel reaches from 0 to 1"
+    )
+
+
+class OrderAction(Strict):
+    """Put an object before or behind all others: where masks must not overlap, the front one keeps the pixels."""
+
+    kind: Literal["order"]
+    object: ObjectId
+    place: Literal["front", "back"]
+
+
+class CopyAction(Strict):
+    """Copy objects of another image of the same size to this one; one undo takes all of them back."""
+
+    kind: Literal["copy"]
+    image: Annotated[int, Field(ge=1, le=2**31 - 1)] = Field(description="number of the image that they are on")
+    objects: Annotated[list[ObjectId], Field(max_length=500)] | None = Field(
+        default=None, description="their numbers there; null for all"
+    )
+
+
+class AttributeAction(Strict):
+    """Say the value of an attribute of an object; null takes it back."""
+
+    kind: Literal["attribute"]
+    object: ObjectId
+    name: Name
+    value: bool | Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)] | Text | None
+
+
 class ThresholdAction(Strict):
     """The probability from which on a pixel belongs to the object."""
 
@@ -138,8 +213,9 @@ class RedoAction(Strict):
 
 
 Action = Annotated[
-    ClickAction | BoxAction | CandidateAction | PhraseAction | InstancesAction | BrushAction | ThresholdAction
-    | RelabelAction | DeleteAction | MarkAction | UndoAction | RedoAction,
+    ClickAction | BoxAction | CandidateAction | PhraseAction | InstancesAction | BrushAction | LassoAction
+    | PolygonAction | HolesAction | CrumbsAction | RectangleAction | OrderAction | AttributeAction | CopyAction
+    | ThresholdAction | RelabelAction | DeleteAction | MarkAction | UndoAction | RedoAction,
     Field(discriminator="kind"),
 ]  # fmt: skip
 

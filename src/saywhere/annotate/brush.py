@@ -1,4 +1,4 @@
-"""Brush strokes: painting an object's pixels, or erasing them."""
+"""Brush strokes and other corrections: painting an object's pixels, or erasing them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from saywhere.annotate.events import BrushStroke
+from saywhere.annotate.events import BrushStroke, Correction, PixelChange
 from saywhere.annotate.region import EMPTY_REGION, Region
 from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import ImageSize
@@ -20,6 +20,19 @@ from saywhere.core.geometry import ImageSize
 TILE: Final = 1024  # side of the part of an image that is drawn at once, in pixels
 WIDE_STROKES: Final = ((1000.0, 4), (500.0, 2))  # from which radius on, and the pixels to a step of the distance
 MAX_LAYER_BYTES: Final = 32 << 20
+
+
+@dataclass(frozen=True)
+class ChangedPixels:
+    """Pixels that become the object's (``painted``), and pixels that are it no more (``erased``)."""
+
+    painted: Region = EMPTY_REGION
+    erased: Region = EMPTY_REGION
+
+    def as_data(self, size: ImageSize) -> dict[str, str]:
+        """What is stored with the event: both as COCO's run lengths, where they have pixels."""
+        parts = {"painted": self.painted, "erased": self.erased}
+        return {name: part.encode(size).decode("ascii") for name, part in parts.items() if part.mask.any()}
 
 
 @dataclass(frozen=True)
@@ -39,14 +52,15 @@ class StrokeLayer:
         """Memory that it takes."""
         return self.touched.mask.nbytes + self.painted.mask.nbytes
 
-    def extended(self, stroke: BrushStroke, size: ImageSize) -> StrokeLayer:
-        """The layer with one more stroke, clipped to an image of ``size``."""
-        drawn = rasterise(stroke, size)
-        return StrokeLayer(_painted(self.touched, drawn), _changed(self.painted, drawn, stroke.paint))
+    def extended(self, stroke: Correction, size: ImageSize) -> StrokeLayer:
+        """The layer with one more stroke or other correction, clipped to an image of ``size``."""
+        change = changed_pixels(stroke, size)
+        touched = self.touched.united(change.painted).united(change.erased)
+        return StrokeLayer(touched, self.painted.without(change.erased).united(change.painted))
 
     def apply(self, region: Region) -> Region:
         """A region after the strokes."""
-        return _painted(_erased(region, self.touched), self.painted)
+        return region.without(self.touched).united(self.painted)
 
 
 class StrokeLayers:
@@ -57,10 +71,10 @@ class StrokeLayers:
 
     def __init__(self, max_bytes: int = MAX_LAYER_BYTES) -> None:
         self._max_bytes, self._bytes = max_bytes, 0
-        self._layers: OrderedDict[tuple[int, int], tuple[tuple[BrushStroke, ...], StrokeLayer]] = OrderedDict()
+        self._layers: OrderedDict[tuple[int, int], tuple[tuple[Correction, ...], StrokeLayer]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def layer(self, key: tuple[int, int], strokes: tuple[BrushStroke, ...], size: ImageSize) -> StrokeLayer:
+    def layer(self, key: tuple[int, int], strokes: tuple[Correction, ...], size: ImageSize) -> StrokeLayer:
         """The layer of an object's strokes.
 
         Args:
@@ -86,38 +100,24 @@ class StrokeLayers:
         return layer
 
 
-def apply_strokes(region: Region, strokes: Iterable[BrushStroke], size: ImageSize) -> Region:
-    """A region after brush strokes, one after another, clipped to an image of ``size``."""
+def apply_strokes(region: Region, strokes: Iterable[Correction], size: ImageSize) -> Region:
+    """A region after strokes and other corrections, one after another, clipped to an image of ``size``."""
     for stroke in strokes:
-        region = _changed(region, rasterise(stroke, size), stroke.paint)
+        change = changed_pixels(stroke, size)
+        region = region.without(change.erased).united(change.painted)
     return region
 
 
-def _changed(region: Region, drawn: Region, paint: bool) -> Region:
-    return _painted(region, drawn) if paint else _erased(region, drawn)
-
-
-def _painted(region: Region, drawn: Region) -> Region:
-    """A region with all pixels of another one."""
-    if drawn.mask.size == 0:
-        return region
-    larger = region.expanded((drawn.left, drawn.top, drawn.right, drawn.bottom))
-    mask = larger.mask if larger.mask is not region.mask else larger.mask.copy()
-    top, left = drawn.top - larger.top, drawn.left - larger.left
-    mask[top : top + drawn.mask.shape[0], left : left + drawn.mask.shape[1]] |= drawn.mask
-    return Region(larger.left, larger.top, mask)
-
-
-def _erased(region: Region, drawn: Region) -> Region:
-    """A region without the pixels of another one."""
-    left, top = max(drawn.left, region.left), max(drawn.top, region.top)
-    right, bottom = min(drawn.right, region.right), min(drawn.bottom, region.bottom)
-    if right <= left or bottom <= top:
-        return region
-    mask = region.mask.copy()
-    touched = drawn.mask[top - drawn.top : bottom - drawn.top, left - drawn.left : right - drawn.left]
-    mask[top - region.top : bottom - region.top, left - region.left : right - region.left][touched] = False
-    return Region(region.left, region.top, mask)
+def changed_pixels(stroke: Correction, size: ImageSize) -> ChangedPixels:
+    """What a stroke or another correction adds and takes away in an image of ``size``."""
+    if isinstance(stroke, PixelChange):
+        painted, erased = (
+            Region.decode(counts.encode("ascii"), size) if counts else EMPTY_REGION
+            for counts in (stroke.painted, stroke.erased)
+        )
+        return ChangedPixels(painted, erased)
+    drawn = rasterise(stroke, size)
+    return ChangedPixels(painted=drawn) if stroke.paint else ChangedPixels(erased=drawn)
 
 
 def rasterise(stroke: BrushStroke, size: ImageSize) -> Region:

@@ -15,19 +15,32 @@ from saywhere.annotate.actions import (  # fmt: skip
     BrushAction,
     CandidateAction,
     ClickAction,
+    CopyAction,
+    CorrectionAction,
     InstancesAction,
     MarkAction,
     ObjectAction,
+    OrderAction,
     PhraseAction,
+    RectangleAction,
     RedoAction,
     ThresholdAction,
     UndoAction,
 )
-from saywhere.annotate.brush import StrokeLayers, apply_strokes
+from saywhere.annotate.brush import ChangedPixels, StrokeLayers, apply_strokes
+from saywhere.annotate.corrections import correct
 from saywhere.annotate.db.locks import ImageLockedError
 from saywhere.annotate.db.store import Author, ConflictError, NewEvent, Store
 from saywhere.annotate.db.tables import ImageRow
-from saywhere.annotate.events import CandidateChoice, Candidates, Event, ImageState, ObjectState, apply_to_object
+from saywhere.annotate.events import (
+    BrushStroke,
+    CandidateChoice,
+    Candidates,
+    Event,
+    ImageState,
+    ObjectState,
+    apply_to_object,
+)
 from saywhere.annotate.image_folder import LoadedImage
 from saywhere.annotate.images import ImageLoader
 from saywhere.annotate.inference.candidates import distinct_candidates, same_candidates
@@ -47,7 +60,7 @@ STUDIES: Final[Mapping[str, frozenset[str]]] = {
     "drag": frozenset({"click", "drag"}),
 }
 INTERACTIONS = (ClickAction, BoxAction, CandidateAction, PhraseAction, BrushAction)
-STUDIED = (*INTERACTIONS, InstancesAction)  # what a study limits
+STUDIED = (*INTERACTIONS, InstancesAction, CorrectionAction, RectangleAction, CopyAction)  # what a study limits
 MAX_OBJECTS = 500  # of one image
 
 
@@ -182,6 +195,8 @@ class Editor:
         self._check_label(getattr(action, "label", None))
         if isinstance(action, InstancesAction):
             return self._instances(row, before, action, author)
+        if isinstance(action, CopyAction):
+            return self._copies(row, before, action)
         if isinstance(action, ObjectAction) and action.object is None:
             _check_room(row, before, 1)
             state = ObjectState(before.next_id, label=action.label)
@@ -194,7 +209,61 @@ class Editor:
         event = NewEvent(action.kind, state.id, data)
         if isinstance(action, (*INTERACTIONS, ThresholdAction)):
             return [self._with_mask(row, state, event, author)]
+        if isinstance(action, CorrectionAction):
+            return [self._corrected(row, state, action)]
+        if isinstance(action, RectangleAction):
+            event = replace(event, data={**data, "box": checked_box(action.box, self._images.load(row).size)})
+        elif isinstance(action, OrderAction):
+            event = replace(event, data={**data, "z_order": _z_order(before, state, action)})
         return [(event, None)]
+
+    def _copies(self, row: ImageRow, before: ImageState, action: CopyAction) -> list[tuple[NewEvent, Region | None]]:
+        """An object for each one of another image that is copied, with its label, attributes and order."""
+        source, size = self._store.image(action.image), self._images.load(row).size
+        there = self._store.history(source.id).state
+        states = list(there.objects.values()) if action.objects is None else [there.object(n) for n in action.objects]
+        states = [one for one in states if one.area or one.rectangle]
+        if not states:
+            raise SaywhereError(f"copy: image '{source.path}' has no object to copy")
+        if (source.height, source.width) != tuple(size):
+            raise SaywhereError(
+                f"copy: image '{source.path}' is {source.width}x{source.height}, '{row.path}' "
+                f"{size.width}x{size.height} pixels; objects are copied to an image of the same size"
+            )
+        _check_room(row, before, len(states))
+        prepared: list[tuple[NewEvent, Region | None]] = []
+        for id, one in enumerate(states, before.next_id):
+            region = self._region(source, one, size) if one.area else None
+            data = {
+                "image": source.id, "object": one.id, "label": one.label, "z_order": one.z_order,
+                "attributes": dict(one.attributes), "rectangle": one.rectangle,
+            }  # fmt: skip
+            event = NewEvent("copy", id, data)
+            if region is not None:
+                painted = ChangedPixels(painted=region).as_data(size)
+                event = replace(event, data=data | painted, mask=region.encode(size), area=region.area)
+            prepared.append((event, region))
+        return prepared
+
+    def _corrected(self, row: ImageRow, state: ObjectState, action: CorrectionAction) -> tuple[NewEvent, Region]:
+        """The event of a lasso, a polygon, or the filling of holes, with the object's mask after it."""
+        started = time.perf_counter()
+        size = self._images.load(row).size
+        before = self._region(row, state, size)
+        change = correct(action, before, size)
+        region = before.without(change.erased).united(change.painted)
+        event = NewEvent(
+            action.kind, state.id, {**action.model_dump(exclude={"kind", "object"}), **change.as_data(size)},
+            mask=region.encode(size), area=region.area, score=state.score, weights=self._segmenters.runtime.digest,
+            spent_ms=1000.0 * (time.perf_counter() - started),
+        )  # fmt: skip
+        return event, region
+
+    def _region(self, row: ImageRow, state: ObjectState, size: ImageSize) -> Region:
+        """An object's pixels."""
+        if state.mask is None:
+            return EMPTY_REGION
+        return self._regions.load(row.id, [state.mask], size).get(state.mask, EMPTY_REGION)
 
     def _instances(
         self, row: ImageRow, before: ImageState, action: InstancesAction, author: Author
@@ -237,12 +306,10 @@ class Editor:
     def _brush(self, row: ImageRow, image: LoadedImage, state: ObjectState) -> Region:
         """An object's mask with its last stroke."""
         stroke, reach = state.strokes[-1], image.size.longer_side + 1
+        assert isinstance(stroke, BrushStroke), "called for a stroke only"
         if any(not (-reach <= value <= 2 * reach) for point in stroke.points for value in point):
             raise SaywhereError("brush: the stroke runs far outside the image; give pixels of the image")
-        known = [] if state.mask is None else [state.mask]
-        regions = self._regions.load(row.id, known, image.size)
-        region = EMPTY_REGION if state.mask is None else regions.get(state.mask, EMPTY_REGION)
-        return apply_strokes(region, [stroke], image.size)
+        return apply_strokes(self._region(row, state, image.size), [stroke], image.size)
 
     def _segment(
         self, row: ImageRow, image: LoadedImage, state: ObjectState, kind: str, label: str | None
@@ -278,6 +345,14 @@ class Editor:
     def _check_label(self, label: int | None) -> None:
         if label is not None and label not in self._store.all_labels():
             raise SaywhereError(f"label {label}: there is none in this project; create it first")
+
+
+def _z_order(state: ImageState, one: ObjectState, action: OrderAction) -> int:
+    """A number with which an object is before, or behind, all others of an image."""
+    others = [other.z_order for other in state.objects.values() if other.id != one.id]
+    if action.place == "front":
+        return max(others, default=-1) + 1
+    return min(others, default=1) - 1
 
 
 def _check_room(row: ImageRow, state: ImageState, count: int) -> None:

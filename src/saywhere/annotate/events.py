@@ -89,6 +89,24 @@ class BrushStroke:
 
 
 @dataclass(frozen=True, slots=True)
+class PixelChange:
+    """A correction of a mask by a lasso, a polygon, or the filling of holes: its pixels as COCO's run lengths.
+
+    Args:
+        painted: pixels that become the object's; empty for none.
+        erased: pixels that are the object's no more; empty for none.
+    """
+
+    painted: str = ""
+    erased: str = ""
+
+
+Correction = BrushStroke | PixelChange
+Attribute = str | float | bool
+CORRECTIONS = ("lasso", "polygon", "holes", "crumbs", "copy")  # kinds of events that store a PixelChange
+
+
+@dataclass(frozen=True, slots=True)
 class Candidates:
     """Which of the network's masks for a prompt differ from each other, and which one is the object's.
 
@@ -121,7 +139,7 @@ class ObjectState:
         label: number of its label, if any.
         interactions: clicks, drags, boxes, choices among candidates and phrases in order; None where the phrase is
             taken back.
-        strokes: brush strokes in order; they are applied on top of the network's mask.
+        strokes: brush strokes and other corrections in order; they are applied on top of the network's mask.
         threshold: probability from which on a pixel belongs to the object.
         mask: number of the event that its mask is stored with.
         score: predicted IoU of the mask.
@@ -129,12 +147,16 @@ class ObjectState:
         candidates: other masks that can be chosen.
         author: who made it in the file that it was imported from, where that says so.
         extra: what else that file says of it.
+        rectangle: edges x0, y0, x1, y1 of an object that is only a box, until it has a mask.
+        z_order: of two objects that share pixels, the one with the higher number is in front, and of two with the
+            same number the smaller one.
+        attributes: what was said of it, by the attribute's name.
     """
 
     id: int
     label: int | None = None
     interactions: tuple[Interaction, ...] = ()
-    strokes: tuple[BrushStroke, ...] = ()
+    strokes: tuple[Correction, ...] = ()
     threshold: float = 0.5
     mask: int | None = None
     score: float | None = None
@@ -142,6 +164,9 @@ class ObjectState:
     candidates: Candidates = Candidates()
     author: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    rectangle: Box | None = None
+    z_order: int = 0
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
     @property
     def given(self) -> int | None:
@@ -328,12 +353,31 @@ def apply_to_object(state: ObjectState, event: Event) -> ObjectState:
     elif event.kind == "brush":
         stroke = BrushStroke(data["paint"], data["radius"], tuple((x, y) for x, y in data["points"]))
         state = replace(state, strokes=(*state.strokes, stroke))
+    elif event.kind in CORRECTIONS:
+        change = PixelChange(data.get("painted", ""), data.get("erased", ""))
+        state = replace(state, strokes=(*state.strokes, change) if event.masked else state.strokes)
+        if event.kind == "copy":
+            box = None if data["rectangle"] is None else (*data["rectangle"],)
+            state = replace(state, z_order=data["z_order"], attributes=data["attributes"], rectangle=box)
+    elif event.kind == "rectangle":
+        x0, y0, x1, y1 = data["box"]
+        state = replace(state, rectangle=(x0, y0, x1, y1))
+    elif event.kind == "order":
+        state = replace(state, z_order=data["z_order"])
+    elif event.kind == "attribute":
+        attributes = {name: value for name, value in state.attributes.items() if name != data["name"]}
+        attributes |= {} if data["value"] is None else {data["name"]: data["value"]}
+        state = replace(state, attributes=attributes)
     elif event.kind == "threshold":
         state = replace(state, threshold=data["value"])
     elif event.kind == "label":
         state = replace(state, label=data["label"])
     if event.masked:
         state = replace(state, mask=event.seq, score=event.score, area=event.area)
-    if event.masked and event.kind not in ("brush", "threshold"):  # these keep to whichever candidate is chosen
+    if event.masked and event.kind not in (
+        "brush",
+        "threshold",
+        *CORRECTIONS,
+    ):  # these keep to whichever candidate is chosen
         state = replace(state, candidates=Candidates.from_event(data))
     return state

@@ -70,6 +70,27 @@ class Region:
         mask[self.top - top : self.bottom - top, self.left - left : self.right - left] = self.mask
         return Region(left, top, mask)
 
+    def united(self, other: Region) -> Region:
+        """The pixels of both."""
+        if other.mask.size == 0:
+            return self
+        larger = self.expanded((other.left, other.top, other.right, other.bottom))
+        mask = larger.mask if larger.mask is not self.mask else larger.mask.copy()
+        top, left = other.top - larger.top, other.left - larger.left
+        mask[top : top + other.mask.shape[0], left : left + other.mask.shape[1]] |= other.mask
+        return Region(larger.left, larger.top, mask)
+
+    def without(self, other: Region) -> Region:
+        """The pixels that are not another one's."""
+        left, top = max(other.left, self.left), max(other.top, self.top)
+        right, bottom = min(other.right, self.right), min(other.bottom, self.bottom)
+        if right <= left or bottom <= top:
+            return self
+        mask = self.mask.copy()
+        part = other.mask[top - other.top : bottom - other.top, left - other.left : right - other.left]
+        mask[top - self.top : bottom - self.top, left - self.left : right - self.left][part] = False
+        return Region(self.left, self.top, mask)
+
     def resized(self, size: ImageSize, target: ImageSize) -> BoolArray:
         """The mask of an image of ``size``, at another size; a target pixel is true where any of its pixels is.
 

@@ -23,6 +23,7 @@ from saywhere.annotate.inference.queue import InferenceQueue
 from saywhere.annotate.inference.segmenters import SegmenterCache
 from saywhere.annotate.region import Box
 from saywhere.annotate.regions import RegionStore
+from saywhere.annotate.rings import Ring, outline_rings
 from saywhere.core.arrays import FloatArray
 from saywhere.core.cutout import blur_background, cut_out, opacity_of_mask
 from saywhere.core.mask import sigmoid
@@ -180,6 +181,12 @@ class Annotator:
             return ImageMap((crop.left, crop.top, crop.right, crop.bottom), sigmoid(mask.logits))
 
         return self.queue.submit(author.client, compute, "probability", image.sha256).result()
+
+    def outline(self, id: int, object: int, tolerance: float) -> list[Ring]:
+        """The rings around an object's pixels, its holes too, simplified to a tolerance; none without a mask."""
+        image, state = self.load_image(id), self.store.history(id).state.object(object)
+        masks = self._regions.load(id, [] if state.mask is None else [state.mask], image.size)
+        return [ring for region in masks.values() for ring in outline_rings(region, tolerance)]
 
     def cutout(self, id: int, object: int | None = None, blur: float | None = None) -> NDArray[np.uint8]:
         """Objects of an image cut out with soft edges, or sharp before a blurred background.

@@ -20,6 +20,7 @@ from saywhere.annotate.region import Region
 from saywhere.core.geometry import ImageSize
 
 MIN_OBJECTS = 10  # of each part of a project whose means are compared
+STROKES = ("brush", "lasso", "polygon", "holes", "crumbs", "rectangle")  # corrections by hand, which count alike
 MAX_GAP_MS = 60_000  # a longer gap between events is a pause, and counts as this much
 
 
@@ -150,7 +151,7 @@ def _image_figures(
         own = [row for row in rows if row.object == id]
         active_rows = [row for row in own if row.seq in active]
         clicks = [row for row in active_rows if row.kind == "click"]
-        phrases, strokes = _count(active_rows, "phrase"), _count(active_rows, "brush")
+        phrases, strokes = _count(active_rows, "phrase"), _count(active_rows, *STROKES)
         boxes, choices = _count(active_rows, "box"), _count(active_rows, "candidate")
         accepted = _count(active_rows, "instance")  # proposed with their masks
         yield ObjectFigures(
@@ -178,8 +179,8 @@ def _first_click_distance(state: ObjectState, rows: Sequence[EventRow], size: Im
     return round(math.hypot(first.x - region.left - x, first.y - region.top - y), 2)
 
 
-def _count(rows: Iterable[EventRow], kind: str) -> int:
-    return sum(row.kind == kind for row in rows)
+def _count(rows: Iterable[EventRow], *kinds: str) -> int:
+    return sum(row.kind in kinds for row in rows)
 
 
 def _seconds(rows: Sequence[EventRow]) -> list[float]:

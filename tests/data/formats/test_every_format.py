@@ -128,7 +128,7 @@ class TestLosses:
             assert any(words in note and "a.jpg" in note for note in notes), notes
 
     def test_overlaps(self, format_name: str, holds: Capabilities) -> None:
-        self.check(format_name, holds.overlaps, [replace(CAT, region=CAT.region), CAT], "under smaller objects")
+        self.check(format_name, holds.overlaps, [replace(CAT, region=CAT.region), CAT], "under other objects")
 
     def test_empty_objects(self, format_name: str, holds: Capabilities) -> None:
         nothing = ObjectAnnotation.from_mask(np.zeros(SIZE, bool), "b")

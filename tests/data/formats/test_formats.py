@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,9 +104,18 @@ class TestWhatIsLostIsSaid:
         assert np.array_equal(found.objects[0].mask, self.part)
         assert np.array_equal(found.objects[1].mask, self.whole & ~self.part)
         assert notes == [
-            f"photograph 'a.jpg', object 'car': {self.part.sum()} of its {self.whole.sum()} pixels are under smaller "
+            f"photograph 'a.jpg', object 'car': {self.part.sum()} of its {self.whole.sum()} pixels are under other "
             "objects; lost"
         ]
+
+    @pytest.mark.parametrize("format_name", ["voc", "png"])
+    def test_overlaps_the_one_in_front_stays_whole(self, format_name: str) -> None:
+        front = replace(ObjectAnnotation.from_mask(self.whole, "car"), z_order=1)
+        photos = [annotated_image([ObjectAnnotation.from_mask(self.part, "wheel"), front])]
+        (found,), notes = round_trip(photos, format_name, WriteOptions())
+        assert [each.label for each in found.objects] == ["car"]
+        assert np.array_equal(found.objects[0].mask, self.whole)
+        assert len(notes) == 1
 
     @pytest.mark.parametrize("format_name", ["voc", "png"])
     def test_an_object_under_another(self, format_name: str) -> None:
@@ -113,7 +123,7 @@ class TestWhatIsLostIsSaid:
             [ObjectAnnotation.from_mask(self.part, "a"), ObjectAnnotation.from_mask(self.part, "b")], format_name
         )
         assert notes == [
-            f"photograph 'a.jpg', object 'a': all of its {self.part.sum()} pixels are under smaller objects; lost"
+            f"photograph 'a.jpg', object 'a': all of its {self.part.sum()} pixels are under other objects; lost"
         ]
 
     def test_more_objects_than_voc_has_room_for(self) -> None:

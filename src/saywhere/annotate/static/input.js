@@ -1,6 +1,8 @@
 // Mouse, pen and touch on the image: clicks, drags, boxes, brush strokes, zoom and pan.
 
 import { t } from './i18n.js';
+import { Lasso } from './lasso.js';
+import { PolygonTool, VertexTool } from './polygon.js';
 
 const CLICK_TOLERANCE = 5;        // CSS pixels that the pointer may move within a click
 const MIN_BOX = 3;                // CSS pixels of a box's sides; a smaller one is ignored
@@ -16,11 +18,14 @@ export class PointerInput {
 
   constructor(canvas, session, stage) {
     Object.assign(this, { canvas, session, stage });
+    this.tools = { lasso: new Lasso(session, stage), polygon: new PolygonTool(session, stage), vertices: new VertexTool(session, stage) };
+    for (const tool of Object.values(this.tools)) if (tool.paint) stage.overlays.push((c, scale) => tool.paint(c, scale));
     canvas.addEventListener('pointerdown', (e) => this.#down(e));
     canvas.addEventListener('pointermove', (e) => this.#move(e));
     canvas.addEventListener('pointerup', (e) => this.#up(e));
     canvas.addEventListener('pointercancel', (e) => this.#cancel(e));
-    canvas.addEventListener('pointerleave', () => { if (!this.#press) this.#showPointer(null); });
+    canvas.addEventListener('pointerleave', () => { if (!this.#press) this.#showPointer(null); this.stage.setHovered(null); });
+    canvas.addEventListener('dblclick', () => this.special?.doubleClick?.());
     canvas.addEventListener('contextmenu', (e) => e.preventDefault());
     canvas.addEventListener('wheel', (e) => this.#wheel(e), { passive: false });
   }
@@ -29,7 +34,10 @@ export class PointerInput {
     const problem = tool === 'box' ? this.session.boxProblem : null;
     if (problem) return this.session.notice(problem);
     if (this.stage.gesture?.kind === 'box') this.cancelGesture();
+    this.special?.cancel?.();
+    this.special?.stop?.();
     this.tool = tool;
+    this.special?.start?.();
     this.#showPointer(null);
     this.#setCursor();
     this.session.emit('tool');
@@ -60,6 +68,11 @@ export class PointerInput {
 
   #setCursor() {
     this.canvas.dataset.cursor = this.spaceHeld ? 'move' : this.#brushes ? 'none' : '';
+  }
+
+  /** The tool that is a part of its own; null for clicks, boxes and brushes. */
+  get special() {
+    return this.tools[this.tool] ?? null;
   }
 
   get #brushes() {
@@ -93,8 +106,16 @@ export class PointerInput {
     if (e.button !== 0 && e.button !== 2 && !eraser) return;
     const inverted = e.button === 2 || eraser, at = this.stage.toImage(px, py);
     if (this.tool === 'click') this.#beginPress(px, py, at, inverted ? !this.positive : this.positive);
-    else if (this.tool === 'box') { if (!inverted) this.#beginBox(px, py, at); }
+    else if (this.tool === 'box' || this.tool === 'rectangle') { if (!inverted) this.#beginBox(px, py, at); }
+    else if (this.special) this.#beginSpecial(px, py, at, inverted ? !this.positive : this.positive);
     else this.#beginStroke(px, py, at, (this.tool === 'brush') !== inverted);
+  }
+
+  #beginSpecial(px, py, at, positive) {
+    const { study } = this.session.project;
+    if (study) return this.session.notice(t('tools.not-in-study', { study }));
+    if (this.special.begin(at, { positive })) this.#press = { px, py, special: true };
+    this.stage.draw();
   }
 
   #beginPress(px, py, at, positive) {
@@ -133,13 +154,20 @@ export class PointerInput {
   #finishBox({ x0, y0, x1, y1 }) {
     const left = Math.min(x0, x1), top = Math.min(y0, y1), right = Math.max(x0, x1), bottom = Math.max(y0, y1);
     if (Math.min(right - left, bottom - top) * this.stage.scale < MIN_BOX) return;
-    this.session.act({ kind: 'box', box: [left, top, right, bottom].map((v) => Math.round(v * 100) / 100) });
+    const box = [left, top, right, bottom].map((v) => Math.round(v * 100) / 100);
+    if (this.tool === 'rectangle') {
+      this.session.select(null);
+      return this.session.act({ kind: 'rectangle', box });
+    }
+    this.session.act({ kind: 'box', box });
     this.setTool('click');
   }
 
   /** Forget a press, stroke or box in progress; false where there is none. */
   cancelGesture() {
-    if (!this.stage.gesture) return false;
+    const cancelled = this.special?.cancel?.() ?? false;
+    if (cancelled) this.#press = null;
+    if (!this.stage.gesture) return cancelled;
     this.#press = this.stage.gesture = null;
     this.stage.draw();
     return true;
@@ -165,13 +193,17 @@ export class PointerInput {
     if (this.#pinch) return this.#movePinch();
     const at = this.stage.toImage(px, py);
     if (this.#brushes && e.pointerType !== 'touch') this.#showPointer({ ...at, radius: this.radius });
+    if (e.pointerType !== 'touch') this.stage.setHovered(this.#press || this.#brushes ? null : this.stage.objectAt(at));
+    if (!this.#press) this.special?.hover?.(at);
     if (!this.#press || !previous) return;
     if (this.#press.pan) {
       this.panned = true;
       return this.stage.pan(px - previous[0], py - previous[1]);
     }
     const gesture = this.stage.gesture;
-    if (gesture?.kind === 'press') {
+    if (this.#press.special) {
+      for (const step of e.getCoalescedEvents?.() ?? [e]) this.special.move(this.stage.toImage(...this.#position(step)));
+    } else if (gesture?.kind === 'press') {
       const distance = Math.hypot(px - this.#press.px, py - this.#press.py);
       gesture.radius = distance > CLICK_TOLERANCE && this.session.dragsAllowed ? Math.hypot(at.x - gesture.x, at.y - gesture.y) : null;
     } else if (gesture?.kind === 'box') {
@@ -201,6 +233,11 @@ export class PointerInput {
       return;
     }
     const gesture = this.stage.gesture, press = this.#press;
+    if (press?.special) {
+      this.#press = null;
+      this.special.end();
+      return this.stage.draw();
+    }
     this.#press = this.stage.gesture = null;
     this.#setCursor();
     if (!press || press.pan || !gesture) return;

@@ -6,7 +6,7 @@ import { t } from './i18n.js';
  * [keys, description, how they are shown, action, whether they are shown]; keys are KeyboardEvent.key, with 'Mod+' for
  * Ctrl or Cmd.
  */
-export function bindings({ session, stage, input, phrase, help, side, instances }) {
+export function bindings({ session, stage, input, phrase, help, side, display, instances }) {
   const moveBy = (dx, dy) => (e) => input.moveCrosshair(dx, dy, e.shiftKey);
   const openNeighbour = (step) => () => session.openNeighbour(step);
   const arrow = (step, dx, dy) => (e) => (input.crosshair ? moveBy(dx, dy)(e) : dx ? openNeighbour(step)() : false);
@@ -29,14 +29,21 @@ export function bindings({ session, stage, input, phrase, help, side, instances 
     [['q', 'w'], t('keys.candidates'), 'Q or W or Alt+wheel', (e) => { session.stepCandidate(e.key.toLowerCase() === 'w' ? 1 : -1); }, () => session.project.candidates > 1],
     [['b'], t('keys.brush'), 'B', () => input.setTool('brush')],
     [['e'], t('keys.eraser'), 'E', () => input.setTool('eraser')],
+    [['u'], t('keys.lasso'), 'U', () => input.setTool('lasso')],
+    [['p'], t('keys.polygon'), 'P', () => input.setTool('polygon')],
+    [['m'], t('keys.vertices'), 'M', () => input.setTool('vertices')],
+    [['k'], t('keys.rectangle'), 'K', () => input.setTool('rectangle')],
     [['[', ']'], t('keys.brush-size'), '[ ]', (e) => input.setBrush(input.brush * (e.key === '[' ? 0.8 : 1.25))],
     [['x'], t('keys.sign'), 'X', () => (input.crosshair ? input.pressCrosshair(false) : input.setSign(!input.positive)), () => session.project.negative_clicks],
     [['c'], t('keys.crosshair'), 'C', () => input.toggleCrosshair()],
     [['ArrowUp', 'ArrowDown'], null, '', (e) => (input.crosshair ? moveBy(0, e.key === 'ArrowUp' ? -1 : 1)(e) : session.openNeighbour(e.key === 'ArrowUp' ? -1 : 1))],
     [['f'], t('keys.fit'), 'F', () => stage.fit()],
     [['+', '=', '-', '_'], t('keys.zoom'), '+ −', (e) => stage.zoom('+='.includes(e.key) ? 1.25 : 0.8)],
-    [['h'], t('keys.hide'), 'H', () => side.toggleMasks()],
-    [['l'], t('keys.contour'), 'L', () => side.toggleContour()],
+    [['g'], t('keys.zoom-object'), 'G', () => session.object && stage.zoomTo(session.object)],
+    [['j'], t('keys.hide-object'), 'J', () => display.toggleHidden()],
+    [['t'], t('keys.lock-object'), 'T', () => display.toggleLocked()],
+    [['h'], t('keys.hide'), 'H', () => display.toggleMasks()],
+    [['l'], t('keys.contour'), 'L', () => display.toggleContour()],
     [['?'], t('keys.keys'), '?', () => help.showModal()],
     [['Mod+a'], null, '', () => {}],  // the browser would select the page's texts
     [['Escape'], null, '', () => { if (input.cancelGesture()) return; if (input.crosshair) input.toggleCrosshair(); phrase.clear(); }],
@@ -64,6 +71,7 @@ export function listenForKeys(table, { session, input, instances }) {
     if (e.key.startsWith('Arrow') && e.target.closest?.('[type=range]')) return;
     if (e.altKey) return;
     const mod = e.ctrlKey || e.metaKey;
+    if (!mod && input.special?.key?.(e.key)) return e.preventDefault();
     const key = e.key.length === 1 ? e.key.toLowerCase() : e.key;
     const name = mod ? `Mod+${e.shiftKey ? 'Shift+' : ''}${key}` : key;
     const action = byKey.get(name);

@@ -4,7 +4,9 @@ import { Session } from './session.js';
 import { Stage } from './stage.js';
 import { PointerInput } from './input.js';
 import { ImageList } from './list.js';
+import { Display } from './display.js';
 import { SidePanel } from './side.js';
+import { ObjectTools } from './object_tools.js';
 import { PhraseForm } from './phrase.js';
 import { ExportDialog } from './export.js';
 import { Drawers } from './drawers.js';
@@ -20,11 +22,13 @@ const session = new Session();
 const stage = new Stage(canvas, session);
 const input = new PointerInput(canvas, session, stage);
 new ImageList(session);
-const side = new SidePanel(session, stage, input);
+const display = new Display(session, stage);
+const side = new SidePanel(session, stage, input, display);
+new ObjectTools(session, stage, canvas);
 const phrase = new PhraseForm(session, stage, canvas);
 const instances = new Instances(session, stage, canvas);
 input.take = (at) => instances.acceptAt(at);
-const table = bindings({ session, stage, input, phrase, help, side, instances });
+const table = bindings({ session, stage, input, phrase, help, side, display, instances });
 listenForKeys(table, { session, input, instances });
 
 // The toolbar above the image

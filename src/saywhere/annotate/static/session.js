@@ -2,6 +2,7 @@
 // its events: 'project', 'list', 'row', 'opening', 'open', 'state', 'pending', 'lock', 'proposal', 'notice', 'offline',
 // 'online'; and, emitted by other parts, 'view', 'tool'.
 
+import { labelColour, objectColours } from './colours.js';
 import { ApiError, call, get, post, randomName, decodeMap, client } from './api.js';
 import { t } from './i18n.js';
 
@@ -22,10 +23,13 @@ export class Session extends EventTarget {
   pending = [];       // actions without an answer, oldest first
   proposal = null;
   lockHolder = null;
+  locked = new Set();   // numbers of the open image's objects that nothing is done to
+  colouring = 'label';  // 'label': shades of the label's colour; 'object': a colour for each object
   #sending = false;
   #steps = Promise.resolve();  // the last step between candidates; each waits for the one before
   #openCount = 0;
   #timer = 0;
+  #colours = null;
 
   emit(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
@@ -195,6 +199,10 @@ export class Session extends EventTarget {
       this.notice(t('page.locked', { holder: this.lockHolder }));
       return Promise.resolve(false);
     }
+    if (toObject && this.locked.has(object.id)) {
+      this.notice(t('objects.is-locked'));
+      return Promise.resolve(false);
+    }
     if (toObject && action.kind !== 'label') this.#setProposal(null);
     return new Promise((resolve) => {
       this.pending.push({ key: randomName(), action, toObject, object, label: this.label, took: Math.round(performance.now() - this.stateShownAt), imageId: this.row.id, resolve });
@@ -240,7 +248,7 @@ export class Session extends EventTarget {
 
   #completeAction({ action, toObject, object, label }) {
     if (!toObject) return action;
-    const begins = ['click', 'box', 'phrase', 'brush'].includes(action.kind);
+    const begins = ['click', 'box', 'phrase', 'brush', 'lasso', 'polygon', 'rectangle'].includes(action.kind);
     if (begins && object.id === null) return { ...action, object: null, label };
     return { ...action, object: object.id };
   }
@@ -419,8 +427,18 @@ export class Session extends EventTarget {
     return this.project.labels.find((l) => l.id === id) ?? null;
   }
 
+  nameOf(object) {
+    return this.labelOf(object.label)?.name ?? object.phrase ?? t('objects.number', { number: object.id });
+  }
+
+  /** The colour of an object, or that of a label for an object that is not there yet. */
   colourOf(object) {
-    return this.labelOf(object?.label ?? null)?.colour ?? '#f59f00';
+    const { state, project, colouring } = this;
+    if (this.#colours?.state !== state || this.#colours.project !== project || this.#colours.colouring !== colouring) {
+      const byId = objectColours(state?.objects ?? [], (label) => this.labelOf(label)?.colour, colouring);
+      this.#colours = { state, project, colouring, byId };
+    }
+    return this.#colours.byId.get(object?.id) ?? labelColour(this.labelOf(object?.label ?? null));
   }
 }
 

@@ -8,9 +8,9 @@ const byId = (id) => document.getElementById(id);
 export class SidePanel {
   #map = null;
 
-  constructor(session, stage, input) {
-    Object.assign(this, { session, stage, input });
-    this.#restoreDisplay();
+  constructor(session, stage, input, display) {
+    Object.assign(this, { session, stage, input, display });
+    byId('brush-size').value = input.brush;
     for (const name of ['project', 'state']) session.addEventListener(name, () => { this.#renderLabels(); this.#renderObjects(); });
     session.addEventListener('open', () => this.#renderObjects());
     session.addEventListener('tool', () => { byId('brush-size').value = input.brush; });
@@ -24,39 +24,6 @@ export class SidePanel {
     const person = byId('person');
     person.value = localStorage.getItem('saywhere-person') ?? '';
     person.addEventListener('change', () => localStorage.setItem('saywhere-person', person.value.trim()));
-  }
-
-  // How masks are shown; the browser stores it
-
-  #restoreDisplay() {
-    const settings = this.stage.settings;
-    Object.assign(settings, JSON.parse(localStorage.getItem('saywhere-display') ?? '{}'));
-    byId('opacity').value = 100 * settings.opacity;
-    byId('contour').checked = settings.contour;
-    byId('others').checked = settings.others;
-    byId('brush-size').value = this.input.brush;
-    byId('opacity').addEventListener('input', (e) => this.#setDisplay({ opacity: e.target.value / 100 }));
-    byId('contour').addEventListener('change', (e) => this.#setDisplay({ contour: e.target.checked }));
-    byId('others').addEventListener('change', (e) => this.#setDisplay({ others: e.target.checked }));
-  }
-
-  #setDisplay(change) {
-    Object.assign(this.stage.settings, change);
-    localStorage.setItem('saywhere-display', JSON.stringify(this.stage.settings));
-    this.stage.draw();
-  }
-
-  toggleMasks() {
-    this.hiddenOpacity = this.hiddenOpacity ? null : this.stage.settings.opacity || 0.5;
-    const opacity = this.hiddenOpacity ? 0 : this.shownOpacity;
-    this.shownOpacity = this.hiddenOpacity ?? this.shownOpacity;
-    byId('opacity').value = 100 * opacity;
-    this.#setDisplay({ opacity });
-  }
-
-  toggleContour() {
-    byId('contour').checked = !byId('contour').checked;
-    this.#setDisplay({ contour: byId('contour').checked });
   }
 
   // The threshold: previewed here, applied by the server
@@ -151,7 +118,7 @@ export class SidePanel {
     const swatch = document.createElement('span'), name = document.createElement('b'), size = document.createElement('small');
     swatch.className = 'swatch';
     swatch.style.background = session.colourOf(object);
-    name.textContent = session.labelOf(object.label)?.name ?? object.phrase ?? t('objects.number', { number: object.id });
+    name.textContent = session.nameOf(object);
     const interactions = object.clicks.length + (object.box ? 1 : 0) + (object.phrase ? 1 : 0) + object.choices + object.strokes;
     size.textContent = `${interactions}×`;
     row.title = t(object.score ? 'objects.details-and-score' : 'objects.details', { area: object.area ?? 0, count: interactions, score: formatNumber(object.score ?? 0, 2) });
@@ -162,7 +129,9 @@ export class SidePanel {
       e.stopPropagation();
       session.act({ kind: 'delete' }, { object: { id: object.id } });
     });
-    row.append(swatch, name, size, remove);
+    row.append(swatch, name, size, ...this.display.buttons(object), remove);
+    row.addEventListener('pointerenter', () => this.stage.setHovered(object));
+    row.addEventListener('pointerleave', () => this.stage.setHovered(null));
     row.addEventListener('click', () => session.select(object.id));
     row.addEventListener('keydown', (e) => { if (e.key === 'Enter' && e.target === row) { session.select(object.id); e.stopPropagation(); } });
     return row;

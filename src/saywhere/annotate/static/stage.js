@@ -1,10 +1,11 @@
 // The image with masks, clicks and maps on it, at any zoom. Draws; changes nothing.
 
 import { RELEVANCE_COLOURS, PROPOSAL_COLOURS, thresholdMap, decodeMask, colourMap, outline, colourMask } from './mask.js';
+import { doubleStroke, paintBox, paintClick, paintGesture, paintName, paintPointer, paintProposal, paintRectangle } from './marks.js';
 
 const MAX_OVERVIEW = 2048, MAX_DETAIL = 4096, MARGIN = 28;
+const area = ({ area, rectangle }) => area || (rectangle ? (rectangle[2] - rectangle[0]) * (rectangle[3] - rectangle[1]) : 0);
 const LARGE_IMAGE = 4e6;  // pixels of an image from which on masks are drawn at the screen's resolution
-const POSITIVE = '#12b76a', NEGATIVE = '#e5304f', PROPOSED = '#8b3ff0';
 
 /** An off-screen canvas that is painted again only when its inputs change. */
 class Layer {
@@ -28,8 +29,11 @@ export class Stage {
   preview = null;                    // { object, map, threshold } while the threshold is moved
   gesture = null;                    // a drag or brush stroke in progress
   pointer = null;                    // position of the brush or crosshair, in pixels of the image
+  hovered = null;                    // number of the object under the pointer
+  hidden = new Set();                // numbers of objects that are not shown
   overlays = [];                     // functions (c, scale) that draw above everything else
-  settings = { opacity: 0.5, contour: true, others: true };
+  settings = { opacity: 0.5, contour: true, others: true, names: true, colours: 'label', brightness: 100, contrast: 100 };
+  masksHidden = false;
   #pictures = new Map();             // pictures and outlines of masks, by object
   #layers = [new Layer(), new Layer()];  // the image; the image with the inactive objects
   #frame = 0; #detailTimer = 0; #detailTurn = 0;
@@ -179,6 +183,56 @@ export class Stage {
     return width * height < LARGE_IMAGE ? 1 : 2 ** Math.floor(Math.log2(Math.max(1 / (this.scale * (this.ratio ?? 1)), 1)));
   }
 
+  /** Objects that are not hidden, from back to front: smaller ones lie above larger ones, as in exported index masks. */
+  shownObjects() {
+    const objects = (this.session.state?.objects ?? []).filter((object) => this.#isShown(object));
+    return objects.sort((a, b) => (a.z_order ?? 0) - (b.z_order ?? 0) || area(b) - area(a));
+  }
+
+  #isShown(object) {
+    return !this.masksHidden && !this.hidden.has(object.id);
+  }
+
+  /** The object in front at a position in the image; null where there is none. */
+  objectAt({ x, y }) {
+    if (!this.session.image) return null;
+    return this.shownObjects().reverse().find((object) => {
+      const { region } = this.#objectPicture(object);
+      if (!region && object.rectangle) return x + 0.5 >= object.rectangle[0] && y + 0.5 >= object.rectangle[1] && x + 0.5 < object.rectangle[2] && y + 0.5 < object.rectangle[3];
+      if (!region) return false;
+      const column = Math.floor((Math.round(x) - region.left) / region.step), row = Math.floor((Math.round(y) - region.top) / region.step);
+      return column >= 0 && row >= 0 && column < region.width && row < region.height && region.inside[row * region.width + column] === 1;
+    }) ?? null;
+  }
+
+  /** The rectangle around an object's mask, or its box; null where it has neither. */
+  #box(object) {
+    const { region } = this.#objectPicture(object);
+    if (region) return { left: region.left, top: region.top, width: region.width * region.step, height: region.height * region.step };
+    if (!object.rectangle) return null;
+    const [left, top, right, bottom] = object.rectangle;
+    return { left, top, width: right - left, height: bottom - top };
+  }
+
+  setHovered(object) {
+    const number = object?.id ?? null;
+    if (number === this.hovered) return;
+    this.hovered = number;
+    this.canvas.dataset.hovered = number ?? '';
+    this.draw();
+  }
+
+  /** Show an object as large as the canvas allows, with a margin around it. */
+  zoomTo(object) {
+    const box = this.#box(object);
+    if (!box) return;
+    const { left, top, width, height } = box;
+    this.scale = Math.min(Math.max(Math.min(this.width / width, this.height / height) * 0.7, this.fitScale), 8);
+    this.x = this.width / 2 - this.scale * (left + width / 2);
+    this.y = this.height / 2 - this.scale * (top + height / 2);
+    this.#viewChanged();
+  }
+
   // Drawing: at most once a frame
 
   draw() {
@@ -195,19 +249,22 @@ export class Stage {
     this.#paintMaps(c);
     if (session.state) {
       const active = session.object;
-      if (active) this.#paintMask(c, active, 1);
-      if (active?.box) this.#paintBox(c, active.box, 1);
-      if (active) for (const click of active.clicks) this.#paintClick(c, click, 1);
+      if (active && this.#isShown(active)) this.#paintMask(c, active, 1);
+      this.#paintHovered(c);
+      if (this.settings.names) for (const object of this.shownObjects()) this.#paintName(c, object);
+      if (active?.box) paintBox(c, this.scale, active.box, 1);
+      if (active) for (const click of active.clicks) paintClick(c, this.scale, click, 1);
       for (const { action, imageId } of session.pending) {
         if (imageId !== session.row.id) continue;
-        if (action.kind === 'click') this.#paintClick(c, action, 0.6);
-        if (action.kind === 'box') this.#paintBox(c, action.box, 0.6);
+        if (action.kind === 'click') paintClick(c, this.scale, action, 0.6);
+        if (action.kind === 'box') paintBox(c, this.scale, action.box, 0.6);
       }
     }
-    if (session.proposal) this.#paintProposal(c, session.proposal);
+    if (session.proposal) paintProposal(c, this.scale, session.proposal);
     this.canvas.toggleAttribute('data-proposal', session.proposal !== null);
     for (const paint of this.overlays) paint(c, this.scale);
-    this.#paintGesture(c);
+    if (this.gesture) paintGesture(c, this.scale, this.gesture, session.colourOf(session.object ?? { label: session.label }));
+    if (this.pointer) paintPointer(c, this.scale, this.pointer);
     this.canvas.dataset.seq = session.pending.length ? '' : session.state?.seq ?? '';
   }
 
@@ -216,9 +273,9 @@ export class Stage {
     const { session, settings } = this, { width, height } = this.canvas, ratio = this.ratio ?? 1, image = session.image;
     const colour = getComputedStyle(this.canvas.parentElement).backgroundColor;
     const view = [width, height, ratio, this.scale, this.x, this.y, colour, image, this.overview, this.detail];
-    const shown = image && this.overview, others = shown && settings.others ? session.state?.objects ?? [] : [];
+    const shown = image && this.overview, others = shown && settings.others ? this.shownObjects() : [];
     const masks = others.filter((object) => object.id !== session.active.id);
-    const painted = this.#layers[0].painted(view, (c) => {
+    const painted = this.#layers[0].painted([...view, settings.brightness, settings.contrast], (c) => {
       c.fillStyle = colour;
       c.fillRect(0, 0, width, height);
       if (shown) this.#paintImage(this.#inImagePixels(c), image);
@@ -239,6 +296,7 @@ export class Stage {
   }
 
   #paintImage(c, { width, height }) {
+    const { brightness, contrast } = this.settings;
     c.shadowColor = 'rgb(0 0 0 / 25%)';
     c.shadowBlur = 14 * this.ratio;
     c.fillStyle = '#888';
@@ -247,11 +305,13 @@ export class Stage {
     // Enlarged pixels are shown as they are, so that a person sees where they click.
     c.imageSmoothingEnabled = this.scale * this.ratio < 3;
     c.imageSmoothingQuality = 'high';
+    c.filter = brightness === 100 && contrast === 100 ? 'none' : `brightness(${brightness}%) contrast(${contrast}%)`;
     c.drawImage(this.overview.bitmap, 0, 0, width, height);
     if (this.detail) {
       const { bitmap, left, top, right, bottom } = this.detail;
       c.drawImage(bitmap, left, top, right - left, bottom - top);
     }
+    c.filter = 'none';
   }
 
   #paintMaps(c) {
@@ -272,6 +332,7 @@ export class Stage {
   #paintMask(c, object, strength) {
     if (this.preview?.object === object.id) return this.#paintPreview(c, object);
     const { region, picture, path, colour } = this.#objectPicture(object);
+    if (!region && object.rectangle) paintRectangle(c, this.scale, object.rectangle, colour, strength);
     if (!region) return;
     c.globalAlpha = this.settings.opacity * strength;
     c.imageSmoothingEnabled = this.scale * this.ratio * region.step < 1;
@@ -280,15 +341,22 @@ export class Stage {
     if (this.settings.contour) this.#stroke(c, path, colour, strength);
   }
 
+  #paintHovered(c) {
+    const object = this.session.state.objects.find((one) => one.id === this.hovered);
+    if (!object || !this.#isShown(object)) return;
+    const { path, colour } = this.#objectPicture(object);
+    if (path) doubleStroke(c, this.scale, colour, 3, path);
+    if (!this.settings.names) this.#paintName(c, object);
+  }
+
+  #paintName(c, object) {
+    const box = this.#box(object);
+    if (box) paintName(c, this.scale, this.session.nameOf(object), box, this.session.colourOf(object));
+  }
+
   #stroke(c, path, colour, strength) {
-    c.lineJoin = 'bevel';
     c.globalAlpha = strength;
-    c.lineWidth = 3.2 / this.scale;
-    c.strokeStyle = 'rgb(255 255 255 / 85%)';
-    c.stroke(path);
-    c.lineWidth = 1.6 / this.scale;
-    c.strokeStyle = colour;
-    c.stroke(path);
+    doubleStroke(c, this.scale, colour, 1.6, path);
     c.globalAlpha = 1;
   }
 
@@ -303,117 +371,5 @@ export class Stage {
     const path = new Path2D();
     path.addPath(outline(region), new DOMMatrix([scaleX, 0, 0, scaleY, map.left, map.top]));
     this.#stroke(c, path, colour, 1);
-  }
-
-  #dot(c, x, y, colour, radius) {
-    c.beginPath();
-    c.arc(x + 0.5, y + 0.5, radius / this.scale, 0, 7);
-    c.fillStyle = colour;
-    c.fill();
-    c.lineWidth = 2 / this.scale;
-    c.strokeStyle = '#fff';
-    c.stroke();
-  }
-
-  #circle(c, x, y, radius, colour) {
-    c.beginPath();
-    c.arc(x + 0.5, y + 0.5, radius, 0, 7);
-    c.lineWidth = 3.4 / this.scale;
-    c.strokeStyle = 'rgb(255 255 255 / 75%)';
-    c.stroke();
-    c.lineWidth = 1.8 / this.scale;
-    c.strokeStyle = colour;
-    c.stroke();
-  }
-
-  #paintClick(c, { x, y, positive, radius }, alpha) {
-    const colour = positive ? POSITIVE : NEGATIVE;
-    c.globalAlpha = alpha;
-    if (radius) {
-      c.setLineDash([6 / this.scale, 4 / this.scale]);
-      this.#circle(c, x, y, radius, colour);
-      c.setLineDash([]);
-    }
-    this.#dot(c, x, y, colour, 5.5);
-    // Distinguishable without colour too: a minus for negative clicks, a plus for positive ones.
-    c.beginPath();
-    const arm = 2.6 / this.scale;
-    c.moveTo(x + 0.5 - arm, y + 0.5);
-    c.lineTo(x + 0.5 + arm, y + 0.5);
-    if (positive) { c.moveTo(x + 0.5, y + 0.5 - arm); c.lineTo(x + 0.5, y + 0.5 + arm); }
-    c.lineWidth = 1.5 / this.scale;
-    c.strokeStyle = '#fff';
-    c.stroke();
-    c.globalAlpha = 1;
-  }
-
-  /** A box by its edges x0, y0, x1, y1, on which pixels begin and end. */
-  #paintBox(c, [x0, y0, x1, y1], alpha) {
-    c.globalAlpha = alpha;
-    c.lineJoin = 'miter';
-    c.lineWidth = 3.4 / this.scale;
-    c.strokeStyle = 'rgb(255 255 255 / 75%)';
-    c.strokeRect(x0, y0, x1 - x0, y1 - y0);
-    c.lineWidth = 1.8 / this.scale;
-    c.strokeStyle = POSITIVE;
-    c.setLineDash([6 / this.scale, 4 / this.scale]);
-    c.strokeRect(x0, y0, x1 - x0, y1 - y0);
-    c.setLineDash([]);
-    c.globalAlpha = 1;
-  }
-
-  #paintProposal(c, { x, y }) {
-    c.beginPath();
-    c.arc(x + 0.5, y + 0.5, 15 / this.scale, 0, 7);
-    c.fillStyle = 'rgb(139 63 240 / 28%)';
-    c.fill();
-    this.#dot(c, x, y, PROPOSED, 7.5);
-  }
-
-  #paintGesture(c) {
-    const gesture = this.gesture;
-    if (gesture?.kind === 'press') {
-      const colour = gesture.positive ? POSITIVE : NEGATIVE;
-      if (gesture.radius) {
-        this.#circle(c, gesture.x, gesture.y, gesture.radius, colour);
-        c.globalAlpha = 0.12;
-        c.fillStyle = colour;
-        c.fill();
-        c.globalAlpha = 1;
-      }
-      this.#dot(c, gesture.x, gesture.y, colour, 5.5);
-    } else if (gesture?.kind === 'box') {
-      const { x0, y0, x1, y1 } = gesture;
-      this.#paintBox(c, [x0, y0, x1, y1], 1);
-      c.globalAlpha = 0.12;
-      c.fillStyle = POSITIVE;
-      c.fillRect(x0, y0, x1 - x0, y1 - y0);
-      c.globalAlpha = 1;
-    } else if (gesture?.kind === 'stroke') {
-      c.globalAlpha = 0.55;
-      c.strokeStyle = c.fillStyle = gesture.paint ? this.session.colourOf(this.session.object ?? { label: this.session.label }) : '#20242c';
-      c.lineWidth = 2 * gesture.radius;
-      c.lineCap = c.lineJoin = 'round';
-      c.beginPath();
-      gesture.points.forEach(([x, y], i) => (i ? c.lineTo(x + 0.5, y + 0.5) : c.moveTo(x + 0.5, y + 0.5)));
-      if (gesture.points.length === 1) c.lineTo(gesture.points[0][0] + 0.51, gesture.points[0][1] + 0.5);
-      c.stroke();
-      c.globalAlpha = 1;
-    }
-    if (this.pointer?.radius) this.#circle(c, this.pointer.x, this.pointer.y, this.pointer.radius, '#20242c');
-    if (this.pointer?.crosshair) this.#paintCrosshair(c, this.pointer);
-  }
-
-  #paintCrosshair(c, { x, y }) {
-    for (const [width, colour] of [[4, 'rgb(0 0 0 / 55%)'], [1.6, '#fff']]) {
-      c.beginPath();
-      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-        c.moveTo(x + 0.5 + (4 * dx) / this.scale, y + 0.5 + (4 * dy) / this.scale);
-        c.lineTo(x + 0.5 + (18 * dx) / this.scale, y + 0.5 + (18 * dy) / this.scale);
-      }
-      c.lineWidth = width / this.scale;
-      c.strokeStyle = colour;
-      c.stroke();
-    }
   }
 }

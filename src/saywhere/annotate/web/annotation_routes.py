@@ -16,7 +16,7 @@ from saywhere.annotate.web.common import (  # fmt: skip
     ImageId,
     RequestAuthor,
 )
-from saywhere.annotate.web.responses import InstanceOut, InstancesOut, MapOut, ProposalOut, StateOut
+from saywhere.annotate.web.responses import InstanceOut, InstancesOut, MapOut, OutlineOut, ProposalOut, StateOut
 
 
 def add_annotation_routes(app: FastAPI, annotator: Annotator) -> None:
@@ -54,6 +54,15 @@ def add_annotation_routes(app: FastAPI, annotator: Annotator) -> None:
         """All further objects that a phrase names, or that are like those of a label, with scores and masks."""
         found = annotator.instances(image, author, phrase, label, background)
         return InstancesOut(instances=[InstanceOut.of(one, annotator.load_image(image).size) for one in found])
+
+    @app.get("/api/images/{image}/objects/{object}/outline", tags=["annotation"], responses=NOT_FOUND)
+    def outline(
+        image: ImageId,
+        object: Annotated[int, Path(ge=1, le=10**6)],
+        tolerance: Annotated[float, Query(ge=0, le=1000, allow_inf_nan=False)] = 1.0,
+    ) -> OutlineOut:
+        """An object's outline as polygons, for the action 'polygon': its pieces and their holes."""
+        return OutlineOut.of(annotator.outline(image, object, tolerance))
 
     @app.get("/api/images/{image}/objects/{object}/probability", tags=["annotation"], responses=NOT_FOUND | CONFLICT)
     def probability(image: ImageId, object: Annotated[int, Path(ge=1, le=10**6)], author: RequestAuthor) -> MapOut:

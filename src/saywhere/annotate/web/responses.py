@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
@@ -13,6 +14,7 @@ from saywhere.annotate.events import ObjectState, Status
 from saywhere.annotate.inference.instances import ProposedInstance
 from saywhere.annotate.inference.proposals import ClickProposal
 from saywhere.annotate.picture import encode_png
+from saywhere.annotate.rings import Ring
 from saywhere.annotate.service import ImageMap, OpenedImage
 from saywhere.core.geometry import ImageSize
 
@@ -113,6 +115,9 @@ class ObjectOut(BaseModel):
     mask: int | None = Field(description="number of its mask, a key of masks")
     score: float | None = Field(description="predicted IoU")
     area: int | None = Field(description="pixels")
+    rectangle: tuple[float, float, float, float] | None = Field(description="edges of an object that is only a box")
+    z_order: int = Field(description="which of two objects is in front: the higher one, then the smaller one")
+    attributes: dict[str, bool | float | str]
 
     @classmethod
     def of(cls, state: ObjectState) -> ObjectOut:
@@ -120,7 +125,8 @@ class ObjectOut(BaseModel):
         return cls(
             id=state.id, label=state.label, phrase=state.phrase, strokes=len(state.strokes), clicks=clicks,
             threshold=state.threshold, mask=state.mask, score=state.score, area=state.area,
-            box=state.box, choices=state.choices,
+            box=state.box, choices=state.choices, rectangle=state.rectangle, z_order=state.z_order,
+            attributes=dict(state.attributes),
             candidates=CandidatesOut(indices=list(state.candidates.indices), position=state.candidates.position),
         )  # fmt: skip
 
@@ -190,6 +196,16 @@ class MapOut(BaseModel):
         left, top, right, bottom = map.box
         png = base64.b64encode(encode_png(map.values)).decode()
         return cls(left=left, top=top, right=right, bottom=bottom, png=png)
+
+
+class OutlineOut(BaseModel):
+    """Rings of vertices in pixels of the image, whose first pixel reaches from 0 to 1; what is within two is a hole."""
+
+    rings: list[list[tuple[float, float]]]
+
+    @classmethod
+    def of(cls, rings: Sequence[Ring]) -> OutlineOut:
+        return cls(rings=[[(x, y) for x, y in ring.tolist()] for ring in rings])
 
 
 class ProposalOut(BaseModel):

@@ -45,6 +45,8 @@ class ObjectAnnotation(_Labelled):
         id: its id in the file that it was read from; two annotations are equal without it.
         is_crowd: whether it is a region of several objects that were not told apart.
         extra: what the file says of it beyond this: attributes, flags, a description, keypoints.
+        z_order: where objects must not overlap, the one with the higher number is in front, and of two with the same
+            number the smaller one.
         measures: the ``area`` and ``bbox`` that a COCO file gives for its polygons, which are written to COCO again.
     """
 
@@ -56,6 +58,7 @@ class ObjectAnnotation(_Labelled):
     is_crowd: bool = False
     extra: Extra = field(default_factory=dict, hash=False)
     measures: Extra = field(default_factory=dict, compare=False)
+    z_order: int = field(default=0, compare=False)
 
     @classmethod
     def from_mask(

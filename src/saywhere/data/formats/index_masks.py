@@ -11,14 +11,15 @@ from PIL import Image
 
 from saywhere.core.geometry import ImageSize
 from saywhere.core.rle import RunLengths
-from saywhere.data.formats.annotated_image import AnnotatedImage
+from saywhere.data.formats.annotated_image import AnnotatedImage, ObjectAnnotation
 
 IndexMap = NDArray[np.uint16]
 TILE = 512  # pixels, each side of what is counted at a time
 
 
 def draw_index_map(image: AnnotatedImage, maximum: int, notes: list[str]) -> tuple[IndexMap, list[int]]:
-    """Draw the objects of an image as numbers. Smaller objects lie above larger ones, as a wheel does on its car.
+    """Draw the objects of an image as numbers. Those of a higher ``z_order`` lie above; of the same, smaller ones lie
+    above larger ones, as a wheel does on its car.
 
     Args:
         image: an annotated image.
@@ -37,7 +38,7 @@ def draw_index_map(image: AnnotatedImage, maximum: int, notes: list[str]) -> tup
         notes.append(f"{what}: {len(kept) - maximum} of {len(kept)} objects left out; there is room for {maximum}")
         kept = kept[:maximum]
     indices = np.zeros(image.size, np.uint16)
-    for number, i in sorted(enumerate(kept, 1), key=lambda pair: -image.objects[pair[1]].region.area):
+    for number, i in sorted(enumerate(kept, 1), key=lambda pair: _depth(image.objects[pair[1]])):
         x, y, mask = image.objects[i].region.cropped()
         indices[y : y + mask.shape[0], x : x + mask.shape[1]][mask] = number
     visible = _count_pixels(indices, len(kept) + 1)
@@ -46,12 +47,17 @@ def draw_index_map(image: AnnotatedImage, maximum: int, notes: list[str]) -> tup
         if seen < area:
             lost = "all" if seen == 0 else f"{area - seen:,}"
             label = image.objects[i].class_name
-            notes.append(f"{what}, object {label!r}: {lost} of its {area:,} pixels are under smaller objects; lost")
+            notes.append(f"{what}, object {label!r}: {lost} of its {area:,} pixels are under other objects; lost")
     still = visible[1:] > 0
     renumbered = np.append(0, np.cumsum(still) * still).astype(np.uint16)
     for rows in _row_chunks(indices):
         rows[:] = renumbered[rows]
     return indices, [i for i, seen in zip(kept, still.tolist(), strict=True) if seen]
+
+
+def _depth(each: ObjectAnnotation) -> tuple[int, int]:
+    """What objects are sorted by, from back to front."""
+    return each.z_order, -each.region.area
 
 
 def split_index_map(indices: NDArray[np.uint8] | IndexMap, ignored: Collection[int] = (0,)) -> dict[int, RunLengths]:
