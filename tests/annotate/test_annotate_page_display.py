@@ -137,17 +137,3 @@ def test_zoom_to_the_object(browser: sync_api.Browser, server: Server) -> None:
     page.page.keyboard.press("f")
     page.page.wait_for_function(f"parseInt(document.getElementById('zoom').textContent) === {before}")
     page.close()
-
-
-def test_a_tap_that_closes_a_panel_is_no_click(browser: sync_api.Browser, server: Server) -> None:
-    page = Page(browser, server, 3, has_touch=True)
-    page.page.set_viewport_size({"width": 390, "height": 800})
-    page.page.locator("#toggle-side").tap()
-    page.page.wait_for_selector("#side.open")
-    page.page.wait_for_timeout(250)  # until it has slid in
-    page.page.touchscreen.tap(60, 400)
-    page.page.wait_for_selector("#side:not(.open)", state="attached")
-    page.page.touchscreen.tap(195, 400)
-    page.seq(1)
-    assert len(page.state(3)["objects"][0]["clicks"]) == 1, "the second tap is a click, the first one was none"
-    page.close()
