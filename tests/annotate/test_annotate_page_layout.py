@@ -140,6 +140,8 @@ def test_the_first_hint_is_shown_until_it_is_dismissed(browser: sync_api.Browser
     assert page.page.locator("#first-run").is_visible()
     page.page.locator("#first-run-close").click()
     assert not page.page.locator("#first-run").is_visible()
+    below = page.page.locator("#phrase-form").bounding_box()
+    assert below["y"] + below["height"] == 850, "the image takes its place"
     page.page.reload()
     page.shown(16)
     assert not page.page.locator("#first-run").is_visible()
