@@ -2,6 +2,7 @@
 
 import { decodeMap, get } from './api.js';
 import { formatNumber, setName, t } from './i18n.js';
+import { fillRow, showRows } from './rows.js';
 
 const byId = (id) => document.getElementById(id);
 
@@ -102,7 +103,8 @@ export class SidePanel {
 
   #renderObjects() {
     const { session } = this, list = session.state?.objects ?? [];
-    byId('objects').replaceChildren(...list.map((object) => this.#objectRow(object)));
+    const rows = list.map((object) => this.#objectRow(object));
+    showRows(byId('objects'), rows, rows.find((row) => row.ariaCurrent === 'true'));
     byId('no-objects').hidden = list.length > 0 || !session.image;
     const threshold = byId('threshold'), active = session.object;
     threshold.disabled = !active || (!active.clicks.length && !active.phrase && !active.box);
@@ -113,7 +115,6 @@ export class SidePanel {
   #objectRow(object) {
     const { session } = this, row = document.createElement('div');
     row.className = 'object';
-    row.tabIndex = 0;
     row.setAttribute('aria-current', object.id === session.active.id);
     const swatch = document.createElement('span'), name = document.createElement('b'), size = document.createElement('small');
     swatch.className = 'swatch';
@@ -129,11 +130,10 @@ export class SidePanel {
       e.stopPropagation();
       session.act({ kind: 'delete' }, { object: { id: object.id } });
     });
-    row.append(swatch, name, size, ...this.display.buttons(object), remove);
+    fillRow(row, object.id, [swatch, name, size], [...this.display.buttons(object), remove]);
     row.addEventListener('pointerenter', () => this.stage.setHovered(object));
     row.addEventListener('pointerleave', () => this.stage.setHovered(null));
     row.addEventListener('click', () => session.select(object.id));
-    row.addEventListener('keydown', (e) => { if (e.key === 'Enter' && e.target === row) { session.select(object.id); e.stopPropagation(); } });
     return row;
   }
 
