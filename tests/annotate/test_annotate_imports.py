@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from annotator import Server, act, click, make, make_folder, mask_of, open_client
+from PIL import Image
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
@@ -256,6 +257,20 @@ class TestRoundTrip:
             content = client.get(f"/api/exports/{number}/file").content
             preview = upload(other, content, "a.zip")
             assert (preview["images"], preview["objects"]) == (3, 3), (format, preview)
+
+
+class TestFindSources:
+    def test_photographs_are_no_masks_beside_annotations(self, client: TestClient, tmp_path: Path) -> None:
+        photo = (tmp_path / "photos/b-two.png").read_bytes()
+        content = zipped({"labels.json": coco(("b-two.png", LEFT, "ball")), "pictures/b-two.png": photo})
+        preview = upload(client, content, "a.zip")
+        assert (preview["objects"], preview["left_out"]) == (1, [])
+
+    def test_index_masks_alone(self, client: TestClient) -> None:
+        buffer = io.BytesIO()
+        Image.fromarray((LEFT * 1 + RIGHT * 2).astype(np.uint8)).save(buffer, "PNG")
+        preview = upload(client, zipped({"masks/b-two.png": buffer.getvalue()}), "a.zip")
+        assert (preview["images"], preview["objects"], preview["new_labels"]) == (1, 2, [])
 
 
 class TestHostileFiles:

@@ -104,7 +104,8 @@ def write_tree(
             if options.images and not image.has_file:
                 left_out.append(f"left out: {image.notes[-1].partition('; ')[0]}")
                 continue
-            builder.add(image, hashes[image.file_name])
+            name = image.file_name
+            builder.add(image, folder.digest(name) if options.images else hashes[name])
             yield replace(_as_boxes(image) if options.layout.boxes else image,
                           path=image.path if options.images else None)  # fmt: skip
 

@@ -54,10 +54,10 @@ def apply_import(
     Returns:
         What was added. An image that somebody is editing is left out.
     """
-    result = ImportResult()
+    result, labels = ImportResult(), _Labels(store)
     for done, image in enumerate(plan.images, 1):
         try:
-            added = _add(store, folder, image, status, author, source, result)
+            added = _add(store, folder, image, status, author, source, result, labels)
         except ImageLockedError as error:
             result.left_out.append(f"image '{image.row.path}': {error.holder} is editing it now; import again later")
         except SaywhereError as error:
@@ -72,7 +72,7 @@ def apply_import(
 
 def _add(
     store: Store, folder: ImageFolder, image: PlannedImage, status: ImportStatus, author: Author, source: str,
-    result: ImportResult,
+    result: ImportResult, labels: _Labels,
 ) -> int | None:  # fmt: skip
     """Add an image's objects: how many; None where nothing was to be done."""
     for attempt in range(1, ATTEMPTS + 1):
@@ -89,7 +89,7 @@ def _add(
         if not objects and not is_negative:
             return None
         events = [
-            _event(store, each, id, source) for id, each in enumerate(objects, history.state.next_id)
+            _event(labels, each, id, source) for id, each in enumerate(objects, history.state.next_id)
         ]  # fmt: skip
         if status == "done":
             events.append(NewEvent("mark", None, {"value": "done"}, took_ms=0))
@@ -107,9 +107,26 @@ def _add(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _event(store: Store, each: ObjectAnnotation, id: int, source: str) -> NewEvent:
-    label = None if each.label is None else store.labels.add(each.label, exact=True).label.id
-    data = {"label": label, "author": each.author, "extra": dict(each.extra), "source": source[:200]}
+class _Labels:
+    """Numbers of labels by name; each that is not there yet is created once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._numbers = store, {row.name: row.id for row in store.visible_labels()}
+
+    def number(self, name: str | None) -> int | None:
+        """The number of a label; None for none."""
+        if name is not None and name not in self._numbers:
+            self._numbers[name] = self._store.labels.add(name, exact=True).label.id
+        return None if name is None else self._numbers[name]
+
+
+def _event(labels: _Labels, each: ObjectAnnotation, id: int, source: str) -> NewEvent:
+    data = {
+        "label": labels.number(each.label),
+        "author": each.author,
+        "extra": dict(each.extra),
+        "source": source[:200],
+    }
     return NewEvent(
         "import", id, data, mask=each.region.counts, score=each.score, area=each.region.area, took_ms=0
     )  # fmt: skip

@@ -214,7 +214,7 @@ class _Reader:
     def _reasons(self, place: Path, duplicates: int) -> list[str]:
         lines = []
         if duplicates:
-            lines.append(f"objects that are in the project already: {duplicates:,}")
+            lines.append(f"objects that are in the project already, or twice in the file: {duplicates:,}")
         if self._unmatched:
             names = ", ".join(f"'{name}'" for name in self._unmatched[:3])
             count = len(self._unmatched)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from saywhere.core.images import is_image_name
 from saywhere.data import formats
 from saywhere.data.files import is_file, safe_name
 from saywhere.data.formats.names import MANIFEST
@@ -77,7 +76,7 @@ def find_sources(place: Path, format: str | None = None) -> list[tuple[Path, str
         return [(place, format)]
     if is_file(place):
         return [(place, formats.recognise(place))]
-    found = list(islice(_walk(place), MAX_SOURCES + 1))
+    found = list(islice(_walk(place), MAX_SOURCES + 1)) or list(_mask_folders(place))
     if len(found) > MAX_SOURCES:
         raise SaywhereError(f"more than {MAX_SOURCES:,} files of annotations; import a part of them")
     if not found:
@@ -95,7 +94,8 @@ def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
     if (folder / "SegmentationObject").is_dir():
         yield folder, "voc"
         return
-    if any((folder / name).is_file() for name in ("data.yaml", "data.yml", "classes.txt")):
+    has_names = any(folder.glob("*.y*ml")) or (folder / "classes.txt").is_file()
+    if has_names and (folder / "labels").is_dir():
         yield folder, "yolo"
         return
     names = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -105,12 +105,16 @@ def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
     for path in names:
         if path.is_dir() and not path.is_symlink():
             yield from _walk(path)
-    masks = [path for path in names if path.suffix.lower() == ".png" and path.is_file()]
-    has_json = any(path.suffix.lower() == ".json" and path.name != MANIFEST for path in names)
-    others = any(is_image_name(path) and path.suffix.lower() != ".png" for path in names)
-    # PNGs alone, in a folder that is not one of images, are index masks.
-    if masks and not has_json and not others and folder.name != "images":
+
+
+def _mask_folders(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Folders with PNGs, which are taken for index masks where there is nothing else."""
+    if any(path.suffix.lower() == ".png" for path in folder.iterdir() if path.is_file()):
         yield folder, "png"
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
+            yield from _mask_folders(path)
 
 
 def copy_or_unpack(given: Path, folder: Path) -> Path:
