@@ -32,6 +32,7 @@ from saywhere.interactive.instances import Instance
 from saywhere.runtime.threads import set_threads
 
 LEAST_INSTANCES, LEAST_IOU = 3, 0.5
+SCORES = (0.5, 0.6, 0.7)
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,13 @@ def main() -> None:
     print(f"{len(outcomes)} labels with at least {LEAST_INSTANCES} objects in a photograph; {unknown} of unknown words")
     print(f"found at IoU {LEAST_IOU}: {share([one for outcome in outcomes for one in outcome.found])}")
     print(f"precision: {share([one for outcome in outcomes for one in outcome.right])}")
+    for least in SCORES:
+        right = [
+            one for outcome in outcomes for one, score in zip(outcome.right, outcome.scores, strict=True)
+            if score >= least
+        ]  # fmt: skip
+        objects = sum(len(outcome.found) for outcome in outcomes)
+        print(f"  with scores from {least}: found {sum(right) / objects:.3f}, precision {share(right)}")
     if absent:
         print(f"none proposed for a label that is not there: {share([not outcome.right for outcome in absent])}")
     print(f"seconds for a label: {np.median([outcome.seconds for outcome in outcomes]):.2f} median")

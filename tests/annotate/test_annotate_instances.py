@@ -111,7 +111,7 @@ class TestProposing:
         assert len(found) == len(DISCS)
         for x, y, _ in DISCS:
             assert sum(bool(coco.decode(one["mask"])[y, x]) for one in found) == 1
-        assert all(0.4 <= one["score"] <= 1 for one in found)
+        assert all(0.45 <= one["score"] <= 1 for one in found)
 
     def test_what_is_accepted_is_what_was_shown(self, client: httpx.Client) -> None:
         (first, *_) = self.found(client, phrase="ball")

@@ -40,6 +40,12 @@ def test_an_accepted_object_is_proposed_in_the_next_image(tmp_path: Path) -> Non
     assert pixels[round(proposal.click.y), round(proposal.click.x), 0] > 150
     assert max(proposal.confidence.shape) <= 384
     assert proposer.propose(second, "zqx", [Region(0, 0, np.ones((480, 640), np.bool_))]) is None
+    likely = proposer.likelihood(second, "zqx", [])
+    assert likely is not None
+    y, x = np.unravel_index(likely.argmax(), likely.shape)
+    assert pixels[round(y * 480 / likely.shape[0]), round(x * 640 / likely.shape[1]), 0] > 150
+    assert proposer.likelihood(second, "never seen", []) is None
+    assert proposer.likelihood(second, "never seen", [Region(0, 0, pixels[..., 0] > 150)]) is not None
     proposer.close()
     assert list(tmp_path.glob("*"))
 

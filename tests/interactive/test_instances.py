@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from annotator import PartsRuntime, RedRuntime, picture
 
+import saywhere
+from saywhere import Sequence
 from saywhere.core.metrics import iou
 from saywhere.core.relevance import relevance_peaks
 from saywhere.errors import SaywhereError
 from saywhere.interactive.segmenter import Segmenter
+from saywhere.interactive.sequence import SequenceOptions
 from saywhere.runtime.base import Runtime
 
 DISCS = [(120, 120, 50), (320, 330, 60), (520, 140, 55), (560, 420, 12)]
@@ -64,6 +67,23 @@ class TestInstances:
             segmenter.instances()
         with pytest.raises(SaywhereError, match="existing"):
             segmenter.instances("ball", existing=[np.ones((3, 3), bool)])
+
+
+class TestSequence:
+    def test_what_is_like_accepted_objects_is_found(self) -> None:
+        options = SequenceOptions(learn=False, interval=1)
+        one, three = (300, 200, 60), DISCS[:3]
+        with Sequence(saywhere.load(), "disc", None, options) as sequence:
+            sequence.propose(picture([one]))
+            assert sequence.instances() == [], "nothing says yet what to look for"
+            sequence.accept(picture([one])[..., 0] > 150)
+            sequence.propose(picture(three))
+            found = sequence.instances()
+        assert found
+        discs = picture(three)[..., 0] > 150
+        for each in found:
+            inside = each.mask.array
+            assert (inside & discs).sum() > 0.8 * inside.sum()
 
 
 class TestPeaks:

@@ -240,7 +240,7 @@ class TestEveryObject:
         assert [one["id"] for one in content["annotations"]] == [1, 2, 3, 4]
         names = {image["id"]: image["file_name"] for image in content["images"]}
         assert [names[one["image_id"]] for one in content["annotations"]] == ["a.png"] * 3 + ["c.png"]
-        assert all(0.4 <= one["score"] <= 1 and one["area"] > 5000 for one in content["annotations"])
+        assert all(0.45 <= one["score"] <= 1 and one["area"] > 5000 for one in content["annotations"])
 
     def test_only_images_that_changed_are_searched_again(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         out, request = folder.with_name("out.json"), read_request(folder, phrase="ball")

@@ -29,7 +29,7 @@ PEAKS = 100  # of a window's relevance map
 CLICKS = 16  # in a window, at most
 CLICKS_ON_ONE = 2  # candidates of a window that show a peak, from which on it is not clicked on
 LEAST_PEAK = 0.3  # relevance of a peak that is clicked on
-LEAST_SCORE = 0.4  # of an instance; see docs/measurements.md
+LEAST_SCORE = 0.45  # of an instance; see docs/measurements.md
 MAX_INSTANCES = 60
 MAX_IOU, MAX_CONTAINED = 0.5, 0.8  # of two instances; the second is the intersection over the smaller area
 SAME_OBJECT = 0.7  # IoU from which on an object of another kind is the same one
@@ -95,8 +95,7 @@ class InstanceSearch:
 
     def search(self, window: Crop) -> None:
         """Look for instances in one of the windows."""
-        relevance = self._relevance(window)
-        free = relevance.copy()
+        relevance, free = self._relevance(window)
         for region in self._known:
             free[self._compared.resample(region.astype(np.float32), window, 0.0) > 0.5] = 0.0
         shown = np.zeros(free.shape, np.int32)
@@ -114,16 +113,24 @@ class InstanceSearch:
         regions = [_region(one.mask.final_logits, one.mask.crop, self._compared) for one in instances]
         return [instances[number] for number in self._without_duplicates(instances, regions)]
 
-    def _relevance(self, window: Crop) -> FloatArray:
-        """``(height, width)`` of a window: where objects of this kind are."""
-        encoded, maps = self._decoder.encoded, []
+    def _relevance(self, window: Crop) -> tuple[FloatArray, FloatArray]:
+        """``(height, width)`` of a window: where objects of this kind are, for scores and for clicks.
+
+        In a window without any, what is most like them is too relevant: for scores the whole image counts as much.
+        """
+        encoded, scored, clicked = self._decoder.encoded, [], []
         if self._phrase is not None:
-            maps.append(self._decoder.runtime.relevance(encoded.features(window), self._phrase))
+            near = self._decoder.runtime.relevance(encoded.features(window), self._phrase)
+            far = encoded.full_crop.resample(encoded.relevance(self._phrase), window, 0.0)
+            scored.append(np.sqrt(np.clip(near, 0.0, 1.0) * np.clip(far, 0.0, 1.0)))
+            clicked.append(near)
         if self._likelihood is not None:
             rows, columns = self._likelihood.shape
             whole = Crop(0, 0, encoded.size.width, encoded.size.height, columns, rows)
-            maps.append(whole.resample(self._likelihood, window, 0.0))
-        return np.asarray(np.maximum.reduce(maps), np.float32)
+            likely = whole.resample(self._likelihood, window, 0.0)
+            scored.append(likely)
+            clicked.append(likely)
+        return np.asarray(np.maximum.reduce(scored), np.float32), np.array(np.maximum.reduce(clicked), np.float32)
 
     def _click(self, window: Crop, relevance: FloatArray, peak: Click) -> BoolArray:
         """Keep those of the network's masks for a click that may be instances; the best one, in the window."""
