@@ -140,13 +140,13 @@ class TestImport:
     def test_what_is_left_out_is_said(self, client: TestClient) -> None:
         content = json.loads(coco(("b-two.png", LEFT, "ball"), ("b-two.png", RIGHT, "ball")))
         content["annotations"][0]["iscrowd"] = 1
-        content["annotations"].append({"id": 8, "image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40]})
+        content["annotations"].append({"id": 8, "image_id": 1, "category_id": 1, "bbox": [700, 2, 30, 40]})
         content["images"] += [{"id": 5, "file_name": "a-one.png", "height": 48, "width": 64}]
         text = json.dumps(content).encode()
         preview = upload(client, text, "a.json")
         assert preview["objects"] == 1
         said = "\n".join(preview["left_out"])
-        for words in ("crowd regions: 1", "boxes without a mask: 1", "'a-one.png': is 640x480"):
+        for words in ("crowd regions: 1", "boxes outside the image: 1", "'a-one.png': is 640x480"):
             assert words in said
         assert upload(client, text, "a.json", crowds=True)["objects"] == 2
 
@@ -247,6 +247,32 @@ class TestRoundTrip:
         add(client, content, "a.json", "done")
         (annotation,) = client.get("/api/export").json()["annotations"]
         assert (annotation["attributes"], annotation["author"], annotation["score"]) == ({"occluded": True}, "Ann", 0.5)
+
+    def test_boxes_and_attributes_can_be_changed(self, client: TestClient) -> None:
+        content = json.loads(
+            coco(("b-two.png", LEFT, "ball"), attributes={"occluded": True, "count": 3, "rgb": [1, 2]})
+        )
+        box = {"id": 8, "image_id": 1, "category_id": 1, "bbox": [410.5, 230, 100, 100], "author": "Ann"}
+        content["annotations"].append(box)
+        text = json.dumps(content).encode()
+        add(client, text, "a.json", "done")
+        first, second = client.get("/api/images/2").json()["state"]["objects"]
+        assert first["attributes"] == {"occluded": True, "count": 3}
+        assert second["rectangle"] == [410.5, 230, 510.5, 330]
+        assert upload(client, text, "a.json")["duplicates"] == 2
+        change = {"kind": "attribute", "object": 1, "name": "occluded", "value": False}
+        assert act(client, 2, change).status_code == 200
+        assert act(client, 2, click(460, 280, object=2)).json()["objects"][1]["area"] > 1000, "a click gives it a mask"
+
+    def test_boxes_come_back(self, client: TestClient, other: TestClient) -> None:
+        add(client, coco(("b-two.png", LEFT, "ball"), ("b-two.png", RIGHT, "ball")), "a.json", "done")
+        content = client.get("/api/export", params={"format": "yolo-boxes"}).content
+        assert add(other, content, "a.zip", "done")["objects"] == 2
+        again = other.get("/api/export", params={"format": "yolo-boxes"}).content
+        texts = [zipfile.ZipFile(io.BytesIO(each)).read("labels/b-two.txt") for each in (content, again)]
+        assert texts[0] == texts[1]
+        assert upload(other, content, "a.zip")["objects"] == 0
+        assert upload(client, content, "a.zip")["objects"] == 0, "the boxes of what has masks here"
 
     def test_a_split_with_images_comes_back(self, client: TestClient, other: TestClient) -> None:
         add(client, coco(("b-two.png", LEFT, "ball"), ("a-one.png", LEFT, "ball"), ("c-none.png", LEFT, "ball")),

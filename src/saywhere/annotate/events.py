@@ -347,7 +347,11 @@ def apply_to_object(state: ObjectState, event: Event) -> ObjectState:
         label = state.label if data.get("names") is None else data["names"]
         state = replace(state, interactions=(*state.interactions, data["text"]), label=label)
     elif event.kind == "import":
-        state = replace(state, interactions=(GivenMask(event.seq),), author=data["author"], extra=data["extra"])
+        box = (*data["rectangle"],) if data.get("rectangle") else None
+        state = replace(
+            state, interactions=(GivenMask(event.seq),) if event.masked else (), rectangle=box,
+            attributes=data.get("attributes", {}), author=data["author"], extra=data["extra"],
+        )  # fmt: skip
     elif event.kind == "instance":
         state = replace(state, interactions=(*state.interactions, _instance_prompt(data)))
     elif event.kind == "brush":

@@ -6,15 +6,17 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.db.tables import ImageRow, LabelRow
+from saywhere.annotate.events import ObjectState
 from saywhere.annotate.exports.manifest import MANIFEST, Manifest, ManifestBuilder
 from saywhere.annotate.exports.options import ExportOptions
 from saywhere.annotate.exports.selection import select_images
@@ -202,16 +204,31 @@ def annotated_images(store: Store, folder: ImageFolder, rows: Iterable[ImageRow]
 def _annotated_image(
     store: Store, folder: ImageFolder, row: ImageRow, width: int, height: int, labels: dict[int, LabelRow]
 ) -> AnnotatedImage:
-    states = [one for one in store.history(row.id).state.objects.values() if one.mask is not None and one.area]
-    masks = store.load_masks(row.id, [one.mask for one in states if one.mask is not None])
-    objects = []
+    states = list(store.history(row.id).state.objects.values())
+    masks = store.load_masks(row.id, [one.mask for one in states if one.mask is not None and one.area])
+    objects, boxes = [], []
     for state in states:
-        assert state.mask is not None, "filtered above"
         label = labels[state.label].name if state.label in labels else None
-        region = RunLengths(height, width, masks[state.mask])
-        score = None if state.score is None else round(state.score, 4)
-        objects.append(ObjectAnnotation(region, label, score, state.author, extra=state.extra))
-    return _with_file(AnnotatedImage(row.path, ImageSize(height, width), tuple(objects)), folder)
+        if state.mask in masks:
+            region = RunLengths(height, width, masks[state.mask])
+            score = None if state.score is None else round(state.score, 4)
+            objects.append(
+                ObjectAnnotation(region, label, score, state.author, extra=_extra(state), z_order=state.z_order)
+            )
+        elif state.rectangle is not None:
+            x0, y0, x1, y1 = state.rectangle
+            boxes.append(BoxAnnotation((x0, y0, x1 - x0, y1 - y0), label, None, state.author, extra=_extra(state)))
+    image = AnnotatedImage(row.path, ImageSize(height, width), tuple(objects), boxes=tuple(boxes))
+    return _with_file(image, folder)
+
+
+def _extra(state: ObjectState) -> Mapping[str, Any]:
+    """What is written of an object besides: as it was imported, with its attributes as they are now."""
+    if not state.attributes:
+        return state.extra
+    imported = state.extra.get("attributes")
+    known = imported if isinstance(imported, dict) else {}
+    return {**state.extra, "attributes": {**known, **state.attributes}}
 
 
 def _with_file(image: AnnotatedImage, folder: ImageFolder) -> AnnotatedImage:

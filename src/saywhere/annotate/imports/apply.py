@@ -5,16 +5,21 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
+from pydantic import ValidationError
+
+from saywhere.annotate.actions import AttributeAction
 from saywhere.annotate.db.locks import ImageLockedError
 from saywhere.annotate.db.store import Author, ConflictError, NewEvent, Store
 from saywhere.annotate.db.tables import ImageRow
 from saywhere.annotate.editing import MAX_OBJECTS
+from saywhere.annotate.events import Attribute
 from saywhere.annotate.image_folder import ImageFolder
-from saywhere.annotate.imports.plan import ImportPlan, PlannedImage, known_objects
+from saywhere.annotate.imports.plan import ImportPlan, PlannedImage, new_annotations
 from saywhere.annotate.imports.status import ImportStatus
 from saywhere.core.geometry import ImageSize
-from saywhere.data.formats.annotated_image import ObjectAnnotation
+from saywhere.data.formats.annotated_image import BoxAnnotation, Extra, ObjectAnnotation
 from saywhere.errors import SaywhereError
 
 ATTEMPTS = 3  # for an image that somebody changes at the same moment
@@ -77,15 +82,14 @@ def _add(
     """Add an image's objects: how many; None where nothing was to be done."""
     for attempt in range(1, ATTEMPTS + 1):
         row, history = store.image(image.row.id), store.history(image.row.id)
-        is_known = known_objects(store, row, image.size, image.objects)
-        objects = [each for each, known in zip(image.objects, is_known, strict=True) if not known]
+        objects = new_annotations(store, image)
         room = MAX_OBJECTS - len(history.state.objects)
         if len(objects) > room:
             result.left_out.append(
                 f"image '{row.path}': {len(objects) - room} objects; {MAX_OBJECTS} is the maximum of an image"
             )
             objects = objects[:room]
-        is_negative = not image.objects and status == "done" and row.state == "new"
+        is_negative = not image.annotations and status == "done" and row.state == "new"
         if not objects and not is_negative:
             return None
         events = [
@@ -120,16 +124,42 @@ class _Labels:
         return None if name is None else self._numbers[name]
 
 
-def _event(labels: _Labels, each: ObjectAnnotation, id: int, source: str) -> NewEvent:
-    data = {
-        "label": labels.number(each.label),
-        "author": each.author,
-        "extra": dict(each.extra),
-        "source": source[:200],
-    }
-    return NewEvent(
-        "import", id, data, mask=each.region.counts, score=each.score, area=each.region.area, took_ms=0
-    )  # fmt: skip
+def _event(labels: _Labels, each: ObjectAnnotation | BoxAnnotation, id: int, source: str) -> NewEvent:
+    attributes, extra = split_attributes(each.extra)
+    data: dict[str, Any] = {
+        "label": labels.number(each.label), "author": each.author, "extra": extra, "attributes": attributes,
+        "rectangle": None, "source": source[:200],
+    }  # fmt: skip
+    if isinstance(each, BoxAnnotation):
+        x, y, w, h = each.box
+        return NewEvent("import", id, data | {"rectangle": [x, y, x + w, y + h]}, took_ms=0)
+    region = each.region
+    return NewEvent("import", id, data, mask=region.counts, score=each.score, area=region.area, took_ms=0)
+
+
+def split_attributes(extra: Extra) -> tuple[dict[str, Attribute], dict[str, Any]]:
+    """The attributes of an object that the annotator can show and change, and what else a file says of it.
+
+    Example:
+        >>> split_attributes({"attributes": {"occluded": True, "points": [1, 2]}, "keypoints": [3]})
+        ({'occluded': True}, {'keypoints': [3], 'attributes': {'points': [1, 2]}})
+    """
+    given = extra.get("attributes")
+    if not isinstance(given, dict):
+        return {}, dict(extra)
+    attributes, others = {}, {}
+    for name, value in given.items():
+        try:
+            action = AttributeAction(kind="attribute", object=1, name=name, value=value)
+        except ValidationError:
+            others[name] = value
+        else:
+            if action.value is None:
+                others[name] = value
+            else:
+                attributes[name] = value  # as it is written there: 3 does not become 3.0
+    rest = {key: value for key, value in extra.items() if key != "attributes"}
+    return attributes, rest | ({"attributes": others} if others else {})
 
 
 def _record_file(store: Store, folder: ImageFolder, row: ImageRow, size: ImageSize) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from saywhere.core.geometry import Box
 from saywhere.core.rle import RunLengths, containment
 
 SAME_IOU = 0.9  # from which on two objects of one label are the same
@@ -78,6 +79,48 @@ def find_duplicates(
             if not is_known[left[row]] and columns[column] in free:
                 take(left[row], columns[column])
     return is_known
+
+
+LabelledBox = tuple[str | None, Box]
+"""A label and the edges x0, y0, x1, y1 of a box."""
+
+
+def find_duplicate_boxes(boxes: Sequence[LabelledBox], known: Sequence[LabelledBox]) -> list[bool]:
+    """Whether each box is known, or comes before in the same file.
+
+    Args:
+        boxes: those of one image in the file.
+        known: the boxes of the objects that the project has of it, and of those with a mask the boxes around these.
+
+    Returns:
+        For each box whether it must not be added.
+
+    Example:
+        >>> find_duplicate_boxes([("a", (0, 0, 9, 9)), ("b", (0, 0, 9, 9))], [("a", (0, 0, 9, 8.8))])
+        [True, False]
+    """
+    free, seen, is_known = list(known), set[LabelledBox](), []
+    for label, box in boxes:
+        alike = [(box_iou(box, other), i) for i, (name, other) in enumerate(free) if name == label]
+        iou, best = max(alike, default=(0.0, 0))
+        if (label, box) in seen:
+            is_known.append(True)
+        elif iou >= SAME_IOU:
+            is_known.append(True)
+            del free[best]
+        else:
+            is_known.append(False)
+        seen.add((label, box))
+    return is_known
+
+
+def box_iou(one: Box, other: Box) -> float:
+    """The IoU of two boxes, given by their edges x0, y0, x1, y1."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return shared / max(sum(areas) - shared, 1e-9)
 
 
 def iou_matrix(first: Sequence[RunLengths], second: Sequence[RunLengths]) -> NDArray[np.float64]:

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.db.tables import ImageRow
-from saywhere.annotate.events import ObjectState
 from saywhere.annotate.image_folder import ImageFolder
-from saywhere.annotate.imports.duplicates import KnownObject, find_duplicates
+from saywhere.annotate.imports.duplicates import KnownObject, LabelledBox, find_duplicate_boxes, find_duplicates
 from saywhere.annotate.imports.matching import ImageMatcher
 from saywhere.annotate.imports.upload import find_sources
-from saywhere.core.geometry import ImageSize
+from saywhere.core.geometry import Box, ImageSize
+from saywhere.core.prompt import checked_box
 from saywhere.core.rle import RunLengths
 from saywhere.data import formats
 from saywhere.data.formats import yolo
-from saywhere.data.formats.annotated_image import AnnotatedImage, ObjectAnnotation
+from saywhere.data.formats.annotated_image import AnnotatedImage, BoxAnnotation, ObjectAnnotation
 from saywhere.data.notes import group_notes
 from saywhere.errors import SaywhereError
 
+Annotation = TypeVar("Annotation", ObjectAnnotation, BoxAnnotation)
 MAX_LABEL = 100  # characters
 MAX_EXTRA = 20_000  # characters of what else a file says of an object, as JSON
 
@@ -35,14 +37,21 @@ class PlannedImage:
     Attributes:
         row: the image.
         size: its size.
-        objects: all of the file's, also those that are in the project already.
-        new: how many of them would be added.
+        objects: all of the file's with a mask, also those that are in the project already.
+        boxes: all of the file's without one, within the image.
+        new: how many of all these would be added.
     """
 
     row: ImageRow
     size: ImageSize
     objects: tuple[ObjectAnnotation, ...]
+    boxes: tuple[BoxAnnotation, ...]
     new: int
+
+    @property
+    def annotations(self) -> tuple[ObjectAnnotation | BoxAnnotation, ...]:
+        """The objects, and then the boxes."""
+        return (*self.objects, *self.boxes)
 
 
 @dataclass
@@ -69,7 +78,7 @@ class ImportPlan:
     @property
     def empty_images(self) -> int:
         """How many images of the file have no object and were not annotated: negatives, where all is done."""
-        return sum(not image.objects and image.row.state == "new" for image in self.images)
+        return sum(not image.annotations and image.row.state == "new" for image in self.images)
 
 
 def plan_import(
@@ -111,7 +120,7 @@ class _Reader:
 
     def __init__(self, store: Store, folder: ImageFolder, matcher: ImageMatcher, crowds: bool) -> None:
         self._store, self._folder, self._matcher, self._crowds = store, folder, matcher, crowds
-        self._found: dict[int, tuple[ImageRow, ImageSize, list[ObjectAnnotation]]] = {}
+        self._found: dict[int, tuple[ImageRow, ImageSize, list[ObjectAnnotation], list[BoxAnnotation]]] = {}
         self._left_out: Counter[str] = Counter()
         self._unmatched: list[str] = []
         self._notes: list[str] = []
@@ -170,21 +179,29 @@ class _Reader:
         self._notes += image.notes
         if image.extra:
             self._left_out["what a file says of images beside objects (licence, date, flags)"] += 1
-        objects = [each for each in image.objects if self._wants(each)]
-        _, _, known = self._found.setdefault(row.id, (row, size, []))
-        known += [self._cleaned(each) for each in objects]
-        self._left_out["boxes without a mask"] += len(image.boxes)
+        _, _, objects, boxes = self._found.setdefault(row.id, (row, size, [], []))
+        for each in image.objects:
+            if not self._is_crowd(each) and each.region.area:
+                objects.append(self._cleaned(each))
+            elif not each.region.area:
+                self._left_out["objects without a pixel"] += 1
+        for box in image.boxes:
+            if self._is_crowd(box):
+                continue
+            try:
+                inside = _as_box(checked_box(_edges(box), size))
+            except SaywhereError:
+                self._left_out["boxes outside the image"] += 1
+            else:
+                boxes.append(self._cleaned(replace(box, box=inside)))
 
-    def _wants(self, each: ObjectAnnotation) -> bool:
-        if each.is_crowd and not self._crowds:
-            self._left_out["crowd regions"] += 1
-            return False
-        if not each.region.area:
-            self._left_out["objects without a pixel"] += 1
-            return False
-        return True
+    def _is_crowd(self, each: ObjectAnnotation | BoxAnnotation) -> bool:
+        """Whether it is left out as a crowd region."""
+        left_out = each.is_crowd and not self._crowds
+        self._left_out["crowd regions"] += left_out
+        return left_out
 
-    def _cleaned(self, each: ObjectAnnotation) -> ObjectAnnotation:
+    def _cleaned(self, each: Annotation) -> Annotation:
         """An object with a label that a project can have, and as much of the rest as is kept."""
         label = None if each.label is None else clean_label(each.label)
         extra = each.extra
@@ -199,11 +216,11 @@ class _Reader:
             raise SaywhereError(self.faults[0])
         plan = ImportPlan()
         wanted: dict[str, None] = {}
-        for row, size, objects in self._found.values():
-            is_known = known_objects(self._store, row, size, objects)
-            new = [each for each, known in zip(objects, is_known, strict=True) if not known]
-            plan.images.append(PlannedImage(row, size, tuple(objects), len(new)))
-            plan.duplicates += len(objects) - len(new)
+        for row, size, objects, boxes in self._found.values():
+            image = PlannedImage(row, size, tuple(objects), tuple(boxes), 0)
+            new = new_annotations(self._store, image)
+            plan.images.append(replace(image, new=len(new)))
+            plan.duplicates += len(image.annotations) - len(new)
             wanted |= dict.fromkeys(each.label for each in new if each.label is not None)
         plan.images.sort(key=lambda image: image.row.path)
         existing = {row.name for row in self._store.visible_labels()}
@@ -237,20 +254,38 @@ def clean_label(name: str) -> str | None:
     return text[:MAX_LABEL].strip() or None
 
 
-def known_objects(store: Store, row: ImageRow, size: ImageSize, objects: Sequence[ObjectAnnotation]) -> list[bool]:
-    """Whether each object of an image is in the project already."""
-    labels = store.all_labels()
-    names: Mapping[int, str] = {id: label.name for id, label in labels.items()}
-    states = [state for state in store.history(row.id).state.objects.values() if state.mask is not None]
+def new_annotations(store: Store, image: PlannedImage) -> list[ObjectAnnotation | BoxAnnotation]:
+    """The objects and boxes of an image that are not in the project yet."""
+    row, size = image.row, image.size
+    names: Mapping[int, str] = {id: label.name for id, label in store.all_labels().items()}
+    states = list(store.history(row.id).state.objects.values())
     events = {event for state in states for event in (state.mask, state.given) if event is not None}
     masks = {seq: RunLengths(*size, counts) for seq, counts in store.load_masks(row.id, events).items()}
+    known: list[KnownObject] = []
+    boxes: list[LabelledBox] = []
+    for state in states:
+        name = names.get(state.label or 0)
+        if state.mask in masks and state.area:
+            region = masks[state.mask]
+            known.append(KnownObject(name, region, None if state.given is None else masks[state.given]))
+            x, y, w, h = region.box
+            boxes.append((name, (float(x), float(y), float(x + w), float(y + h))))
+        elif state.rectangle is not None:
+            boxes.append((name, state.rectangle))
+    same = find_duplicates([(each.label, each.region) for each in image.objects], known)
+    same += find_duplicate_boxes([(each.label, _edges(each)) for each in image.boxes], boxes)
+    return [each for each, is_known in zip(image.annotations, same, strict=True) if not is_known]
 
-    def known(state: ObjectState) -> KnownObject:
-        assert state.mask is not None, "filtered above"
-        given = None if state.given is None else masks[state.given]
-        return KnownObject(names.get(state.label or 0), masks[state.mask], given)
 
-    return find_duplicates([(each.label, each.region) for each in objects], [known(state) for state in states])
+def _edges(box: BoxAnnotation) -> Box:
+    x, y, w, h = box.box
+    return x, y, x + w, y + h
+
+
+def _as_box(edges: Box) -> tuple[float, float, float, float]:
+    """x, y, width and height of a box that is given by its edges."""
+    x0, y0, x1, y1 = edges
+    return x0, y0, x1 - x0, y1 - y0
 
 
 def _size_of(row: ImageRow, folder: ImageFolder) -> ImageSize | None:
