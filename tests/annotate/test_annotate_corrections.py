@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,3 +196,36 @@ def test_objects_are_copied_to_another_image(client: TestClient) -> None:
     one = act(client, 3, {"kind": "copy", "image": 1, "objects": [2]}).json()
     assert [each["rectangle"] for each in one["objects"]] == [[1, 2, 30, 40]]
     assert "no object" in act(client, 3, {"kind": "copy", "image": 2}).json()["error"]
+
+
+def test_clicks_refine_what_was_drawn_or_copied(client: TestClient) -> None:
+    act(client, 1, {"kind": "polygon", "rings": [rectangle(280, 180, 320, 220)]})
+    clicked = mask_of(act(client, 1, click(300, 200, object=1)).json(), 1)
+    assert clicked[150, 300], "the network's mask, which began with the polygon's"
+    act(client, 1, {"kind": "undo"})
+    act(client, 2, {"kind": "copy", "image": 1})
+    act(client, 2, click(180, 200, object=1))
+    back = act(client, 2, {"kind": "undo"}).json()
+    assert back["objects"][0]["area"] == 1600
+
+
+def test_boxes_attributes_and_order_are_exported(client: TestClient) -> None:
+    for _ in range(2):
+        act(client, 1, click(300, 200))
+    act(client, 1, {"kind": "order", "object": 1, "place": "front"})
+    act(client, 1, {"kind": "attribute", "object": 2, "name": "ripe", "value": True})
+    act(client, 1, {"kind": "rectangle", "box": [10, 20, 60, 80]})
+    act(client, 1, {"kind": "mark", "value": "done"})
+
+    def export(format: str) -> bytes:
+        version = client.post("/api/exports", json={"format": format}).json()["version"]
+        return client.get(f"/api/exports/{version}/file").content
+
+    first, second, box = json.loads(export("coco"))["annotations"]
+    assert "attributes" not in first
+    assert second["attributes"] == {"ripe": True}
+    assert box["bbox"] == [10, 20, 50, 60]
+    assert not box.get("segmentation")
+    with zipfile.ZipFile(io.BytesIO(export("png"))) as file:
+        notes = file.read("notes.txt").decode()
+    assert "are under other objects" in notes

@@ -131,7 +131,7 @@ class CrumbsAction(Strict):
     smaller: Annotated[int, Field(ge=1, le=10**9)] | None = None
 
 
-CorrectionAction = LassoAction | PolygonAction | HolesAction | CrumbsAction
+CorrectionAction = LassoAction | HolesAction | CrumbsAction
 
 
 class RectangleAction(ObjectAction):

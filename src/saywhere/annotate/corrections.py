@@ -23,15 +23,18 @@ def correct(action: CorrectionAction, region: Region, size: ImageSize) -> Change
         if not drawn.mask.size:
             raise SaywhereError("lasso: no pixel of the image is within the line; go around one")
         return ChangedPixels(painted=drawn) if action.paint else ChangedPixels(erased=drawn)
-    if isinstance(action, PolygonAction):
-        drawn = fill_rings([_ring(points) for points in action.rings], size)
-        if not drawn.mask.size:
-            raise SaywhereError("polygon: no pixel of the image is within it; draw a larger one")
-        return ChangedPixels(drawn.without(region), region.without(drawn))
     if isinstance(action, HolesAction):
         return ChangedPixels(painted=_holes(region, action))
     assert isinstance(action, CrumbsAction), "the last of the corrections"
     return ChangedPixels(erased=_crumbs(region, action))
+
+
+def polygon_region(action: PolygonAction, size: ImageSize) -> Region:
+    """The pixels of an object that is drawn as polygons; SaywhereError where there are none."""
+    drawn = fill_rings([_ring(points) for points in action.rings], size)
+    if not drawn.mask.size:
+        raise SaywhereError("polygon: no pixel of the image is within it; draw a larger one")
+    return drawn
 
 
 def _ring(points: Any) -> Ring:

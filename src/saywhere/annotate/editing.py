@@ -22,13 +22,14 @@ from saywhere.annotate.actions import (  # fmt: skip
     ObjectAction,
     OrderAction,
     PhraseAction,
+    PolygonAction,
     RectangleAction,
     RedoAction,
     ThresholdAction,
     UndoAction,
 )
-from saywhere.annotate.brush import ChangedPixels, StrokeLayers, apply_strokes
-from saywhere.annotate.corrections import correct
+from saywhere.annotate.brush import StrokeLayers, apply_strokes
+from saywhere.annotate.corrections import correct, polygon_region
 from saywhere.annotate.db.locks import ImageLockedError
 from saywhere.annotate.db.store import Author, ConflictError, NewEvent, Store
 from saywhere.annotate.db.tables import ImageRow
@@ -60,7 +61,14 @@ STUDIES: Final[Mapping[str, frozenset[str]]] = {
     "drag": frozenset({"click", "drag"}),
 }
 INTERACTIONS = (ClickAction, BoxAction, CandidateAction, PhraseAction, BrushAction)
-STUDIED = (*INTERACTIONS, InstancesAction, CorrectionAction, RectangleAction, CopyAction)  # what a study limits
+STUDIED = (
+    *INTERACTIONS,
+    InstancesAction,
+    CorrectionAction,
+    PolygonAction,
+    RectangleAction,
+    CopyAction,
+)  # what a study limits
 MAX_OBJECTS = 500  # of one image
 
 
@@ -209,7 +217,7 @@ class Editor:
         event = NewEvent(action.kind, state.id, data)
         if isinstance(action, (*INTERACTIONS, ThresholdAction)):
             return [self._with_mask(row, state, event, author)]
-        if isinstance(action, CorrectionAction):
+        if isinstance(action, CorrectionAction | PolygonAction):
             return [self._corrected(row, state, action)]
         if isinstance(action, RectangleAction):
             event = replace(event, data={**data, "box": checked_box(action.box, self._images.load(row).size)})
@@ -240,21 +248,26 @@ class Editor:
             }  # fmt: skip
             event = NewEvent("copy", id, data)
             if region is not None:
-                painted = ChangedPixels(painted=region).as_data(size)
-                event = replace(event, data=data | painted, mask=region.encode(size), area=region.area)
+                event = replace(event, mask=region.encode(size), area=region.area)
             prepared.append((event, region))
         return prepared
 
-    def _corrected(self, row: ImageRow, state: ObjectState, action: CorrectionAction) -> tuple[NewEvent, Region]:
+    def _corrected(
+        self, row: ImageRow, state: ObjectState, action: CorrectionAction | PolygonAction
+    ) -> tuple[NewEvent, Region]:
         """The event of a lasso, a polygon, or the filling of holes, with the object's mask after it."""
         started = time.perf_counter()
         size = self._images.load(row).size
-        before = self._region(row, state, size)
-        change = correct(action, before, size)
-        region = before.without(change.erased).united(change.painted)
+        data, score = action.model_dump(exclude={"kind", "object"}), state.score
+        if isinstance(action, PolygonAction):
+            region, score = polygon_region(action, size), None
+        else:
+            before = self._region(row, state, size)
+            change = correct(action, before, size)
+            region, data = before.without(change.erased).united(change.painted), data | change.as_data(size)
         event = NewEvent(
-            action.kind, state.id, {**action.model_dump(exclude={"kind", "object"}), **change.as_data(size)},
-            mask=region.encode(size), area=region.area, score=state.score, weights=self._segmenters.runtime.digest,
+            action.kind, state.id, data, mask=region.encode(size), area=region.area, score=score,
+            weights=self._segmenters.runtime.digest,
             spent_ms=1000.0 * (time.perf_counter() - started),
         )  # fmt: skip
         return event, region

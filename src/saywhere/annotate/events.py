@@ -36,7 +36,10 @@ class CandidateChoice:
 
 @dataclass(frozen=True, slots=True)
 class GivenMask:
-    """A mask that was imported, by the number of the event that it is stored with: what comes after refines it."""
+    """A mask that was imported, drawn as polygons or copied, by the number of the event that it is stored with.
+
+    What comes after refines it.
+    """
 
     event: int
 
@@ -90,7 +93,7 @@ class BrushStroke:
 
 @dataclass(frozen=True, slots=True)
 class PixelChange:
-    """A correction of a mask by a lasso, a polygon, or the filling of holes: its pixels as COCO's run lengths.
+    """A correction of a mask by a lasso, or of its holes and crumbs: its pixels as COCO's run lengths.
 
     Args:
         painted: pixels that become the object's; empty for none.
@@ -103,7 +106,7 @@ class PixelChange:
 
 Correction = BrushStroke | PixelChange
 Attribute = str | float | bool
-CORRECTIONS = ("lasso", "polygon", "holes", "crumbs", "copy")  # kinds of events that store a PixelChange
+CORRECTIONS = ("lasso", "holes", "crumbs")  # kinds of events that store a PixelChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,10 +362,15 @@ def apply_to_object(state: ObjectState, event: Event) -> ObjectState:
         state = replace(state, strokes=(*state.strokes, stroke))
     elif event.kind in CORRECTIONS:
         change = PixelChange(data.get("painted", ""), data.get("erased", ""))
-        state = replace(state, strokes=(*state.strokes, change) if event.masked else state.strokes)
-        if event.kind == "copy":
-            box = None if data["rectangle"] is None else (*data["rectangle"],)
-            state = replace(state, z_order=data["z_order"], attributes=data["attributes"], rectangle=box)
+        state = replace(state, strokes=(*state.strokes, change))
+    elif event.kind == "polygon":
+        state = replace(state, interactions=(GivenMask(event.seq),), strokes=())
+    elif event.kind == "copy":
+        box = None if data["rectangle"] is None else (*data["rectangle"],)
+        given = (GivenMask(event.seq),) if event.masked else ()
+        state = replace(
+            state, interactions=given, z_order=data["z_order"], attributes=data["attributes"], rectangle=box
+        )
     elif event.kind == "rectangle":
         x0, y0, x1, y1 = data["box"]
         state = replace(state, rectangle=(x0, y0, x1, y1))

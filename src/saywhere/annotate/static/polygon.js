@@ -247,6 +247,7 @@ export class VertexTool {
   }
 
   paint(c, scale) {
+    this.stage.canvas.dataset.vertices = this.rings?.reduce((sum, ring) => sum + ring.length, 0) ?? '';
     if (!this.active || !this.rings) return;
     const colour = this.session.colourOf(this.session.object);
     paintRings(c, scale, this.rings, colour, true);
