@@ -13,7 +13,7 @@ db/             database, tables, the store that queries them, edit locks; proje
                 folder whose place or files have other names now
 image_folder.py which files are images, safely read; picture.py: crops, JPEG, PNG
 events.py       an image's state is the replay of its events, undo and redo among them
-region.py       masks as small rectangles and run lengths; brush.py: strokes; corrections.py: lasso, holes, crumbs; rings.py:
-                outlines and what they enclose
+region.py       masks as small rectangles and run lengths; brush.py: strokes; corrections.py: lasso, holes, crumbs;
+                rings.py: outlines and what they enclose
 actions.py      what a person can do to an image: the input of the API
 """
