@@ -61,6 +61,7 @@ fuzz: .venv/dev  ## damaged and hostile inputs for every reader and the server, 
 
 pictures: .venv/dev .venv/chromium  ## make the documents' pictures of the annotator anew
 	@SAYWHERE_PICTURES=docs/images $(BIN)/pytest tests/annotate/test_annotate_page.py -k pictures
+	@$(BIN)/python tools/moving_picture.py
 
 clean:  ## remove what the other targets made
 	rm -rf .venv demo build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

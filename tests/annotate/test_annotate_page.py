@@ -351,6 +351,7 @@ def test_real_images_and_the_pictures_of_the_documents(browser: sync_api.Browser
         jpeg = {"type": "jpeg", "quality": 84} if name.endswith("jpg") else {}
         page.page.screenshot(path=out / name, **jpeg)
 
+    page.page.locator("#first-run-close").click()
     page.page.keyboard.press("1")
     page.size = (451, 300)
     page.page.wait_for_selector("#canvas[data-proposal]")
