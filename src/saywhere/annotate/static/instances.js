@@ -51,7 +51,10 @@ export class Instances {
     try {
       const count = await this.#propose([wanted]);
       if (count === 0) session.notice(t('instances.not-found', { what: wanted.name }), false);
-      else if (count) byId('phrase').value = '';
+      else if (count) {
+        byId('phrase').value = '';
+        byId('phrase').dispatchEvent(new Event('input'));  // its map and hint go too
+      }
     } catch (error) {
       session.notice(error.message);
     }
