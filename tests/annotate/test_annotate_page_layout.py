@@ -120,7 +120,7 @@ def test_an_image_is_annotated_at_every_size(
     page.seq(5)
     press("#redo")
     page.seq(6)
-    assert page.state(image)["objects"][0]["box"] is not None
+    assert any(each["box"] for each in page.state(image)["objects"])
     press("#accept-narrow" if page.page.locator("#accept-narrow").is_visible() else "#accept")
     page.shown(image + 1)
     assert page.state(image)["state"] == "done"
