@@ -119,13 +119,13 @@ class TestImport:
         act(client, 2, {"kind": "label", "object": 3, "label": None})
         assert upload(client, content, "a.json")["objects"] == 0, "they were refined and relabelled since"
         act(client, 2, {"kind": "delete", "object": 2}).raise_for_status()
-        assert add(client, content, "a.json")["objects"] == 1, "what was deleted comes back when it is wanted"
+        assert add(client, content, "a.json")["objects"] == 1, "what was deleted is added again"
 
     def test_what_a_person_drew_is_not_added_again(self, client: TestClient) -> None:
         label = client.post("/api/labels", json={"name": "ball"}).json()["id"]
         act(client, 2, click(180, 200, label=label)).raise_for_status()
-        grown = disc(*SIZE, 180, 200, 61)
-        preview = upload(client, coco(("b-two.png", grown, "ball"), ("b-two.png", RIGHT, "ball")), "a.json")
+        larger = disc(*SIZE, 180, 200, 61)
+        preview = upload(client, coco(("b-two.png", larger, "ball"), ("b-two.png", RIGHT, "ball")), "a.json")
         assert (preview["objects"], preview["duplicates"]) == (1, 1)
 
     def test_images_without_objects_are_negatives_only_where_all_is_done(self, client: TestClient) -> None:
@@ -219,7 +219,7 @@ class TestRoundTrip:
 
     @pytest.mark.parametrize("format", WRITERS)
     def test_export_import_export(self, client: TestClient, other: TestClient, format: str) -> None:
-        """What is exported, imported elsewhere and exported again is the same."""
+        """What is exported, imported into another project and exported again is the same."""
         add(client, coco(("b-two.png", LEFT, "ball"), ("b-two.png", RIGHT, "a red thing"), ("a-one.png", LEFT, "ball")),
             "a.json", "done")  # fmt: skip
         act(client, 3, {"kind": "mark", "value": "done"}).raise_for_status()

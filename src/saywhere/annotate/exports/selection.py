@@ -42,10 +42,10 @@ def select_images(store: Store, only_done: bool = True) -> Selection:
     unloaded = 0
     for row in rows:
         status = row.state
-        wanted = status == "done" or (status == "started" and not only_done)
-        if wanted and row.width is not None and row.height is not None:
+        exported = status == "done" or (status == "started" and not only_done)
+        if exported and row.width is not None and row.height is not None:
             kept.append(row)
-        elif wanted:
+        elif exported:
             unloaded += 1
         else:
             images[status] += 1

@@ -215,16 +215,16 @@ class _Reader:
         if not self._found and not self._unmatched and self.faults:
             raise SaywhereError(self.faults[0])
         plan = ImportPlan()
-        wanted: dict[str, None] = {}
+        needed: dict[str, None] = {}
         for row, size, objects, boxes in self._found.values():
             image = PlannedImage(row, size, tuple(objects), tuple(boxes), 0)
             new = new_annotations(self._store, image)
             plan.images.append(replace(image, new=len(new)))
             plan.duplicates += len(image.annotations) - len(new)
-            wanted |= dict.fromkeys(each.label for each in new if each.label is not None)
+            needed |= dict.fromkeys(each.label for each in new if each.label is not None)
         plan.images.sort(key=lambda image: image.row.path)
         existing = {row.name for row in self._store.visible_labels()}
-        plan.new_labels = [name for name in wanted if name not in existing]
+        plan.new_labels = [name for name in needed if name not in existing]
         plan.left_out = self._reasons(place, plan.duplicates)
         return plan
 
