@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from saywhere.training.recipe_files import read_recipe
+
 SIZES = {"phraseclick": 96, "textclick": 96, "dctnet": 64, "sequential": 96, "multistage": 64}
 """The sizes at which the tiny networks pretend to have been trained."""
+ATTRIBUTES = read_recipe("phraseclick-small").model.options["attributes"]  # as many as trained weights have
 OPTIONS: dict[str, dict[str, Any]] = {
     "dctnet": {"backbone": "mobilenetv2_050", "channels": 16, "hidden": 8},
     "multistage": {"backbone": "mobilenetv2_050", "channels": 16, "late_channels": 16},
-    "phraseclick": {"backbone": "mobilenetv2_050", "channels": 16, "hidden": 8, "attributes": ["dog", "red"]},
+    "phraseclick": {"backbone": "mobilenetv2_050", "channels": 16, "hidden": 8, "attributes": ATTRIBUTES},
     "sequential": {"backbone": "mobilenetv2_050", "widths": [8, 8, 16, 32]},
     "textclick": {"backbone": "mobilenetv2_050", "channels": 16, "relevance": {"weights": "saywhere"}},
 }

@@ -22,7 +22,7 @@ FORMAT = "saywhere-weights-1"
 SHARED = "shared_tensors"  # in the metadata: a file with further tensors, which several weights files share
 MAX_OPTION = 8192  # of a network's options: the widest layer that any of them has is 2048
 BACKBONE = re.compile(r"[\w.]{1,100}")  # no "hf-hub:owner/name", for which a library would go to the network
-MAX_OPTION_DEPTH, MAX_OPTION_ITEMS = 3, 64
+MAX_OPTION_DEPTH, MAX_OPTION_ITEMS = 3, 5000  # PhraseClick has an option with all of its attributes
 SHIPPED = Path(__file__).parents[1] / "weights"
 
 
