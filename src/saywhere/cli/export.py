@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -37,6 +37,49 @@ def graphs(
     check_outputs({"--out": out}, {"the weights": weights})
     written = export_graphs(weights, out or weights.with_name(weights.stem + SUFFIX))
     console.print(f"graphs → {written}", highlight=False, soft_wrap=True)
+
+
+Weights = Annotated[str, typer.Option(help="a preset, or a weights file of our network")]
+Side = Annotated[int, typer.Option(help="pixels to which an image's longer side is resized, a multiple of 32")]
+
+
+@export.command()
+def sam(out: Annotated[Path, typer.Argument(help="a folder")], weights: Weights = "small", side: Side = 640) -> None:
+    """Write an encoder and a decoder in the layout of SAM's exports, with a model.yaml for X-AnyLabeling."""
+    _write_sam("sam", out, weights, side)
+
+
+@export.command()
+def sam2(out: Annotated[Path, typer.Argument(help="a folder")], weights: Weights = "small", side: Side = 640) -> None:
+    """Write an encoder and a decoder in the layout of SAM 2's exports, with a model.yaml for X-AnyLabeling."""
+    _write_sam("sam2", out, weights, side)
+
+
+def _write_sam(layout: Literal["sam", "sam2"], out: Path, weights: str, side: int) -> None:
+    from saywhere.runtime.weights import find_weights
+
+    with needing("torch", "export"):
+        from saywhere.runtime.export_sam import write_sam
+
+    for path in write_sam(find_weights(weights), layout, out, side):
+        console.print(f"→ {path}", highlight=False, soft_wrap=True)
+
+
+@export.command()
+def darktable(
+    out: Annotated[Path, typer.Argument(help="NAME.dtmodel")], weights: Weights = "small", side: Side = 640
+) -> None:
+    """Write a model package for darktable's object masks."""
+    from saywhere.runtime.weights import find_weights
+
+    with needing("torch", "export"):
+        from saywhere.runtime.export_sam import write_darktable
+
+    if out.suffix != ".dtmodel":
+        raise SaywhereError(f"'{out}': darktable's packages end in .dtmodel; give such a name")
+    file = find_weights(weights)
+    check_outputs({"OUT": out}, {"the weights": file})
+    console.print(f"→ {write_darktable(file, out, side)}", highlight=False, soft_wrap=True)
 
 
 @export.command()

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 
 from saywhere.core.arrays import BoolArray, FloatArray
+from saywhere.core.box_fit import box_scores, confine
 from saywhere.core.components import remove_unclicked_components
 from saywhere.core.crop import Crop
 from saywhere.core.geometry import Box, ImageSize
 from saywhere.core.mask import NOTHING, Mask, sigmoid
 from saywhere.core.prompt import Click, Prompt
 from saywhere.core.settings import ResolvedSettings, Settings
-from saywhere.interactive.box_fit import box_scores, confine
 from saywhere.interactive.encoded_image import EncodedImage
 from saywhere.interactive.refine import REFINEMENTS
 from saywhere.interactive.zoom import first_crop, is_truncated, next_crop

@@ -1,0 +1,377 @@
+"""Our network as an encoder and a decoder in the layouts of SAM's exports. Needs torch and onnx.
+
+Programs that load such files (X-AnyLabeling, AnyLabeling, darktable) then run our network without knowing of it. The
+layouts are facts about those programs:
+
+- ``sam``: the encoder takes ``(H, W, 3)`` with values 0 to 255 in 684 x 1024 pixels, into which the image is fitted,
+  with zeros at its right and below it; the decoder takes ``image_embeddings`` and the prompt by name, with the
+  original size, and its first mask is used.
+- ``sam2``: the encoder takes ``(1, 3, 1024, 1024)``, normalised as for ImageNet, and gives ``high_res_feats_0``,
+  ``high_res_feats_1`` and ``image_embed``; the decoder takes these and the prompt by position, and the mask with the
+  highest predicted IoU is used.
+- ``darktable``: the same files with a description, in one archive.
+
+In these layouts the network sees the image once, as it is given. What Segmenter does besides is lost: the zoom-in crop,
+phrases, the radius of a drag, and sequences.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from unittest import mock
+
+import torch
+from timm.layers.config import set_exportable
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saywhere.core.box_fit import FIT_POWER, TOLERANCE
+from saywhere.core.geometry import ImageSize
+from saywhere.core.mask import NOTHING
+from saywhere.core.prompt import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, POSITIVE
+from saywhere.errors import SaywhereError
+from saywhere.models import saywhere as network
+from saywhere.models.checkpoint import load_model
+from saywhere.models.layers.clicks import aggregate
+from saywhere.models.saywhere import Saywhere
+from saywhere.runtime.export import LEVELS, Encoder, add_member, decode, decoder_inputs, level_counts
+from saywhere.runtime.fuse import fuse_batch_norms
+from saywhere.storage.atomic import write_atomically
+
+Layout = Literal["sam", "sam2"]
+OPSET = 17
+SIDE = 1024  # of the squares that SAM's layouts take
+SAM_INPUT = ImageSize(684, SIDE)
+LOW_RESOLUTION = 256  # side of the masks that a program gives back
+NETWORK_SIDE = 640  # longer side of the image that our network sees
+MULTIPLE = 32
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
+FEATURES: dict[Layout, tuple[str, ...]] = {
+    "sam": ("image_embeddings",),
+    "sam2": ("high_res_feats_0", "high_res_feats_1", "image_embed"),
+}
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Which feature level lies where in the tensors between encoder and decoder.
+
+    Attributes:
+        channels: of each level that the decoder needs, by its name.
+        strides: image pixels to a cell of each level.
+    """
+
+    channels: Mapping[str, int]
+    strides: Mapping[str, int]
+
+    def pack(self, levels: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """The levels at strides 4, 8 and 16; those at stride 32 are unfolded to stride 16."""
+        at = {stride: [levels[n] for n in self.channels if self.strides[n] == stride] for stride in (4, 8, 16, 32)}
+        coarse = torch.cat(at[32], 1)
+        coarse = F.pad(coarse, (0, 0, 0, 0, 0, -coarse.shape[1] % 4))
+        return torch.cat(at[4], 1), torch.cat(at[8], 1), torch.cat([*at[16], F.pixel_shuffle(coarse, 2)], 1)
+
+    def unpack(self, fine: Tensor, middle: Tensor, coarse: Tensor) -> dict[str, Tensor]:
+        """The levels by name."""
+        counts = {stride: sum(c for n, c in self.channels.items() if self.strides[n] == stride) for stride in (16, 32)}
+        coarsest = F.pixel_unshuffle(coarse[:, counts[16] :], 2)[:, : counts[32]]
+        levels: dict[str, Tensor] = {}
+        for stride, tensor in ((4, fine), (8, middle), (16, coarse[:, : counts[16]]), (32, coarsest)):
+            names = [name for name in self.channels if self.strides[name] == stride]
+            levels |= dict(zip(names, tensor.split([self.channels[name] for name in names], 1), strict=True))
+        return levels
+
+    def pack_into_one(self, levels: Mapping[str, Tensor]) -> Tensor:
+        """All levels at stride 16."""
+        fine, middle, coarse = self.pack(levels)
+        return torch.cat([F.pixel_unshuffle(fine, 4), F.pixel_unshuffle(middle, 2), coarse], 1)
+
+    def unpack_from_one(self, tensor: Tensor) -> dict[str, Tensor]:
+        """The reverse of :meth:`pack_into_one`."""
+        fine = 16 * sum(c for name, c in self.channels.items() if self.strides[name] == 4)
+        middle = 4 * sum(c for name, c in self.channels.items() if self.strides[name] == 8)
+        parts = tensor.split([fine, middle, tensor.shape[1] - fine - middle], 1)
+        return self.unpack(F.pixel_shuffle(parts[0], 4), F.pixel_shuffle(parts[1], 2), parts[2])
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The sizes of a layout.
+
+    Attributes:
+        given: what the program gives, in pixels.
+        seen: to what that is resized for the network.
+        padded: ``seen`` enlarged to multiples of 32.
+    """
+
+    given: ImageSize
+    seen: ImageSize
+    padded: ImageSize
+
+    @classmethod
+    def of(cls, layout: Layout, side: int) -> Geometry:
+        """The sizes of a layout whose longer side is ``side`` pixels for the network."""
+        given = SAM_INPUT if layout == "sam" else ImageSize(SIDE, SIDE)
+        seen = ImageSize(round(given.height * side / SIDE), side)
+        return cls(given, seen, ImageSize(*(n + -n % MULTIPLE for n in seen)))
+
+
+class SamEncoder(nn.Module):
+    """An image, as a layout has it, to the features that its decoder takes."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, model: Saywhere, layout: Layout, geometry: Geometry, packing: Packing) -> None:
+        super().__init__()
+        self.levels, self.names = Encoder(model), feature_names(model)
+        self.layout, self.geometry, self.packing = layout, geometry, packing
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
+        self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...] | Tensor:
+        """Values 0 to 255 ``(H, W, 3)`` for ``sam``; normalised ``(1, 3, H, W)`` for ``sam2``."""
+        is_normalised = self.layout == "sam2"
+        pixels = (image * self.deviation + self.mean) * 255.0 if is_normalised else image.permute(2, 0, 1)[None]
+        (height, width), padded = self.geometry.seen, self.geometry.padded
+        pixels = F.interpolate(pixels, (height, width), mode="bilinear", align_corners=False)
+        pixels = F.pad(pixels, (0, padded.width - width, 0, padded.height - height), mode="replicate")
+        levels = dict(zip(self.names, self.levels(pixels.permute(0, 2, 3, 1)), strict=True))
+        return self.packing.pack_into_one(levels) if self.layout == "sam" else self.packing.pack(levels)
+
+
+class SamDecoder(nn.Module):
+    """Features and a prompt to masks, best first, with their predicted IoU."""
+
+    def __init__(self, model: Saywhere, layout: Layout, geometry: Geometry, packing: Packing) -> None:
+        super().__init__()
+        self.model, self.layout, self.geometry, self.packing = model, layout, geometry, packing
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch calls this compiler old; only its loops become ONNX loops
+            self.aggregate = torch.jit.script(aggregate)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``(1, M, H, W)`` logits, ``(1, M)`` predicted IoU and ``(1, M, 256, 256)`` logits; M is 1 or more."""
+        if self.layout == "sam":
+            embedding, points, labels, mask, has_mask, original = inputs
+            levels = self.packing.unpack_from_one(embedding)
+        else:
+            coarse, fine, middle, points, labels, mask, has_mask = inputs
+            levels = self.packing.unpack(fine, middle, coarse)
+        logits, scores = self._decode(levels, points, labels, mask, has_mask)
+        height, width = self.geometry.seen
+        logits = logits[..., :height, :width]
+        low = F.interpolate(logits, (LOW_RESOLUTION, LOW_RESOLUTION), mode="bilinear", align_corners=False)
+        return (self._in_original(logits, original) if self.layout == "sam" else logits), scores, low
+
+    def _decode(
+        self, levels: dict[str, Tensor], points: Tensor, labels: Tensor, mask: Tensor, has_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        (height, width), padded = self.geometry.seen, self.geometry.padded
+        scale = points.new_tensor([width / self.geometry.given.width, height / self.geometry.given.height])
+        # Clicks name pixels, whose centres are half a pixel farther; corners of boxes lie on the edges of pixels.
+        offset = (labels < BOX_TOP_LEFT).to(points.dtype)[..., None] * 0.5
+        previous = F.interpolate(mask, (height, width), mode="bilinear", align_corners=False).sigmoid()
+        previous = F.pad(previous * has_mask.view(1, 1, 1, 1), (0, padded.width - width, 0, padded.height - height))
+        given = {
+            **levels,
+            "points": (points + offset) * scale - 0.5,
+            "labels": labels,
+            "radii": torch.zeros_like(labels),
+            "previous": previous,
+        }
+        if self.model.relevance_maps:
+            sources = (self.model.learned_relevance is not None) + (self.model.classifier_relevance is not None)
+            given["relevance"] = points.new_zeros(1, sources, padded.height // 8, padded.width // 8)
+        if self.model.attention is not None and self.model.phrase_encoder is not None:
+            given["context"] = points.new_zeros(1, 2 * self.model.phrase_encoder.hidden)
+        with mock.patch.object(network, "aggregate", self.aggregate):
+            logits, iou_logits = decode(self.model, given)
+        logits, scores = fit_to_box(logits, iou_logits.sigmoid(), given["points"], labels)
+        scores, order = scores.topk(scores.shape[1], dim=1)
+        return logits[:, order[0]], scores
+
+    def _in_original(self, logits: Tensor, original: Tensor) -> Tensor:
+        """Masks of the original's size, without what was added at its right and below it."""
+        given = self.geometry.given
+        fit = torch.minimum(given.height / original[0], given.width / original[1])
+        height, width = ((original[i] * fit + 0.5).floor().long() for i in (0, 1))
+        logits = F.interpolate(logits, tuple(given), mode="bilinear", align_corners=False)[..., :height, :width]
+        size = original.long()
+        return F.interpolate(logits, (size[0], size[1]), mode="bilinear", align_corners=False)  # type: ignore[arg-type]
+
+
+def fit_to_box(logits: Tensor, scores: Tensor, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Candidates limited to a box prompt and scored by their agreement with it, as :mod:`saywhere.core.box_fit` does.
+
+    Args:
+        logits: ``(1, M, H, W)``.
+        scores: ``(1, M)`` predicted IoU.
+        points: ``(1, N, 2)`` clicks and corners, whose pixels' centres are half a pixel farther.
+        labels: ``(1, N)``; without corners nothing changes.
+
+    Returns:
+        Logits and scores.
+    """
+    ends = points + 0.5
+    low, high = (
+        (ends * (labels == corner).to(ends.dtype)[..., None]).sum(1) for corner in (BOX_TOP_LEFT, BOX_BOTTOM_RIGHT)
+    )
+    has_box = (labels == BOX_TOP_LEFT).any()
+    reach = TOLERANCE * (high - low).amax(1, keepdim=True)
+    is_outside = ((ends < (low - reach)[:, None]) | (ends > (high + reach)[:, None])).any(-1)
+    is_limited = has_box & ~(is_outside & (labels == POSITIVE)).any()
+    sides = [torch.arange(side) for side in (logits.shape[-1], logits.shape[-2])]
+    across, down = (
+        (cells + 0.5 >= low[0, i] - reach[0]) & (cells + 0.5 <= high[0, i] + reach[0]) for i, cells in enumerate(sides)
+    )
+    logits = torch.where((down[:, None] & across) | ~is_limited, logits, logits.new_tensor(NOTHING))
+    edges = []
+    for cells, largest in zip(sides, (logits.amax(2), logits.amax(3)), strict=True):
+        present = largest > 0.0
+        edges.append((torch.where(present, cells, len(cells)).amin(-1), torch.where(present, cells + 1, 0).amax(-1)))
+    (left, right), (top, bottom) = edges
+    width = torch.minimum(right, high[:, :1]) - torch.maximum(left, low[:, :1])
+    height = torch.minimum(bottom, high[:, 1:]) - torch.maximum(top, low[:, 1:])
+    overlap = width.clamp(min=0.0) * height.clamp(min=0.0)
+    areas = (right - left).clamp(min=0) * (bottom - top).clamp(min=0) + (high - low).prod(1, keepdim=True)
+    agreement = overlap / (areas - overlap).clamp(min=1e-6)
+    return logits, torch.where(has_box, scores * agreement**FIT_POWER, scores)
+
+
+def feature_names(model: Saywhere) -> list[str]:
+    """Names of the encoder's feature levels, in order."""
+    return [f"{kind}{i}" for kind, count in zip(LEVELS, level_counts(model), strict=True) for i in range(count)]
+
+
+def find_packing(model: Saywhere) -> Packing:
+    """How the levels that the decoder of a network needs are packed."""
+    names, side = feature_names(model), 2 * MULTIPLE
+    levels = dict(zip(names, Encoder(model)(torch.zeros(1, side, side, 3)), strict=True))
+    needed = [name for name in decoder_inputs(model) if name in levels]
+    return Packing(
+        {name: levels[name].shape[1] for name in needed}, {name: side // levels[name].shape[-1] for name in needed}
+    )
+
+
+def export_layout(weights: Path, layout: Layout, side: int = NETWORK_SIDE) -> tuple[bytes, bytes]:
+    """Our network's encoder and decoder in one of SAM's layouts.
+
+    Args:
+        weights: a weights file of our network.
+        layout: "sam" or "sam2".
+        side: to how many pixels the image's longer side is resized for the network; a multiple of 32.
+
+    Returns:
+        Two ONNX models.
+
+    Raises:
+        SaywhereError: the weights are of another network, or cannot be read.
+    """
+    if side < 2 * MULTIPLE or side > SIDE or side % MULTIPLE:
+        raise SaywhereError(f"side {side}: give a multiple of {MULTIPLE} from {2 * MULTIPLE} to {SIDE}")
+    with set_exportable(True):
+        loaded = load_model(weights)
+    if not isinstance(loaded.model, Saywhere):
+        raise SaywhereError(
+            f"weights '{weights}': network '{loaded.name}' cannot be exported; give weights of saywhere"
+        )
+    model = loaded.model
+    fuse_batch_norms(model).requires_grad_(False)
+    geometry = Geometry.of(layout, side)
+    with torch.no_grad():
+        packing = find_packing(model)
+        encoder = SamEncoder(model, layout, geometry, packing).eval()
+        decoder = SamDecoder(model, layout, geometry, packing).eval()
+        image = torch.zeros((*geometry.given, 3) if layout == "sam" else (1, 3, *geometry.given))
+        features = encoder(image)
+        named = dict(zip(FEATURES[layout], (features,) if isinstance(features, Tensor) else features, strict=True))
+        prompt = {
+            "point_coords": torch.tensor([[[100.0, 120.0], [300.0, 200.0], [0.0, 0.0]]]),
+            "point_labels": torch.tensor([[1.0, 0.0, -1.0]]),
+            "mask_input": torch.zeros(1, 1, LOW_RESOLUTION, LOW_RESOLUTION),
+            "has_mask_input": torch.zeros(1),
+        }
+        if layout == "sam":
+            given = {**named, **prompt, "orig_im_size": torch.tensor([480.0, 640.0])}
+        else:
+            given = {"image_embed": named.pop("image_embed"), **named, **prompt}
+        name = "input_image" if layout == "sam" else "image"
+        return (
+            _trace(encoder, {name: image}, FEATURES[layout]),
+            _trace(decoder, given, ("masks", "iou_predictions", "low_res_masks")),
+        )
+
+
+def _trace(module: nn.Module, given: Mapping[str, Tensor], outputs: Sequence[str]) -> bytes:
+    axes: dict[str, dict[int, str]] = {"point_coords": {1: "points"}, "point_labels": {1: "points"}}
+    if "orig_im_size" in given:
+        axes["masks"] = {2: "height", 3: "width"}
+    content: Any = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # this exporter needs no further library, and is called old
+        torch.onnx.export(
+            module, tuple(given.values()), content, dynamo=False, opset_version=OPSET, do_constant_folding=True,
+            input_names=list(given), output_names=list(outputs),
+            dynamic_axes={name: dims for name, dims in axes.items() if name in (*given, *outputs)},
+        )  # fmt: skip
+    return content.getvalue()
+
+
+def write_sam(weights: Path, layout: Layout, out: Path, side: int = NETWORK_SIDE) -> list[Path]:
+    """Write ``encoder.onnx`` and ``decoder.onnx``, and ``model.yaml`` with which X-AnyLabeling loads them.
+
+    Args:
+        weights: a weights file of our network.
+        layout: "sam" or "sam2".
+        out: the folder; it is made where there is none.
+        side: see :func:`export_layout`.
+
+    Returns:
+        The files.
+    """
+    encoder, decoder = export_layout(weights, layout, side)
+    kind = "segment_anything" if layout == "sam" else "segment_anything_2"
+    lines = (
+        f"type: {kind}", f"name: saywhere-{layout}", f"display_name: Saywhere ({weights.stem})",
+        "encoder_model_path: encoder.onnx", "decoder_model_path: decoder.onnx",
+    )  # fmt: skip
+    files = {"encoder.onnx": encoder, "decoder.onnx": decoder, "model.yaml": ("\n".join(lines) + "\n").encode()}
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        write_atomically(out / name, content)
+    return [out / name for name in files]
+
+
+def write_darktable(weights: Path, out: Path, side: int = NETWORK_SIDE) -> Path:
+    """Write a model package of darktable.
+
+    Args:
+        weights: a weights file of our network.
+        out: the archive, ``NAME.dtmodel``.
+        side: see :func:`export_layout`.
+
+    Returns:
+        ``out``.
+    """
+    encoder, decoder = export_layout(weights, "sam2", side)
+    name = f"mask-{weights.stem}"
+    description = {
+        "id": name, "name": f"Saywhere ({weights.stem})",
+        "description": "Object masks by clicks and boxes; small and quick on a processor", "task": "mask",
+        "arch": "sam2", "backend": "onnx", "version": "1.0", "tiling": False,
+    }  # fmt: skip
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        add_member(archive, f"{name}/config.json", json.dumps(description, indent=2).encode())
+        add_member(archive, f"{name}/encoder.onnx", encoder)
+        add_member(archive, f"{name}/decoder.onnx", decoder)
+    write_atomically(out, content.getvalue())
+    return out
