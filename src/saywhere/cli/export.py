@@ -44,13 +44,13 @@ Side = Annotated[int, typer.Option(help="pixels to which an image's longer side 
 
 
 @export.command()
-def sam(out: Annotated[Path, typer.Argument(help="a folder")], weights: Weights = "small", side: Side = 640) -> None:
+def sam(out: Annotated[Path, typer.Argument(help="a folder")], weights: Weights = "small", side: Side = 512) -> None:
     """Write an encoder and a decoder in the layout of SAM's exports, with a model.yaml for X-AnyLabeling."""
     _write_sam("sam", out, weights, side)
 
 
 @export.command()
-def sam2(out: Annotated[Path, typer.Argument(help="a folder")], weights: Weights = "small", side: Side = 640) -> None:
+def sam2(out: Annotated[Path, typer.Argument(help="a folder")], weights: Weights = "small", side: Side = 512) -> None:
     """Write an encoder and a decoder in the layout of SAM 2's exports, with a model.yaml for X-AnyLabeling."""
     _write_sam("sam2", out, weights, side)
 
@@ -67,7 +67,7 @@ def _write_sam(layout: Literal["sam", "sam2"], out: Path, weights: str, side: in
 
 @export.command()
 def darktable(
-    out: Annotated[Path, typer.Argument(help="NAME.dtmodel")], weights: Weights = "small", side: Side = 640
+    out: Annotated[Path, typer.Argument(help="NAME.dtmodel")], weights: Weights = "small", side: Side = 512
 ) -> None:
     """Write a model package for darktable's object masks."""
     from saywhere.runtime.weights import find_weights
