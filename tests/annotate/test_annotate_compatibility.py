@@ -54,7 +54,12 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
 
 
 def test_every_image_opens_as_it_was(client: TestClient, expected: dict[str, Any]) -> None:
-    assert client.get("/api/images").json() == expected["images"]
+    images = client.get("/api/images").json()
+    for image in images["images"]:
+        assert sum(image.pop("labels").values()) == image["objects"]
+        assert (image.pop("at") > 0) == (image["state"] != "new")
+        assert image.pop("expected_iou") is None or image["objects"] > 0
+    assert images == expected["images"]
     assert client.get("/api/project").json()["labels"] == expected["project"]["labels"]
     for image, state in enumerate(expected["states"], 1):
         assert client.get(f"/api/images/{image}").json()["state"] == state

@@ -92,6 +92,7 @@ def test_proposals_labels_accept_and_next(browser: sync_api.Browser, server: Ser
     page.page.wait_for_selector("canvas[data-proposal]")
     page.page.keyboard.press("Space")
     page.seq(2)
+    page.page.keyboard.press("t")
     page.page.keyboard.press("2")
     page.seq(3)
     labels = {row["name"]: row["id"] for row in server.client().get("/api/project").json()["labels"]}
@@ -178,6 +179,7 @@ def test_by_keyboard_alone(browser: sync_api.Browser, server: Server) -> None:
     page.page.keyboard.press("Escape")
     page.page.keyboard.press("d")
     page.shown(6)
+    page.page.keyboard.press("s")
     page.page.keyboard.press("s")
     page.shown(7)
     assert page.state(6)["state"] == "skipped"

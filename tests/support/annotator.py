@@ -170,6 +170,7 @@ class Server:
     """``saywhere annotate`` in a process of its own."""
 
     def __init__(self, folder: Path, *options: str, model: str | None = "annotator:fast", token: str = "") -> None:
+        self.folder = folder
         paths = [str(SUPPORT), str(SUPPORT.parent), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "COLUMNS": "200"}
         if token:

@@ -72,6 +72,10 @@ class Page:
         """The state that the server has stored."""
         return self.server.client("observer-page").get(f"/api/images/{image}").json()["state"]
 
+    def state_of(self, image: int) -> dict[str, object]:
+        """The state that the server has stored of an image whose file need not be readable."""
+        return self.server.client("observer-page").get(f"/api/images/{image}/state").json()
+
     def pixel(self, x: float, y: float) -> tuple[int, int, int]:
         """The colour that is painted at a pixel of the image."""
         script = """([x, y]) => { const c = document.getElementById('canvas'), b = c.getBoundingClientRect();

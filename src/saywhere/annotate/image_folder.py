@@ -7,7 +7,6 @@ import math
 import os
 import stat
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +20,11 @@ from saywhere.core.arrays import ImageArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import (
     MAX_PIXELS,
-    ORIENTATION,
     PILLOW_FORMATS,
-    SIDEWAYS,
     UNREADABLE,
     ImageHeader,
     decode_image,
+    header_of_file,
     list_images,
     read_image,
 )
@@ -219,20 +217,7 @@ def _open_without_links(root: Path, parts: tuple[str, ...]) -> int:
 
 
 def _read_header(file: BufferedReader, relative: str) -> ImageHeader:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(file, formats=PILLOW_FORMATS)
-        orientation = image.getexif().get(ORIENTATION, 1)
-        width, height = image.size[::-1] if _swaps_sides(image, orientation) else image.size
-        return ImageHeader(ImageSize(height, width), orientation != 1)
-    except UNREADABLE as error:
-        raise SaywhereError(f"image '{relative}': {_reason(error)}") from error
-
-
-def _swaps_sides(image: Image.Image, orientation: int) -> bool:
-    """Whether the upright image's sides are those of the header swapped; of a TIFF Pillow has swapped them."""
-    return orientation in SIDEWAYS and image.format != "TIFF"
+    return header_of_file(file, f"image '{relative}'")
 
 
 def _is_utf8(name: str) -> bool:

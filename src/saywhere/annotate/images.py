@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.db.tables import ImageRow
 from saywhere.annotate.image_folder import ImageFolder, LoadedImage
@@ -16,12 +14,6 @@ class ImageLoader:
 
     def __init__(self, store: Store, folder: ImageFolder, segmenters: SegmenterCache) -> None:
         self._store, self._folder, self._segmenters = store, folder, segmenters
-
-    def rescan(self) -> None:
-        """List the folder's images anew."""
-        renamed = self._store.sync_images(self._folder.list_paths(), self._folder)
-        for before, now in renamed.items():
-            logging.getLogger("saywhere").info("image '%s': is '%s' now, by its hash", before, now)
 
     def load(self, row: ImageRow) -> LoadedImage:
         """An image's pixels; its size and hash, or its fault, are stored in ``row`` and the database.

@@ -24,6 +24,7 @@ from saywhere.annotate.inference.segmenters import SegmenterCache
 from saywhere.annotate.region import Box
 from saywhere.annotate.regions import RegionStore
 from saywhere.annotate.rings import Ring, outline_rings
+from saywhere.annotate.scan import ScanReport, scan_folder
 from saywhere.core.arrays import FloatArray
 from saywhere.core.cutout import blur_background, cut_out, opacity_of_mask
 from saywhere.core.mask import sigmoid
@@ -86,9 +87,9 @@ class Annotator:
 
     # Images
 
-    def rescan(self) -> None:
-        """List the folder's images anew."""
-        self._images.rescan()
+    def rescan(self, check: bool = False) -> ScanReport:
+        """List the folder's images anew; see :func:`saywhere.annotate.scan.scan_folder`."""
+        return scan_folder(self.store, self.folder, check)
 
     def load_image(self, id: int) -> LoadedImage:
         """An image's pixels; SaywhereError when it cannot be used."""
@@ -103,8 +104,12 @@ class Annotator:
             version=image_version(image),
             changed=row.sha256 != image.sha256,
             holder=self.store.other_holder(id, author),
-            change=self._editor.change(row, ImageState(), self.store.history(id).state),
+            change=self.image_state(id),
         )
+
+    def image_state(self, id: int) -> StateChange:
+        """An image's state with all masks, whether or not its file can be read."""
+        return self._editor.change(self.store.image(id), ImageState(), self.store.history(id).state)
 
     # Actions
 

@@ -124,15 +124,16 @@ def read_header(path: Path) -> ImageHeader:
         SaywhereError: the file is missing, not an image, or declares no pixels or more than :data:`MAX_PIXELS`.
     """
     with _open_file(path) as file:
-        return _header_of(file, _name_of(path))
+        return header_of_file(file, _name_of(path))
 
 
 def header_of_content(content: bytes, name: str) -> ImageHeader:
     """As :func:`read_header`, of the content of an image file; ``name`` is what errors call it."""
-    return _header_of(io.BytesIO(content), name)
+    return header_of_file(io.BytesIO(content), name)
 
 
-def _header_of(file: BinaryIO, name: str) -> ImageHeader:
+def header_of_file(file: BinaryIO, name: str) -> ImageHeader:
+    """As :func:`read_header`, of an open file; ``name`` is what errors call it."""
     with _decoding(file, name) as image:
         orientation = orientation_of(image)
         width, height = stored_size(image)

@@ -269,13 +269,13 @@ class Store:
     def summaries(self, images: Iterable[int] | None = None) -> dict[int, ImageSummary]:
         """The summaries of images that were worked on, by number; of all where ``images`` is None."""
         with self.database.read_session() as session:
-            return load_summaries(session, self.project_id, lambda image: self.history(image).state, images)
+            found = load_summaries(session, self.project_id, lambda image: self.history(image).state, images)
+        replaced = self.labels.replaced()
+        return {id: one.with_labels(replaced) for id, one in found.items()} if replaced else found
 
     def label_usage(self, label: int) -> tuple[int, int]:
         """How many images have objects of a label now, and how many objects that are."""
-        meant = self.all_labels()
-        same = {id for id, row in meant.items() if row.id == label}
-        counts = [sum(one.labels.get(id, 0) for id in same) for one in self.summaries().values()]
+        counts = [one.labels.get(label, 0) for one in self.summaries().values()]
         return sum(count > 0 for count in counts), sum(counts)
 
     # Edit locks

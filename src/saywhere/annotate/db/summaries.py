@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import func, select
@@ -27,6 +27,13 @@ class ImageSummary:
     labels: Mapping[int, int] = field(default_factory=dict)
     expected_iou: float | None = None
     at: int = 0
+
+    def with_labels(self, replaced: Mapping[int, int | None]) -> ImageSummary:
+        """The summary with the labels that merged and deleted ones became."""
+        labels: Counter[int] = Counter()
+        for label, count in self.labels.items():
+            labels[replaced.get(label, label) or 0] += count
+        return replace(self, labels=dict(labels))
 
 
 def summarise(state: ImageState, at: int) -> ImageSummary:

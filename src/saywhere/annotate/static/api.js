@@ -1,6 +1,7 @@
 // Requests to the server's API; /api/openapi.json describes what each path takes and returns.
 
 import { t } from './i18n.js';
+import { client } from './tab.js';
 
 /** A request that the server rejected, or that did not reach it (status 0). */
 export class ApiError extends Error {
@@ -11,22 +12,12 @@ export class ApiError extends Error {
   }
 }
 
-/** An identifier of n random letters and digits. Works without https too. */
-export function randomName(n = 20) {
-  const letters = 'abcdefghijklmnopqrstuvwxyz0123456789';
-  return Array.from(crypto.getRandomValues(new Uint8Array(n)), (v) => letters[v % letters.length]).join('');
-}
-
-/** This tab's identifier, kept when it is reloaded. */
-export const client = sessionStorage.getItem('saywhere-client') ?? randomName();
-sessionStorage.setItem('saywhere-client', client);
-
 export function personName() {
   return localStorage.getItem('saywhere-person') ?? '';
 }
 
-export async function call(method, path, body, options = {}) {
-  const headers = { 'X-Saywhere-Client': client, 'X-Saywhere-Person': encodeURIComponent(personName()).slice(0, 600) };
+export async function call(method, path, body, { as = client, ...options } = {}) {
+  const headers = { 'X-Saywhere-Client': as, 'X-Saywhere-Person': encodeURIComponent(personName()).slice(0, 600) };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   let response;
   try {

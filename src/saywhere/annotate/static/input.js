@@ -120,7 +120,7 @@ export class PointerInput {
 
   #beginPress(px, py, at, positive) {
     if (!this.stage.contains(at)) return;
-    const problem = this.session.clickProblem(positive);
+    const problem = this.session.clickProblem(positive, true);
     if (problem) return this.session.notice(problem);
     this.#press = { px, py };
     this.stage.gesture = { kind: 'press', ...at, positive, radius: null };
@@ -159,7 +159,7 @@ export class PointerInput {
       this.session.select(null);
       return this.session.act({ kind: 'rectangle', box });
     }
-    this.session.act({ kind: 'box', box });
+    this.session.intent.place({ kind: 'box', box });
     this.setTool('click');
   }
 
@@ -249,10 +249,8 @@ export class PointerInput {
 
   click({ x, y }, positive, radius = null) {
     if (positive && radius === null && this.take({ x, y })) return;
-    const problem = this.session.clickProblem(positive);
-    if (problem) return this.session.notice(problem);
     const round = (v) => Math.round(v * 100) / 100;
-    this.session.act({
+    this.session.intent.place({
       kind: 'click', x: round(x), y: round(y), positive, radius: radius && this.session.dragsAllowed ? Math.max(round(radius), 0.5) : null,
     });
   }

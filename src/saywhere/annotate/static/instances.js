@@ -2,7 +2,7 @@
 //
 // Nothing is stored before it is accepted. One acceptance is one action, and one undo, however many objects it makes.
 
-import { ApiError, get, post } from './api.js';
+import { ApiError, get } from './api.js';
 import { t } from './i18n.js';
 import { decodeMask, outline } from './mask.js';
 
@@ -143,23 +143,13 @@ export class Instances {
     try {
       const instances = [];
       for (const { x, y, radius, box, label, phrase } of ghosts) {
-        instances.push({ x, y, radius, box, phrase, label: label ?? (await this.#labelOf(phrase)) });
+        instances.push({ x, y, radius, box, phrase, label: label ?? (await session.labels.idOf(phrase)) });
       }
       session.select(null);
       await session.act({ kind: 'instances', instances }, { toObject: false });
     } catch (error) {
       session.notice(error.message);
     }
-  }
-
-  /** The label that a phrase is the name of; it is created where there is none, and undone like any label. */
-  async #labelOf(phrase) {
-    const { session } = this, same = (label) => label.name.toLowerCase() === phrase.toLowerCase().replace(/\s+/g, ' ');
-    const known = session.project.labels.find((label) => same(label) && !label.hidden);
-    if (known) return known.id;
-    const label = await post('/api/labels', { name: phrase });
-    await session.loadProject();
-    return label.id;
   }
 
   // Keys that mean something else while objects are proposed

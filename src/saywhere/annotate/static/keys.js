@@ -6,22 +6,28 @@ import { t } from './i18n.js';
  * [keys, description, how they are shown, action, whether they are shown]; keys are KeyboardEvent.key, with 'Mod+' for
  * Ctrl or Cmd.
  */
-export function bindings({ session, stage, input, phrase, help, side, display, instances }) {
+export function bindings({ session, stage, input, phrase, help, side, labels, offers, display, instances }) {
   const moveBy = (dx, dy) => (e) => input.moveCrosshair(dx, dy, e.shiftKey);
-  const openNeighbour = (step) => () => session.openNeighbour(step);
+  const openNeighbour = (step) => () => session.flow.openNeighbour(step);
+  const accept = (e) => {
+    if (e.key === 'Enter' && phrase.justSaid) return session.notice(t('finish.press-n'), false);
+    return session.flow.accept();
+  };
   const arrow = (step, dx, dy) => (e) => (input.crosshair ? moveBy(dx, dy)(e) : dx ? openNeighbour(step)() : false);
   return [
-    [['n', 'Enter'], t('keys.accept'), 'N or Enter', (e) => (input.crosshair && e.key === 'Enter' ? input.pressCrosshair(true) : session.markAndContinue('done'))],
-    [['s'], t('keys.skip'), 'S', () => session.markAndContinue('skipped')],
-    [['d', 'ArrowRight'], t('keys.next'), 'D or →', (e) => (e.key === 'd' ? session.openNeighbour(1) : arrow(1, 1, 0)(e))],
-    [['a', 'ArrowLeft'], t('keys.previous'), 'A or ←', (e) => (e.key === 'a' ? session.openNeighbour(-1) : arrow(-1, -1, 0)(e))],
-    [['z', 'Mod+z'], t('keys.undo'), 'Z or Ctrl Z', () => session.act({ kind: 'undo' }, { toObject: false })],
-    [['y', 'Mod+y', 'Mod+Shift+z'], t('keys.redo'), 'Y or Ctrl Y', () => session.act({ kind: 'redo' }, { toObject: false })],
+    [['n', 'Enter'], t('keys.accept'), 'N or Enter', (e) => (input.crosshair && e.key === 'Enter' ? input.pressCrosshair(true) : accept(e))],
+    [['s'], t('keys.skip'), 'S', () => { session.flow.skip(true); }],
+    [['d', 'ArrowRight'], t('keys.next'), 'D or →', (e) => (e.key === 'd' ? session.flow.openNeighbour(1) : arrow(1, 1, 0)(e))],
+    [['a', 'ArrowLeft'], t('keys.previous'), 'A or ←', (e) => (e.key === 'a' ? session.flow.openNeighbour(-1) : arrow(-1, -1, 0)(e))],
+    [['z', 'Mod+z'], t('keys.undo'), 'Z or Ctrl Z', () => { session.undo(); }],
+    [['y', 'Mod+y', 'Mod+Shift+z'], t('keys.redo'), 'Y or Ctrl Y', () => { session.redo(); }],
     [[' '], t('keys.space'), 'Space', null],
-    [['o'], t('keys.new-object'), 'O', () => session.select(null)],
+    [['o'], t('keys.new-object'), 'O', () => session.beginObject()],
     [['Tab'], t('keys.next-object'), 'Tab', (e) => side.selectNext(e.shiftKey ? -1 : 1)],
     [['Delete', 'Backspace'], t('keys.delete'), 'Del', () => session.object && session.act({ kind: 'delete' })],
-    [['1', '2', '3', '4', '5', '6', '7', '8', '9', '0'], t('keys.label'), '1 … 0', (e) => side.labelByKey(e.key)],
+    [['1', '2', '3', '4', '5', '6', '7', '8', '9', '0'], t('keys.label'), '1 … 0', (e) => labels.byKey(e.key)],
+    [['F2'], t('keys.relabel'), 'F2', () => labels.openRelabel()],
+    [['.', ','], t('keys.offer'), '. or ,', (e) => offers.take(e.key === '.' ? 0 : 1)],
     [['/'], t('keys.phrase'), '/', () => phrase.focus(), () => session.project.phrases],
     [['i'], t('keys.instances'), 'I', () => instances.findAll()],
     [['v'], t('keys.click'), 'V', () => input.setTool('click')],
@@ -36,7 +42,7 @@ export function bindings({ session, stage, input, phrase, help, side, display, i
     [['[', ']'], t('keys.brush-size'), '[ ]', (e) => input.setBrush(input.brush * (e.key === '[' ? 0.8 : 1.25))],
     [['x'], t('keys.sign'), 'X', () => (input.crosshair ? input.pressCrosshair(false) : input.setSign(!input.positive)), () => session.project.negative_clicks],
     [['c'], t('keys.crosshair'), 'C', () => input.toggleCrosshair()],
-    [['ArrowUp', 'ArrowDown'], null, '', (e) => (input.crosshair ? moveBy(0, e.key === 'ArrowUp' ? -1 : 1)(e) : session.openNeighbour(e.key === 'ArrowUp' ? -1 : 1))],
+    [['ArrowUp', 'ArrowDown'], null, '', (e) => (input.crosshair ? moveBy(0, e.key === 'ArrowUp' ? -1 : 1)(e) : session.flow.openNeighbour(e.key === 'ArrowUp' ? -1 : 1))],
     [['f'], t('keys.fit'), 'F', () => stage.fit()],
     [['+', '=', '-', '_'], t('keys.zoom'), '+ −', (e) => stage.zoom('+='.includes(e.key) ? 1.25 : 0.8)],
     [['g'], t('keys.zoom-object'), 'G', () => session.object && stage.zoomTo(session.object)],
@@ -70,6 +76,8 @@ export function listenForKeys(table, { session, input, instances }) {
     if (instances.onKey(e)) return e.preventDefault();
     if (e.key.startsWith('Arrow') && e.target.closest?.('[type=range]')) return;
     if (e.altKey) return;
+    // Held down, a key neither accepts nor skips images.
+    if (e.repeat && ['n', 's', '.', ',', 'Enter'].includes(e.key)) return e.preventDefault();
     const mod = e.ctrlKey || e.metaKey;
     if (!mod && input.special?.key?.(e.key)) return e.preventDefault();
     const key = e.key.length === 1 ? e.key.toLowerCase() : e.key;

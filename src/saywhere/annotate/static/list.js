@@ -1,11 +1,10 @@
 // The list of images: only the visible rows exist, so four thousand scroll like forty.
 
-import { t } from './i18n.js';
+import { formatNumber, t } from './i18n.js';
 
 const ROW_HEIGHT = 60, EXTRA_ROWS = 6, THUMBNAIL_DELAY = 70;
 
 export class ImageList {
-  filter = 'all'; search = '';
   cursor = 0;          // index of the row that the arrow keys are at
   #rows = new Map(); #listed = []; #frame = 0;
 
@@ -20,28 +19,50 @@ export class ImageList {
     session.addEventListener('row', (e) => this.#update(e.detail));
     session.addEventListener('open', () => this.#reveal());
     session.addEventListener('opening', (e) => this.#select(e.detail));
-    document.getElementById('search').addEventListener('input', (e) => { this.search = e.target.value.trim().toLowerCase(); this.refresh(); });
+    document.getElementById('search').addEventListener('input', (e) => { session.order.search = e.target.value.trim().toLowerCase(); this.refresh(); });
     document.getElementById('filter').addEventListener('click', (e) => this.#setFilter(e.target.dataset.filter));
-    document.getElementById('rescan').addEventListener('click', () => session.rescan());
+    document.getElementById('rescan').addEventListener('click', () => this.#rescan());
+    document.getElementById('found-close').addEventListener('click', () => document.getElementById('found').close());
   }
 
   #setFilter(filter) {
     if (!filter) return;
-    this.filter = filter;
+    this.session.order.filter = filter;
     for (const button of document.querySelectorAll('#filter button')) button.setAttribute('aria-pressed', button.dataset.filter === filter);
     this.refresh();
   }
 
+  /** List the folder anew, and say what is in it: also files that are left out or cannot be read. */
+  async #rescan() {
+    let found;
+    try {
+      found = await this.session.rescan();
+    } catch (error) {
+      return this.session.notice(error.message);
+    }
+    const line = (text) => Object.assign(document.createElement('p'), { textContent: text }), lines = [line(t('list.found', found))];
+    if (found.unreadable.length) {
+      const list = document.createElement('ul');
+      list.append(...found.unreadable.map((text) => Object.assign(document.createElement('li'), { textContent: text })));
+      lines.push(line(t('list.found-unreadable', { count: found.unreadable.length })), list);
+    }
+    const ignored = Object.entries(found.ignored).map(([suffix, count]) => `${formatNumber(count)} ${suffix}`);
+    if (ignored.length) lines.push(line(t('list.found-ignored', { files: ignored.join(', ') })));
+    document.getElementById('found-text').replaceChildren(...lines);
+    document.getElementById('found').showModal();
+  }
+
   refresh() {
-    const isFinished = (row) => row.state === 'done' || row.state === 'skipped';
-    this.#listed = this.session.rows.filter((row) =>
-      (this.filter === 'all' || (this.filter === 'done') === isFinished(row)) && (!this.search || row.path.toLowerCase().includes(this.search)));
+    this.session.order.refresh();
+    this.#listed = this.session.order.listed;
     for (const element of this.#rows.values()) element.remove();
     this.#rows.clear();
     this.cursor = Math.max(this.#listed.findIndex((row) => row.id === this.session.row?.id), 0);
     this.box.removeAttribute('aria-activedescendant');
     this.inner.style.height = `${ROW_HEIGHT * this.#listed.length}px`;
-    document.getElementById('no-images').hidden = this.#listed.length > 0;
+    const none = document.getElementById('no-images');
+    none.hidden = this.#listed.length > 0;
+    none.textContent = t(this.session.rows.length ? 'list.no-match' : 'list.none');
     this.#showProgress();
     this.#scheduleRender();
   }

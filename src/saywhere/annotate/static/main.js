@@ -8,6 +8,8 @@ import { Display } from './display.js';
 import { SidePanel } from './side.js';
 import { ObjectTools } from './object_tools.js';
 import { PhraseForm } from './phrase.js';
+import { LabelPanel } from './label-panel.js';
+import { Offers } from './offer.js';
 import { ExportDialog } from './export.js';
 import { Drawers } from './drawers.js';
 import { Instances } from './instances.js';
@@ -25,19 +27,17 @@ new ImageList(session);
 const display = new Display(session, stage);
 const side = new SidePanel(session, stage, input, display);
 new ObjectTools(session, stage, canvas);
-const phrase = new PhraseForm(session, stage, canvas);
-const instances = new Instances(session, stage, canvas);
+const phrase = new PhraseForm(session, stage, canvas), labels = new LabelPanel(session, canvas);
+const offers = new Offers(session, byId('offer')), instances = new Instances(session, stage, canvas);
 input.take = (at) => instances.acceptAt(at);
-const table = bindings({ session, stage, input, phrase, help, side, display, instances });
+const table = bindings({ session, stage, input, phrase, help, side, labels, offers, display, instances });
 listenForKeys(table, { session, input, instances });
 
 // The toolbar above the image
 
-const undo = () => session.act({ kind: 'undo' }, { toObject: false });
-const redo = () => session.act({ kind: 'redo' }, { toObject: false });
 const press = (id, action) => byId(id).addEventListener('click', () => { action(); canvas.focus(); });
-press('undo', undo);
-press('redo', redo);
+press('undo', () => session.undo());
+press('redo', () => session.redo());
 press('fit', () => stage.fit());
 press('theme', () => setTheme(document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark'));
 byId('help-open').addEventListener('click', () => help.showModal());
@@ -45,7 +45,7 @@ byId('help-close').addEventListener('click', () => help.close());
 new ExportDialog(session);
 new Drawers(session, canvas);
 showFirstRun(canvas);
-byId('accept-narrow').addEventListener('click', () => session.markAndContinue('done'));
+byId('accept-narrow').addEventListener('click', () => session.flow.accept());
 new ImportDialog(session);
 for (const button of document.querySelectorAll('#tools button')) {
   button.addEventListener('click', () => { input.setTool(button.dataset.tool); canvas.focus(); });
@@ -71,8 +71,8 @@ session.addEventListener('project', () => {
 });
 for (const name of ['state', 'open', 'lock']) session.addEventListener(name, () => {
   const free = session.lockHolder === null;
-  byId('undo').disabled = !session.state?.can_undo || !free;
-  byId('redo').disabled = !session.state?.can_redo || !free;
+  byId('undo').disabled = !(session.state?.can_undo || session.history.canUndo) || !free;
+  byId('redo').disabled = !(session.state?.can_redo || session.history.canRedo) || !free;
   byId('name').textContent = session.row ? `${session.row.path}${session.image ? `  ·  ${session.image.width} × ${session.image.height}` : ''}` : session.project.name;
 });
 

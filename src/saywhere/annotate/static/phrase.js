@@ -6,7 +6,8 @@ import { t } from './i18n.js';
 const byId = (id) => document.getElementById(id);
 
 export class PhraseForm {
-  #timer = 0; #request = null;
+  justSaid = false;  // whether the last key was the Enter that used a phrase: another one accepts nothing
+  #timer = 0; #request = null; #submitting = false;
 
   constructor(session, stage, canvas) {
     Object.assign(this, { session, stage, canvas });
@@ -22,6 +23,8 @@ export class PhraseForm {
     this.field.addEventListener('focus', () => { if (this.field.value.trim()) this.#scheduleMap(); });
     byId('phrase-form').addEventListener('submit', (e) => { e.preventDefault(); this.#submit(); });
     byId('current-phrase').querySelector('button').addEventListener('click', () => session.act({ kind: 'phrase', text: null }));
+    addEventListener('keydown', (e) => { if (e.key !== 'Enter') this.justSaid = false; }, { capture: true });
+    addEventListener('pointerdown', () => { this.justSaid = false; }, { capture: true });
     for (const name of ['state', 'open']) session.addEventListener(name, () => this.#update());
     session.addEventListener('project', () => this.#setAvailability());
   }
@@ -87,9 +90,16 @@ export class PhraseForm {
 
   async #submit() {
     const text = this.field.value.trim();
-    if (!text) return;
+    if (!text || this.#submitting) return;
     clearTimeout(this.#timer);
     this.#request?.abort();
-    if (await this.session.act({ kind: 'phrase', text })) this.clear();
+    this.#submitting = this.justSaid = true;
+    try {
+      if (!await this.session.act({ kind: 'phrase', text })) return;
+      this.clear();
+      this.session.labels.offerNamed(text);
+    } finally {
+      this.#submitting = false;
+    }
   }
 }

@@ -3,8 +3,14 @@
 // 'online'; and, emitted by other parts, 'view', 'tool'.
 
 import { labelColour, objectColours } from './colours.js';
-import { ApiError, call, get, post, randomName, decodeMap, client } from './api.js';
+import { ApiError, call, get, post, decodeMap } from './api.js';
+import { Flow } from './flow.js';
+import { History } from './history.js';
 import { t } from './i18n.js';
+import { Intent } from './intent.js';
+import { Labels } from './labels.js';
+import { ImageOrder } from './order.js';
+import { client, randomName, rememberImage, takeGoneTabs } from './tab.js';
 
 const LOCK_RENEWAL = 15000, LOCK_POLL = 4000;  // ms
 
@@ -23,6 +29,12 @@ export class Session extends EventTarget {
   pending = [];       // actions without an answer, oldest first
   proposal = null;
   lockHolder = null;
+  beginsNew = false;  // whether a person asked for a new object: a click begins one, whatever it is on
+  history = new History(this);
+  intent = new Intent(this);
+  order = new ImageOrder(this);
+  flow = new Flow(this);
+  labels = new Labels(this);
   locked = new Set();   // numbers of the open image's objects that nothing is done to
   colouring = 'label';  // 'label': shades of the label's colour; 'object': a colour for each object
   #sending = false;
@@ -37,6 +49,11 @@ export class Session extends EventTarget {
 
   notice(text, bad = true) {
     this.emit('notice', { text, bad });
+  }
+
+  /** Say what was done, or ask, with choices [name, what it does]; null ends the present one, and so does any action. */
+  offer(text, choices = []) {
+    this.emit('offer', text === null ? null : { text, choices });
   }
 
   // The project
@@ -67,13 +84,16 @@ export class Session extends EventTarget {
       if (!part.images.length || rows.length >= part.total) break;
     }
     this.rows = rows;
+    this.order.refresh();
     this.emit('list');
   }
 
   async rescan() {
-    this.project = await post('/api/rescan');
+    const found = await post('/api/rescan');
+    this.project = found;
     this.emit('project');
     await this.loadList();
+    return found;
   }
 
   // The open image
@@ -83,6 +103,8 @@ export class Session extends EventTarget {
       await this.allAnswered();
     }
     const count = ++this.#openCount;
+    this.offer(null);
+    this.beginsNew = false;
     this.#unlock(id);
     clearTimeout(this.#timer);
     this.emit('opening', id);
@@ -91,7 +113,7 @@ export class Session extends EventTarget {
       image = await get(`/api/images/${id}`);
     } catch (error) {
       if (count === this.#openCount) {
-        this.#clear(id);
+        await this.#openUnreadable(id);
         this.notice(error.message);
       }
       return;
@@ -109,13 +131,23 @@ export class Session extends EventTarget {
     this.emit('open');
     this.#lock();
     this.propose();
-    this.#prefetchNext();
   }
 
-  #clear(id) {
+  /** An image that cannot be shown can still be skipped, so that a project can be finished. */
+  async #openUnreadable(id) {
+    const count = this.#openCount, state = await get(`/api/images/${id}/state`).catch(() => null);
+    if (count !== this.#openCount) return;
     this.row = this.rows.find((row) => row.id === id) ?? null;
     this.image = this.state = this.proposal = null;
     this.masks = new Map();
+    this.lockHolder = null;
+    if (state && this.row) {
+      this.state = state;
+      this.active = newObject();
+      this.row.fault ??= t('list.fault');
+      this.emit('row', id);
+      history.replaceState(null, '', `#image=${id}`);
+    }
     this.emit('open');
   }
 
@@ -129,7 +161,7 @@ export class Session extends EventTarget {
     if (this.active.id !== null && !exists(this.active.id)) this.active = newObject();
     const row = this.row;
     if (row) {
-      Object.assign(row, { state: state.state, objects: state.objects.length, fault: null });
+      Object.assign(row, { state: state.state, objects: state.objects.length, fault: this.image ? null : row.fault });
       this.emit('row', row.id);
     }
     this.emit('state');
@@ -140,12 +172,18 @@ export class Session extends EventTarget {
   }
 
   select(id) {
+    this.offer(null);
+    this.beginsNew = false;
     this.active = id === null ? newObject() : { id };
-    const label = this.object?.label;
-    if (label) this.label = label;
     this.emit('state');
     if (id === null) this.propose();
     else this.#setProposal(null);
+  }
+
+  /** Have the next click begin an object, even on another one. */
+  beginObject() {
+    this.select(null);
+    this.beginsNew = true;
   }
 
   // Edit locks: who opened an image holds its lock; others can watch, or take it over
@@ -156,17 +194,26 @@ export class Session extends EventTarget {
     try {
       await post(`/api/images/${id}/lock${take ? '?take=true' : ''}`);
       if (id !== this.row?.id) return;
+      rememberImage(id);
       if (this.lockHolder !== null) await this.reload();
       this.lockHolder = null;
     } catch (error) {
       if (id !== this.row?.id) return;
       if (error.status === 423) {
+        if (await this.#releaseGone(id)) return this.#lock();
         this.lockHolder = error.holder;
         await this.reload().catch(() => {});
       }
     }
     this.emit('lock');
     this.#timer = setTimeout(() => this.#lock(), this.lockHolder === null ? LOCK_RENEWAL : LOCK_POLL);
+  }
+
+  /** Release what tabs of this browser hold that are gone; false where there is none. */
+  async #releaseGone(id) {
+    const gone = await takeGoneTabs(id);
+    for (const name of gone) await call('DELETE', `/api/images/${id}/lock`, undefined, { as: name }).catch(() => {});
+    return gone.length > 0;
   }
 
   takeOver() {
@@ -176,6 +223,7 @@ export class Session extends EventTarget {
   #unlock(next = null) {
     const id = this.row?.id;
     if (!id || id === next || this.lockHolder !== null) return;
+    rememberImage(null);
     call('DELETE', `/api/images/${id}/lock`, undefined, { keepalive: true }).catch(() => {});
   }
 
@@ -184,10 +232,10 @@ export class Session extends EventTarget {
     this.#unlock();
   }
 
-  async reload() {
+  async reload(always = false) {
     const id = this.row.id;
     const image = await get(`/api/images/${id}`);
-    if (id === this.row?.id && image.state.seq !== this.state?.seq) this.#applyState(image.state);
+    if (id === this.row?.id && (always || image.state.seq !== this.state?.seq)) this.#applyState(image.state);
   }
 
   // Actions: one after another, each stored by the server before the next one is sent
@@ -203,9 +251,13 @@ export class Session extends EventTarget {
       this.notice(t('objects.is-locked'));
       return Promise.resolve(false);
     }
+    this.offer(null);
     if (toObject && action.kind !== 'label') this.#setProposal(null);
+    if (toObject) this.beginsNew = false;
+    const goesBack = action.kind === 'undo' || action.kind === 'redo';
+    const entry = goesBack ? null : this.history.recordAction(this.row.id, action);
     return new Promise((resolve) => {
-      this.pending.push({ key: randomName(), action, toObject, object, label: this.label, took: Math.round(performance.now() - this.stateShownAt), imageId: this.row.id, resolve });
+      this.pending.push({ key: randomName(), action, toObject, object, label: this.label, took: Math.round(performance.now() - this.stateShownAt), imageId: this.row.id, entry, resolve });
       this.emit('pending');
       this.#send();
     });
@@ -249,7 +301,8 @@ export class Session extends EventTarget {
   #completeAction({ action, toObject, object, label }) {
     if (!toObject) return action;
     const begins = ['click', 'box', 'phrase', 'brush', 'lasso', 'polygon', 'rectangle'].includes(action.kind);
-    if (begins && object.id === null) return { ...action, object: null, label };
+    // What is said gives the object its label, not what is chosen.
+    if (begins && object.id === null) return { ...action, object: null, label: action.kind === 'phrase' ? null : label };
     return { ...action, object: object.id };
   }
 
@@ -266,7 +319,10 @@ export class Session extends EventTarget {
 
   #onRejection(error) {
     const dropped = this.pending.splice(0);
-    for (const item of dropped) item.resolve(false);
+    for (const item of dropped) {
+      this.history.forget(item.entry);
+      item.resolve(false);
+    }
     if (error.status === 423) {
       this.lockHolder = error.holder;
       this.emit('lock');
@@ -287,11 +343,11 @@ export class Session extends EventTarget {
     return drags && (study === null || study === 'drag');
   }
 
-  /** Why the active object can have no further click of this sign; null where it can. */
-  clickProblem(positive) {
+  /** Why the active object, or a new one (`begins`), can have no further click of this sign; null where it can. */
+  clickProblem(positive, begins = false) {
     const { model, max_clicks: most, negative_clicks: negative } = this.project;
     if (!positive && !negative) return t('tools.no-background', { model });
-    if (this.pending.some((item) => item.action.kind === 'undo')) return null;  // the server decides
+    if (begins || this.pending.some((item) => item.action.kind === 'undo')) return null;  // the server decides
     const clicks = (this.object?.clicks.length ?? 0) + this.#pendingClicks;
     if (most === null || clicks < most) return null;
     return t('tools.max-clicks', { model, count: most });
@@ -339,7 +395,7 @@ export class Session extends EventTarget {
   async propose() {
     this.#setProposal(null);
     const id = this.row?.id, seq = this.state?.seq;
-    if (!this.state || this.label === null || this.active.id !== null || this.project.study || this.lockHolder !== null) return;
+    if (!this.image || !this.state || this.label === null || this.active.id !== null || this.project.study || this.lockHolder !== null) return;
     if (this.state.state === 'done') return;
     try {
       const answer = await get(`/api/images/${id}/proposal?label=${this.label}`);
@@ -363,70 +419,23 @@ export class Session extends EventTarget {
     return true;
   }
 
-  // From one image to another
+  // Undo and redo
 
-  #prefetchNext() {
-    const next = this.neighbour(1, true);
-    if (next && next.id !== this.row.id) post(`/api/images/${next.id}/prefetch`).catch(() => {});
+  undo() {
+    return this.history.undo();
   }
 
-  /** The row `step` further on; with `todo` the nearest one that is neither done nor skipped. */
-  neighbour(step, todo = false) {
-    const at = this.rows.indexOf(this.row), count = this.rows.length;
-    for (let i = 1; i <= count; i++) {
-      const row = this.rows[(at + step * i + count * count) % count];
-      if (!todo || row.state === 'new' || row.state === 'started') return row;
-    }
-    return null;
-  }
-
-  async openNeighbour(step) {
-    const row = this.rows.length ? this.neighbour(step) : null;
-    if (row) await this.open(row.id);
-  }
-
-  async markAndContinue(value) {
-    if (!this.state) return;
-    if (value === 'done' && !this.state.objects.length && !this.pending.length) {
-      this.notice(t('finish.no-object'));
-      return;
-    }
-    const done = await this.act({ kind: 'mark', value }, { toObject: false });
-    if (!done) return;
-    const next = this.neighbour(1, true);
-    if (next && next !== this.row) await this.open(next.id);
-    else {
-      this.select(null);
-      this.notice(t('finish.all-done'), false);
-    }
+  redo() {
+    return this.history.redo();
   }
 
   // Labels
-
-  async addLabel(name) {
-    const label = await post('/api/labels', { name });
-    await this.loadProject();
-    this.chooseLabel(label.id);
-  }
-
-  async changeLabel(id, change) {
-    await call('PATCH', `/api/labels/${id}`, change);
-    await this.loadProject();
-    this.emit('state');
-  }
-
-  /** Choose the label of the active object and of new ones. */
-  chooseLabel(id) {
-    this.label = id;
-    this.emit('project');
-    if (this.object && this.object.label !== id) this.act({ kind: 'label', label: id });
-    else if (!this.object) this.propose();
-  }
 
   labelOf(id) {
     return this.project.labels.find((l) => l.id === id) ?? null;
   }
 
+  /** What an object is called: its label, or else its phrase or number. */
   nameOf(object) {
     return this.labelOf(object.label)?.name ?? object.phrase ?? t('objects.number', { number: object.id });
   }

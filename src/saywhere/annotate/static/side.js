@@ -12,13 +12,12 @@ export class SidePanel {
   constructor(session, stage, input, display) {
     Object.assign(this, { session, stage, input, display });
     byId('brush-size').value = input.brush;
-    for (const name of ['project', 'state']) session.addEventListener(name, () => { this.#renderLabels(); this.#renderObjects(); });
+    for (const name of ['project', 'state']) session.addEventListener(name, () => this.#renderObjects());
     session.addEventListener('open', () => this.#renderObjects());
     session.addEventListener('tool', () => { byId('brush-size').value = input.brush; });
-    byId('new-label').addEventListener('submit', (e) => this.#addLabel(e));
-    byId('new-object').addEventListener('click', () => session.select(null));
-    byId('accept').addEventListener('click', () => session.markAndContinue('done'));
-    byId('skip').addEventListener('click', () => session.markAndContinue('skipped'));
+    byId('new-object').addEventListener('click', () => session.beginObject());
+    byId('accept').addEventListener('click', () => session.flow.accept());
+    byId('skip').addEventListener('click', () => session.flow.skip());
     byId('brush-size').addEventListener('input', (e) => input.setBrush(Number(e.target.value)));
     byId('threshold').addEventListener('input', (e) => this.#previewThreshold(e.target.value / 100));
     byId('threshold').addEventListener('change', (e) => this.#setThreshold(e.target.value / 100));
@@ -56,49 +55,6 @@ export class SidePanel {
     this.stage.draw();
   }
 
-  // Labels
-
-  async #addLabel(e) {
-    e.preventDefault();
-    const input = byId('label-name'), name = input.value.trim();
-    if (!name) return;
-    try {
-      await this.session.addLabel(name);
-      input.value = '';
-      this.input.canvas.focus();
-    } catch (error) {
-      this.session.notice(error.message);
-    }
-  }
-
-  labelByKey(key) {
-    const label = this.session.project.labels.find((l) => l.key === key);
-    if (!label) return false;
-    this.session.chooseLabel(label.id);
-    return true;
-  }
-
-  #renderLabels() {
-    const { session } = this, current = session.object?.label ?? session.label;
-    byId('labels').replaceChildren(...session.project.labels.map((label) => {
-      const row = document.createElement('div');
-      row.className = 'label';
-      row.tabIndex = 0;
-      row.setAttribute('role', 'radio');
-      row.setAttribute('aria-checked', label.id === current);
-      const colour = document.createElement('input'), name = document.createElement('b'), key = document.createElement('kbd');
-      Object.assign(colour, { type: 'color', value: label.colour, title: t('labels.colour'), ariaLabel: t('labels.colour-of', { label: label.name }) });
-      colour.addEventListener('click', (e) => e.stopPropagation());
-      colour.addEventListener('change', () => session.changeLabel(label.id, { colour: colour.value }).catch((e) => session.notice(e.message)));
-      name.textContent = label.name;
-      key.textContent = label.key;
-      row.append(colour, name, ...(label.key ? [key] : []));
-      row.addEventListener('click', () => session.chooseLabel(label.id));
-      row.addEventListener('keydown', (e) => { if (e.key === 'Enter') { session.chooseLabel(label.id); e.stopPropagation(); } });
-      return row;
-    }));
-  }
-
   // Objects
 
   #renderObjects() {
@@ -109,7 +65,8 @@ export class SidePanel {
     const threshold = byId('threshold'), active = session.object;
     threshold.disabled = !active || (!active.clicks.length && !active.phrase && !active.box);
     if (!this.stage.preview) threshold.value = 100 * (active?.threshold ?? 0.5);
-    byId('accept').disabled = byId('skip').disabled = !session.image;
+    byId('accept').disabled = !session.image;
+    byId('skip').disabled = !session.state;
   }
 
   #objectRow(object) {

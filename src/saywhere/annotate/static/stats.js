@@ -117,10 +117,10 @@ async function show() {
   tile(hours > 0 ? number(objects.length / hours, 0) : '–', t('stats.per-hour'));
   const proposed = objects.filter((o) => o.proposed > 0).length, start = effort[0], now = effort.at(-1);
   tile(`${number(proposed)} (${percent(proposed / objects.length)})`, t('stats.proposed'));
-  const saved = (before, after) => (before > 0 ? percent(1 - after / before) : '–');
+  const change = (before, after) => `${number(before)} → ${number(after)}${before > 0 ? ` (${after > before ? '+' : ''}${percent(after / before - 1)})` : ''}`;
   if (effort.length > 1) {
-    tile(saved(start.interactions, now.interactions), t('stats.saved-interactions', { last: now.objects, first: start.objects }));
-    tile(saved(start.seconds, now.seconds), t('stats.saved-time'));
+    tile(change(start.interactions, now.interactions), t('stats.change-interactions', { last: now.objects, first: start.objects }));
+    tile(change(start.seconds, now.seconds), t('stats.change-seconds'));
     overProject(effort);
   }
   histogram(t('stats.per-object'), t('stats.interactions'), objects.map((o) => o.interactions),

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Query, Response
 
+from saywhere.annotate.db.summaries import ImageSummary
 from saywhere.annotate.events import Status
 from saywhere.annotate.picture import crop_image, encode_jpeg
 from saywhere.annotate.service import Annotator, image_version
@@ -22,10 +23,11 @@ from saywhere.annotate.web.common import (  # fmt: skip
     ImageId,
     RequestAuthor,
 )
-from saywhere.annotate.web.responses import ImageOut, ImagesOut, LockOut, OpenedImageOut
+from saywhere.annotate.web.responses import ImageOut, ImagesOut, LockOut, OpenedImageOut, StateOut
 from saywhere.errors import SaywhereError
 from saywhere.storage.render import encode_image
 
+NO_SUMMARY = ImageSummary()  # of images that nobody worked on
 IMMUTABLE = {"cache-control": "private, max-age=31536000, immutable"}
 
 
@@ -49,12 +51,19 @@ def _add_list_routes(app: FastAPI, annotator: Annotator) -> None:
     ) -> ImagesOut:
         """Images by path."""
         total, rows = annotator.store.list_images(state, search, offset, limit)
-        return ImagesOut(total=total, offset=offset, images=[ImageOut.of(row) for row in rows])
+        summaries = annotator.store.summaries([row.id for row in rows if row.seq])
+        images = [ImageOut.of(row, summaries.get(row.id, NO_SUMMARY)) for row in rows]
+        return ImagesOut(total=total, offset=offset, images=images)
 
     @app.get("/api/images/{image}", tags=["images"], responses=NOT_FOUND)
     def open_image(image: ImageId, author: RequestAuthor) -> OpenedImageOut:
         """Open an image: its size, objects and masks."""
         return OpenedImageOut.of(annotator.open_image(image, author))
+
+    @app.get("/api/images/{image}/state", tags=["images"], responses=NOT_FOUND)
+    def image_state(image: ImageId) -> StateOut:
+        """An image's objects and masks, also where its file cannot be read."""
+        return StateOut.of(annotator.image_state(image))
 
     @app.post("/api/images/{image}/prefetch", tags=["images"], status_code=204, responses=NOT_FOUND)
     def prefetch(image: ImageId) -> None:

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Response
 from saywhere.annotate import stats
 from saywhere.annotate.service import Annotator
 from saywhere.annotate.web.common import Responses
-from saywhere.annotate.web.responses import LabelOut, ProjectOut
+from saywhere.annotate.web.responses import LabelOut, ProjectOut, RescanOut
 
 CSV: Responses = {200: {"content": {"text/csv": {}}, "description": "a row for each object"}}
 
@@ -30,10 +30,13 @@ def add_project_routes(app: FastAPI, annotator: Annotator) -> None:
         )  # fmt: skip
 
     @app.post("/api/rescan", tags=["project"])
-    def rescan() -> ProjectOut:
-        """List the folder's images anew."""
-        annotator.rescan()
-        return project()
+    def rescan() -> RescanOut:
+        """List the folder's images anew, and say what was found."""
+        report = annotator.rescan(check=True)
+        return RescanOut(
+            **project().model_dump(), added=report.added, gone=report.gone, renamed=report.renamed,
+            unreadable=list(report.unreadable), ignored=dict(report.ignored),
+        )  # fmt: skip
 
     @app.get("/api/stats", tags=["results"])
     def statistics() -> stats.StatsOut:

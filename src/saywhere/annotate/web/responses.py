@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from typing import cast
 
 from pydantic import BaseModel, Field
 
 from saywhere.annotate.db.locks import EditLock
+from saywhere.annotate.db.summaries import ImageSummary
 from saywhere.annotate.db.tables import ImageRow, LabelRow
 from saywhere.annotate.editing import StateChange
 from saywhere.annotate.events import ObjectState, Status
@@ -59,6 +61,16 @@ class ProjectOut(BaseModel):
     notes: list[str] = Field(description="what a person should know of how the project was opened")
 
 
+class RescanOut(ProjectOut):
+    """The project after its folder was listed anew, and what was found."""
+
+    added: int = Field(description="images that are new")
+    gone: int = Field(description="images that are not there any more")
+    renamed: int = Field(description="images with another name than before, known by their hashes")
+    unreadable: list[str] = Field(description="images that cannot be read, and why")
+    ignored: dict[str, int] = Field(description="files that are no images, by suffix")
+
+
 class ImageOut(BaseModel):
     """An image in the list."""
 
@@ -68,12 +80,16 @@ class ImageOut(BaseModel):
     objects: int
     missing: bool
     fault: str | None
+    labels: dict[int, int] = Field(description="objects by the number of their label; 0 for those without one")
+    expected_iou: float | None = Field(description="the lowest predicted IoU of its objects")
+    at: int = Field(description="when it was last worked on, milliseconds since 1970; 0 for never")
 
     @classmethod
-    def of(cls, row: ImageRow) -> ImageOut:
-        return cls.model_validate(
-            {name: getattr(row, name) for name in ("id", "path", "state", "objects", "missing", "fault")}
-        )
+    def of(cls, row: ImageRow, summary: ImageSummary) -> ImageOut:
+        return cls(
+            id=row.id, path=row.path, state=cast("Status", row.state), objects=row.objects, missing=row.missing,
+            fault=row.fault, labels=dict(summary.labels), expected_iou=summary.expected_iou, at=summary.at,
+        )  # fmt: skip
 
 
 class ImagesOut(BaseModel):
