@@ -121,7 +121,7 @@ def test_brush_eraser_and_threshold(browser: sync_api.Browser, server: Server) -
     page.seq(2)
     assert 0 < page.state(3)["objects"][0]["area"] < painted
     page.page.keyboard.press("v")
-    page.click(500, 400)
+    page.click(120, 100)
     page.seq(3)
     page.page.locator("#threshold").focus()
     page.page.keyboard.press("ArrowRight")

@@ -18,8 +18,8 @@ pytestmark = needs_chromium
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     folder = make_folder(tmp_path / "photos")
-    for letter in "de":
-        Image.fromarray(picture([(200, 150, 50), (450, 300, 70)])).save(folder / f"{letter}.png")
+    for name in ("d", "edge"):
+        Image.fromarray(picture([(200, 150, 50), (450, 300, 70)])).save(folder / f"{name}.png")
     made = Server(folder, "--label", "ball")
     yield made
     made.stop()
@@ -77,7 +77,7 @@ def test_next_and_previous_keep_to_the_filter(browser: sync_api.Browser, server:
     choose("todo", 2)
     page.page.keyboard.press("d")
     page.shown(5)
-    page.page.locator("#search").fill("e.png")
+    page.page.locator("#search").fill("edge")
     page.page.wait_for_function("() => document.querySelectorAll('.row').length === 1")
     page.click(200, 150)
     page.seq(1)
@@ -111,14 +111,12 @@ def test_rescan_says_what_it_found_and_a_damaged_image_is_skipped(browser: sync_
 
 def test_hidden_masks_are_not_hidden_after_a_reload(browser: sync_api.Browser, server: Server) -> None:
     page = Page(browser, server, 1)
-    before = page.pixel(280, 190)
     page.click(300, 200)
     page.seq(1)
     painted = page.pixel(280, 190)
-    assert painted != before
     page.page.keyboard.press("h")
     page.page.wait_for_timeout(100)
-    assert page.pixel(280, 190) == before
+    assert page.pixel(280, 190) == pytest.approx((220, 30, 20), abs=6) != painted
     page.page.reload()
     page.shown(1)
     page.seq(1)
