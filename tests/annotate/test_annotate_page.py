@@ -92,7 +92,7 @@ def test_proposals_labels_accept_and_next(browser: sync_api.Browser, server: Ser
     page.page.wait_for_selector("canvas[data-proposal]")
     page.page.keyboard.press("Space")
     page.seq(2)
-    page.page.keyboard.press("t")
+    page.page.keyboard.press("F2")
     page.page.keyboard.press("2")
     page.seq(3)
     labels = {row["name"]: row["id"] for row in server.client().get("/api/project").json()["labels"]}

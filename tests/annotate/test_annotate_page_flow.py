@@ -38,7 +38,7 @@ def test_skipping_is_asked_for_and_undone_from_the_next_image(browser: sync_api.
     page.shown(1)
     page.page.keyboard.press("s")
     page.page.wait_for_selector("#offer >> text=will not be exported")
-    page.page.keyboard.press("k")
+    page.page.keyboard.press(".")
     page.shown(2)
     assert page.state(1)["state"] == "skipped"
     page.page.wait_for_selector("#offer >> text=a-one.png is skipped")

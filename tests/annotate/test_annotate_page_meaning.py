@@ -42,7 +42,7 @@ def test_a_click_elsewhere_begins_an_object(browser: sync_api.Browser, server: S
     page.seq(2)
     assert objects(page, 4) == [(ball, 1), (ball, 1)]
     page.page.wait_for_selector("#offer:visible")
-    page.page.keyboard.press("k")
+    page.page.keyboard.press(".")
     page.seq(4)
     assert objects(page, 4) == [(ball, 2)], "it belongs to the first one after all"
     page.page.keyboard.press("z")
@@ -65,11 +65,11 @@ def test_a_click_on_another_object_selects_it(browser: sync_api.Browser, server:
     page.click(*LEFT)
     page.page.wait_for_selector("#objects .object:first-child[aria-current=true]")
     assert page.state(5)["seq"] == 2, "nothing is changed"
-    page.page.keyboard.press("j")
+    page.page.keyboard.press(",")
     page.seq(3)
     assert objects(page, 5) == [(ball, 1), (ball, 2)], "added to the one that was selected before"
     page.click(*LEFT)
-    page.page.keyboard.press("k")
+    page.page.keyboard.press(".")
     page.seq(4)
     assert len(objects(page, 5)) == 3, "or a new object there"
     page.close()
@@ -101,7 +101,7 @@ def test_a_label_key_is_for_the_next_object(browser: sync_api.Browser, server: S
     page.click(*RIGHT)
     page.seq(2)
     assert objects(page, 7) == [(known["ball"], 1), (known["thing"], 1)]
-    page.page.keyboard.press("t")
+    page.page.keyboard.press("F2")
     page.page.keyboard.press("1")
     page.seq(3)
     assert objects(page, 7)[1] == (known["ball"], 1), "relabelled by an act of its own"
@@ -109,7 +109,7 @@ def test_a_label_key_is_for_the_next_object(browser: sync_api.Browser, server: S
     page.seq(4)
     assert objects(page, 7)[1] == (known["thing"], 1)
     page.page.keyboard.press("1")
-    page.page.keyboard.press("k")
+    page.page.keyboard.press(".")
     page.seq(5)
     assert objects(page, 7)[1] == (known["ball"], 1), "or where the notice offers it"
     page.close()
@@ -132,7 +132,7 @@ def test_what_is_said_is_the_label(browser: sync_api.Browser, server: Server) ->
     page.seq(2)
     assert page.state(8)["objects"][1]["label"] is None
     page.page.wait_for_selector("#offer:visible")
-    page.page.keyboard.press("k")
+    page.page.keyboard.press(".")
     page.seq(3)
     assert page.state(8)["objects"][1]["label"] == labels(server)["hood"]
     page.page.keyboard.press("z")

@@ -8,6 +8,7 @@ const byId = (id) => document.getElementById(id);
 
 export class LabelPanel {
   #edited = null;  // the label that the dialog shows
+  #shown = '';
 
   constructor(session, canvas) {
     Object.assign(this, { session, canvas });
@@ -49,7 +50,9 @@ export class LabelPanel {
   }
 
   #render() {
-    const { session } = this;
+    const { session } = this, shown = JSON.stringify([session.project.labels, session.label]);
+    if (shown === this.#shown) return;  // a row that is replaced while it is pressed would take no click
+    this.#shown = shown;
     const rows = session.project.labels.map((label) => this.#row(label));
     showRows(byId('labels'), rows, rows.find((row) => row.dataset.key === String(session.label)));
   }
