@@ -65,15 +65,18 @@ def test_import_with_preview_refined_and_exported(
     page.page.locator("#objects .object").first.click()
     page.click(460, 280)
     page.seq(2)
+    page.page.wait_for_selector("#offer:visible")
+    page.page.keyboard.press(".")  # it belongs to the selected object
+    page.seq(4)
     (refined,) = page.state(2)["objects"]
     assert refined["area"] > 1.3 * disc(480, 640, 180, 200, 60).sum(), "what was imported, and what was clicked"
     page.page.keyboard.press("z")
-    page.seq(3)
+    page.seq(5)
     page.page.keyboard.press("z")
-    page.seq(4)
+    page.seq(6)
     assert page.state(2)["objects"] == [], "one undo takes the import back"
     page.page.keyboard.press("y")
-    page.seq(5)
+    page.seq(7)
 
     page.page.locator("#export").click()
     page.page.wait_for_selector("#export-preview >> text=1 image started and not done, with 1 object")

@@ -29,7 +29,7 @@ export class ObjectTools {
 
   /** Copy objects to the next image and open it; null for all. */
   async copy(objects) {
-    const { session } = this, next = session.neighbour(1), source = session.row.id;
+    const { session } = this, next = session.order.neighbour(session.row, 1), source = session.row.id;
     if (!next || next.id === source) return session.notice(t('object.no-next'), false);
     await session.allAnswered();
     await session.open(next.id);
