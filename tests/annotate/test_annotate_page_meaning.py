@@ -52,7 +52,7 @@ def test_a_click_elsewhere_begins_an_object(browser: sync_api.Browser, server: S
     assert objects(page, 4) == [(ball, 2)], "what is near is a correction"
     page.page.locator("#offer button").click()
     page.seq(8)
-    assert objects(page, 4) == [(ball, 1), (ball, 1)], "or a new object, where that was meant"
+    assert objects(page, 4) == [(ball, 1), (ball, 1)], "or a new object, where that was intended"
     page.close()
 
 

@@ -60,7 +60,7 @@ def expected() -> dict[str, NDArray[np.bool_]]:
     return {name: segmenter.set_image(SAMPLES / name).click(*at).array for name, at in CLICKS.items()}
 
 
-def fitted(image: NDArray[np.uint8], height: int, width: int) -> tuple[Array, float]:
+def resized_to_fit(image: NDArray[np.uint8], height: int, width: int) -> tuple[Array, float]:
     """The image in the upper left of a larger one, zeros around it; and the scale."""
     scale = min(height / image.shape[0], width / image.shape[1])
     size = round(image.shape[1] * scale), round(image.shape[0] * scale)
@@ -87,7 +87,7 @@ class Darktable:
         encoder, self.decoder = open_pair(folder)
         (given,) = encoder.get_inputs()
         assert given.shape == [1, 3, 1024, 1024]
-        pixels, self.scale = fitted(image, 1024, 1024)
+        pixels, self.scale = resized_to_fit(image, 1024, 1024)
         self.inside, self.size = pixels.shape[:2], image.shape[:2]
         outputs = encoder.run(None, {given.name: normalised(pixels)})
         names = [output.name for output in encoder.get_outputs()]
@@ -183,7 +183,7 @@ def test_x_anylabeling_takes_the_first_mask_of_sam(
 ) -> None:
     encoder, decoder = open_pair(sam)
     image = read_image(SAMPLES / name)
-    pixels, scale = fitted(image, 684, 1024)
+    pixels, scale = resized_to_fit(image, 684, 1024)
     whole = np.zeros((684, 1024, 3), np.float32)
     whole[: pixels.shape[0], : pixels.shape[1]] = pixels
     (embedding,) = encoder.run(None, {encoder.get_inputs()[0].name: whole})

@@ -17,7 +17,7 @@ from saywhere.annotate.editing import Editor, StateChange
 from saywhere.annotate.events import ImageState, ObjectState
 from saywhere.annotate.image_folder import ImageFolder, LoadedImage
 from saywhere.annotate.images import ImageLoader
-from saywhere.annotate.inference.instances import ProposedInstance, Wanted, begin_search
+from saywhere.annotate.inference.instances import ProposedInstance, SearchTarget, begin_search
 from saywhere.annotate.inference.proposals import ClickProposal, Proposer
 from saywhere.annotate.inference.queue import InferenceQueue
 from saywhere.annotate.inference.segmenters import SegmenterCache
@@ -253,22 +253,22 @@ class Annotator:
         labels, named = self.store.all_labels(), None if phrase is None else self.store.labels.named(phrase)
         if label is not None and label not in labels:
             raise SaywhereError(f"label {label}: there is none in this project")
-        wanted = named or (None if label is None else labels[label])
-        if phrase is None and wanted is None:
+        label_row = named or (None if label is None else labels[label])
+        if phrase is None and label_row is None:
             raise SaywhereError("instances: give a phrase or a label")
         image, state = self.load_image(id), self._editor.labelled_now(self.store.history(id).state)
         same: list[int] = []
         others: list[int] = []
         for one in state.objects.values():
             if one.mask is not None:
-                is_same = wanted is not None and one.label == wanted.id
+                is_same = label_row is not None and one.label == label_row.id
                 (same if is_same else others).append(one.mask)
 
         def begin() -> InstanceSearch | None:
             masks = self._regions.load(id, [*same, *others], image.size)
             existing = [masks[event] for event in same if event in masks]
             foreign = [masks[event] for event in others if event in masks]
-            what = Wanted(phrase, None if wanted is None else wanted.name, existing, foreign)
+            what = SearchTarget(phrase, None if label_row is None else label_row.name, existing, foreign)
             return begin_search(self.segmenters.encode(image), self.proposer, what)
 
         # In parts, so that a click on the image does not wait for all of them.

@@ -27,7 +27,7 @@ class ObjectPrompt:
         prompt: its clicks and its phrase.
         annotation: its annotation in the output, without the mask.
         box: the box around it, to which the mask is cropped: the edges x0, y0, x1, y1 in pixels.
-        every: whether all objects that the phrase names are meant, none where there is none.
+        every: whether all objects that the phrase names are segmented, none where there is none.
     """
 
     name: str

@@ -3,7 +3,7 @@
 Programs that load such files (X-AnyLabeling, AnyLabeling, darktable) then run our network without knowing of it. The
 layouts are facts about those programs:
 
-- ``sam``: the encoder takes ``(H, W, 3)`` with values 0 to 255 in 684 x 1024 pixels, into which the image is fitted,
+- ``sam``: the encoder takes ``(H, W, 3)`` with values 0 to 255 in 684 x 1024 pixels, into which the image is resized,
   with zeros at its right and below it; the decoder takes ``image_embeddings`` and the prompt by name, with the
   original size, and its first mask is used.
 - ``sam2``: the encoder takes ``(1, 3, 1024, 1024)``, normalised as for ImageNet, and gives ``high_res_feats_0``,
@@ -24,7 +24,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from unittest import mock
 
 import torch
@@ -204,8 +204,8 @@ class SamDecoder(nn.Module):
         fit = torch.minimum(given.height / original[0], given.width / original[1])
         height, width = ((original[i] * fit + 0.5).floor().long() for i in (0, 1))
         logits = F.interpolate(logits, tuple(given), mode="bilinear", align_corners=False)[..., :height, :width]
-        size = original.long()
-        return F.interpolate(logits, (size[0], size[1]), mode="bilinear", align_corners=False)  # type: ignore[arg-type]
+        size = cast(list[int], list(original.long()))  # tensors, so that the graph takes any size
+        return F.interpolate(logits, size, mode="bilinear", align_corners=False)
 
 
 def fit_to_box(logits: Tensor, scores: Tensor, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -61,8 +61,8 @@ class LabelStore:
         """
         with self._database.read_session() as session:
             rows, into = self._rows(session), _replacements(session)
-        meant = {id: _follow(id, into) for id in rows}
-        return {id: rows[target] for id, target in meant.items() if target is not None and target in rows}
+        current = {id: _follow(id, into) for id in rows}
+        return {id: rows[target] for id, target in current.items() if target is not None and target in rows}
 
     def replaced(self) -> dict[int, int | None]:
         """What each number means that is not a label any more: another number, or None where it was deleted."""
@@ -76,9 +76,9 @@ class LabelStore:
 
     def named(self, name: str) -> LabelRow | None:
         """The visible label of a name, whatever its spaces and capitals; the one that is spelled alike comes first."""
-        wanted = " ".join(name.split())
-        alike = [row for row in self.visible() if row.name.casefold() == wanted.casefold()]
-        return min(alike, key=lambda row: row.name != wanted, default=None)
+        cleaned = " ".join(name.split())
+        alike = [row for row in self.visible() if row.name.casefold() == cleaned.casefold()]
+        return min(alike, key=lambda row: row.name != cleaned, default=None)
 
     # Changes
 

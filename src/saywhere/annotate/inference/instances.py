@@ -14,7 +14,7 @@ from saywhere.interactive.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SearchTarget:
     """What is looked for.
 
     Args:
@@ -57,17 +57,17 @@ class ProposedInstance:
         return cls(region, instance.score, click.x, click.y, click.radius, box)
 
 
-def begin_search(segmenter: Segmenter, proposer: Proposer, wanted: Wanted) -> InstanceSearch | None:
+def begin_search(segmenter: Segmenter, proposer: Proposer, target: SearchTarget) -> InstanceSearch | None:
     """A search in an image that the segmenter has encoded; None where a label says nothing of what to look for.
 
     Raises:
         SaywhereError: the network knows no phrase, or no word of this one, and no such object was annotated before.
     """
     size = ImageSize(*segmenter.encoded.size)
-    likelihood = None if wanted.label is None else proposer.likelihood(segmenter, wanted.label, wanted.existing)
-    existing = [region.to_image(size) for region in wanted.existing]
-    others = [region.to_image(size) for region in wanted.others]
-    phrase = wanted.phrase or wanted.label
+    likelihood = None if target.label is None else proposer.likelihood(segmenter, target.label, target.existing)
+    existing = [region.to_image(size) for region in target.existing]
+    others = [region.to_image(size) for region in target.others]
+    phrase = target.phrase or target.label
     if likelihood is not None and not segmenter.runtime.capabilities.relevance:
         phrase = None
     try:
@@ -75,6 +75,6 @@ def begin_search(segmenter: Segmenter, proposer: Proposer, wanted: Wanted) -> In
     except PhraseError:
         if likelihood is not None:
             return segmenter.instance_search(None, likelihood, existing, others)
-        if wanted.phrase is None:
+        if target.phrase is None:
             return None
         raise

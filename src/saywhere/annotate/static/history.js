@@ -54,12 +54,12 @@ export class History {
   async #step(kind, from, to) {
     const { session } = this, last = from.at(-1);
     if (last?.label !== undefined) return this.#stepLabel(kind, from, to);
-    const elsewhere = this.#leads(last);
-    if (elsewhere) await session.open(last.image);
+    const otherImage = this.#leads(last);
+    if (otherImage) await session.open(last.image);
     const image = session.row?.id, at = from.findLastIndex((entry) => entry.image === image);
     if (at >= 0) to.push(...from.splice(at, 1));
     const done = await session.act({ kind }, { toObject: false });
-    if (done && elsewhere) session.notice(t(`history.${kind}-${last.mark}`, { image: session.row.path }), false);
+    if (done && otherImage) session.notice(t(`history.${kind}-${last.mark}`, { image: session.row.path }), false);
     return done;
   }
 

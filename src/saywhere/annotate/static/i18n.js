@@ -4,15 +4,15 @@
 // the page), then write t('part.name') in a module, or data-i18n="part.name" on an element of a page. Values take the
 // place of {name} in the text: t('list.done', { done: 3 }). A text that depends on a number has a form for each plural
 // category of its language ({"one": ..., "other": ...}), chosen by the value `count`. Numbers are written as the
-// language writes them. tests/annotate/test_annotate_languages.py checks keys, values and that no text is elsewhere.
+// language writes them. tests/annotate/test_annotate_languages.py checks keys, values and that no text is in another place.
 
 export const LANGUAGES = { en: 'English', de: 'Deutsch', fr: 'Français', es: 'Español', zh: '中文' };
 const STORED = 'saywhere-language';
 
 /** The language that was chosen here, else the first one of the browser's that there is, else English. */
 function preferredLanguage() {
-  const wanted = [localStorage.getItem(STORED), ...navigator.languages].map((name) => (name ?? '').split('-')[0].toLowerCase());
-  return wanted.find((name) => name in LANGUAGES) ?? 'en';
+  const preferred = [localStorage.getItem(STORED), ...navigator.languages].map((name) => (name ?? '').split('-')[0].toLowerCase());
+  return preferred.find((name) => name in LANGUAGES) ?? 'en';
 }
 
 export const language = preferredLanguage();

@@ -41,16 +41,16 @@ export class Instances {
   }
 
   /** Propose all objects of a phrase or label; what was proposed before goes. */
-  async find(wanted) {
+  async find(kind) {
     const { session } = this, { study } = session.project;
     if (!session.image) return;
     if (study) return session.notice(t('instances.study', { study }));
     this.drop();
-    session.notice(t('instances.searching', { what: wanted.name }), false);
+    session.notice(t('instances.searching', { what: kind.name }), false);
     await session.allAnswered();
     try {
-      const count = await this.#propose([wanted]);
-      if (count === 0) session.notice(t('instances.not-found', { what: wanted.name }), false);
+      const count = await this.#propose([kind]);
+      if (count === 0) session.notice(t('instances.not-found', { what: kind.name }), false);
       else if (count) {
         byId('phrase').value = '';
         byId('phrase').dispatchEvent(new Event('input'));  // its map and hint go too
@@ -61,9 +61,9 @@ export class Instances {
   }
 
   /** How many objects are proposed; null where another search or image came meanwhile. */
-  async #propose(wanted, background = false) {
+  async #propose(kinds, background = false) {
     const { session } = this, id = session.row.id, search = ++this.#search;
-    for (const { name, phrase = null, label = null } of wanted) {
+    for (const { name, phrase = null, label = null } of kinds) {
       const query = new URLSearchParams({ background });
       if (phrase !== null) query.set('phrase', phrase);
       if (label !== null) query.set('label', label);
@@ -91,9 +91,9 @@ export class Instances {
     const { session } = this, { row, state, project } = session, { image, labels } = this.#carried;
     if (!state || state.state !== 'new' || image === row.id || !labels.length) return;
     if (project.study || session.lockHolder !== null) return;
-    const wanted = labels.map((id) => session.labelOf(id)).filter((label) => label && !label.hidden);
+    const kept = labels.map((id) => session.labelOf(id)).filter((label) => label && !label.hidden);
     try {
-      await this.#propose(wanted.map(({ id, name }) => ({ label: id, name })), true);
+      await this.#propose(kept.map(({ id, name }) => ({ label: id, name })), true);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;  // proposals are optional
     }

@@ -1,9 +1,9 @@
-// Which object a click or a box is meant for: the selected one, another one, or a new one.
+// Which object a click or a box belongs to: the selected one, another one, or a new one.
 
 import { Hits } from './hits.js';
 import { t } from './i18n.js';
 
-// A place this far from an object, in square roots of its area, is meant for another one; nearer where the network expects
+// A place this far from an object, in square roots of its area, counts as another object; nearer where the network expects
 // that the mask is right. Between what corrects a mask and what is another object (photos-7k:val).
 const FAR = 0.4, FAR_FROM_FINISHED = 0.2, FINISHED = 0.85;
 
@@ -15,7 +15,7 @@ export class Intent {
     this.hits = new Hits(session);
   }
 
-  /** Do a click or draw a box where it is meant, once what it depends on is answered. */
+  /** Do a click or draw a box on the object that it belongs to, once what it depends on is answered. */
   place(action) {
     if (action.proposed || !this.session.pending.length) return this.#place(action);
     const row = this.session.row;

@@ -10,8 +10,8 @@ export class Labels {
 
   /** The visible label of a name, whatever its spaces and capitals. */
   named(name) {
-    const wanted = name.trim().replace(/\s+/g, ' ').toLowerCase();
-    return this.session.project.labels.find((label) => label.name.toLowerCase() === wanted) ?? null;
+    const cleaned = name.trim().replace(/\s+/g, ' ').toLowerCase();
+    return this.session.project.labels.find((label) => label.name.toLowerCase() === cleaned) ?? null;
   }
 
   /** Create a label, or find the one of this name, and choose it. */

@@ -53,7 +53,6 @@ export class ImageList {
   }
 
   refresh() {
-    this.session.order.refresh();
     this.#listed = this.session.order.listed;
     for (const element of this.#rows.values()) element.remove();
     this.#rows.clear();

@@ -84,7 +84,6 @@ export class Session extends EventTarget {
       if (!part.images.length || rows.length >= part.total) break;
     }
     this.rows = rows;
-    this.order.refresh();
     this.emit('list');
   }
 
