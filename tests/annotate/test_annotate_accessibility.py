@@ -52,7 +52,6 @@ def violations(page: Page) -> list[str]:
     """What axe-core finds, a line for each rule and element."""
     if not page.page.evaluate("'axe' in window"):
         page.page.evaluate(AXE.read_text(encoding="utf-8"))
-    # The list of labels is about to be replaced by one with a single tab stop.
     script = "tags => axe.run(document, { runOnly: { type: 'tag', values: tags } })"
     found = page.page.evaluate(script, RULES)["violations"]
     return [f"{rule['id']}: {node['html'][:160]} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
