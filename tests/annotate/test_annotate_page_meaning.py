@@ -152,7 +152,7 @@ def test_labels_are_renamed_merged_and_deleted(browser: sync_api.Browser, server
     page = Page(browser, server, 9)
     page.page.locator("#label-name").fill("Spoon ")
     page.page.keyboard.press("Enter")
-    page.page.wait_for_selector("#labels >> text=Spoon")
+    page.page.wait_for_selector("#labels [aria-selected=true] >> text=Spoon")
     page.click(*LEFT)
     page.seq(1)
 
