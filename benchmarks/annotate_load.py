@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,12 +115,18 @@ class Client(threading.Thread):
 
 
 class Server:
-    """``saywhere annotate`` in a process of its own."""
+    """``saywhere annotate`` in a process of its own.
 
-    def __init__(self, folder: Path, threads: int, database: str | None) -> None:
+    Args:
+        folder: of images.
+        options: of the command line.
+        source: the ``src`` folder of another checkout, whose server and page are used.
+    """
+
+    def __init__(self, folder: Path, options: Sequence[str] = (), source: Path | None = None) -> None:
         command = [sys.executable, "-m", "saywhere.cli", "annotate", str(folder), "--no-browser", "--port", "0"]
-        command += ["--threads", str(threads), *(["--database", database] if database else [])]
-        environment = {**os.environ, "COLUMNS": "300"}
+        command += options
+        environment = {**os.environ, "COLUMNS": "300"} | ({} if source is None else {"PYTHONPATH": str(source)})
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
         for line in self.process.stderr:
@@ -187,7 +194,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         make_images(folder, options.clients * IMAGES_EACH)
-        servers = [Server(folder, options.threads, options.database) for _ in range(options.servers)]
+        given = ["--threads", str(options.threads), *(["--database", options.database] if options.database else [])]
+        servers = [Server(folder, given) for _ in range(options.servers)]
         started = time.monotonic()
         clients = [
             Client(

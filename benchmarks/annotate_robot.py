@@ -18,9 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +29,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from annotate_load import Server
 from playwright.sync_api import Page, sync_playwright
 
 from saywhere.core.arrays import BoolArray
@@ -103,25 +102,11 @@ def choose_objects(samples: list[Sample], count: int) -> tuple[dict[Path, list[S
     return chosen, [path for path in by_image if path not in chosen][:UNOPENED]
 
 
-class Server:
-    """``saywhere annotate`` on a folder, from a source folder of its own."""
+class Project:
+    """What a server has stored."""
 
-    def __init__(self, folder: Path, labels: list[str], source: Path | None) -> None:
-        command = [sys.executable, "-m", "saywhere.cli", "annotate", str(folder), "--no-browser", "--port", "0"]
-        for label in labels:
-            command += ["--label", label]
-        environment = {**os.environ, "COLUMNS": "300"}
-        if source is not None:
-            environment["PYTHONPATH"] = str(source)
-        self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if found := re.search(r"open (http://\S+?)/? ?$", line.strip()):
-                self.url = found[1]
-                break
-        else:
-            raise SystemExit("the server did not start")
-        self.http = httpx.Client(base_url=self.url, headers={"X-Saywhere-Client": "annotate-robot"}, timeout=120)
+    def __init__(self, url: str) -> None:
+        self.http = httpx.Client(base_url=url, headers={"X-Saywhere-Client": "annotate-robot"}, timeout=120)
 
     def state(self, image: int) -> tuple[dict[str, Any], dict[int, BoolArray]]:
         """An image's state, and the masks of its objects."""
@@ -134,17 +119,12 @@ class Server:
                 masks[one["id"]] = RunLengths.from_counts(coded["counts"], size).mask()
         return state, masks
 
-    def stop(self) -> None:
-        self.http.close()
-        self.process.terminate()
-        self.process.wait(60)
-
 
 class Robot:
     """Clicks and presses keys in the page."""
 
-    def __init__(self, page: Page, server: Server, options: argparse.Namespace, labels: list[str]) -> None:
-        self.page, self.server, self.options, self.labels = page, server, options, labels
+    def __init__(self, page: Page, project: Project, options: argparse.Namespace, labels: list[str]) -> None:
+        self.page, self.project, self.options, self.labels = page, project, options, labels
 
     def annotate(self, number: int, objects: list[Sample]) -> list[Result]:
         """All objects of the image that is open; then the next image."""
@@ -163,13 +143,13 @@ class Robot:
             seconds, keys = seconds + KEY, keys + 1
         seconds += self._choose_label(str(sample.label))
         keys += 1
-        before = self.server.state(number)[1]
+        before = self.project.state(number)[1]
         mask, click = np.zeros_like(target), first_click(target)
         reached = 0.0
         while click is not None and clicks < self.options.clicks:
             seconds += POINT + BUTTON + THOUGHT + self._click(click, target.shape)
             clicks += 1
-            masks = self.server.state(number)[1]
+            masks = self.project.state(number)[1]
             changed = [one for key, one in masks.items() if key not in before or not np.array_equal(one, before[key])]
             mask = max(changed, key=lambda one: iou(one, target), default=mask)
             reached = iou(mask, target)
@@ -265,17 +245,19 @@ def main() -> int:
             name = f"{index:03}{path.suffix}"
             shutil.copy(path, folder / name)
             by_name[name] = chosen.get(path, [])
-        server = Server(folder, labels, options.source)
+        server = Server(folder, [word for label in labels for word in ("--label", label)], options.source)
+        project = Project(server.url)
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         try:
             page = browser.new_page(viewport={"width": 1360, "height": 850}, locale="en-GB")
             page.goto(server.url)
-            robot = Robot(page, server, options, labels)
+            robot = Robot(page, project, options, labels)
             for number, objects in enumerate(chosen.values(), start=1):
                 results += robot.annotate(number, objects)
-            exported = server.http.get("/api/export?format=coco").raise_for_status().json()
+            exported = project.http.get("/api/export?format=coco").raise_for_status().json()
         finally:
             browser.close()
+            project.http.close()
             server.stop()
     comparison = compare(exported, by_name)
     if options.json:
