@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from vision_transformers import add_to_timm, tiny_transformer
 
 from saywhere import Click, Prompt, SaywhereError
+from saywhere.core.crop import Crop
 from saywhere.models.checkpoint import load_model, save_model
 from saywhere.models.layers.tokens import TokenEncoder
 from saywhere.models.saywhere import Saywhere
+from saywhere.runtime.torch import TorchRuntime
 
 OPTIONS: dict[str, Any] = {
     "widths": (16, 16, 24, 32), "key": 8, "relevance": ("learned",), "feature_dct": True, "candidates": 3, "box": True,
@@ -41,10 +44,10 @@ def image() -> Tensor:
     return torch.rand(1, 3, 100, 150, generator=torch.Generator().manual_seed(1))
 
 
-def test_a_token_is_a_cell_of_stride_16(tiny: str) -> None:
+def test_a_token_is_a_patch(tiny: str) -> None:
     encoder = TokenEncoder(tiny).eval()
-    pixels = torch.zeros(1, 3, 96, 128)
-    pixels[..., 48:64, 80:96] = 1.0
+    pixels = torch.zeros(1, 3, 84, 112)
+    pixels[..., 42:56, 70:84] = 1.0
     with torch.no_grad():
         change = (encoder(pixels) - encoder(torch.zeros_like(pixels))).abs().sum(1)[0]
     assert change.shape == (6, 8)
@@ -55,11 +58,26 @@ def test_tokens_are_those_of_timm_at_its_own_size(tiny: str) -> None:
     encoder = TokenEncoder(tiny).eval()
     vit = tiny_transformer(num_classes=0).eval()
     encoder.load_state_dict(encoder.load_timm(vit.state_dict()))
-    pixels = torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8), 64, mode="bilinear")
-    smaller = torch.nn.functional.interpolate(encoder.normalisation(pixels), 56, mode="bilinear")
+    pixels = torch.rand(1, 3, 56, 56)
     with torch.no_grad():
-        expected = vit.forward_features(smaller)[:, 1:].transpose(1, 2).unflatten(2, (4, 4))
-        assert torch.allclose(encoder(pixels * 2.0 - 1.0), expected, atol=1e-4)
+        expected = vit.forward_features(encoder.normalisation(pixels))[:, 1:].transpose(1, 2).unflatten(2, (4, 4))
+        assert torch.allclose(encoder(pixels), expected, atol=1e-4)
+
+
+def test_tokens_of_the_image_are_sampled_for_a_crop(tiny: str) -> None:
+    """What differs between two images outside a crop reaches its masks through the tokens alone."""
+    _, large = networks(tiny)
+    torch.nn.init.normal_(large.get_parameter("token_decoder.to_logits.2.weight"))
+    runtime = TorchRuntime(large, "large", device="cpu")
+    assert runtime.capabilities.image_tokens
+    one = np.random.default_rng(0).integers(0, 255, (96, 192, 3), np.uint8)
+    two = one.copy()
+    two[:, 128:] = 0
+    crop, prompt = Crop(0, 0, 96, 96, 96, 96), Prompt((Click(40, 40),))
+    masks = [runtime.decode(runtime.encode_crop(x, crop, runtime.tokens(y)), prompt, None) for x, y in
+             ((one, one), (two, one), (two, two))]  # fmt: skip
+    assert np.array_equal(masks[0], masks[1])
+    assert not np.array_equal(masks[1], masks[2])
 
 
 def test_at_first_masks_are_those_of_the_network_without(tiny: str) -> None:

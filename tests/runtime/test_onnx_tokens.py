@@ -10,6 +10,7 @@ import torch
 from vision_transformers import add_to_timm
 
 from saywhere import Click, Prompt
+from saywhere.core.crop import Crop
 from saywhere.models.checkpoint import save_model
 from saywhere.models.saywhere import Saywhere
 from saywhere.runtime.base import PurifyingRuntime
@@ -65,6 +66,16 @@ def test_tokens_are_the_last_raw_level_and_survive_purification(
         np.testing.assert_allclose(
             other.decode(other.purify(features), PROMPT, None), runtime.decode(features, PROMPT, None), atol=2e-3
         )
+
+
+def test_a_crop_of_an_image(runtimes: tuple[PurifyingRuntime, PurifyingRuntime]) -> None:
+    image, crop = pixels(120, 210), Crop(30, 20, 130, 110, 128, 115)
+    tokens, expected = (runtime.tokens(image) for runtime in runtimes)
+    assert tokens.shape == (32, 16, 28)
+    np.testing.assert_allclose(tokens, expected, atol=1e-3)
+    logits, others = (r.decode(r.encode_crop(image, crop, tokens), PROMPT, None) for r in runtimes)
+    assert logits.shape == (115, 128)
+    np.testing.assert_allclose(logits, others, atol=2e-3)
 
 
 def test_learning_has_the_same_gradient(runtimes: tuple[PurifyingRuntime, PurifyingRuntime]) -> None:

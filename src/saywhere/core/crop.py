@@ -44,6 +44,12 @@ class Crop:
         width, height = max(round((right - left) * scale), 1), max(round((bottom - top) * scale), 1)
         return cls(left, top, right, bottom, width, height)
 
+    @classmethod
+    def whole(cls, image: ImageArray) -> Crop:
+        """All of an image at its own size."""
+        height, width = image.shape[:2]
+        return cls(0, 0, width, height, width, height)
+
     @property
     def longer_side(self) -> int:
         """In pixels of the image."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from saywhere.core import metrics
 from saywhere.core.arrays import FloatArray, ImageArray
+from saywhere.core.crop import Crop
 from saywhere.core.geometry import Box
 from saywhere.core.prompt import Click, Prompt
 from saywhere.core.settings import Settings
@@ -41,6 +42,12 @@ class FixedCandidate(Runtime):
 
     def encode(self, image: ImageArray) -> Any:
         return self.runtime.encode(image)
+
+    def tokens(self, image: ImageArray) -> FloatArray:
+        return self.runtime.tokens(image)
+
+    def encode_crop(self, image: ImageArray, crop: Crop, tokens: FloatArray) -> Any:
+        return self.runtime.encode_crop(image, crop, tokens)
 
     def decode(self, features: Any, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
         return self.runtime.decode_candidates(features, prompt, previous)[0][self.index]

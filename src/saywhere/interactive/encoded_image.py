@@ -42,10 +42,11 @@ class EncodedImage(Lockable):
         self._features: OrderedDict[Crop, Any] = OrderedDict()
         self._relevance: tuple[str, FloatArray] | None = None
         self._saliency: FloatArray | None = None
+        self._tokens: FloatArray | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Without features, which another process computes again."""
-        left_out = ("_features", "_relevance", "_saliency", "mirror")
+        left_out = ("_features", "_relevance", "_saliency", "_tokens", "mirror")
         return {name: value for name, value in super().__getstate__().items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -61,7 +62,11 @@ class EncodedImage(Lockable):
     def _encode(self, crop: Crop) -> Any:
         if self._unpurified is not None:
             return cast(PurifyingRuntime, self.runtime).purify(self._unpurified.features(crop))
-        return self.runtime.encode(crop.crop(self.image))
+        if not self.runtime.capabilities.image_tokens:
+            return self.runtime.encode(crop.crop(self.image))
+        if self._tokens is None:
+            self._tokens = self.runtime.tokens(self.image)
+        return self.runtime.encode_crop(self.image, crop, self._tokens)
 
     def features(self, crop: Crop) -> Any:
         """The features of a crop, encoded once. Those of the full crop are always kept, of others the last few."""

@@ -70,6 +70,7 @@ class InteractiveModel(nn.Module, ABC):
         candidates: how many masks it gives for a prompt.
         salient: whether an empty prompt is answered with what stands out in the image.
         boxes: whether ``decode`` uses the prompt's box.
+        image_tokens: whether it has tokens of the whole image, which all crops of an image share.
         words: the words that it knows; None without phrases.
     """
 
@@ -80,6 +81,7 @@ class InteractiveModel(nn.Module, ABC):
     candidates: int = 1
     salient: bool = False
     boxes: bool = False
+    image_tokens: bool = False
     phrases: bool = False
     relevance_maps: bool = False
     max_clicks: int | None = None
@@ -95,6 +97,27 @@ class InteractiveModel(nn.Module, ABC):
         Args:
             image: ``(B, 3, H, W)`` RGB in [0, 1], of any size.
         """
+
+    def encode_tokens(self, image: Tensor) -> Tensor:
+        """Compute the tokens of whole images, where ``image_tokens`` says that the network has some.
+
+        Args:
+            image: ``(B, 3, 14 h, 14 w)`` RGB in [0, 1], see :func:`saywhere.core.image_tokens.image_for_tokens`.
+
+        Returns:
+            ``(B, C, h, w)``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no tokens")
+
+    def encode_crop(self, image: Tensor, tokens: Tensor | None) -> Features:
+        """Compute what does not depend on the prompt, for crops of images whose tokens are known.
+
+        Args:
+            image: ``(B, 3, H, W)`` RGB in [0, 1], of any size.
+            tokens: ``(B, C, h, w)`` of the crops' cells of 16 pixels, padded to multiples of 32 pixels; None from a
+                network without tokens.
+        """
+        return self.encode(image)
 
     @abstractmethod
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
+from saywhere.core.image_tokens import LONGER_SIDE, PATCH, STRIDE
 from saywhere.core.prompt import Prompt
 from saywhere.errors import NoMapError, SaywhereError
 from saywhere.models.backbone import create_backbone, pad_to_multiple
@@ -87,8 +88,8 @@ class Saywhere(PurifyingModel):
         candidates: how many masks the last layer gives for a prompt. With more than one, :meth:`decode` returns the one
             whose predicted IoU is highest.
         box: whether the prompt's box is used.
-        tokens: a vision transformer of timm with patches of 14 pixels, whose tokens carry the semantics, see
-            :class:`TokenEncoder`; without one if None.
+        tokens: a vision transformer of timm with patches of 14 pixels, whose tokens of the whole image carry the
+            semantics, see :class:`TokenEncoder`; without one if None.
         relevance_of_backbone: whether the learned relevance map also sees the backbone's coarsest level, which tells
             more of what things are than the purified levels do.
         salient: whether it was trained to answer an empty prompt with what stands out in the image.
@@ -132,6 +133,7 @@ class Saywhere(PurifyingModel):
             raise SaywhereError(f"relevance {sorted(unknown)}: choose from {', '.join(RELEVANCE_SOURCES)}")
         self.phrases = bool(relevance) or attention
         self.relevance_maps = self.calibrated_relevance = bool(relevance)
+        self.image_tokens = tokens is not None
         self.encoder, channels = create_backbone(backbone, (2, 4, 8, 16, 32), range(5))
         finest, *rest = channels
         self.neck = SelfAttentionNeck(rest[1:], neck) if neck else None
@@ -196,25 +198,42 @@ class Saywhere(PurifyingModel):
     # Encoding
 
     def encode(self, image: Tensor) -> Features:
+        if self.token_encoder is None:
+            return self.encode_crop(image, None)
+        padded = pad_to_multiple(image, MULTIPLE)
+        height, width = padded.shape[-2:]
+        scale = LONGER_SIDE / max(height, width)
+        seen = [max(round(side * scale), 1) * PATCH for side in (height, width)]
+        tokens = self.encode_tokens(F.interpolate(padded, seen, mode="bilinear", antialias=True))
+        cells = [height // STRIDE, width // STRIDE]
+        return self.encode_crop(image, F.interpolate(tokens, cells, mode="bilinear", align_corners=False))
+
+    def encode_tokens(self, image: Tensor) -> Tensor:
+        if self.token_encoder is None:
+            return super().encode_tokens(image)
+        return self.token_encoder(image)
+
+    def encode_crop(self, image: Tensor, tokens: Tensor | None) -> Features:
         h, w = image.shape[-2:]
-        raw = self.encode_levels(pad_to_multiple(image, MULTIPLE) * 2.0 - 1.0)
+        raw = self.encode_levels(pad_to_multiple(image, MULTIPLE) * 2.0 - 1.0, tokens)
         return self.purify(Features((h, w), {"raw": raw}))
 
-    def encode_levels(self, image: Tensor) -> tuple[Tensor, ...]:
+    def encode_levels(self, image: Tensor, tokens: Tensor | None = None) -> tuple[Tensor, ...]:
         """Run the backbone and the neck.
 
         Args:
             image: ``(B, 3, H, W)`` in [-1, 1]; both sides are multiples of 32.
+            tokens: ``(B, C, H/16, W/16)``; None for a network without tokens.
 
         Returns:
-            ``(B, C, H/s, W/s)`` for the strides s of 4, 8, 16 and 32, then the tokens at stride 16, if any.
+            ``(B, C, H/s, W/s)`` for the strides s of 4, 8, 16 and 32, then the tokens, if any.
         """
         finest, second, *others = self.encoder(image.contiguous(memory_format=torch.channels_last))
         if self.neck is not None:
             others = self.neck(*others)
         # The stride-2 level is unshuffled to stride 4: the fine details, without convolutions at stride 2.
-        tokens = () if self.token_encoder is None else (self.token_encoder(image),)
-        return torch.cat([second, F.pixel_unshuffle(finest, 2)], 1), *others, *tokens
+        levels = torch.cat([second, F.pixel_unshuffle(finest, 2)], 1), *others
+        return levels if tokens is None else (*levels, tokens)
 
     def purify(self, raw: Features) -> Features:
         """See :meth:`PurifyingModel.purify`."""

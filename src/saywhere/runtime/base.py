@@ -10,10 +10,11 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
+from saywhere.core.crop import Crop
 from saywhere.core.deprecation import warn_renamed
 from saywhere.core.geometry import ImageSize
 from saywhere.core.prompt import Click, Prompt
-from saywhere.errors import NoMapError
+from saywhere.errors import NoMapError, SaywhereError
 from saywhere.text.vocabulary import Vocabulary
 from saywhere.text.words import Words, shipped_words
 
@@ -38,6 +39,7 @@ class Capabilities:
         negative_clicks: whether clicks off the object are among them.
         drags: whether a click may have a radius.
         single_click: the name of an earlier release for ``max_clicks=1, negative_clicks=False``.
+        image_tokens: whether crops of an image share tokens of it, see :meth:`Runtime.tokens`.
         purification_strides: image pixels to a cell of each level of the purification layer, finest first; empty
             without such a layer.
         device: where it computes, for example "cpu" or "cuda:0".
@@ -56,6 +58,7 @@ class Capabilities:
     negative_clicks: bool = True
     drags: bool = True
     single_click: bool = False
+    image_tokens: bool = False
     purification_strides: tuple[int, ...] = ()
     device: str = "cpu"
     backend: str = "numpy"
@@ -146,6 +149,30 @@ class Runtime(Protocol):
             Features, which only :meth:`decode` and :meth:`relevance` of the same runtime read.
         """
         ...
+
+    def tokens(self, image: ImageArray) -> FloatArray:
+        """Compute tokens of a whole image, where ``capabilities.image_tokens`` says that there are some.
+
+        Args:
+            image: ``(H, W, 3)`` uint8 RGB, any height and width.
+
+        Returns:
+            ``(C, h, w)``, see :mod:`saywhere.core.image_tokens`.
+        """
+        raise SaywhereError(f"'{self.name}' has no tokens")
+
+    def encode_crop(self, image: ImageArray, crop: Crop, tokens: FloatArray) -> Any:
+        """Compute what decoding needs of a crop of an image whose tokens are known.
+
+        Args:
+            image: ``(H, W, 3)`` uint8 RGB, the whole image.
+            crop: what is encoded of it.
+            tokens: what :meth:`tokens` returned for the image.
+
+        Returns:
+            As :meth:`encode`.
+        """
+        raise SaywhereError(f"'{self.name}' has no tokens")
 
     def decode(self, features: Any, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
         """Compute logits for a prompt.

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from saywhere.core.image_tokens import LONGER_SIDE, PATCH, STRIDE
 from saywhere.core.prompt import Click, Prompt
 from saywhere.errors import SaywhereError
 from saywhere.models import RENAMED_OPTIONS
@@ -54,13 +55,32 @@ class Encoder(nn.Module):
         channels = model.encoder.feature_info.channels()[0]  # type: ignore[union-attr,operator]
         self.register_buffer("folding", torch.eye(4 * channels).view(-1, channels, 2, 2))
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """``(B, H, W, 3)`` uint8 RGB to the tensors of :class:`saywhere.models.saywhere.FeatureLevels`, in order."""
+    def forward(self, image: Tensor, tokens: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Encode.
+
+        Args:
+            image: ``(B, H, W, 3)`` uint8 RGB.
+            tokens: ``(B, C, H/16, W/16)``; None for a network without tokens.
+
+        Returns:
+            The tensors of :class:`saywhere.models.saywhere.FeatureLevels`, in order.
+        """
         pixels = image.permute(0, 3, 1, 2).float() * (2.0 / 255.0) - 1.0
         # ONNX Runtime takes ten times as long to transpose as to fold pixels into channels by a convolution.
         with mock.patch.object(F, "pixel_unshuffle", lambda x, _: F.conv2d(x, self.folding, stride=2)):
-            raw = self.model.encode_levels(pixels)
+            raw = self.model.encode_levels(pixels, tokens)
         return tuple(x for level in self.model.purify_levels(raw) for x in level)
+
+
+class Tokens(nn.Module):
+    """A whole image ``(B, 14 h, 14 w, 3)`` uint8 RGB to its tokens ``(B, C, h, w)``."""
+
+    def __init__(self, model: Saywhere) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.model.encode_tokens(image.permute(0, 3, 1, 2).float() / 255.0)
 
 
 class Purify(nn.Module):
@@ -237,10 +257,16 @@ def trace_all(model: Saywhere) -> dict[str, tuple[dict[str, Any], bytes]]:
     """Every graph by name: its inputs, outputs and weights, and the graph itself."""
     h, w = TRIAL
     image = torch.randint(0, 255, (1, h, w, 3), dtype=torch.uint8)
-    outputs = Encoder(model)(image)
+    graphs, seen = {}, {"image": image}
+    if model.image_tokens:
+        whole = image[:, : h // PATCH * PATCH, : w // PATCH * PATCH]
+        graphs["tokens"] = trace(Tokens(model), {"image": whole}, ["tokens"])
+        channels = Tokens(model)(whole).shape[1]
+        seen["tokens"] = torch.rand(1, channels, h // STRIDE, w // STRIDE)
+    outputs = Encoder(model)(*seen.values())
     names = [f"{kind}{i}" for kind, count in zip(LEVELS, level_counts(model), strict=True) for i in range(count)]
     tensors = dict(zip(names, outputs, strict=True))
-    graphs = {"encoder": trace(Encoder(model), {"image": image}, names)}
+    graphs["encoder"] = trace(Encoder(model), seen, names)
     parameters = {
         f"{i}.0.{part}": getattr(layer[0], part)  # type: ignore[index]
         for i, layer in enumerate(model.purification)
@@ -310,18 +336,26 @@ def trace(
 
 
 def count_multiply_adds(model: Saywhere) -> dict[str, float]:
-    """Multiply-adds of encoding and of decoding, for each pixel of the padded image."""
+    """Multiply-adds of encoding and of decoding, for each pixel of the padded crop; those of tokens for each token.
+
+    Tokens are counted for an image of 4:3: what each costs grows a little with their number.
+    """
     h, w = TRIAL
     image = torch.zeros(1, 3, h, w)
+    rows, columns = LONGER_SIDE * 3 // 4, LONGER_SIDE
 
     def count(run: Callable[[], Any]) -> float:
         with FlopCounterMode(display=False) as counter:
             run()
-        return counter.get_total_flops() / 2 / (h * w)
+        return counter.get_total_flops() / 2
 
     features = model.encode(image)
-    prompts = [Prompt((Click(9, 9),))]
-    return {
-        "encode": count(lambda: model.encode(image)),
-        "decode": count(lambda: model.decode(features, prompts, image[:, :1])),
+    tokens = features.levels["raw"][-1] if model.image_tokens else None
+    whole, prompts = torch.zeros(1, 3, rows * PATCH, columns * PATCH), [Prompt((Click(9, 9),))]
+    counts = {
+        "encode": count(lambda: model.encode_crop(image, tokens)) / (h * w),
+        "decode": count(lambda: model.decode(features, prompts, image[:, :1])) / (h * w),
     }
+    if model.image_tokens:
+        counts["tokens"] = count(lambda: model.encode_tokens(whole)) / (rows * columns)
+    return counts

@@ -77,7 +77,7 @@ def gradient_inputs(model: Saywhere, side: int, clicks: int) -> dict[str, Tensor
         clicks: how many a prompt may have; prompts with fewer are filled up.
     """
     with torch.no_grad():
-        raw = model.encode_levels(torch.rand(1, 3, side, side) * 2.0 - 1.0)
+        raw = model.encode(torch.rand(1, 3, side, side)).levels["raw"]
     given = {f"raw{i}": level for i, level in enumerate(raw)}
     given |= {"points": torch.rand(1, clicks, 2) * side, "labels": torch.ones(1, clicks)}
     given["labels"][0, 3:] = 0.0

@@ -15,7 +15,9 @@ import numpy as np
 import onnxruntime
 
 from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
+from saywhere.core.crop import Crop
 from saywhere.core.geometry import ImageSize
+from saywhere.core.image_tokens import LONGER_SIDE, MULTIPLE, image_for_tokens, tokens_in_crop
 from saywhere.core.mask import sigmoid
 from saywhere.core.processes import renew_after_fork
 from saywhere.core.prompt import Prompt, click_arrays
@@ -25,8 +27,6 @@ from saywhere.runtime.base import Capabilities, Parameters, PurifyingRuntime, vo
 from saywhere.runtime.threads import get_threads
 from saywhere.storage.tensors import check_finite, rename_prefixes
 from saywhere.text.words import Words, load_words
-
-MULTIPLE = 32  # both sides of an encoded image are padded to multiples of the coarsest stride
 
 
 @dataclass(frozen=True)
@@ -179,6 +179,7 @@ class OnnxRuntime(PurifyingRuntime):
             salient=bool(metadata["options"].get("salient")),
             boxes=self.description["boxes"],
             candidates=self.description["candidates"],
+            image_tokens="tokens" in self.description["graphs"],
             purification_strides=tuple(self.description["strides"]),
             backend="onnxruntime",
         )
@@ -186,17 +187,36 @@ class OnnxRuntime(PurifyingRuntime):
     # Encoding
 
     def encode(self, image: ImageArray) -> OnnxFeatures:
+        if self.capabilities.image_tokens:
+            return self.encode_crop(image, Crop.whole(image), self.tokens(image))
+        return self._encode(image, {})
+
+    def tokens(self, image: ImageArray) -> FloatArray:
+        return self.sessions.run("tokens", {"image": image_for_tokens(image)[None]})["tokens"][0]
+
+    def encode_crop(self, image: ImageArray, crop: Crop, tokens: FloatArray) -> OnnxFeatures:
+        sampled = tokens_in_crop(tokens, ImageSize(*image.shape[:2]), crop)
+        return self._encode(crop.crop(image), {"tokens": sampled[None]})
+
+    def _encode(self, image: ImageArray, further: Mapping[str, FloatArray]) -> OnnxFeatures:
+        """Run the encoder.
+
+        Args:
+            image: of any size.
+            further: its inputs beside the image.
+        """
         h, w = image.shape[:2]
         padded = cv2.copyMakeBorder(image, 0, -h % MULTIPLE, 0, -w % MULTIPLE, cv2.BORDER_REPLICATE)
-        features = OnnxFeatures(ImageSize(h, w), self.sessions.run("encoder", {"image": padded[None]}))
+        features = OnnxFeatures(ImageSize(h, w), self.sessions.run("encoder", {"image": padded[None], **further}))
         return features if self.purification is None else self.purify(features)
 
     def cost(self, size: ImageSize) -> dict[str, int]:
         pixels = (size.height + -size.height % MULTIPLE) * (size.width + -size.width % MULTIPLE)
-        per_pixel = self.description["multiply_adds_per_pixel"]
+        per_pixel = self.description["multiply_adds_per_pixel"]  # but those of tokens, which are for each token
+        tokens = LONGER_SIDE**2 * min(size) / max(size)
         return {
             "parameters": self.description["parameters"],
-            "encode_multiply_adds": round(pixels * per_pixel["encode"]),
+            "encode_multiply_adds": round(pixels * per_pixel["encode"] + tokens * per_pixel.get("tokens", 0.0)),
             "decode_multiply_adds": round(pixels * per_pixel["decode"]),
         }
 

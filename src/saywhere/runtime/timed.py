@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self, cast
 
 from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
+from saywhere.core.crop import Crop
 from saywhere.core.geometry import ImageSize
 from saywhere.core.prompt import Prompt
 from saywhere.runtime.base import Parameters, PurifyingRuntime, Runtime
@@ -40,6 +41,18 @@ class TimedRuntime(PurifyingRuntime):
     def encode(self, image: ImageArray) -> Any:
         started = time.perf_counter()
         features = self.runtime.encode(image)
+        self.timings.encode += milliseconds(started)
+        return features
+
+    def tokens(self, image: ImageArray) -> FloatArray:
+        started = time.perf_counter()
+        tokens = self.runtime.tokens(image)
+        self.timings.encode += milliseconds(started)
+        return tokens
+
+    def encode_crop(self, image: ImageArray, crop: Crop, tokens: FloatArray) -> Any:
+        started = time.perf_counter()
+        features = self.runtime.encode_crop(image, crop, tokens)
         self.timings.encode += milliseconds(started)
         return features
 

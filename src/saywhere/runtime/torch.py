@@ -13,7 +13,9 @@ import numpy as np
 import torch
 
 from saywhere.core.arrays import BoolArray, FloatArray, ImageArray
+from saywhere.core.crop import Crop
 from saywhere.core.geometry import ImageSize
+from saywhere.core.image_tokens import image_for_tokens, tokens_in_crop
 from saywhere.core.numbers import describe
 from saywhere.core.processes import call_after_fork
 from saywhere.core.prompt import Click, Prompt
@@ -95,16 +97,35 @@ class TorchRuntime(PurifyingRuntime):
             max_clicks=model.max_clicks,
             negative_clicks=model.negative_clicks,
             drags=model.drags,
+            image_tokens=model.image_tokens,
             purification_strides=model.strides if isinstance(model, PurifyingModel) else (),
             device=str(self.device),
             backend="torch",
         )
 
     def encode(self, image: ImageArray) -> Features:
+        if self.model.image_tokens:
+            return self.encode_crop(image, Crop.whole(image), self.tokens(image))
         self._check_process()
         with torch.inference_mode():
-            pixels = torch.from_numpy(image).to(self.device).permute(2, 0, 1)[None].float().div_(255.0)
-            return self.model.encode(pixels)
+            return self.model.encode(self._to_tensor(image))
+
+    def tokens(self, image: ImageArray) -> FloatArray:
+        self._check_process()
+        with torch.inference_mode():
+            tokens = self.model.encode_tokens(self._to_tensor(image_for_tokens(image)))
+            return np.asarray(tokens[0].float().cpu().numpy(), np.float32)
+
+    def encode_crop(self, image: ImageArray, crop: Crop, tokens: FloatArray) -> Features:
+        self._check_process()
+        sampled = tokens_in_crop(tokens, ImageSize(*image.shape[:2]), crop)
+        with torch.inference_mode():
+            pixels = self._to_tensor(crop.crop(image))
+            return self.model.encode_crop(pixels, torch.from_numpy(sampled)[None].to(self.device))
+
+    def _to_tensor(self, image: ImageArray) -> torch.Tensor:
+        """``(1, 3, H, W)`` in [0, 1] on the device."""
+        return torch.from_numpy(image).to(self.device).permute(2, 0, 1)[None].float().div_(255.0)
 
     def _check_process(self) -> None:
         if self.device.type == "cuda" and os.getpid() != self._process:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -29,6 +29,7 @@ class TrainingSample:
         centre: the click at the object's centre, which the prompt's only click should agree with; None where there is
             nothing to compare.
         is_part: whether the object lies inside another labelled one.
+        tokens: ``(C, S/16, S/16)`` float16 of the crop; None for a network without tokens.
     """
 
     image: Tensor
@@ -40,6 +41,7 @@ class TrainingSample:
     supervision: PhraseSupervision
     centre: Click | None = None
     is_part: bool = False
+    tokens: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,12 @@ class Batch:
     supervision: list[PhraseSupervision]
     centres: list[Click | None]
     are_parts: list[bool]
+    tokens: Tensor | None = None
 
     def pin_memory(self) -> Batch:
         """A copy in pinned memory, which a GPU fetches by itself; torch's loader calls this."""
-        pinned = self.image.pin_memory(), self.target.pin_memory(), self.ignore.pin_memory()
-        return Batch(*pinned, self.prompts, self.drags, self.numbers, self.supervision, self.centres, self.are_parts)
+        pinned = {name: getattr(self, name).pin_memory() for name in ("image", "target", "ignore")}
+        return replace(self, **pinned, tokens=None if self.tokens is None else self.tokens.pin_memory())
 
     def split(self, count: int) -> list[Batch]:
         """At most ``count`` batches of about the same size."""
@@ -71,6 +74,7 @@ class Batch:
             Batch(
                 self.image[part], self.target[part], self.ignore[part], self.prompts[part], self.drags[part],
                 self.numbers[part], self.supervision[part], self.centres[part], self.are_parts[part],
+                None if self.tokens is None else self.tokens[part],
             )
             for part in shares
         ]  # fmt: skip
@@ -78,6 +82,7 @@ class Batch:
 
 def collate(samples: Sequence[TrainingSample]) -> Batch:
     """Samples to a batch."""
+    tokens = [s.tokens for s in samples if s.tokens is not None]
     return Batch(
         torch.stack([s.image for s in samples]),
         torch.stack([s.target for s in samples]),
@@ -88,4 +93,5 @@ def collate(samples: Sequence[TrainingSample]) -> Batch:
         [s.supervision for s in samples],
         [s.centre for s in samples],
         [s.is_part for s in samples],
+        torch.stack(tokens) if len(tokens) == len(samples) else None,
     )

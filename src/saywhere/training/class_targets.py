@@ -134,11 +134,11 @@ def cells_of_crop(cells: TopClasses, transform: Affine, image_size: ImageSize, s
     return TopClasses(cells.indices[row, column].reshape(shape), cells.probabilities[row, column].reshape(shape))
 
 
-def cache_folder(given: str | None) -> Path:
-    """The folder where class maps are kept."""
+def cache_folder(given: str | None, name: str) -> Path:
+    """The folder where something of this name is kept: the given one, or one in the user's cache folder."""
     if given is not None:
         return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "saywhere" / "class-maps"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "saywhere" / name
 
 
 def _choose(weights: NDArray[np.float32], rng: np.random.Generator) -> int:

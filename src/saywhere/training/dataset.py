@@ -44,9 +44,10 @@ from saywhere.training.phrases import wrong_phrase
 from saywhere.training.pretrained import find_pretrained
 from saywhere.training.recipe import Recipe, SamplingRecipe
 from saywhere.training.targets import list_targets, sampling_probabilities
+from saywhere.training.token_maps import TokenMaps
 
 SIZES = 4000  # a stream of random numbers, apart from those of samples, corrections and rounds
-ATTEMPTS = 100  # to draw an object that is visible
+ATTEMPTS = 1000  # to draw an object that is visible and whose image may be used
 PASTED_ZOOM = (1.2, 4.0)  # range of the crop's side over the longer side of an object that is pasted into it
 
 
@@ -85,6 +86,7 @@ class CropDataset(Dataset[TrainingSample]):
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
+        self.token_maps = TokenMaps.of_recipe(recipe)
         self.targets = list_targets(recipe)
         if not self.targets:
             raise SaywhereError("recipe: no object is left to draw; see its data and phrases.held_out")
@@ -102,7 +104,7 @@ class CropDataset(Dataset[TrainingSample]):
         teacher = recipe.teacher
         self.class_maps, self.class_phrases = None, None
         if teacher.weights is not None:
-            self.class_maps = ClassMaps(find_pretrained(teacher.weights), cache_folder(teacher.cache))
+            self.class_maps = ClassMaps(find_pretrained(teacher.weights), cache_folder(teacher.cache, "class-maps"))
             self.class_phrases = PhraseDrawer(imagenet_classes(), teacher.phrases)
         named_by_teacher = self.class_phrases.phrases if self.class_phrases else []
         synonyms = [other for label in self.labels for other in recipe.phrases.synonyms.get(label, ())]
@@ -140,8 +142,11 @@ class CropDataset(Dataset[TrainingSample]):
         raise RuntimeError(f"sample {number} of seed {self.recipe.seed}: no object shows {MIN_PIXELS} pixels")
 
     def _sample(self, number: int, rng: np.random.Generator) -> TrainingSample | None:
-        """A sample, or None when the object that was drawn is hardly visible."""
+        """A sample, or None when the object that was drawn is hardly visible, or its image must not be used yet."""
         draw = self._draw(number, rng)
+        path = self.targets[draw.target].sample.image_path
+        if self.token_maps and self.recipe.image_tokens.cached_only and not self.token_maps.is_kept(path):
+            return None
         crop = self._crop(draw, rng)
         if crop is None:
             return None
@@ -151,6 +156,10 @@ class CropDataset(Dataset[TrainingSample]):
         phrase = self._phrase(crop, draw, rng)
         clicks = self._clicks(crop, draw, phrase, rng) if draw.has_clicks and not phrase.only else []
         box = robot.jittered_box(crop.target, self.recipe.clicks.box_jitter, rng) if draw.has_box else None
+        tokens = None
+        if self.token_maps is not None:
+            size = ImageSize(*crop.chosen.region.size)
+            tokens = torch.from_numpy(self.token_maps.in_crop(path, size, crop.transform, draw.size))
         supervision = PhraseSupervision((), None)
         if self.recipe.phrases.phrase_prob:
             supervision = phrase_supervision(crop, phrase, self._class_targets(crop, rng))
@@ -164,6 +173,7 @@ class CropDataset(Dataset[TrainingSample]):
             supervision=supervision,
             centre=self._centre(crop, clicks, draw),
             is_part=crop.chosen.is_part,
+            tokens=tokens,
         )
 
     def _size(self, number: int) -> int:

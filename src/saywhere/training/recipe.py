@@ -320,6 +320,18 @@ class TeacherRecipe(RecipePart):
     )
 
 
+class ImageTokensRecipe(RecipePart):
+    """The tokens of whole images, for a network with the option ``tokens``: they are computed once and kept."""
+
+    cache: str | None = Field(
+        None,
+        description="folder where the tokens of each image are kept, 450 KB each; null: in the user's cache",
+    )
+    cached_only: bool = Field(
+        False, description="whether only images are drawn whose tokens are there; which those are may change meanwhile"
+    )
+
+
 class ScheduleRecipe(RecipePart):
     """How the learning rate changes over a run, as a class of torch.optim.lr_scheduler does it."""
 
@@ -395,6 +407,7 @@ class Recipe(RecipePart):
     augment: AugmentRecipe = AugmentRecipe()
     clicks: ClicksRecipe = ClicksRecipe()
     phrases: PhrasesRecipe = PhrasesRecipe()
+    image_tokens: ImageTokensRecipe = ImageTokensRecipe()
     teacher: TeacherRecipe = TeacherRecipe()
     loss: dict[str, float] = Field({"bce": 1.0, "dice": 1.0}, description="weights of losses, see models/losses.py")
     loss_reduction: Literal["mean", "sum"] = Field(

@@ -65,15 +65,16 @@ def step_losses(
             device.
     """
     image, target, counted = _on_device(batch, fabric)
+    tokens = None if batch.tokens is None else batch.tokens.to(image.device, non_blocking=True).float()
     targets = CorrectionTargets(
         batch.target[:, 0].numpy() > 0, batch.ignore[:, 0].numpy() > 0, batch.drags, batch.numbers
     )
     every_round = recipe.clicks.update_every_round
     if recipe.teacher.relevance_only:
-        yield relevance_loss(network, image, batch, fabric, labels)
+        yield relevance_loss(network, image, tokens, batch, fabric, labels)
         return
     with fabric.autocast():
-        features = network.encode(image)
+        features = network.encode_crop(image, tokens)
     prompts, previous = list(batch.prompts), None
     total = torch.zeros((), device=fabric.device)
     rounds = number_of_rounds(batch, recipe)
@@ -106,14 +107,16 @@ def step_losses(
         previous = degrade_previous(probability, draws, recipe.clicks)
         if every_round:
             with fabric.autocast():
-                features = network.encode(image)
+                features = network.encode_crop(image, tokens)
 
 
-def relevance_loss(network: InteractiveModel, image: Tensor, batch: Batch, fabric: Fabric, labels: Words) -> Tensor:
+def relevance_loss(
+    network: InteractiveModel, image: Tensor, tokens: Tensor | None, batch: Batch, fabric: Fabric, labels: Words
+) -> Tensor:
     """The loss of the relevance map alone: masks are not decoded. Arguments as for :func:`step_losses`."""
     with fabric.autocast():
         with torch.no_grad():  # neither the encoder nor the purification layer is trained
-            features = network.encode(image)
+            features = network.encode_crop(image, tokens)
         return network.auxiliary_loss(features, list(batch.prompts), batch.supervision, labels).float()
 
 

@@ -9,20 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from saywhere.core.image_tokens import PATCH, STRIDE
 from saywhere.errors import SaywhereError
 from saywhere.models.backbone import ImageNetNormalisation
 from saywhere.models.layers.attention import run_blocks, transformer_blocks
 from saywhere.models.layers.clicks import ClickTensors, similarity
 
-STRIDE = 16  # image pixels to a token
-PATCH = 14  # side of the transformer's patches, in pixels of what it sees
-
 
 class TokenEncoder(nn.Module):
-    """A vision transformer of timm whose patch tokens are features at stride 16.
+    """A vision transformer of timm, whose patch tokens are features of a whole image.
 
-    The image is scaled by 14/16, so that each patch of 14 pixels is a cell of 16 pixels of the image. The transformer
-    is not trained. Position embeddings are interpolated bilinearly, because timm's own interpolation (bicubic, with
+    It is not trained. Position embeddings are interpolated bilinearly, because timm's own interpolation (bicubic, with
     anti-aliasing) cannot be exported to ONNX.
 
     Args:
@@ -62,14 +59,12 @@ class TokenEncoder(nn.Module):
         """Compute the tokens.
 
         Args:
-            image: ``(B, 3, H, W)`` in [-1, 1]; both sides are multiples of 32.
+            image: ``(B, 3, 14 h, 14 w)`` in [0, 1], see :func:`saywhere.core.image_tokens.image_for_tokens`.
 
         Returns:
-            ``(B, C, H/16, W/16)``.
+            ``(B, C, h, w)``.
         """
-        pixels = self.normalisation(image * 0.5 + 0.5)
-        smaller = F.interpolate(pixels, scale_factor=PATCH / STRIDE, mode="bilinear", align_corners=False)
-        cells = self.patches(smaller)
+        cells = self.patches(self.normalisation(image))
         batch, channels, height, width = cells.shape
         grid = self.positions[:, 1:].transpose(1, 2).unflatten(2, (self.side, self.side))
         places = F.interpolate(grid, size=(height, width), mode="bilinear", align_corners=False)

@@ -1,0 +1,108 @@
+"""The tokens of training images, computed once and kept: the vision transformer that gives them does not learn."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from saywhere.core.geometry import ImageSize
+from saywhere.core.image_tokens import LONGER_SIDE, STRIDE, image_for_tokens, tokens_at
+from saywhere.core.images import read_image
+from saywhere.errors import SaywhereError
+from saywhere.models.checkpoint import load_state, read_tensors
+from saywhere.models.layers.tokens import TokenEncoder
+from saywhere.storage.atomic import write_atomically
+from saywhere.training.augment import Affine
+from saywhere.training.class_targets import cache_folder
+from saywhere.training.pretrained import find_pretrained
+from saywhere.training.recipe import Recipe
+
+VERSION = "1"  # of the kept files
+
+
+class TokenMaps:
+    """Computes tokens of images and keeps them.
+
+    Args:
+        name: the transformer's in timm.
+        weights: its tensors by timm's names.
+        cache: the folder where tokens are kept; about 450 KB for an image.
+    """
+
+    def __init__(self, name: str, weights: Path, cache: Path) -> None:
+        self.name, self.weights, self.cache = name, weights, cache
+
+    @classmethod
+    def of_recipe(cls, recipe: Recipe) -> TokenMaps | None:
+        """Those that a recipe's network needs; None for a network without tokens.
+
+        Raises:
+            SaywhereError: the recipe does not say which weights the vision transformer has, or composes crops.
+        """
+        name, weights = recipe.model.options.get("tokens"), recipe.model.pretrained_tokens
+        if not name:
+            return None
+        if weights is None:
+            raise SaywhereError(f"recipe: model.options.tokens '{name}' needs model.pretrained_tokens, its weights")
+        if recipe.crop.copy_paste_prob:
+            raise SaywhereError("recipe: composed crops have no tokens; set crop.copy_paste_prob to 0")
+        return cls(name, find_pretrained(weights), cache_folder(recipe.image_tokens.cache, "image-tokens"))
+
+    def is_kept(self, image_path: Path) -> bool:
+        """Whether the tokens of an image are in the cache."""
+        return image_path.is_file() and self.file(image_path).is_file()
+
+    def file(self, image_path: Path) -> Path:
+        """Where the tokens of an image are kept."""
+        key = f"{VERSION} {self.weights.name} {LONGER_SIDE} {image_path.resolve()} {image_path.stat().st_size}"
+        return self.cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
+
+    def read(self, image_path: Path) -> NDArray[np.float16]:
+        """``(C, h, w)``: the tokens of an image, out of the cache if they are there."""
+        file = self.file(image_path)
+        if not file.is_file():
+            buffer = io.BytesIO()
+            np.save(buffer, self.compute(read_image(image_path)))
+            write_atomically(file, buffer.getvalue())
+        return np.load(file, mmap_mode="r")
+
+    def in_crop(self, image_path: Path, image_size: ImageSize, transform: Affine, size: int) -> NDArray[np.float16]:
+        """The tokens of a training crop.
+
+        Args:
+            image_path: of the image.
+            image_size: of the image.
+            transform: ``(2, 3)``, from pixels of the image to pixels of the crop.
+            size: the side of the crop, in pixels.
+
+        Returns:
+            ``(C, size/16, size/16)``.
+        """
+        tokens = self.read(image_path)
+        height, width = image_size
+        cells = (np.arange(size // STRIDE) + 0.5) * STRIDE
+        x, y = np.meshgrid(cells, cells)
+        # Pixel i of an image reaches from i - 0.5 to i + 0.5 in the transform, and from i to i + 1 in a grid of tokens.
+        places = np.stack([x, y]).reshape(2, -1) - 0.5
+        inverse = np.linalg.inv(transform[:, :2])
+        xs, ys = inverse @ (places - transform[:, 2:]) + 0.5
+        columns, rows = xs * tokens.shape[2] / width - 0.5, ys * tokens.shape[1] / height - 0.5
+        return tokens_at(np.asarray(tokens, np.float32), columns, rows).reshape(-1, *x.shape).astype(np.float16)
+
+    @torch.inference_mode()
+    def compute(self, image: NDArray[np.uint8]) -> NDArray[np.float16]:
+        """The tokens ``(C, h, w)`` of an image ``(H, W, 3)`` RGB."""
+        pixels = torch.from_numpy(image_for_tokens(image)).permute(2, 0, 1)[None].float() / 255.0
+        return self._encoder(pixels)[0].numpy().astype(np.float16)
+
+    @cached_property
+    def _encoder(self) -> TokenEncoder:
+        encoder = TokenEncoder(self.name)
+        load_state(encoder, encoder.load_timm(read_tensors(self.weights)[0]), self.weights)
+        return encoder.eval()
