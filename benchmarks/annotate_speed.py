@@ -10,20 +10,20 @@ enlarged from the package's sample image ``astronaut.jpg``.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from annotate_load import Server
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -89,45 +89,28 @@ def timed() -> Runtime:
     return runtime
 
 
-class Server:
-    """``saywhere annotate`` on a folder, with the shipped weights."""
+@contextmanager
+def serving(folder: Path) -> Iterator[Server]:
+    """A server on a folder that writes how long the network takes to ``times.txt`` there."""
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    os.environ.update({TIMES: str(folder / "times.txt"), "PYTHONPATH": os.pathsep.join(filter(None, paths))})
+    server = Server(folder, ["--model", "annotate_speed:timed"])
+    try:
+        yield server
+    finally:
+        server.stop()
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        command = [sys.executable, "-m", "saywhere.cli", "annotate", str(folder), "--no-browser", "--port", "0"]
-        command += ["--model", "annotate_speed:timed"]
-        paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "COLUMNS": "200", TIMES: str(folder / "times.txt")}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        self.process = subprocess.Popen([*command], env=environment, stderr=subprocess.PIPE, text=True)
-        assert self.process.stderr is not None
-        match = None
-        while match is None:
-            match = re.search(r"open (http://\S+)", self.process.stderr.readline())
-        self.url = match[1]
 
-    def memory(self) -> float:
-        """Peak memory in MB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
-
-    def click_times(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Milliseconds that the server, and within it the network, took for each click so far."""
-        calls = np.loadtxt(self.folder / "times.txt", ndmin=2)
-        with sqlite3.connect(self.folder / ".saywhere" / "annotations.sqlite") as database:
-            query = "select at, spent_ms from saywhere_event where kind = 'click' order by seq"
-            rows = np.array(database.execute(query).fetchall(), np.float64)
-        ended, spent = rows[:, 0] / 1000, rows[:, 1]
-        network = [calls[(calls[:, 0] > at - ms / 1000 - 0.05) & (calls[:, 0] < at), 1].sum()
-                   for at, ms in zip(ended, spent, strict=True)]  # fmt: skip
-        return spent, np.array(network)
-
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait()
+def click_times(folder: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Milliseconds that the server, and within it the network, took for each click so far."""
+    calls = np.loadtxt(folder / "times.txt", ndmin=2)
+    with sqlite3.connect(folder / ".saywhere" / "annotations.sqlite") as database:
+        query = "select at, spent_ms from saywhere_event where kind = 'click' order by seq"
+        rows = np.array(database.execute(query).fetchall(), np.float64)
+    ended, spent = rows[:, 0] / 1000, rows[:, 1]
+    network = [calls[(calls[:, 0] > at - ms / 1000 - 0.05) & (calls[:, 0] < at), 1].sum()
+               for at, ms in zip(ended, spent, strict=True)]  # fmt: skip
+    return spent, np.array(network)
 
 
 def report(name: str, times: list[float]) -> None:
@@ -147,23 +130,26 @@ def open_page(browser: Browser, url: str) -> tuple[Page, float]:
 
 
 def clicks(page: Page, count: int, size: tuple[int, int]) -> tuple[list[float], list[float]]:
-    """Milliseconds of first clicks on an object, and of further ones."""
+    """Milliseconds of first clicks on an object, and of further ones.
+
+    Three of four clicks are off the object, which always correct the selected one; a click on it could select another.
+    """
     page.evaluate(WATCH)
     box = page.locator("#canvas").bounding_box()
     rng = np.random.default_rng(0)
     scale = min((box["width"] - 56) / size[0], (box["height"] - 56) / size[1])
-    first = []
     for step in range(count):
         dx, dy = (rng.uniform(-0.35, 0.35, 2) * size * scale).tolist()
-        if step % 4 == 0:
+        first = step % 4 == 0
+        if first:
             page.keyboard.press("o")
             page.wait_for_timeout(150)
-        page.mouse.click(box["x"] + box["width"] / 2 + dx, box["y"] + box["height"] / 2 + dy, button="left")
+        place = box["x"] + box["width"] / 2 + dx, box["y"] + box["height"] / 2 + dy
+        page.mouse.click(*place, button="left" if first else "right")
         while page.evaluate("window.times.length") <= step:
             page.wait_for_timeout(20)
-        first.append(step % 4 == 0)
     times = page.evaluate("window.times")
-    return [t for t, f in zip(times, first, strict=True) if f], [t for t, f in zip(times, first, strict=True) if not f]
+    return times[::4], [time for step, time in enumerate(times) if step % 4]
 
 
 def enlarged(width: int, height: int) -> ImageArray:
@@ -173,7 +159,7 @@ def enlarged(width: int, height: int) -> ImageArray:
 
 def measure_clicks(browser: Browser, folder: Path) -> None:
     cv2.imwrite(str(folder / "one.jpg"), enlarged(1280, 960))
-    with Server(folder) as server:
+    with serving(folder) as server:
         page, _ = open_page(browser, server.url)
         clicks(page, 8, (1280, 960))
         page.reload()
@@ -188,7 +174,7 @@ def measure_list(browser: Browser, folder: Path) -> None:
     cv2.imwrite(str(folder / "0000.jpg"), enlarged(1280, 960))
     for i in range(1, 4000):
         shutil.copy(folder / "0000.jpg", folder / f"{i:04}.jpg")
-    with Server(folder) as server:
+    with serving(folder) as server:
         page, opened = open_page(browser, server.url)
         print(f"4,000 images, from address to painted: {opened:.0f} ms")
         scrolled = page.evaluate(SCROLL)
@@ -202,13 +188,14 @@ def measure_large(browser: Browser, folder: Path, width: int, height: int) -> No
     """Clicks on a large image; of each the share of the network, and of the server's other work."""
     cv2.imwrite(str(folder / "large.jpg"), enlarged(width, height))
     name = f"{width * height / 1e6:.0f} megapixels"
-    with Server(folder) as server:
+    with serving(folder) as server:
         page, opened = open_page(browser, server.url)
         print(f"{name}, from address to painted: {opened:.0f} ms")
         first, further = clicks(page, 24, (width, height))
         report(f"{name}, first click, painted", first)
         report(f"{name}, further click, painted", further)
-        spent, network = server.click_times()
+        spent, network = click_times(folder)
+        assert len(spent) == 24, "every click reached the network"
         for kind, of_kind in (("first", slice(0, None, 4)), ("further", [i for i in range(24) if i % 4])):
             report(f"{name}, {kind} click, of this the network", network[of_kind].tolist())
             report(f"{name}, {kind} click, of this the server's rest", (spent - network)[of_kind].tolist())

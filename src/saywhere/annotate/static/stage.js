@@ -1,6 +1,6 @@
 // The image with masks, clicks and maps on it, at any zoom. Draws; changes nothing.
 
-import { RELEVANCE_COLOURS, PROPOSAL_COLOURS, thresholdMap, decodeMask, colourMap, outline, colourMask } from './mask.js';
+import { RELEVANCE_COLOURS, PROPOSAL_COLOURS, thresholdMap, decodeMask, colourMap, outline, colourEdge, colourMask } from './mask.js';
 import { doubleStroke, paintBox, paintClick, paintGesture, paintName, paintPointer, paintProposal, paintRectangle } from './marks.js';
 
 const MAX_OVERVIEW = 2048, MAX_DETAIL = 4096, MARGIN = 28;
@@ -171,10 +171,16 @@ export class Stage {
     if (same && previous.colour === colour) return previous;
     const packed = this.session.masks.get(object.mask);
     const region = same ? previous.region : packed ? decodeMask(packed, step) : null;
-    const picture = region && colourMask(region, colour), path = same ? previous.path : region && outline(region);
-    const drawn = { mask: object.mask, step, colour, region, picture, path };
+    const drawn = { mask: object.mask, step, colour, region, picture: region && colourMask(region, colour), path: same ? previous.path : null };
+    if (region && step > 1) drawn.edge = colourEdge(region, colour);
     this.#pictures.set(object.id, drawn);
     return drawn;
+  }
+
+  /** The outline of what was drawn, null without a mask. That of a large image is made when it is asked for. */
+  #outline(drawn) {
+    drawn.path ??= drawn.region && outline(drawn.region);
+    return drawn.path;
   }
 
   /** Pixels of a large image to one drawn pixel of a mask: never more than the screen shows in one. */
@@ -331,21 +337,24 @@ export class Stage {
 
   #paintMask(c, object, strength) {
     if (this.preview?.object === object.id) return this.#paintPreview(c, object);
-    const { region, picture, path, colour } = this.#objectPicture(object);
+    const drawn = this.#objectPicture(object), { region, picture, edge, colour } = drawn;
     if (!region && object.rectangle) paintRectangle(c, this.scale, object.rectangle, colour, strength);
     if (!region) return;
     c.globalAlpha = this.settings.opacity * strength;
     c.imageSmoothingEnabled = this.scale * this.ratio * region.step < 1;
-    c.drawImage(picture, region.left, region.top, region.width * region.step, region.height * region.step);
+    const place = [region.left, region.top, region.width * region.step, region.height * region.step];
+    c.drawImage(picture, ...place);
+    c.globalAlpha = strength;
+    if (this.settings.contour && edge) c.drawImage(edge, ...place);
     c.globalAlpha = 1;
-    if (this.settings.contour) this.#stroke(c, path, colour, strength);
+    if (this.settings.contour && !edge) this.#stroke(c, this.#outline(drawn), colour, strength);
   }
 
   #paintHovered(c) {
     const object = this.session.state.objects.find((one) => one.id === this.hovered);
     if (!object || !this.#isShown(object)) return;
-    const { path, colour } = this.#objectPicture(object);
-    if (path) doubleStroke(c, this.scale, colour, 3, path);
+    const drawn = this.#objectPicture(object), path = this.#outline(drawn);
+    if (path) doubleStroke(c, this.scale, drawn.colour, 3, path);
     if (!this.settings.names) this.#paintName(c, object);
   }
 
