@@ -36,6 +36,11 @@ class TestEquations:
         assert positive[0, 299] == 1.0  # truncated at 255 pixels
         assert (distance_maps([Prompt()], (2, 3)) == 1.0).all()
 
+    def test_end_at_the_limit_that_a_recipe_gives(self) -> None:
+        positive = distance_maps([Prompt((Click(0, 0),))], (1, 200), 80.0)[0, 0].numpy()
+        assert positive[0, 40] == 0.5
+        assert (positive[0, 80:] == 1.0).all()
+
     def test_equations_3_to_5(self) -> None:
         attention = AttributeAttention(2, 1).eval()
         with torch.no_grad():

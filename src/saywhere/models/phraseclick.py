@@ -50,6 +50,8 @@ class PhraseClick(DeepLab):
         attribute_weight: omega_a of equation 7; omega_m is the loss weight in the recipe.
         attribute_reduction: "mean" over phrases and words, or "sum" over words, as equation 7 has it, and a mean over
             the images of a batch; the latter belongs to a mask loss that is summed over pixels.
+        limit: pixels at which distance maps are truncated, half of the side that the paper's images have.
+        new_layer_std: standard deviation of the initial weights of the first layer's new input channels.
         words: a word2vec or GloVe file instead of the shipped words.
     """
 
@@ -67,6 +69,8 @@ class PhraseClick(DeepLab):
         attribute_weight: float = 10.0,
         words: str | None = None,
         attribute_reduction: str = "mean",
+        limit: float = LIMIT,
+        new_layer_std: float = NEW_LAYER_STD,
     ) -> None:
         super().__init__(backbone, 2, channels, stride)
         self.words = load_words(words)
@@ -74,6 +78,7 @@ class PhraseClick(DeepLab):
         self.attention = AttributeAttention(channels, 2 * hidden)
         if attribute_reduction not in ("mean", "sum"):
             raise SaywhereError(f"attribute_reduction '{attribute_reduction}': choose mean, sum")
+        self.limit = limit
         self.attribute_weight, self.attribute_reduction = attribute_weight, attribute_reduction
         self.attributes = known_attributes(attributes, self.reader.words)
         self.naming = nn.Linear(channels, len(self.attributes)) if self.attributes else None
@@ -82,7 +87,7 @@ class PhraseClick(DeepLab):
         # The new layers without a batch norm after them: with one, the scale would not matter.
         with torch.no_grad():
             first_conv = next(m for m in self.encoder.modules() if isinstance(m, nn.Conv2d))
-            first_conv.weight[:, 3:].normal_(std=NEW_LAYER_STD)
+            first_conv.weight[:, 3:].normal_(std=new_layer_std)
             for layer in (self.head, self.naming):
                 if layer is not None and layer.bias is not None:
                     layer.weight.normal_(std=NEW_LAYER_STD)
@@ -90,7 +95,7 @@ class PhraseClick(DeepLab):
 
     def decode(self, features: Features, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
         (image,) = features.levels["image"]
-        fine, context = self.fuse_early(image, distance_maps(prompts, features.size).to(image.device))
+        fine, context = self.fuse_early(image, distance_maps(prompts, features.size, self.limit).to(image.device))
         phrases = self.reader([prompt.phrase for prompt in prompts])
         weights = self.attention.attributes(context, phrases.context)
         if self.training:
@@ -157,15 +162,16 @@ def words_and_singulars(phrase: str) -> set[str]:
     }
 
 
-def distance_maps(prompts: Sequence[Prompt], shape: tuple[int, int]) -> Tensor:
+def distance_maps(prompts: Sequence[Prompt], shape: tuple[int, int], limit: float = LIMIT) -> Tensor:
     """D+ and D- of equation 1, divided by their limit.
 
     Args:
         prompts: one for each image.
         shape: height and width of the images.
+        limit: pixels at which they are truncated.
 
     Returns:
         ``(B, 2, H, W)`` in [0, 1]; 1 everywhere without clicks.
     """
-    drawn = [guidance.maps(prompt, shape, "euclidean", limit=LIMIT) for prompt in prompts]
-    return torch.from_numpy(np.stack(drawn) / np.float32(LIMIT))
+    drawn = [guidance.maps(prompt, shape, "euclidean", limit=limit) for prompt in prompts]
+    return torch.from_numpy(np.stack(drawn) / np.float32(limit))

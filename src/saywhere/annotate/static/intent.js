@@ -3,9 +3,10 @@
 import { Hits } from './hits.js';
 import { t } from './i18n.js';
 
-// A place this far from an object, in square roots of its area, counts as another object; nearer where the network expects
-// that the mask is right. Between what corrects a mask and what is another object (photos-7k:val).
-const FAR = 0.4, FAR_FROM_FINISHED = 0.2, FINISHED = 0.85;
+// A place this far from an object, in square roots of its area, counts as another object. Where the network expects less of a
+// mask it is likely to be unfinished, and a click far from it to correct it. A person who goes on to another label's object
+// chooses that label first, so this is about objects of one label (chosen on photos-7k:val, docs/annotate.md).
+const FAR = 0.4, FAR_FROM_UNFINISHED = 2, FINISHED = 0.8;
 
 export class Intent {
   #turn = Promise.resolve();
@@ -60,7 +61,7 @@ export class Intent {
   #isFar(object, place) {
     const distance = this.hits.distance(object, place);
     if (distance === null || !object.area) return false;
-    return distance > ((object.score ?? 0) >= FINISHED ? FAR_FROM_FINISHED : FAR) * Math.sqrt(object.area);
+    return distance > ((object.score ?? 1) >= FINISHED ? FAR : FAR_FROM_UNFINISHED) * Math.sqrt(object.area);
   }
 
   #select(object, before, action) {
