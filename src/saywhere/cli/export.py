@@ -83,6 +83,22 @@ def darktable(
 
 
 @export.command()
+def hub(
+    out: Annotated[Path, typer.Argument(help="a folder")],
+    weights: Annotated[str, typer.Option(help="a preset, a shipped name, a file or a folder")] = "small",
+    upload: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME", help="upload it to the Hugging Face hub too")
+    ] = None,
+) -> None:
+    """Write weights, graphs, configuration and a model card as a folder that the Hugging Face hub and load take."""
+    from saywhere.runtime.hub import push_to_hub, save_pretrained
+
+    console.print(f"→ {save_pretrained(weights, out)}", highlight=False, soft_wrap=True)
+    if upload is not None:
+        console.print(f"→ {push_to_hub(weights, upload)}", highlight=False, soft_wrap=True)
+
+
+@export.command()
 def project(
     folder: Annotated[Path, typer.Argument(help="the folder of images that was annotated")],
     out: Annotated[

@@ -15,6 +15,7 @@ from saywhere.errors import SaywhereError
 
 def models() -> None:
     """List the weights that came along, the networks that can be trained, and recipes to train them."""
+    from saywhere.runtime.hub import pretrained
     from saywhere.runtime.weights import PUBLISHED, shipped
 
     table = Table("name", "network", "recipe", "answers at", "MB", "steps", "trained on", title="weights")
@@ -22,6 +23,8 @@ def models() -> None:
         if name not in PUBLISHED:
             table.add_row(name, *weights_row(path))
     console.print(table)
+    for each in pretrained().values():
+        console.print(f"{each.name}: SHA-256 {each.digest}", highlight=False, soft_wrap=True)
     list_published()
     try:
         from saywhere.models import MODELS

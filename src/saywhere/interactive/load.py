@@ -14,7 +14,7 @@ def load(weights: str | Path | None = None, device: str | None = None, settings:
 
     Args:
         weights: a published network ("phraseclick", "textclick", "dctnet", "sequential", "multistage"), another shipped
-            name, a path, a hub id ``owner/name``, or None for our own network.
+            name, a path of a file or folder, a hub id ``owner/name``, or None for our own network.
         device: a torch device such as "cuda", with which torch runs the network; the processor when None.
         settings: how to crop, decode and post-process. A size that they leave out is the one at which the network was
             trained.

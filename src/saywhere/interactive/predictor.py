@@ -20,12 +20,13 @@ from saywhere.interactive.effective_prompt import decoder_input
 from saywhere.interactive.encoded_image import EncodedImage
 from saywhere.interactive.instances import Instance, InstanceSearch
 from saywhere.interactive.phrase_click import knows, phrase_click
+from saywhere.interactive.pretrained import PretrainedMixin
 from saywhere.interactive.refine import REFINEMENTS
 from saywhere.runtime.base import Runtime
 from saywhere.runtime.metadata import resolve_settings
 
 
-class ImagePredictor(Lockable):
+class ImagePredictor(PretrainedMixin, Lockable):
     """The part of a :class:`saywhere.Segmenter` that has no interactions: SAM's ``predict``, and phrases alone.
 
     Args:
@@ -37,7 +38,7 @@ class ImagePredictor(Lockable):
     """
 
     def __init__(self, runtime: Runtime, settings: Settings | None = None) -> None:
-        self.runtime = runtime
+        super().__init__(runtime)
         self.settings = resolve_settings(runtime, settings or Settings())
         if self.settings.refine not in (None, *REFINEMENTS):
             raise SaywhereError(f"refine '{self.settings.refine}': choose {', '.join(REFINEMENTS)}, or None")

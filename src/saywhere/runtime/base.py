@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, Self
 
@@ -120,6 +121,7 @@ class Runtime(Protocol):
         digest: names its weights: equal digests give equal answers.
         capabilities: what it can do.
         metadata: what the weights file says of itself.
+        source: the weights file; None for a method without one.
 
     Example:
         >>> import numpy as np
@@ -138,6 +140,7 @@ class Runtime(Protocol):
     digest: str = ""
     capabilities: Capabilities = Capabilities()
     metadata: Mapping[str, Any] = MappingProxyType({})
+    source: Path | None = None
 
     def encode(self, image: ImageArray) -> Any:
         """Compute what decoding needs of an image.

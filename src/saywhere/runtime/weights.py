@@ -68,7 +68,7 @@ def find_weights(weights: str | Path | None = None) -> Path:
 
     Args:
         weights: None, a preset ("small", "large"), a published network (:data:`PUBLISHED`) or another shipped name, a
-            path, or a hub id ``owner/name``.
+            path of a file or of a folder with ``weights.safetensors``, or a hub id ``owner/name``.
 
     Raises:
         SaywhereError: there are none, or the hub cannot be reached.
@@ -88,6 +88,8 @@ def find_weights(weights: str | Path | None = None) -> Path:
     path = Path(name)
     if is_file(path):
         return path
+    if is_file(path / HUB_FILE):
+        return path / HUB_FILE
     if name in PUBLISHED:
         raise SaywhereError(
             f"network '{name}': its weights are not installed; they are in the package saywhere-papers "
@@ -103,17 +105,22 @@ def find_weights(weights: str | Path | None = None) -> Path:
 
 
 def _from_hub(name: str) -> Path:
+    """The weights file of a repository of the hub, downloaded with its graphs and shared tensors, if it has some."""
     with needing("hub", f"weights '{name}' of the Hugging Face hub"):
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import snapshot_download
 
+    wanted = [HUB_FILE, f"{Path(HUB_FILE).stem}{SUFFIX}", "shared/*.safetensors"]
     try:
-        return Path(hf_hub_download(name, HUB_FILE))
+        file = Path(snapshot_download(name, allow_patterns=wanted)) / HUB_FILE
     # The libraries below the hub's raise errors of their own when there is no network.
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise SaywhereError(
             f"weights '{name}': not a file here, and the hub gave no {HUB_FILE} ({reason}); give a path"
         ) from error
+    if not is_file(file):
+        raise SaywhereError(f"weights '{name}': this repository of the hub has no {HUB_FILE}")
+    return file
 
 
 def load_runtime(weights: str | Path | None = None, device: str | None = None, backend: str | None = None) -> Runtime:
@@ -137,7 +144,9 @@ def load_runtime(weights: str | Path | None = None, device: str | None = None, b
         if artefact is not None:
             from saywhere.runtime.onnx import OnnxRuntime
 
-            return OnnxRuntime(artefact, file.tensors, file.path.stem, file.digest, metadata)
+            onnx = OnnxRuntime(artefact, file.tensors, file.path.stem, file.digest, metadata)
+            onnx.source = file.path
+            return onnx
         if backend == "onnxruntime":
             raise SaywhereError(
                 f"weights '{file.path}': network '{metadata['model']}' with these options has no ONNX graphs; "
@@ -153,7 +162,9 @@ def load_runtime(weights: str | Path | None = None, device: str | None = None, b
         find_device(device)  # before memory is taken for the network
     loaded = load_model(file)
     connect_relevance_source(loaded.model, find_weights)
-    return TorchRuntime(fuse_batch_norms(loaded.model), file.path.stem, loaded.digest, device, loaded.metadata)
+    runtime = TorchRuntime(fuse_batch_norms(loaded.model), file.path.stem, loaded.digest, device, loaded.metadata)
+    runtime.source = file.path
+    return runtime
 
 
 def find_artefact(weights: Path, metadata: Mapping[str, Any]) -> Artefact | None:
