@@ -37,10 +37,12 @@ class Candidates(NamedTuple):
     Attributes:
         logits: ``(B, n, H, W)``.
         iou_logits: ``(B, n)`` logits of the predicted IoU of each; 0 from a network that predicts none.
+        of_tokens: ``(B, n, H/4, W/4)`` logits that the tokens alone give, while a network with tokens is trained.
     """
 
     logits: Tensor
     iou_logits: Tensor
+    of_tokens: Tensor | None = None
 
     def chosen(self) -> Tensor:
         """The logits ``(B, 1, H, W)`` of the candidate with the highest predicted IoU."""

@@ -331,7 +331,7 @@ class Saywhere(PurifyingModel):
             previous = finest.new_zeros(len(prompts), 1, height, width)
         else:
             previous = F.pad(previous.to(finest.dtype), (0, width - w, 0, height - h))
-        logits, iou_logits = self.decode_levels(
+        logits, iou_logits, of_tokens = self.decode_levels(
             features.levels["pure"],
             features.levels["fused"],
             features.levels["keys"],
@@ -340,7 +340,7 @@ class Saywhere(PurifyingModel):
             self._relevance_logits(features, phrases),
             None if phrases is None or self.attention is None else phrases.context,
         )
-        return Candidates(logits[..., :h, :w].float(), iou_logits)
+        return Candidates(logits[..., :h, :w].float(), iou_logits, of_tokens)
 
     def decode_levels(
         self,
@@ -364,7 +364,8 @@ class Saywhere(PurifyingModel):
             context: ``(B, 2 * hidden)``, see :class:`EncodedPhrases`; None without attention.
 
         Returns:
-            ``(B, n, H, W)`` logits and ``(B, n)`` logits of the predicted IoU; n is 1 by default.
+            ``(B, n, H, W)`` logits and ``(B, n)`` logits of the predicted IoU; n is 1 by default. In training mode also
+            the logits of a network's tokens alone.
         """
         guidance = guidance_maps(clicks, previous, self.boxes).to(fused[0].dtype)
         guide = self.guide(guidance.contiguous(memory_format=torch.channels_last))
@@ -388,13 +389,14 @@ class Saywhere(PurifyingModel):
                 scale, shift = modulation
                 x = x * (1.0 + scale) + shift
         logits = self.head(x)
+        of_tokens = coarse_logits if self.training else None
         if coarse_logits is not None:
             logits = logits + enlarge(coarse_logits)
         if self.candidate_scores is None:
-            return Candidates(enlarge(logits), logits.new_zeros(len(logits), 1))
+            return Candidates(enlarge(logits), logits.new_zeros(len(logits), 1), of_tokens)
         maps = torch.cat([x, guidance.to(x.dtype)], 1)
         scores = self.candidate_scores(F.avg_pool2d(logits, 2), maps, deep, torch.tanh(relevance / 2.0))
-        return Candidates(enlarge(logits), scores)
+        return Candidates(enlarge(logits), scores, of_tokens)
 
     def _compare(
         self, fused: Sequence[Tensor], keys: Sequence[Tensor], clicks: ClickTensors, relevance: Tensor

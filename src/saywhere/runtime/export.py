@@ -108,10 +108,11 @@ class Decoder(nn.Module):
             warnings.simplefilter("ignore")  # torch calls this compiler old; only its loops become ONNX loops
             self.aggregate = torch.jit.script(aggregate)  # a loop over clicks, whatever their number
 
-    def forward(self, *inputs: Tensor) -> Candidates:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         given = dict(zip(decoder_inputs(self.model), inputs, strict=True))
         with mock.patch.object(network, "aggregate", self.aggregate):
-            return decode(self.model, given)
+            candidates = decode(self.model, given)
+        return candidates.logits, candidates.iou_logits
 
 
 class RelevanceFeatures(nn.Module):

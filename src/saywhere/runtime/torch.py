@@ -147,7 +147,7 @@ class TorchRuntime(PurifyingRuntime):
         self._check_process()
         with torch.inference_mode():
             past = None if previous is None else torch.from_numpy(previous).to(self.device)[None, None]
-            logits, iou_logits = self.model.decode_candidates(features, [prompt], past)
+            logits, iou_logits, _ = self.model.decode_candidates(features, [prompt], past)
             scores = iou_logits[0].float().sigmoid().cpu().numpy()
             return np.asarray(logits[0].cpu().numpy(), np.float32), np.asarray(scores, np.float32)
 

@@ -327,6 +327,9 @@ class ImageTokensRecipe(RecipePart):
         None,
         description="folder where the tokens of each image are kept, 450 KB each; null: in the user's cache",
     )
+    loss_weight: float = Field(
+        0.0, ge=0, description="weight of the loss of the masks that tokens alone give, beside that of the network's"
+    )
     cached_only: bool = Field(
         False, description="whether only images are drawn whose tokens are there; which those are may change meanwhile"
     )

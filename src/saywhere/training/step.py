@@ -82,6 +82,9 @@ def step_losses(
         with fabric.autocast():
             candidates = network.decode_candidates(features, prompts, previous)
         loss = round_loss(candidates, target, counted, prompts, recipe, batch.are_parts)
+        if candidates.of_tokens is not None and recipe.image_tokens.loss_weight:
+            alone = token_loss(candidates.of_tokens, target, counted, prompts, recipe)
+            loss = loss + recipe.image_tokens.loss_weight * alone
         if turn == 0 and recipe.clicks.consistency_weight:
             with fabric.autocast():
                 difference = consistency_loss(network, features, candidates, counted, batch)
@@ -137,7 +140,7 @@ def round_loss(
     if logits.shape[1] == 1:
         return losses.total(recipe.loss, logits, target, counted, recipe.loss_reduction)
     settings = recipe.candidates
-    shares = [settings.first_mean_share if len(p) <= 1 else settings.later_mean_share for p in prompts]
+    shares = mean_shares(prompts, recipe)
     values = losses.weighted_sum(recipe.loss, logits, target, counted, recipe.loss_reduction)
     loss = candidate_losses.minimum_and_mean(values, values.new_tensor(shares)).mean()
     ious = candidate_losses.candidate_ious(logits, target, counted)
@@ -150,6 +153,25 @@ def round_loss(
     regression = candidate_losses.iou_regression(scores, ious, weight)
     ranking = candidate_losses.ranking(scores, ious, weight)
     return loss + settings.iou_weight * regression + settings.ranking_weight * ranking
+
+
+def token_loss(logits: Tensor, target: Tensor, counted: Tensor, prompts: Sequence[Prompt], recipe: Recipe) -> Tensor:
+    """The loss of the masks that tokens alone give, so that they learn even where convolutions are right already.
+
+    Args:
+        logits: ``(B, n, H/4, W/4)``.
+        target, counted, prompts, recipe: as for :func:`round_loss`.
+    """
+    smaller, inside = F.avg_pool2d(target * counted, 4), F.avg_pool2d(counted, 4)
+    share = smaller / inside.clamp_min(1e-6)  # a loss of soft targets: the share of a cell that the object covers
+    values = losses.weighted_sum({"bce": 1.0, "dice": 1.0}, logits.float(), share, inside)
+    return candidate_losses.minimum_and_mean(values, values.new_tensor(mean_shares(prompts, recipe))).mean()
+
+
+def mean_shares(prompts: Sequence[Prompt], recipe: Recipe) -> list[float]:
+    """How much the mean over candidates counts for each prompt, beside the minimum."""
+    settings = recipe.candidates
+    return [settings.first_mean_share if len(p) <= 1 else settings.later_mean_share for p in prompts]
 
 
 def _is_single_click(prompt: Prompt) -> bool:
