@@ -57,19 +57,22 @@ def run(
 
         return on_ray(prepare, items, threads, gpu)
     if jobs > 1 and len(items) > 1:
-        return in_processes(prepare, items, jobs)
+        return in_processes(prepare, items, min(jobs, len(items)))
     work = prepare()
     return (result for item in items for result in work(item))
 
 
 def in_processes(
-    prepare: Callable[[], Callable[[Item], Iterable[Result]]], items: Sequence[Item], jobs: int
+    prepare: Callable[[], Callable[[Item], Iterable[Result]]], items: Iterable[Item], jobs: int
 ) -> Iterator[Result]:
-    """Several processes take items as they become free; arguments and errors are those of :func:`run`."""
+    """Several processes take items as they become free; arguments and errors are those of :func:`run`.
+
+    Items are taken from an iterator as they are needed, so that there may be more than memory holds.
+    """
     context = multiprocessing.get_context("spawn")
     # Each process has a pipe of its own: one that is killed in the middle of a result blocks no other.
     workers: dict[Any, Any] = {}
-    for _ in range(min(jobs, len(items))):
+    for _ in range(jobs):
         ours, theirs = context.Pipe()
         workers[ours] = context.Process(target=_serve, args=(prepare, theirs), daemon=True)
         workers[ours].start()

@@ -191,9 +191,9 @@ def run_job(
     """
     progress(completed, total)
     prepare = (
-        partial(_prepare_here, method.threads, make_work, method.runtime, method.settings)
+        partial(prepare_here, method.threads, make_work, method.runtime, method.settings)
         if execution.in_this_process
-        else partial(_prepare_remote, method.name, method.requested, method.threads, method.metadata, make_work)
+        else partial(prepare_remote, method.name, method.requested, method.threads, method.metadata, make_work)
     )
     results = local.run(prepare, items, execution.engine, execution.jobs, method.threads, method.uses_gpu)
     for result in results:
@@ -202,14 +202,15 @@ def run_job(
             progress(completed, total)
 
 
-def _prepare_here(
+def prepare_here(
     threads: int, make_work: WorkFactory[Item, Result], runtime: Runtime, settings: Settings
 ) -> Work[Item, Result]:
+    """The work of a method that is loaded in this process."""
     set_threads(threads)
     return make_work(runtime, settings)
 
 
-def _prepare_remote(
+def prepare_remote(
     name: str | None,
     requested: Settings,
     threads: int,
@@ -218,4 +219,4 @@ def _prepare_remote(
 ) -> Work[Item, Result]:
     """The same in another process, which loads the method and makes sure that it is the same one."""
     runtime, settings = verify_method(name, requested, threads, metadata)
-    return _prepare_here(threads, make_work, runtime, settings)
+    return prepare_here(threads, make_work, runtime, settings)

@@ -248,7 +248,7 @@ def segment_image(runtime: Runtime, settings: Settings, image: ImagePrompts) -> 
         pixels, digest = read_image_and_digest(image.path)
         segmenter = Segmenter(runtime, settings).set_image(pixels)
         for prompt in image.objects:
-            masks = _every(segmenter, prompt) if prompt.every else (_one(segmenter, prompt),)
+            masks = every_object(segmenter, prompt) if prompt.every else (one_object(segmenter, prompt),)
             yield PromptMasks(key_of(image, prompt), masks, digest, prompt.every)
     except SaywhereError as error:
         reason = str(error)
@@ -256,17 +256,17 @@ def segment_image(runtime: Runtime, settings: Settings, image: ImagePrompts) -> 
         yield ImageFault(image.name, reason if named else f"photograph '{image.path}': {reason}")
 
 
-def _one(segmenter: Segmenter, prompt: ObjectPrompt) -> Mapping[str, Any]:
+def one_object(segmenter: Segmenter, prompt: ObjectPrompt) -> Mapping[str, Any]:
     """The mask of the object that a prompt means."""
     complete = prompt.complete(segmenter.encoded.size, segmenter.runtime.capabilities.boxes)
     inside, score = crop_to_box(answer(segmenter.new_object(), complete), prompt.box)
     return region_as_coco(inside, score)
 
 
-def _every(segmenter: Segmenter, prompt: ObjectPrompt) -> tuple[Mapping[str, Any], ...]:
+def every_object(segmenter: Segmenter, prompt: ObjectPrompt) -> tuple[Mapping[str, Any], ...]:
     """The masks of all objects that a prompt's phrase names; weights without a relevance map find one at most."""
     if not segmenter.runtime.capabilities.relevance:
-        one = _one(segmenter, prompt)
+        one = one_object(segmenter, prompt)
         return (one,) if one["area"] else ()
     return tuple(region_as_coco(each.mask.array, each.score) for each in segmenter.instances(prompt.prompt.phrase))
 

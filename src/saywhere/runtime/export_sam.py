@@ -193,7 +193,7 @@ class SamDecoder(nn.Module):
         if self.model.attention is not None and self.model.phrase_encoder is not None:
             given["context"] = points.new_zeros(1, 2 * self.model.phrase_encoder.hidden)
         with mock.patch.object(network, "aggregate", self.aggregate):
-            logits, iou_logits = decode(self.model, given)
+            logits, iou_logits, _ = decode(self.model, given)
         logits, scores = fit_to_box(logits, iou_logits.sigmoid(), given["points"], labels)
         scores, order = scores.topk(scores.shape[1], dim=1)
         return logits[:, order[0]], scores
