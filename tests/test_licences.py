@@ -48,7 +48,7 @@ def declared(package: metadata.Distribution) -> str:
 
 
 def test_nothing_required_is_under_the_gpl() -> None:
-    packages = with_their_own(requirements("torch", "bench", "hub", "ray"))
+    packages = with_their_own(requirements("torch", "bench", "hub", "ray", "tables"))
     assert len(packages) > 30
     assert not {name: declared(each) for name, each in packages.items() if COPYLEFT.search(declared(each))}
     assert not packages.keys() & {"pymaxflow", *WEAK}
@@ -56,12 +56,12 @@ def test_nothing_required_is_under_the_gpl() -> None:
 
 def test_the_page_of_licences_names_every_direct_requirement() -> None:
     page = canonicalize_name((ROOT / "docs" / "licences.md").read_text())
-    names = [canonicalize_name(each.name) for each in requirements("torch", "bench", "hub", "ray", "postgres")]
+    names = [canonicalize_name(each.name) for each in requirements("torch", "bench", "hub", "ray", "tables", "postgres")]
     assert not [name for name in names if name not in page]
 
 
 def test_every_requirement_has_a_tested_version() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}
-    direct = [canonicalize_name(each.name) for each in requirements("dev", "torch", "bench", "hub", "ray", "postgres")]
+    direct = [canonicalize_name(each.name) for each in requirements("dev", "torch", "bench", "hub", "ray", "tables", "postgres")]
     assert not sorted({*direct} - pinned)
