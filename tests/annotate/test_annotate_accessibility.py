@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from annotator import Server, make_folder_with_parts
+from axe import violations
 from page import Page, browser, needs_chromium, sync_api
 
 from saywhere.annotate.web.pages import STATIC
 
 __all__ = ["browser"]
-
-AXE = Path(pytest.importorskip("axe_playwright_python").__file__).parent / "axe.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 def luminance(colour: str) -> float:
@@ -46,15 +43,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made = Server(folder, "--label", "ball", "--label", "cup", model="annotator:parts")
     yield made
     made.stop()
-
-
-def violations(page: Page) -> list[str]:
-    """What axe-core finds, a line for each rule and element."""
-    if not page.page.evaluate("'axe' in window"):
-        page.page.evaluate(AXE.read_text(encoding="utf-8"))
-    script = "tags => axe.run(document, { runOnly: { type: 'tag', values: tags } })"
-    found = page.page.evaluate(script, RULES)["violations"]
-    return [f"{rule['id']}: {node['html'][:160]} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
 
 
 @needs_chromium

@@ -33,6 +33,7 @@ def expected() -> dict[str, Any]:
     for state in content["states"]:
         state["objects"] = [one | ADDED for one in state["objects"]]
         state["note"] = None
+    content["project"]["labels"] = [one | {"attributes": []} for one in content["project"]["labels"]]
     content["objects"] = [one | ADDED_FIGURES for one in content["objects"]]
     return content
 

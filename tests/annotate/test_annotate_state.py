@@ -12,7 +12,8 @@ from pycocotools import mask as coco
 
 from saywhere.annotate import brush
 from saywhere.annotate.brush import StrokeLayers, apply_strokes, rasterise
-from saywhere.annotate.events import BrushStroke, Event, EventHistory, ImageState
+from saywhere.annotate.events import Event, EventHistory, ImageState
+from saywhere.annotate.interactions import BrushStroke
 from saywhere.annotate.region import EMPTY_REGION, Region
 from saywhere.core.geometry import ImageSize
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from saywhere.annotate.events import BrushStroke, Correction, PixelChange
+from saywhere.annotate.interactions import BrushStroke, Correction, PixelChange
 from saywhere.annotate.region import EMPTY_REGION, Region
 from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import ImageSize

@@ -11,6 +11,7 @@ from typing import Final
 from saywhere.annotate.actions import (  # fmt: skip
     Action,
     ActionRequest,
+    AttributeAction,
     BoxAction,
     BrushAction,
     CandidateAction,
@@ -28,25 +29,21 @@ from saywhere.annotate.actions import (  # fmt: skip
     ThresholdAction,
     UndoAction,
 )
+from saywhere.annotate.attributes import AttributeDefinition, current_values
 from saywhere.annotate.brush import StrokeLayers, apply_strokes
+from saywhere.annotate.checks import check_attribute, check_choice, check_room, z_order
 from saywhere.annotate.corrections import correct, polygon_region
+from saywhere.annotate.db.labels import definitions_of
 from saywhere.annotate.db.locks import ImageLockedError
 from saywhere.annotate.db.store import Author, ConflictError, NewEvent, Store
 from saywhere.annotate.db.tables import ImageRow
-from saywhere.annotate.events import (
-    BrushStroke,
-    CandidateChoice,
-    Candidates,
-    Event,
-    ImageState,
-    ObjectState,
-    apply_to_object,
-)
+from saywhere.annotate.events import Event, ImageState, ObjectState, apply_to_object
 from saywhere.annotate.image_folder import LoadedImage
 from saywhere.annotate.images import ImageLoader
 from saywhere.annotate.inference.candidates import distinct_candidates, same_candidates
 from saywhere.annotate.inference.queue import InferenceQueue
 from saywhere.annotate.inference.segmenters import SegmenterCache
+from saywhere.annotate.interactions import BrushStroke, Candidates
 from saywhere.annotate.region import EMPTY_REGION, Region
 from saywhere.annotate.regions import RegionStore
 from saywhere.core.geometry import ImageSize
@@ -69,7 +66,6 @@ STUDIED = (
     RectangleAction,
     CopyAction,
 )  # what a study limits
-MAX_OBJECTS = 500  # of one image
 
 
 @dataclass(frozen=True)
@@ -170,15 +166,22 @@ class Editor:
         return StateChange(row.id, shown, masks, ImageSize(row.height or 0, row.width or 0))
 
     def labelled_now(self, state: ImageState) -> ImageState:
-        """The state with the labels that merged and deleted ones became."""
+        """The state with the labels that merged and deleted ones became, and the present names of attributes."""
         replaced = self._store.labels.replaced()
-        if not any(one.label in replaced for one in state.objects.values()):
+        if not any(one.label in replaced or one.attributes for one in state.objects.values()):
             return state
-        objects = {
-            id: replace(one, label=replaced[one.label]) if one.label in replaced else one
-            for id, one in state.objects.items()
-        }
+        objects = {id: replace(one, label=replaced.get(one.label or 0, one.label)) for id, one in state.objects.items()}
+        labels = self._store.all_labels()
+        for id, one in objects.items():
+            if one.attributes and one.label in labels:
+                definitions = definitions_of(labels[one.label])
+                objects[id] = replace(one, attributes=current_values(one.attributes, definitions))
         return replace(state, objects=objects)
+
+    def _definitions(self, label: int | None) -> list[AttributeDefinition]:
+        """The attributes of the objects of a label."""
+        row = self._store.all_labels().get(label or 0)
+        return [] if row is None else definitions_of(row)
 
     def label_name(self, state: ObjectState) -> str | None:
         """The name of an object's label; None in a study, whose interactions are compared without learning."""
@@ -206,7 +209,7 @@ class Editor:
         if isinstance(action, CopyAction):
             return self._copies(row, before, action)
         if isinstance(action, ObjectAction) and action.object is None:
-            _check_room(row, before, 1)
+            check_room(row, before, 1)
             state = ObjectState(before.next_id, label=action.label)
         else:
             assert action.object is not None, "only actions that may begin an object go without one"
@@ -222,7 +225,9 @@ class Editor:
         if isinstance(action, RectangleAction):
             event = replace(event, data={**data, "box": checked_box(action.box, self._images.load(row).size)})
         elif isinstance(action, OrderAction):
-            event = replace(event, data={**data, "z_order": _z_order(before, state, action)})
+            event = replace(event, data={**data, "z_order": z_order(before, state, action)})
+        elif isinstance(action, AttributeAction):
+            event = replace(event, data={**data, "former": check_attribute(action, self._definitions(state.label))})
         return [(event, None)]
 
     def _copies(self, row: ImageRow, before: ImageState, action: CopyAction) -> list[tuple[NewEvent, Region | None]]:
@@ -238,7 +243,7 @@ class Editor:
                 f"copy: image '{source.path}' is {source.width}x{source.height}, '{row.path}' "
                 f"{size.width}x{size.height} pixels; objects are copied to an image of the same size"
             )
-        _check_room(row, before, len(states))
+        check_room(row, before, len(states))
         prepared: list[tuple[NewEvent, Region | None]] = []
         for id, one in enumerate(states, before.next_id):
             region = self._region(source, one, size) if one.area else None
@@ -282,7 +287,7 @@ class Editor:
         self, row: ImageRow, before: ImageState, action: InstancesAction, author: Author
     ) -> list[tuple[NewEvent, Region | None]]:
         """An object for each proposed instance that was accepted."""
-        _check_room(row, before, len(action.instances))
+        check_room(row, before, len(action.instances))
         prepared: list[tuple[NewEvent, Region | None]] = []
         for id, instance in enumerate(action.instances, before.next_id):
             self._check_label(instance.label)
@@ -337,7 +342,7 @@ class Editor:
         masks_before: Sequence[Mask] = ()
         if kind == "candidate":
             masks_before = self._segmenters.segmenter_for(image, key, interactions[:-1], label, given).candidates
-            _check_choice(state, len(masks_before))
+            check_choice(state, len(masks_before))
         segmenter = self._segmenters.segmenter_for(image, key, interactions, label, given)
         mask = segmenter.mask
         if mask is None:
@@ -358,26 +363,3 @@ class Editor:
     def _check_label(self, label: int | None) -> None:
         if label is not None and label not in self._store.all_labels():
             raise SaywhereError(f"label {label}: there is none in this project; create it first")
-
-
-def _z_order(state: ImageState, one: ObjectState, action: OrderAction) -> int:
-    """A number with which an object is before, or behind, all others of an image."""
-    others = [other.z_order for other in state.objects.values() if other.id != one.id]
-    if action.place == "front":
-        return max(others, default=-1) + 1
-    return min(others, default=1) - 1
-
-
-def _check_room(row: ImageRow, state: ImageState, count: int) -> None:
-    """Whether an image can have ``count`` more objects."""
-    if len(state.objects) + count > MAX_OBJECTS:
-        raise SaywhereError(f"image '{row.path}': has {len(state.objects)} objects; {MAX_OBJECTS} is the maximum")
-
-
-def _check_choice(state: ObjectState, count: int) -> None:
-    """Whether an object's last interaction chooses one of its ``count`` candidate masks."""
-    choice = state.interactions[-1]
-    assert isinstance(choice, CandidateChoice), "called for a choice only"
-    if choice.index >= count:
-        there = f"there are {count}, numbered from 0" if count else "click on it first"
-        raise SaywhereError(f"candidate {choice.index}: not a candidate mask of object {state.id}; {there}")

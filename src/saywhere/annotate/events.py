@@ -10,6 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from saywhere.annotate.interactions import (  # fmt: skip
+    CORRECTIONS,
+    NO_CANDIDATES,
+    Attribute,
+    BrushStroke,
+    CandidateChoice,
+    Candidates,
+    Correction,
+    DrawnBox,
+    GivenMask,
+    Interaction,
+    PixelChange,
+)
 from saywhere.core.geometry import Box
 from saywhere.core.prompt import Click
 from saywhere.errors import SaywhereError
@@ -18,34 +31,6 @@ MAX_STATES = 64  # of an image, kept so that undo replays nothing
 JOINED = "joined"  # in the data of all events of one action but the first
 Mark = Literal["open", "done", "skipped"]
 Status = Literal["new", "started", "done", "skipped"]
-
-
-@dataclass(frozen=True, slots=True)
-class DrawnBox:
-    """A box around the object: its edges x0, y0, x1, y1 in pixels of the image. It replaces the box before."""
-
-    box: Box
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateChoice:
-    """Another of the network's candidate masks, by its index among them, smallest first."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class GivenMask:
-    """A mask that was imported, drawn as polygons or copied, by the number of the event that it is stored with.
-
-    What comes after refines it.
-    """
-
-    event: int
-
-
-Interaction = Click | DrawnBox | CandidateChoice | GivenMask | str | None
-"""A click or drag, a box, a choice among candidates, a given mask, a phrase, or None where the phrase is taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,63 +59,6 @@ class Event:
     def is_joined(self) -> bool:
         """Whether the same action stored the event before, too: one undo takes both back."""
         return bool(self.data.get(JOINED))
-
-
-@dataclass(frozen=True, slots=True)
-class BrushStroke:
-    """A line drawn with a round brush that paints (``paint``) or erases.
-
-    Args:
-        paint: whether the stroke adds pixels to the object; else it removes them.
-        radius: the brush's radius in pixels of the image.
-        points: ``(x, y)`` in pixels of the image.
-    """
-
-    paint: bool
-    radius: float
-    points: tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PixelChange:
-    """A correction of a mask by a lasso, or of its holes and crumbs: its pixels as COCO's run lengths.
-
-    Args:
-        painted: pixels that become the object's; empty for none.
-        erased: pixels that are the object's no more; empty for none.
-    """
-
-    painted: str = ""
-    erased: str = ""
-
-
-Correction = BrushStroke | PixelChange
-Attribute = str | float | bool
-CORRECTIONS = ("lasso", "holes", "crumbs")  # kinds of events that store a PixelChange
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """Which of the network's masks for a prompt differ from each other, and which one is the object's.
-
-    Args:
-        indices: for :class:`CandidateChoice`, smallest mask first; of masks that are nearly equal only one is here.
-            Empty where no others differ.
-        position: of the object's mask in ``indices``.
-    """
-
-    indices: tuple[int, ...] = ()
-    position: int = 0
-
-    @classmethod
-    def from_event(cls, data: Mapping[str, Any]) -> Candidates:
-        """Those that are stored with an event; events of earlier versions, and of one mask, have none."""
-        stored = data.get("candidates")
-        return cls() if stored is None else cls(tuple(stored["indices"]), stored["position"])
-
-    def as_data(self) -> dict[str, Any]:
-        """What is added to an event's data."""
-        return {"candidates": {"indices": list(self.indices), "position": self.position}} if self.indices else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +92,7 @@ class ObjectState:
     mask: int | None = None
     score: float | None = None
     area: int | None = None
-    candidates: Candidates = Candidates()
+    candidates: Candidates = NO_CANDIDATES
     author: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     rectangle: Box | None = None
@@ -377,7 +305,9 @@ def apply_to_object(state: ObjectState, event: Event) -> ObjectState:
     elif event.kind == "order":
         state = replace(state, z_order=data["z_order"])
     elif event.kind == "attribute":
-        attributes = {name: value for name, value in state.attributes.items() if name != data["name"]}
+        # Under a former name of the attribute there may be an older value.
+        gone = {data["name"], *data.get("former", [])}
+        attributes = {name: value for name, value in state.attributes.items() if name not in gone}
         attributes |= {} if data["value"] is None else {data["name"]: data["value"]}
         state = replace(state, attributes=attributes)
     elif event.kind == "threshold":

@@ -14,14 +14,16 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from saywhere.annotate.attributes import AttributeDefinition, missing_definitions, redefined
 from saywhere.annotate.db.clock import now_ms
 from saywhere.annotate.db.database import Database
 from saywhere.annotate.db.errors import ConflictError, NotFoundError
-from saywhere.annotate.db.tables import LabelChangeRow, LabelRow, ReplacedLabelRow
+from saywhere.annotate.db.tables import LabelAttributesRow, LabelChangeRow, LabelRow, ReplacedLabelRow
 from saywhere.errors import SaywhereError
 
 COLOURS = ("#1c7ed6", "#e8590c", "#2f9e44", "#9c36b5", "#e03131", "#0c8599", "#f08c00", "#6741d9", "#c2255c", "#5c940d")
 FIELDS = ("name", "colour", "key", "hidden")
+WITHOUT_ATTRIBUTES: Mapping[str, Any] = {"attributes": []}  # what changes that earlier versions stored do not say
 MAX_NAME = 100
 
 
@@ -44,6 +46,11 @@ def clean_name(name: str) -> str:
     if not cleaned:
         raise SaywhereError("label: the name is empty; give a word or two")
     return cleaned
+
+
+def definitions_of(row: LabelRow) -> list[AttributeDefinition]:
+    """The definitions of the attributes of a label's objects."""
+    return [AttributeDefinition.from_data(each) for each in row.attributes]
 
 
 class LabelStore:
@@ -89,6 +96,7 @@ class LabelStore:
         key: str | None = None,
         person: str = "",
         exact: bool = False,
+        attributes: Sequence[tuple[AttributeDefinition, str | None]] = (),
     ) -> ChangedLabel:
         """A new label, or the one of this name as it is; colour and key are chosen where they are not given.
 
@@ -98,8 +106,10 @@ class LabelStore:
             key: a digit, or nothing.
             person: who creates it.
             exact: whether a name that differs in capitals only is another label.
+            attributes: definitions of its objects' attributes, as for :meth:`define`; a label that is there keeps
+                its own.
         """
-        name = clean_name(name)
+        name, defined = clean_name(name), redefined(attributes, [])
 
         def work(session: Session) -> ChangedLabel:
             rows = self._rows(session).values()
@@ -119,6 +129,7 @@ class LabelStore:
                 )  # fmt: skip
                 session.add(row)
                 session.flush()
+                _define(row, [one.as_data() for one in defined])
             row.hidden = False
             return self._logged(session, row, before, person)
 
@@ -141,10 +152,42 @@ class LabelStore:
             if name is not None and any(one.name.casefold() == name.casefold() for one in others):
                 raise _taken(name)
             for field, value in values.items():
-                setattr(row, field, value)
+                if field == "attributes":
+                    _define(row, [one.as_data() for one in redefined(value, definitions_of(row))])
+                else:
+                    setattr(row, field, value)
             return self._logged(session, row, before, person)
 
         return self._write(work, name)
+
+    def define(
+        self, id: int, attributes: Sequence[tuple[AttributeDefinition, str | None]], person: str = "",
+        values: Mapping[str, Any] | None = None,
+    ) -> ChangedLabel:  # fmt: skip
+        """Define the attributes of a label's objects anew, in one change with other ``values`` as for :meth:`change`.
+
+        Values that objects have stay: those of a renamed attribute under its new name, others as they are.
+
+        Args:
+            id: number of the label.
+            attributes: all definitions in order, each with the name that it had before where that was another.
+            person: who changes them.
+            values: name, colour, key or hidden.
+
+        Raises:
+            NotFoundError: there is no such label.
+            SaywhereError: a definition cannot be used.
+        """
+        return self.change(id, {**(values or {}), "attributes": attributes}, person)
+
+    def define_missing(self, id: int, attributes: Sequence[AttributeDefinition], person: str = "") -> list[str]:
+        """Add definitions whose names a label does not have yet, in one change; the names that were added."""
+        row = self.all()[id]
+        old = definitions_of(row)
+        new = missing_definitions(attributes, old)
+        if new:
+            self.define(row.id, [(one, None) for one in (*old, *new)], person)
+        return [one.name for one in new]
 
     def merge(self, id: int, into: int, person: str = "") -> ChangedLabel:
         """Make every object of a label one of another label; the first label ends.
@@ -224,7 +267,8 @@ class LabelStore:
         if change is None or change.project_id != self._project_id:
             raise NotFoundError(f"change {id}: there is none in this project")
         row = session.get(LabelRow, change.label_id)
-        now, then = (change.after, change.before) if undo else (change.before, change.after)
+        before, after = (state and {**WITHOUT_ATTRIBUTES, **state} for state in (change.before, change.after))
+        now, then = (after, before) if undo else (before, after)
         # A label whose creation is undone has ended: what it was before is nothing.
         present = {} if row is None or (not now and _has_ended(session, row)) else _state(row, session)
         if row is None or change.undone is undo or present != now:
@@ -247,6 +291,7 @@ class LabelStore:
             raise _taken(state["name"])
         for field in FIELDS:
             setattr(row, field, state[field])
+        _define(row, state["attributes"])
         if any(one.key == row.key for one in others):
             row.key = ""
         if state["ended"]:
@@ -259,10 +304,21 @@ def _end(session: Session, row: LabelRow, into: int | None) -> None:
     row.name, row.hidden = f"{row.name[: MAX_NAME - 20]} (ended, {row.id})", True
 
 
+def _define(row: LabelRow, attributes: Sequence[Mapping[str, Any]]) -> None:
+    """Give a label its definitions of attributes."""
+    if not attributes:
+        row.defined = None
+    elif row.defined is None:
+        row.defined = LabelAttributesRow(label_id=row.id, data=[dict(each) for each in attributes])
+    else:
+        row.defined.data = [dict(each) for each in attributes]
+
+
 def _state(row: LabelRow, session: Session) -> dict[str, Any]:
     """All of a label that a change can change."""
     ended = session.get(ReplacedLabelRow, row.id)
     fields = {field: getattr(row, field) for field in FIELDS}
+    fields["attributes"] = row.attributes
     return {**fields, "ended": ended is not None, "into": None if ended is None else ended.into}
 
 

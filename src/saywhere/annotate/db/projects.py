@@ -19,6 +19,7 @@ from saywhere.annotate.db.renames import find_renamed
 from saywhere.annotate.db.tables import (  # fmt: skip
     ExportRow,
     ImageRow,
+    LabelAttributesRow,
     LabelChangeRow,
     LabelRow,
     LeaseRow,
@@ -169,7 +170,7 @@ def _move(session: Session, project: ProjectRow, place: Path, unused: int | None
         names = select(LabelRow.name).where(LabelRow.project_id == project.id)
         of_unused = LabelRow.project_id == unused
         ends = list(session.scalars(select(LabelRow.id).where(of_unused, LabelRow.name.in_(names))))
-        for table in (ReplacedLabelRow, LabelChangeRow):
+        for table in (ReplacedLabelRow, LabelChangeRow, LabelAttributesRow):
             session.execute(delete(table).where(table.label_id.in_(ends)))
         session.execute(delete(LabelRow).where(LabelRow.id.in_(ends)))
         changes = update(LabelChangeRow).where(LabelChangeRow.project_id == unused)

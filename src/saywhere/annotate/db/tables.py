@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
-from sqlalchemy.orm import DeclarativeBase, Mapped, deferred, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, deferred, mapped_column, relationship
 
 VERSION = 1  # of these tables; a database of a newer one is refused
 
@@ -46,6 +46,21 @@ class LabelRow(Base):
     colour: Mapped[str] = mapped_column(String(7))
     key: Mapped[str] = mapped_column(String(1), default="")
     hidden: Mapped[bool] = mapped_column(default=False)
+    defined: Mapped[LabelAttributesRow | None] = relationship(lazy="joined", cascade="all, delete-orphan")
+
+    @property
+    def attributes(self) -> list[dict[str, Any]]:
+        """The definitions of its objects' attributes; see :class:`saywhere.annotate.attributes.AttributeDefinition`."""
+        return [] if self.defined is None else list(self.defined.data)
+
+
+class LabelAttributesRow(Base):
+    """The definitions of the attributes of a label's objects, in order; a label without any has no row."""
+
+    __tablename__ = "saywhere_label_attributes"
+
+    label_id: Mapped[int] = mapped_column(ForeignKey("saywhere_label.id"), primary_key=True)
+    data: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
 
 
 class ReplacedLabelRow(Base):

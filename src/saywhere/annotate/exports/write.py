@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from saywhere.annotate.attributes import AttributeDefinition, with_defaults
+from saywhere.annotate.db.labels import definitions_of
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.db.tables import ImageRow, LabelRow
 from saywhere.annotate.events import ObjectState
@@ -114,7 +116,7 @@ def write_tree(
     layout = options.layout
     writing = WriteOptions(
         polygons=layout.polygons, copy=options.images, labels=[row.name for row in store.visible_labels()],
-        tolerance=options.simplify, splits=splits,
+        tolerance=options.simplify, splits=splits, categories=_categories(store.visible_labels()),
     )  # fmt: skip
     notes: list[str] = []
     if options.simplify and not layout.has_outlines:
@@ -134,6 +136,17 @@ def write_tree(
             if lines := [*left_out, *notes]:
                 (place / NOTES).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return Export(dest, manifest)
+
+
+def _categories(labels: Sequence[LabelRow]) -> list[dict[str, Any]]:
+    """COCO's categories, where a label defines attributes: with these as CVAT has them in its labels."""
+    if not any(row.attributes for row in labels):
+        return []
+    return [
+        {"id": number, "name": row.name}
+        | ({"attributes": [one.as_cvat() for one in definitions_of(row)]} if row.attributes else {})
+        for number, row in enumerate(labels, 1)
+    ]
 
 
 def _parts(
@@ -208,27 +221,28 @@ def _annotated_image(
     masks = store.load_masks(row.id, [one.mask for one in states if one.mask is not None and one.area])
     objects, boxes = [], []
     for state in states:
-        label = labels[state.label].name if state.label in labels else None
+        row_of_label = labels.get(state.label or 0)
+        label = None if row_of_label is None else row_of_label.name
+        extra = _extra(state, [] if row_of_label is None else definitions_of(row_of_label))
         if state.mask in masks:
             region = RunLengths(height, width, masks[state.mask])
             score = None if state.score is None else round(state.score, 4)
-            objects.append(
-                ObjectAnnotation(region, label, score, state.author, extra=_extra(state), z_order=state.z_order)
-            )
+            objects.append(ObjectAnnotation(region, label, score, state.author, extra=extra, z_order=state.z_order))
         elif state.rectangle is not None:
             x0, y0, x1, y1 = state.rectangle
-            boxes.append(BoxAnnotation((x0, y0, x1 - x0, y1 - y0), label, None, state.author, extra=_extra(state)))
+            boxes.append(BoxAnnotation((x0, y0, x1 - x0, y1 - y0), label, None, state.author, extra=extra))
     image = AnnotatedImage(row.path, ImageSize(height, width), tuple(objects), boxes=tuple(boxes))
     return _with_file(image, folder)
 
 
-def _extra(state: ObjectState) -> Mapping[str, Any]:
+def _extra(state: ObjectState, definitions: Sequence[AttributeDefinition]) -> Mapping[str, Any]:
     """What is written of an object besides: as it was imported, with its attributes as they are now."""
-    if not state.attributes:
+    attributes = with_defaults(state.attributes, definitions)
+    if not attributes:
         return state.extra
     imported = state.extra.get("attributes")
     known = imported if isinstance(imported, dict) else {}
-    return {**state.extra, "attributes": {**known, **state.attributes}}
+    return {**state.extra, "attributes": {**known, **attributes}}
 
 
 def _with_file(image: AnnotatedImage, folder: ImageFolder) -> AnnotatedImage:

@@ -10,14 +10,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from saywhere.annotate.actions import AttributeAction
+from saywhere.annotate.checks import MAX_OBJECTS
 from saywhere.annotate.db.locks import ImageLockedError
 from saywhere.annotate.db.store import Author, ConflictError, NewEvent, Store
 from saywhere.annotate.db.tables import ImageRow
-from saywhere.annotate.editing import MAX_OBJECTS
-from saywhere.annotate.events import Attribute
 from saywhere.annotate.image_folder import ImageFolder
 from saywhere.annotate.imports.plan import ImportPlan, PlannedImage, new_annotations
 from saywhere.annotate.imports.status import ImportStatus
+from saywhere.annotate.interactions import Attribute
 from saywhere.core.geometry import ImageSize
 from saywhere.data.formats.annotated_image import BoxAnnotation, Extra, ObjectAnnotation
 from saywhere.errors import SaywhereError
@@ -72,6 +72,10 @@ def apply_import(
                 result.images.append(image.row.id)
                 result.objects += added
         progress(done, len(plan.images))
+    numbers = {row.name: row.id for row in store.visible_labels()}
+    for name, definitions in plan.attributes.items():
+        if name in numbers:
+            store.labels.define_missing(numbers[name], definitions, author.person)
     return result
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from saywhere.annotate.attributes import AttributeDefinition, missing_definitions, redefined
+from saywhere.annotate.db.labels import definitions_of
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.db.tables import ImageRow
 from saywhere.annotate.image_folder import ImageFolder
@@ -21,7 +23,7 @@ from saywhere.core.prompt import checked_box
 from saywhere.core.rle import RunLengths
 from saywhere.data import formats
 from saywhere.data.formats import yolo
-from saywhere.data.formats.annotated_image import AnnotatedImage, BoxAnnotation, ObjectAnnotation
+from saywhere.data.formats.annotated_image import AnnotatedImage, BoxAnnotation, Extra, ObjectAnnotation
 from saywhere.data.notes import group_notes
 from saywhere.errors import SaywhereError
 
@@ -62,12 +64,14 @@ class ImportPlan:
         images: the images that are in the project.
         new_labels: names of labels that would be created.
         duplicates: how many objects are in the project already.
+        attributes: definitions of attributes that would be added, by the name of their label.
         left_out: what is not imported and why, a line for each reason.
     """
 
     images: list[PlannedImage] = field(default_factory=list)
     new_labels: list[str] = field(default_factory=list)
     duplicates: int = 0
+    attributes: dict[str, list[AttributeDefinition]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
     @property
@@ -124,6 +128,7 @@ class _Reader:
         self._left_out: Counter[str] = Counter()
         self._unmatched: list[str] = []
         self._notes: list[str] = []
+        self._attributes: dict[str, list[AttributeDefinition]] = {}
         self.faults: list[str] = []
 
     def read(self, source: Path, name: str) -> None:
@@ -143,8 +148,23 @@ class _Reader:
             return
         annotations = formats.read(source, name, self._folder.root)
         self._notes += annotations.notes
+        self._read_attributes(annotations.categories)
         for each in annotations.images:
             yield partial(each)
+
+    def _read_attributes(self, categories: Sequence[Extra]) -> None:
+        """Keep the definitions of attributes that the categories of a COCO file have, as CVAT writes them."""
+        for category in categories:
+            name, given = clean_label(str(category.get("name") or "")), category.get("attributes")
+            if name is None or not isinstance(given, list) or name in self._attributes:
+                continue
+            try:
+                some = [AttributeDefinition.from_cvat(each) for each in given]
+                redefined([(one, None) for one in some], [])
+            except SaywhereError as error:
+                self._notes.append(f"label '{name}': its attributes are left out ({error})")
+            else:
+                self._attributes[name] = some
 
     def _yolo_images(self, source: Path) -> Iterator[partial[AnnotatedImage]]:
         """Of YOLO only the text files count: sizes are those of the project's images."""
@@ -223,7 +243,12 @@ class _Reader:
             plan.duplicates += len(image.annotations) - len(new)
             needed |= dict.fromkeys(each.label for each in new if each.label is not None)
         plan.images.sort(key=lambda image: image.row.path)
-        existing = {row.name for row in self._store.visible_labels()}
+        existing = {row.name: row for row in self._store.visible_labels()}
+        for name, definitions in self._attributes.items():
+            if name in existing or name in needed:
+                old = definitions_of(existing[name]) if name in existing else []
+                if missing := missing_definitions(definitions, old):
+                    plan.attributes[name] = missing
         plan.new_labels = [name for name in needed if name not in existing]
         plan.left_out = self._reasons(place, plan.duplicates)
         return plan

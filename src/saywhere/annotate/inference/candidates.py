@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from saywhere.annotate.events import Candidates
+from saywhere.annotate.interactions import Candidates
 from saywhere.core.mask import NOTHING, Mask, logit
 from saywhere.core.metrics import iou
 

@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from saywhere.annotate.events import CandidateChoice, DrawnBox, GivenMask, Interaction
 from saywhere.annotate.image_folder import FileStamp, LoadedImage
 from saywhere.annotate.inference.sizes import array_bytes
+from saywhere.annotate.interactions import CandidateChoice, DrawnBox, GivenMask, Interaction
 from saywhere.core.arrays import BoolArray
 from saywhere.core.prompt import Click
 from saywhere.core.settings import Settings

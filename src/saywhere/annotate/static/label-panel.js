@@ -1,6 +1,7 @@
 // The list of labels, and the dialogs that change a label and that give an object another one.
 
 import { get } from './api.js';
+import { AttributeEditor } from './attribute-editor.js';
 import { setName, t } from './i18n.js';
 import { fillRow, showRows } from './rows.js';
 
@@ -9,6 +10,7 @@ const byId = (id) => document.getElementById(id);
 export class LabelPanel {
   #edited = null;  // the label that the dialog shows
   #shown = '';
+  #attributes = new AttributeEditor();
 
   constructor(session, canvas) {
     Object.assign(this, { session, canvas });
@@ -85,6 +87,8 @@ export class LabelPanel {
     const others = this.session.project.labels.filter((other) => other.id !== label.id);
     byId('label-into').replaceChildren(...others.map((other) => new Option(other.name, other.id)));
     byId('label-merge').disabled = !others.length;
+    this.#attributes.show(label);
+    byId('label-error').hidden = true;
     byId('label-usage').textContent = '';
     byId('label-edit').showModal();
     const usage = await get(`/api/labels/${label.id}/usage`).catch(() => null);
@@ -93,16 +97,24 @@ export class LabelPanel {
 
   #save() {
     const change = { name: byId('label-new-name').value, colour: byId('label-colour').value, key: byId('label-key').value };
-    return this.#finish(Object.fromEntries(Object.entries(change).filter(([name, value]) => value !== this.#edited[name])));
+    const changed = Object.entries(change).filter(([name, value]) => value !== this.#edited[name]);
+    return this.#finish({ ...Object.fromEntries(changed), ...this.#attributes.change });
   }
 
-  #finish(change, method = 'PATCH', path = '') {
-    const { id } = this.#edited;
+  /** Change the label; the dialog stays open, with all that was entered, where the server refuses. */
+  async #finish(change, method = 'PATCH', path = '') {
+    const { session } = this, { id } = this.#edited, error = byId('label-error');
+    error.hidden = true;
+    try {
+      await session.labels.change(id, change, method, path);
+    } catch (refusal) {
+      error.textContent = refusal.message;
+      error.hidden = false;
+      return;
+    }
     byId('label-edit').close();
-    return this.#run(async () => {
-      await this.session.labels.change(id, change, method, path);
-      this.session.offer(t('labels.changed'), [[t('finish.undo'), () => this.session.undo()]]);
-    });
+    this.canvas.focus();
+    session.offer(t('labels.changed'), [[t('finish.undo'), () => session.undo()]]);
   }
 
   // Giving the selected object another label

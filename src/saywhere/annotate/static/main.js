@@ -6,6 +6,7 @@ import { PointerInput } from './input.js';
 import { ImageList } from './list.js';
 import { Display } from './display.js';
 import { SidePanel } from './side.js';
+import { AttributeValues } from './attribute-values.js';
 import { ObjectTools } from './object_tools.js';
 import { PhraseForm } from './phrase.js';
 import { LabelPanel } from './label-panel.js';
@@ -27,10 +28,11 @@ new ImageList(session);
 const display = new Display(session, stage);
 const side = new SidePanel(session, stage, input, display);
 new ObjectTools(session, stage, canvas);
+const attributes = new AttributeValues(session, canvas);
 const phrase = new PhraseForm(session, stage, canvas), labels = new LabelPanel(session, canvas);
 const offers = new Offers(session, byId('offer')), instances = new Instances(session, stage, canvas);
 input.take = (at) => instances.acceptAt(at);
-const table = bindings({ session, stage, input, phrase, help, side, labels, offers, display, instances });
+const table = bindings({ session, stage, input, phrase, help, side, labels, offers, display, instances, attributes });
 listenForKeys(table, { session, input, instances });
 
 // The toolbar above the image

@@ -44,6 +44,7 @@ class ImportPreviewOut(BaseModel):
     images: int = Field(description="images of the project that the file has")
     objects: int = Field(description="objects that would be added")
     new_labels: list[str]
+    attributes: dict[str, list[str]] = Field(description="names of attributes that labels would get, by label")
     duplicates: int = Field(description="objects that are in the project already")
     empty_images: int = Field(description="images without an object that nobody annotated; done if all is to be done")
     left_out: list[str] = Field(description="what is not imported and why")
@@ -114,6 +115,7 @@ def add_import_routes(app: FastAPI, annotator: Annotator) -> None:
             plan = await run_in_threadpool(_plan, annotator, path, crowds)
         return ImportPreviewOut(
             id=plans.add(_Planned(name, plan)), name=name, images=len(plan.images), objects=plan.objects,
+            attributes={label: [one.name for one in some] for label, some in plan.attributes.items()},
             new_labels=plan.new_labels, duplicates=plan.duplicates, empty_images=plan.empty_images,
             left_out=plan.left_out,
         )  # fmt: skip

@@ -8,7 +8,8 @@ from fastapi import FastAPI
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, Field
 
-from saywhere.annotate.actions import LabelId, Name, Strict
+from saywhere.annotate.actions import LabelId, Name, Strict, Text
+from saywhere.annotate.attributes import MAX_ATTRIBUTES, MAX_VALUES, AttributeDefinition, AttributeKind
 from saywhere.annotate.db.labels import ChangedLabel
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.web.common import CONFLICT, NOT_FOUND, RequestAuthor
@@ -20,12 +21,32 @@ LabelNumber = Annotated[int, PathParameter(ge=1, le=2**31 - 1)]
 ChangeNumber = Annotated[int, PathParameter(ge=1, le=2**31 - 1)]
 
 
+class AttributeIn(Strict):
+    """An attribute that the objects of a label have."""
+
+    name: Name
+    kind: AttributeKind
+    values: Annotated[list[Text], Field(max_length=MAX_VALUES, description="those of a choice")] = Field(
+        default_factory=list
+    )
+    default: bool | Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)] | Text | None = None
+    renamed_from: Name | None = Field(default=None, description="its name until now; objects keep their values")
+
+    def definition(self) -> AttributeDefinition:
+        """As the label has it."""
+        return AttributeDefinition(self.name, self.kind, tuple(self.values), self.default)
+
+
+AttributesIn = Annotated[list[AttributeIn], Field(max_length=MAX_ATTRIBUTES)]
+
+
 class LabelIn(Strict):
     """A new label; colour and key are chosen where they are not given."""
 
     name: Name
     colour: Colour | None = None
     key: LabelKey | None = None
+    attributes: AttributesIn = Field(default_factory=list)
 
 
 class LabelChange(Strict):
@@ -35,6 +56,7 @@ class LabelChange(Strict):
     colour: Colour | None = None
     key: LabelKey | None = None
     hidden: bool | None = None
+    attributes: AttributesIn | None = Field(default=None, description="all of them, in order; none that is left out")
 
 
 class MergeIn(Strict):
@@ -67,13 +89,19 @@ def add_label_routes(app: FastAPI, store: Store) -> None:
     @app.post("/api/labels", tags=["labels"], status_code=201)
     def add_label(label: LabelIn, author: RequestAuthor) -> ChangedLabelOut:
         """Create a label; the existing one where there is one of this name, whatever its spaces and capitals."""
-        return ChangedLabelOut.of_change(labels.add(label.name, label.colour, label.key, author.person))
+        attributes = [(each.definition(), each.renamed_from) for each in label.attributes]
+        made = labels.add(label.name, label.colour, label.key, author.person, attributes=attributes)
+        return ChangedLabelOut.of_change(made)
 
     @app.patch("/api/labels/{label}", tags=["labels"], responses=NOT_FOUND | CONFLICT)
     def change_label(label: LabelNumber, change: LabelChange, author: RequestAuthor) -> ChangedLabelOut:
-        """Change a label's name, colour or key, or hide it."""
-        values = {name: value for name, value in change.model_dump().items() if value is not None}
-        return ChangedLabelOut.of_change(labels.change(label, values, author.person))
+        """Change a label's name, colour, key or attributes, or hide it."""
+        given = change.model_dump(exclude={"attributes"})
+        values = {name: value for name, value in given.items() if value is not None}
+        if change.attributes is None:
+            return ChangedLabelOut.of_change(labels.change(label, values, author.person))
+        attributes = [(each.definition(), each.renamed_from) for each in change.attributes]
+        return ChangedLabelOut.of_change(labels.define(label, attributes, author.person, values))
 
     @app.delete("/api/labels/{label}", tags=["labels"], responses=NOT_FOUND)
     def delete_label(label: LabelNumber, author: RequestAuthor) -> ChangedLabelOut:

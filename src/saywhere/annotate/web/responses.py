@@ -8,6 +8,7 @@ from typing import cast
 
 from pydantic import BaseModel, Field
 
+from saywhere.annotate.attributes import AttributeKind
 from saywhere.annotate.db.locks import EditLock
 from saywhere.annotate.db.summaries import ImageSummary
 from saywhere.annotate.db.tables import ImageRow, LabelRow
@@ -28,6 +29,15 @@ class ErrorOut(BaseModel):
     holder: str | None = Field(default=None, description="who is editing the image, where that is the reason")
 
 
+class AttributeOut(BaseModel):
+    """An attribute that the objects of a label have."""
+
+    name: str
+    kind: AttributeKind
+    values: list[str] = Field(description="those that can be chosen; empty but for a choice")
+    default: bool | float | str | None = Field(description="what an object has that was given no value")
+
+
 class LabelOut(BaseModel):
     """A label; objects may have hidden ones, new objects get none."""
 
@@ -36,10 +46,14 @@ class LabelOut(BaseModel):
     colour: str
     key: str
     hidden: bool
+    attributes: list[AttributeOut]
 
     @classmethod
     def of(cls, row: LabelRow) -> LabelOut:
-        return cls(id=row.id, name=row.name, colour=row.colour, key=row.key, hidden=row.hidden)
+        attributes = [AttributeOut.model_validate(each) for each in row.attributes]
+        return cls(
+            id=row.id, name=row.name, colour=row.colour, key=row.key, hidden=row.hidden, attributes=attributes
+        )  # fmt: skip
 
 
 class ProjectOut(BaseModel):
@@ -133,7 +147,7 @@ class ObjectOut(BaseModel):
     area: int | None = Field(description="pixels")
     rectangle: tuple[float, float, float, float] | None = Field(description="edges of an object that is only a box")
     z_order: int = Field(description="which of two objects is in front: the higher one, then the smaller one")
-    attributes: dict[str, bool | float | str]
+    attributes: dict[str, bool | float | str] = Field(description="values that were given, by the attribute's name")
 
     @classmethod
     def of(cls, state: ObjectState) -> ObjectOut:
