@@ -131,20 +131,20 @@ def test_values_are_said_and_undone(browser: sync_api.Browser, server: Server) -
     keyboard.press("z")
     page.seq(6)
     assert page.page.locator("#attributes input").last.input_value() == ""
-    page.page.get_by_label("colour").select_option("")
+    page.page.locator("#attributes").get_by_label("colour").select_option("")
     page.seq(7)
     assert values(page, 4) == {"wet": True, ATTRIBUTES[2]["name"]: 12}
     page.page.locator("#canvas").focus()
     keyboard.press("t")
-    assert page.page.get_by_label("colour").is_disabled(), "nothing is done to a locked object"
+    assert page.page.locator("#attributes").get_by_label("colour").is_disabled(), "nothing is done to a locked object"
     page.close()
 
 
 def test_a_renamed_attribute_keeps_its_values_in_the_page(browser: sync_api.Browser, server: Server) -> None:
     page = Page(browser, server, 5)
     select_a_cup(page)
-    page.page.get_by_label("note").fill("old")
-    page.page.get_by_label("note").press("Enter")
+    page.page.locator("#attributes").get_by_label("note").fill("old")
+    page.page.locator("#attributes").get_by_label("note").press("Enter")
     page.seq(2)
     row = page.page.locator(".label", has_text="cup")
     row.hover()
@@ -152,7 +152,7 @@ def test_a_renamed_attribute_keeps_its_values_in_the_page(browser: sync_api.Brow
     page.page.locator("#attribute-rows fieldset").last.locator("input").first.fill("remark")
     page.page.locator("#label-form .primary").click()
     page.page.wait_for_selector("#attributes >> text=remark")
-    assert page.page.get_by_label("remark").input_value() == "old"
+    assert page.page.locator("#attributes").get_by_label("remark").input_value() == "old"
     page.page.locator("#offer button").click()
     page.page.wait_for_selector("#attributes >> text=note")
     assert page.page.get_by_label("note", exact=True).input_value() == "old"
@@ -167,7 +167,7 @@ def test_values_by_finger_in_every_language(browser: sync_api.Browser, server: S
     page.page.touchscreen.tap(*page.at(180, 200))
     page.seq(1)
     page.page.locator("#toggle-side").tap()
-    page.page.get_by_label("wet").select_option(label="ja")
+    page.page.locator("#attributes").get_by_label("wet").select_option(label="ja")
     page.seq(2)
     assert values(page, 6) == {"wet": True}
     assert violations(page) == []

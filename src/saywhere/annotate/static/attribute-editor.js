@@ -40,7 +40,7 @@ class Definition {
     this.defaultRow = labelled(t('attributes.default'), document.createElement('span'));
     this.element.append(legend, labelled(t('attributes.name'), this.name), labelled(t('attributes.kind'), this.kind), this.valuesRow, this.defaultRow, this.remove);
     this.kind.addEventListener('change', () => { this.fallback = null; this.#showDefault(); });
-    this.values.addEventListener('change', () => { this.fallback = this.value; this.#showDefault(); });
+    this.values.addEventListener('input', () => { this.fallback = this.value ?? this.fallback; this.#showDefault(); });
     this.#showDefault();
   }
 
