@@ -38,7 +38,10 @@ def bench(
     ],
     model: Annotated[
         list[str] | None,
-        typer.Option(help="weights (see saywhere models; a file, a hub id), a classical method, module:factory"),
+        typer.Option(
+            help="weights (see saywhere models; a file, a hub id), a classical method, sam:ENCODER.onnx,DECODER.onnx, "
+            "ritm:CHECKPOINT.pth@CLONE, module:factory"
+        ),
     ] = None,
     clicks: Annotated[int, typer.Option(min=1, help="maximum number of interactions")] = 20,
     drag: Annotated[bool, typer.Option("--drag", help="the robot drags each click to the region's boundary")] = False,

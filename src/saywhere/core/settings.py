@@ -10,6 +10,7 @@ from saywhere.errors import SaywhereError
 
 CANDIDATE_CHOICES = ("every", "first")
 SIZE, ZOOM_SIZE = 320, 384  # of networks that were trained at several sizes, and of those that do not say
+PREVIOUS_MASK_FROM = 5
 MIN_SIZE, MAX_SIZE = 32, 4096  # below it a network's coarsest level has no cell; above it memory does not suffice
 
 
@@ -23,7 +24,7 @@ MIN_SIZE, MAX_SIZE = 32, 4096  # below it a network's coarsest level has no cell
 class Settings:
     """How a Segmenter crops, decodes and post-processes. The benchmark prints every field.
 
-    Three fields depend on the network where they are None; a Segmenter has their values in its ``settings``
+    Four fields depend on the network where they are None; a Segmenter has their values in its ``settings``
     (:class:`ResolvedSettings`).
 
     Attributes:
@@ -37,8 +38,8 @@ class Settings:
             crop before showed.
         threshold: probability from which a pixel belongs to the mask.
         enlarge: whether an image smaller than ``size`` is enlarged to it.
-        previous_mask_from: the first interaction whose decoding sees the previous mask. Before it, a click changes a
-            wrong mask more.
+        previous_mask_from: the first interaction whose decoding sees the previous mask; None: as the network is best
+            used, or 5 where it does not say. Before it, a click changes a wrong mask more.
         refine: name of a refinement of the mask ("graph-cut"), or None. The network never sees its result.
         phrase_relevance_threshold: least relevance around a positive click for a phrase to be used, with networks
             whose relevance maps are calibrated; 0 uses every phrase.
@@ -60,7 +61,7 @@ class Settings:
     max_zoom_steps: int = 2
     threshold: float = 0.5
     enlarge: bool = True
-    previous_mask_from: int = 5
+    previous_mask_from: int | None = None
     refine: str | None = None
     phrase_relevance_threshold: float = 0.6
     drag_margin: float = 3.5
@@ -69,13 +70,17 @@ class Settings:
     keep_clicked: bool = True
     candidate_choice: str = "every"
 
-    def resolve(self, trained_size: int | None = None, trained_with_zoom: bool = True) -> ResolvedSettings:
+    def resolve(
+        self, trained_size: int | None = None, trained_with_zoom: bool = True, previous_mask_from: int | None = None
+    ) -> ResolvedSettings:
         """The settings with a value for what is left to the network; what is set stays as it is.
 
         Args:
             trained_size: side of the crops that the network was trained with, in pixels; None: it learned several
                 sizes, or its weights do not say.
             trained_with_zoom: whether some of these crops showed an object and what is near it only.
+            previous_mask_from: the first interaction at which the network is to see the previous mask; None: it does
+                not say.
 
         Raises:
             SaywhereError: a size is not a whole number of pixels that a network can take.
@@ -89,6 +94,7 @@ class Settings:
             "size": SIZE if trained_size is None else trained_size,
             "zoom": trained_with_zoom,
             "zoom_size": ZOOM_SIZE if trained_size is None else trained_size,
+            "previous_mask_from": PREVIOUS_MASK_FROM if previous_mask_from is None else previous_mask_from,
         }
         values |= {name: default for name, default in defaults.items() if values[name] is None}
         for name in ("size", "zoom_size"):
@@ -110,3 +116,4 @@ class ResolvedSettings(Settings):
     size: int = SIZE
     zoom: bool = True
     zoom_size: int = ZOOM_SIZE
+    previous_mask_from: int = PREVIOUS_MASK_FROM

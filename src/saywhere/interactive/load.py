@@ -6,6 +6,7 @@ from pathlib import Path
 
 from saywhere.core.settings import Settings
 from saywhere.interactive.segmenter import Segmenter
+from saywhere.runtime.external.names import is_external, load_external
 from saywhere.runtime.weights import load_runtime
 
 
@@ -14,7 +15,8 @@ def load(weights: str | Path | None = None, device: str | None = None, settings:
 
     Args:
         weights: a published network ("phraseclick", "textclick", "dctnet", "sequential", "multistage"), another shipped
-            name, a path of a file or folder, a hub id ``owner/name``, or None for our own network.
+            name, a path of a file or folder, a hub id ``owner/name``, a model of another project
+            (``sam:ENCODER.onnx,DECODER.onnx``), or None for our own network.
         device: a torch device such as "cuda", with which torch runs the network; the processor when None.
         settings: how to crop, decode and post-process. A size that they leave out is the one at which the network was
             trained.
@@ -27,4 +29,6 @@ def load(weights: str | Path | None = None, device: str | None = None, settings:
         >>> load().settings.size
         320
     """
+    if weights is not None and is_external(str(weights)):
+        return Segmenter(load_external(str(weights), device), settings)
     return Segmenter(load_runtime(weights, device), settings)

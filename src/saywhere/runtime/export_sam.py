@@ -158,7 +158,7 @@ class SamDecoder(nn.Module):
             self.aggregate = torch.jit.script(aggregate)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``(1, M, H, W)`` logits, ``(1, M)`` predicted IoU and ``(1, M, 256, 256)`` logits; M is 1 or more."""
+        """``(1, M, H, W)`` logits, ``(1, M)`` predicted IoU and ``(1, M, 256, 256)`` logits of the whole square."""
         if self.layout == "sam":
             embedding, points, labels, mask, has_mask, original = inputs
             levels = self.packing.unpack_from_one(embedding)
@@ -168,7 +168,8 @@ class SamDecoder(nn.Module):
         logits, scores = self._decode(levels, points, labels, mask, has_mask)
         height, width = self.geometry.seen
         logits = logits[..., :height, :width]
-        low = F.interpolate(logits, (LOW_RESOLUTION, LOW_RESOLUTION), mode="bilinear", align_corners=False)
+        low = F.pad(logits, (0, 0, 0, width - height), value=NOTHING)  # masks of low resolution are of a square
+        low = F.interpolate(low, (LOW_RESOLUTION, LOW_RESOLUTION), mode="bilinear", align_corners=False)
         return (self._in_original(logits, original) if self.layout == "sam" else logits), scores, low
 
     def _decode(
@@ -178,7 +179,7 @@ class SamDecoder(nn.Module):
         scale = points.new_tensor([width / self.geometry.given.width, height / self.geometry.given.height])
         # Clicks name pixels, whose centres are half a pixel farther; corners of boxes lie on the edges of pixels.
         offset = (labels < BOX_TOP_LEFT).to(points.dtype)[..., None] * 0.5
-        previous = F.interpolate(mask, (height, width), mode="bilinear", align_corners=False).sigmoid()
+        previous = F.interpolate(mask, (width, width), mode="bilinear", align_corners=False).sigmoid()[..., :height, :]
         previous = F.pad(previous * has_mask.view(1, 1, 1, 1), (0, padded.width - width, 0, padded.height - height))
         given = {
             **levels,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from saywhere.core.numbers import describe
+from saywhere.core.numbers import describe, whole_number
 from saywhere.core.settings import ResolvedSettings, Settings
 from saywhere.errors import SaywhereError
 from saywhere.runtime.base import Runtime
@@ -59,7 +59,8 @@ def resolve_settings(runtime: Runtime, settings: Settings) -> ResolvedSettings:
         SaywhereError: the network cannot take the size, or its weights name none that makes sense.
     """
     trained = training_size(runtime.metadata)
-    return settings.resolve(trained.size, trained.zoom)
+    first = whole_number(runtime.metadata.get("previous_mask_from"))
+    return settings.resolve(trained.size, trained.zoom, first)
 
 
 def run_metadata(runtime: Runtime, settings: Settings, threads: int) -> dict[str, Any]:

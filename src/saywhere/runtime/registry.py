@@ -11,6 +11,7 @@ from typing import Any
 from saywhere.core.settings import ResolvedSettings, Settings
 from saywhere.errors import SaywhereError
 from saywhere.runtime.base import Runtime
+from saywhere.runtime.external.names import is_external, load_external
 from saywhere.runtime.metadata import resolve_settings, run_metadata
 from saywhere.runtime.weights import is_name, known_names, load_runtime, suggestion
 
@@ -20,8 +21,9 @@ def find_method(name: str | None, settings: Settings) -> tuple[Runtime, Resolved
 
     Args:
         name: None or weights (see :func:`saywhere.runtime.weights.find_weights`, among them those of the published
-            networks by name), a classical method, or
-            ``module:factory``, a function that returns a :class:`saywhere.runtime.base.Runtime`.
+            networks by name), a classical method, a model of another project
+            (:func:`saywhere.runtime.external.names.load_external`), or ``module:factory``, a function that returns a
+            :class:`saywhere.runtime.base.Runtime`.
         settings: what the user chose.
 
     Returns:
@@ -32,6 +34,9 @@ def find_method(name: str | None, settings: Settings) -> tuple[Runtime, Resolved
     Raises:
         SaywhereError: no such method, or it cannot be loaded.
     """
+    if name is not None and is_external(name):
+        runtime = load_external(name)
+        return runtime, resolve_settings(runtime, settings)
     if name is not None and ":" in name:
         runtime = own_method(name)
         return runtime, resolve_settings(runtime, settings)
