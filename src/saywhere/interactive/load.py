@@ -6,8 +6,7 @@ from pathlib import Path
 
 from saywhere.core.settings import Settings
 from saywhere.interactive.segmenter import Segmenter
-from saywhere.runtime.external.names import is_external, load_external
-from saywhere.runtime.weights import load_runtime
+from saywhere.runtime.registry import load_by_name
 
 
 def load(weights: str | Path | None = None, device: str | None = None, settings: Settings | None = None) -> Segmenter:
@@ -29,6 +28,4 @@ def load(weights: str | Path | None = None, device: str | None = None, settings:
         >>> load().settings.size
         320
     """
-    if weights is not None and is_external(str(weights)):
-        return Segmenter(load_external(str(weights), device), settings)
-    return Segmenter(load_runtime(weights, device), settings)
+    return Segmenter(load_by_name(weights, device), settings)

@@ -9,7 +9,7 @@ from saywhere.core.settings import Settings
 from saywhere.errors import SaywhereError
 from saywhere.runtime.base import Runtime
 from saywhere.runtime.hub import push_to_hub, save_pretrained
-from saywhere.runtime.weights import load_runtime
+from saywhere.runtime.registry import load_by_name
 
 
 class PretrainedMixin:
@@ -44,7 +44,7 @@ class PretrainedMixin:
             >>> saywhere.Segmenter.from_pretrained(folder).settings.size
             320
         """
-        return cls(load_runtime(name, device), settings)
+        return cls(load_by_name(name, device), settings)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the weights as a folder that :func:`saywhere.load` and the Hugging Face hub take, with a model card.

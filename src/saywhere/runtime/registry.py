@@ -6,6 +6,7 @@ import importlib
 import platform
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from saywhere.core.settings import ResolvedSettings, Settings
@@ -14,6 +15,22 @@ from saywhere.runtime.base import Runtime
 from saywhere.runtime.external.names import is_external, load_external
 from saywhere.runtime.metadata import resolve_settings, run_metadata
 from saywhere.runtime.weights import is_name, known_names, load_runtime, suggestion
+
+
+def load_by_name(name: str | Path | None = None, device: str | None = None) -> Runtime:
+    """A network by its name.
+
+    Args:
+        name: weights (:func:`saywhere.runtime.weights.find_weights`), or a model of another project
+            (:func:`saywhere.runtime.external.names.load_external`).
+        device: see :func:`saywhere.runtime.weights.load_runtime`.
+
+    Raises:
+        SaywhereError: it cannot be had, or nothing that is installed runs it.
+    """
+    if name is not None and is_external(str(name)):
+        return load_external(str(name), device)
+    return load_runtime(name, device)
 
 
 def find_method(name: str | None, settings: Settings) -> tuple[Runtime, ResolvedSettings]:
@@ -34,20 +51,17 @@ def find_method(name: str | None, settings: Settings) -> tuple[Runtime, Resolved
     Raises:
         SaywhereError: no such method, or it cannot be loaded.
     """
-    if name is not None and is_external(name):
-        runtime = load_external(name)
-        return runtime, resolve_settings(runtime, settings)
-    if name is not None and ":" in name:
+    if name is not None and ":" in name and not is_external(name):
         runtime = own_method(name)
         return runtime, resolve_settings(runtime, settings)
     if name is not None and name in classical_names():
         from saywhere.runtime.classical import CLASSICAL, SETTINGS
 
         return CLASSICAL[name](), replace(SETTINGS, threshold=settings.threshold).resolve()
-    if name is not None and name not in known_names() and is_name(name):
+    if name is not None and name not in known_names() and is_name(name) and not is_external(name):
         names = (*known_names(), *classical_names())
         raise SaywhereError(f"model '{name}': no such name or file; {suggestion(name, names)}; or give module:factory")
-    runtime = load_runtime(name)
+    runtime = load_by_name(name)
     return runtime, resolve_settings(runtime, settings)
 
 
