@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 WEAK = {"psycopg", "psycopg-binary"}  # LGPL, in an extra of its own
+EXTRAS = ("torch", "bench", "hub", "ray", "tables")
 COPYLEFT = re.compile(r"\bA?GPL|GNU (Affero )?General Public", re.IGNORECASE)
 
 
@@ -48,7 +49,7 @@ def declared(package: metadata.Distribution) -> str:
 
 
 def test_nothing_required_is_under_the_gpl() -> None:
-    packages = with_their_own(requirements("torch", "bench", "hub", "ray", "tables"))
+    packages = with_their_own(requirements(*EXTRAS))
     assert len(packages) > 30
     assert not {name: declared(each) for name, each in packages.items() if COPYLEFT.search(declared(each))}
     assert not packages.keys() & {"pymaxflow", *WEAK}
@@ -56,12 +57,17 @@ def test_nothing_required_is_under_the_gpl() -> None:
 
 def test_the_page_of_licences_names_every_direct_requirement() -> None:
     page = canonicalize_name((ROOT / "docs" / "licences.md").read_text())
-    names = [canonicalize_name(each.name) for each in requirements("torch", "bench", "hub", "ray", "tables", "postgres")]
+    names = [
+        canonicalize_name(each.name) for each in requirements("torch", "bench", "hub", "ray", "tables", "postgres")
+    ]
     assert not [name for name in names if name not in page]
 
 
 def test_every_requirement_has_a_tested_version() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}
-    direct = [canonicalize_name(each.name) for each in requirements("dev", "torch", "bench", "hub", "ray", "tables", "postgres")]
+    direct = [
+        canonicalize_name(each.name)
+        for each in requirements("dev", "torch", "bench", "hub", "ray", "tables", "postgres")
+    ]
     assert not sorted({*direct} - pinned)

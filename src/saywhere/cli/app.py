@@ -15,6 +15,7 @@ from saywhere.cli.convert import convert
 from saywhere.cli.data import data
 from saywhere.cli.doctor import doctor
 from saywhere.cli.export import export
+from saywhere.cli.finetune import finetune
 from saywhere.cli.models import models
 from saywhere.cli.prelabel import prelabel
 from saywhere.cli.renamed import with_new_names
@@ -28,7 +29,8 @@ app = typer.Typer(
     help="Say what, click where, get the object.",
 )  # fmt: skip
 for verb in (
-    segment, train, average, bench, compare, reproduce, prelabel, convert, annotate, study, data, models, doctor,
+    segment, train, finetune, average, bench, compare, reproduce, prelabel, convert, annotate, study, data, models,
+    doctor,
 ):  # fmt: skip
     app.command()(verb)
 app.add_typer(export, name="export")

@@ -1,0 +1,129 @@
+"""Fine-tuning on a small set of one's own: the split, the comparison, restarts, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from conftest import polygon_of
+from saywhere import SaywhereError
+from saywhere.cli.main import app
+from saywhere.evaluation.finetune import finetune
+from saywhere.storage.tensors import read_tensor_file
+
+FAST = ("crop.sizes=[64]", "batch=2", "workers=0", "clicks.max_rounds=1")
+
+
+def write_set(folder: Path, count: int, objects: int = 1) -> Path:
+    """A COCO file with images of noise, each with bright rectangles of the label card."""
+    rng = np.random.default_rng(0)
+    (folder / "photos").mkdir(parents=True)
+    images, annotations = [], []
+    for i in range(count):
+        pixels = rng.integers(0, 90, (72, 96, 3), dtype=np.uint8)
+        images.append({"id": i + 1, "file_name": f"photos/{i}.png", "height": 72, "width": 96})
+        for j in range(objects):
+            x, y = 4 + 44 * j + int(rng.integers(8)), int(rng.integers(30))
+            pixels[y : y + 30, x : x + 36] = rng.integers(150, 255, 3)
+            number = len(annotations) + 1
+            annotations.append(
+                {
+                    "id": number,
+                    "image_id": i + 1,
+                    "category_id": 1,
+                    "segmentation": polygon_of(x, y, 36, 30),
+                    "iscrowd": 0,
+                }
+            )
+        Image.fromarray(pixels).save(folder / f"photos/{i}.png")
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "card"}]}
+    (folder / "mine.json").write_text(json.dumps(content))
+    return folder / "mine.json"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("mine"), 40)
+
+
+def test_weights_that_learned_something_and_what_they_are_worth(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    before = data.read_bytes()
+    result = finetune(data, out, minutes=0.03, limit=6, changes=FAST)
+    assert (result.trained, result.held_out) == (30, 10)
+    parts = {part: json.loads((out / f"{part}.json").read_text()) for part in ("train", "val")}
+    ids = {part: {each["id"] for each in content["annotations"]} for part, content in parts.items()}
+    assert not ids["train"] & ids["val"]
+    assert len(ids["train"] | ids["val"]) == 40
+    new, old = read_tensor_file(result.weights), read_tensor_file(Path(read_result(out)["weights"]))
+    assert new.metadata["options"] == old.metadata["options"]
+    changed = {name for name in new.tensors if not np.array_equal(new.tensors[name], old.tensors[name])}
+    assert changed
+    assert not any(name.startswith("encoder.") for name in changed)
+    assert {each.figure for each in result.differences} == {"noc90", "noc85", "miou1", "miou3"}
+    assert all(each.objects == 6 for each in result.differences)
+    assert data.read_bytes() == before
+    with pytest.raises(SaywhereError, match="finished fine-tuning"):
+        finetune(data, out, minutes=0.03, limit=6, changes=FAST)
+
+
+def read_result(out: Path) -> dict[str, str]:
+    return json.loads((out / "result.json").read_text())  # type: ignore[no-any-return]
+
+
+def test_it_goes_on_where_it_was_stopped(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, calls = tmp_path / "out", []
+
+    def stop(*arguments: object, **options: object) -> Path:
+        calls.append(arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("saywhere.evaluation.finetune.train", stop)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(data, out, minutes=0.02, limit=4, changes=FAST)
+    split, figures = (out / "train.json").read_bytes(), (out / "before.json").stat().st_mtime_ns
+    assert finetune(data, out, minutes=0.02, limit=4, changes=FAST).weights.is_file()
+    assert (out / "train.json").read_bytes() == split
+    assert figures <= (out / "before.json").stat().st_mtime_ns
+
+
+@pytest.mark.parametrize(("count", "objects", "words"), [(1, 1, "at least two"), (6, 1, "leave"), (2, 2, "leave")])
+def test_too_little_data(tmp_path: Path, count: int, objects: int, words: str) -> None:
+    with pytest.raises(SaywhereError, match=words):
+        finetune(write_set(tmp_path / "set", count, objects), tmp_path / "out")
+    assert not (tmp_path / "out" / "train.json").exists()
+
+
+def test_other_networks_and_used_folders_are_refused(data: Path, tmp_path: Path) -> None:
+    used = tmp_path / "used"
+    used.mkdir()
+    (used / "notes.txt").write_text("mine")
+    with pytest.raises(SaywhereError, match="not empty"):
+        finetune(data, used)
+    pytest.importorskip("saywhere_papers")
+    with pytest.raises(SaywhereError, match="fine-tuning is for our own"):
+        finetune(data, tmp_path / "out", weights="multistage")
+
+
+def test_another_request_in_the_same_folder_is_refused(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saywhere.evaluation.finetune.bench", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        finetune(data, tmp_path / "out")
+    with pytest.raises(SaywhereError, match="other data or weights"):
+        finetune(data, tmp_path / "out", holdout=0.5)
+
+
+def test_the_command(data: Path, tmp_path: Path) -> None:
+    arguments = ["finetune", str(data), "--out", str(tmp_path / "out"), "--time-limit", "2s", "--limit", "4"]
+    result = CliRunner().invoke(app, [*arguments, *(word for change in FAST for word in ("--set", change))])
+    assert result.exit_code == 0, result.output
+    assert "10 held-out objects, 30 to train on" in result.output
+    assert "weights.safetensors" in result.output.replace("\n", "")
