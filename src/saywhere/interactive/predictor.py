@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from saywhere.core.arrays import BoolArray, FloatArray
 from saywhere.core.locking import Lockable, one_at_a_time
@@ -69,7 +70,8 @@ class ImagePredictor(PretrainedMixin, Lockable):
         mask_input: ArrayLike | None = None,
         multimask_output: bool = False,
         box: ArrayLike | None = None,
-    ) -> tuple[BoolArray, FloatArray, FloatArray]:
+        return_logits: bool = False,
+    ) -> tuple[NDArray[Any], FloatArray, FloatArray]:
         """Masks for a whole prompt at once, with the array shapes of SAM's predictor.
 
         The interactions of a Segmenter are neither used nor changed.
@@ -83,17 +85,20 @@ class ImagePredictor(PretrainedMixin, Lockable):
             multimask_output: whether to return all candidate masks instead of one, smallest area first; for a network
                 with one mask, three masks of different thresholds.
             box: ``(4,)`` or ``(1, 4)`` left, top, right and bottom edge in pixels.
+            return_logits: whether masks are logits, above 0 on the object, instead of bool.
 
         Returns:
-            Masks ``(C, H, W)`` bool, scores ``(C,)``, and logits ``(C, 256, 256)`` of the image scaled to a longer
-            side of 256 and padded at the right or bottom. The scores are the predicted IoU, or for a network with one
-            mask the expected IoU.
+            Masks ``(C, H, W)``, bool or float32, scores ``(C,)``, and logits ``(C, 256, 256)`` of the image scaled to a
+            longer side of 256 and padded at the right or bottom. The scores are the predicted IoU, or for a network
+            with one mask the expected IoU.
 
         Raises:
             SaywhereError: the prompt is empty, an array has another shape, a click or the box is outside the image, or
                 the network knows no boxes or takes no such clicks.
         """
-        return sam.predict(self._decoder(), point_coords, point_labels, text, mask_input, multimask_output, box)
+        return sam.predict(
+            self._decoder(), point_coords, point_labels, text, mask_input, multimask_output, box, return_logits
+        )
 
     # Phrases
 

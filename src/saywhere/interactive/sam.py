@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saywhere.core.arrays import BoolArray, FloatArray
+from saywhere.core.arrays import FloatArray
 from saywhere.core.crop import Crop
 from saywhere.core.geometry import ImageSize
-from saywhere.core.mask import NOTHING, Mask
+from saywhere.core.mask import NOTHING, Mask, logit
 from saywhere.core.numbers import describe
 from saywhere.core.prompt import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, PADDING, POSITIVE, Click, Prompt
 from saywhere.errors import SaywhereError
@@ -125,11 +125,12 @@ def with_thresholds(mask: Mask) -> list[Mask]:
     return [replace(mask, threshold=threshold) for threshold in MULTIMASK_THRESHOLDS]
 
 
-def as_arrays(masks: Sequence[Mask]) -> tuple[BoolArray, FloatArray, FloatArray]:
+def as_arrays(masks: Sequence[Mask], return_logits: bool = False) -> tuple[NDArray[Any], FloatArray, FloatArray]:
     """Masks in SAM's shapes.
 
     Args:
         masks: C masks of one image.
+        return_logits: whether masks are logits, above 0 on the object, instead of bool.
 
     Returns:
         Masks ``(C, H, W)``, scores ``(C,)`` and low-resolution logits ``(C, 256, 256)``. A score is the predicted IoU,
@@ -140,7 +141,14 @@ def as_arrays(masks: Sequence[Mask]) -> tuple[BoolArray, FloatArray, FloatArray]
     for low, mask in zip(logits, masks, strict=True):
         low[: crop.height, : crop.width] = mask.crop.resample(mask.logits, crop, NOTHING)
     scores = [mask.score if mask.predicted_iou is None else mask.predicted_iou for mask in masks]
-    return np.stack([mask.array for mask in masks]), np.array(scores, np.float32), logits
+    arrays = [whole_logits(mask) if return_logits else mask.array for mask in masks]
+    return np.stack(arrays), np.array(scores, np.float32), logits
+
+
+def whole_logits(mask: Mask) -> FloatArray:
+    """The logits of a mask at the size of its image, ``(H, W)``, above 0 exactly on the mask."""
+    logits = mask.crop.to_image(mask.final_logits, mask.image_size, NOTHING)
+    return np.asarray(logits - logit(mask.threshold), np.float32)
 
 
 def predict(
@@ -151,7 +159,8 @@ def predict(
     mask_input: ArrayLike | None,
     multimask_output: bool,
     box: ArrayLike | None,
-) -> tuple[BoolArray, FloatArray, FloatArray]:
+    return_logits: bool = False,
+) -> tuple[NDArray[Any], FloatArray, FloatArray]:
     """See :meth:`saywhere.Segmenter.predict`, which has the arguments, results and errors."""
     runtime, image_size = decoder.runtime, decoder.encoded.size
     phrase = None if text is None else check_phrase(text, runtime)
@@ -167,8 +176,9 @@ def predict(
         given = replace(given, previous=previous, use_previous=True)
     answer = decoder.decode(given)
     if not multimask_output:
-        return as_arrays([answer.mask])
+        return as_arrays([answer.mask], return_logits)
     if len(answer.candidates) == 1:
-        return as_arrays(with_thresholds(answer.mask))
+        return as_arrays(with_thresholds(answer.mask), return_logits)
     chosen = [(replace(given, output=each.candidate), each) for each in answer.candidates]
-    return as_arrays([decoder.decode_choice(choice, answer, each).mask for choice, each in chosen])
+    masks = [decoder.decode_choice(choice, answer, each).mask for choice, each in chosen]
+    return as_arrays(masks, return_logits)

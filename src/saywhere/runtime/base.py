@@ -20,6 +20,7 @@ from saywhere.text.vocabulary import Vocabulary
 from saywhere.text.words import Words, shipped_words
 
 Parameters = Mapping[str, FloatArray]
+EMBEDDING_STRIDE = 16
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,20 @@ class Runtime(Protocol):
         """
         raise NoMapError(f"phrase {phrase!r}: '{self.name}' has no relevance map")
 
+    def embedding(self, features: Any) -> FloatArray:
+        """What the network knows of an image without a prompt.
+
+        Args:
+            features: what :meth:`encode` returned.
+
+        Returns:
+            ``(C, h, w)``.
+
+        Raises:
+            SaywhereError: its features are not of this form.
+        """
+        raise SaywhereError(f"'{self.name}' has no embedding of an image")
+
     def cost(self, size: ImageSize) -> dict[str, int]:
         """Count parameters and multiply-adds.
 
@@ -259,6 +274,14 @@ class PurifyingRuntime(Runtime, Protocol):
             ``(C, h, w)`` for each level, finest first.
         """
         ...
+
+    def embedding(self, features: Any) -> FloatArray:
+        """The purified level whose stride is nearest to 16, which is SAM's."""
+        strides = self.capabilities.purification_strides
+        if not strides:
+            return super().embedding(features)
+        level = min(range(len(strides)), key=lambda i: abs(strides[i] - EMBEDDING_STRIDE))
+        return self.levels(features, "pure")[level]
 
     def purified(self, level: int, vectors: FloatArray) -> FloatArray:
         """Apply the purification layer to single cells.

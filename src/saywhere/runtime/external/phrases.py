@@ -95,6 +95,9 @@ class PhraseRuntime(Runtime):
         relevance = self._enlarged(self.phrases.relevance(self._encoded(features), phrase), features.size)
         return np.clip(relevance, 0.0, 1.0)
 
+    def embedding(self, features: PhraseFeatures) -> FloatArray:
+        return self.runtime.embedding(features.features)
+
     def cost(self, size: ImageSize) -> dict[str, int]:
         return self.runtime.cost(size)
 

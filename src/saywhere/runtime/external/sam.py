@@ -119,6 +119,10 @@ class SamRuntime(Runtime):
             scores = for_prompt(scores, int((labels != PADDING).sum()) > 1)
         return logits, scores
 
+    def embedding(self, features: SamFeatures) -> FloatArray:
+        smallest = min(features.arrays.values(), key=lambda array: (array.ndim != 4, array.shape[-1]))
+        return np.asarray(smallest[0], np.float32)
+
     def _prompt_inputs(
         self, place: Place, points: FloatArray, labels: FloatArray, mask: FloatArray | None
     ) -> dict[str, NDArray[Any]]:
