@@ -21,7 +21,7 @@ from saywhere.annotate.db.database import Database, default_database_url
 DATA = Path(__file__).parent / "data"
 # What later versions say of an object besides.
 ADDED = {"box": None, "choices": 0, "candidates": {"indices": [], "position": 0}} | {
-    "rectangle": None, "z_order": 0, "attributes": {},
+    "rectangle": None, "z_order": 0, "attributes": {}, "locked": False,
 }  # fmt: skip
 ADDED_FIGURES = {"boxes": 0, "choices": 0}
 ADDED_COLUMNS = {"first_seconds", "first_click_distance"}
@@ -33,6 +33,7 @@ def expected() -> dict[str, Any]:
     for state in content["states"]:
         state["objects"] = [one | ADDED for one in state["objects"]]
         state["note"] = None
+        state |= {"review": "to-review" if state["state"] == "done" else None, "reviews": [], "comments": []}
     content["project"]["labels"] = [one | {"attributes": []} for one in content["project"]["labels"]]
     content["objects"] = [one | ADDED_FIGURES for one in content["objects"]]
     return content
@@ -60,6 +61,10 @@ def test_every_image_opens_as_it_was(client: TestClient, expected: dict[str, Any
         assert sum(image.pop("labels").values()) == image["objects"]
         assert (image.pop("at") > 0) == (image["state"] != "new")
         assert image.pop("expected_iou") is None or image["objects"] > 0
+        assert image.pop("review") == ("to-review" if image["state"] == "done" else None)
+        assert [image.pop(name) for name in ("withdrawn", "comments", "assigned", "disagreement")] == [
+            False, 0, None, None,
+        ]  # fmt: skip
     assert images == expected["images"]
     assert client.get("/api/project").json()["labels"] == expected["project"]["labels"]
     for image, state in enumerate(expected["states"], 1):

@@ -87,11 +87,19 @@ def test_one_object_is_hidden_and_another_locked(browser: sync_api.Browser, serv
     assert page.page.locator("#canvas").get_attribute("data-hovered") != "1", "nothing is there for the pointer"
     page.page.locator("#canvas").focus()
     page.page.keyboard.press("t")
+    page.seq(3)
     page.page.keyboard.press("Delete")
     page.page.wait_for_selector("#toast.shown >> text=locked")
-    page.page.keyboard.press("t")
-    page.page.keyboard.press("Delete")
+    page.page.reload()
     page.seq(3)
+    page.page.locator("#objects .object").nth(1).click()
+    page.page.locator("#objects .object").nth(1).get_by_role("button").nth(2).click()
+    page.page.wait_for_selector("#toast.shown >> text=locked")
+    page.page.locator("#canvas").focus()
+    page.page.keyboard.press("t")
+    page.seq(4)
+    page.page.keyboard.press("Delete")
+    page.seq(5)
     assert [one["id"] for one in page.state(5)["objects"]] == [1]
     page.close()
 

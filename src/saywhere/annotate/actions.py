@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from saywhere.annotate.review import Verdict
+
 # Numbers of JSON: neither NaN nor infinite. The upper bound is beyond any image.
 Pixel = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Length = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
@@ -14,6 +16,10 @@ LabelId = Annotated[int, Field(ge=1, le=2**31 - 1)]
 # Without control characters: PostgreSQL stores no NUL, and the others are never intended.
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]*[^\x00-\x20][^\x00-\x1f]*$")]
+# Of several lines.
+LongText = Annotated[
+    str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00-\x09\x0b-\x1f]*[^\x00-\x20][^\x00-\x09\x0b-\x1f]*$")
+]
 Key = Annotated[str, Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
@@ -186,6 +192,14 @@ class RelabelAction(Strict):
     label: LabelId | None
 
 
+class LockAction(Strict):
+    """Lock an object, so that it can be neither changed nor deleted, or unlock it."""
+
+    kind: Literal["lock"]
+    object: ObjectId
+    locked: bool
+
+
 class DeleteAction(Strict):
     """Delete an object."""
 
@@ -198,6 +212,30 @@ class MarkAction(Strict):
 
     kind: Literal["mark"]
     value: Literal["done", "skipped", "open"]
+
+
+class ReviewAction(Strict):
+    """Approve the image, which is done then; or reject it, which opens it again and needs a comment."""
+
+    kind: Literal["review"]
+    verdict: Verdict
+    comment: LongText | None = None
+
+
+class CommentAction(Strict):
+    """Say something of the image, or of an object of it."""
+
+    kind: Literal["comment"]
+    text: LongText
+    object: ObjectId | None = None
+
+
+class ResolveAction(Strict):
+    """Say that a comment is settled, or that it is not."""
+
+    kind: Literal["resolve"]
+    comment: Annotated[int, Field(ge=1, le=2**31 - 1)] = Field(description="its number")
+    resolved: bool = True
 
 
 class UndoAction(Strict):
@@ -215,7 +253,8 @@ class RedoAction(Strict):
 Action = Annotated[
     ClickAction | BoxAction | CandidateAction | PhraseAction | InstancesAction | BrushAction | LassoAction
     | PolygonAction | HolesAction | CrumbsAction | RectangleAction | OrderAction | AttributeAction | CopyAction
-    | ThresholdAction | RelabelAction | DeleteAction | MarkAction | UndoAction | RedoAction,
+    | ThresholdAction | RelabelAction | LockAction | DeleteAction | MarkAction
+    | ReviewAction | CommentAction | ResolveAction | UndoAction | RedoAction,
     Field(discriminator="kind"),
 ]  # fmt: skip
 

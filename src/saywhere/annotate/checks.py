@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from saywhere.annotate.actions import AttributeAction, OrderAction
+from saywhere.annotate.actions import (
+    Action,
+    AttributeAction,
+    CommentAction,
+    LockAction,
+    OrderAction,
+    ResolveAction,
+    ReviewAction,
+    UndoAction,
+)
 from saywhere.annotate.attributes import AttributeDefinition
 from saywhere.annotate.db.tables import ImageRow
-from saywhere.annotate.events import ImageState, ObjectState
+from saywhere.annotate.events import REVIEW_KINDS, EventHistory, ImageState, ObjectState
 from saywhere.annotate.interactions import CandidateChoice
 from saywhere.errors import SaywhereError
 
@@ -49,3 +58,35 @@ def check_attribute(action: AttributeAction, definitions: Sequence[AttributeDefi
     if action.value is not None:
         defined.check(action.value)
     return list(defined.former)
+
+
+def check_review(state: ImageState, action: ReviewAction | CommentAction | ResolveAction) -> None:
+    """Whether something can be said of an image as it is."""
+    if isinstance(action, ReviewAction):
+        if action.verdict == "rejected" and action.comment is None:
+            raise SaywhereError("rejected: say why, in a comment for whoever annotates the image")
+    elif isinstance(action, CommentAction):
+        if action.object is not None:
+            state.object(action.object)
+    elif all(one.number != action.comment for one in state.comments):
+        raise SaywhereError(f"comment {action.comment}: there is none on this image; load the image again")
+
+
+def check_undo(history: EventHistory, action: Action, person: str) -> None:
+    """Whether a person can take the last step back: what others said of an image is theirs."""
+    last = history.active[-1] if isinstance(action, UndoAction) and history.active else None
+    if last is not None and last.kind in REVIEW_KINDS and last.person != person:
+        said = {
+            "review": "reviewed the image",
+            "comment": "wrote a comment",
+            "resolve": "settled a comment",
+        }
+        raise SaywhereError(
+            f"undo: the last step is that {last.person} {said[last.kind]}, which only {last.person} takes back"
+        )
+
+
+def check_unlocked(state: ObjectState, action: Action) -> None:
+    """Whether something can be done to an object: a locked one can only be unlocked."""
+    if state.locked and not isinstance(action, LockAction):
+        raise SaywhereError(f"{action.kind}: object {state.id} is locked; unlock it first to change or delete it")

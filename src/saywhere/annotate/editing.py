@@ -16,6 +16,7 @@ from saywhere.annotate.actions import (  # fmt: skip
     BrushAction,
     CandidateAction,
     ClickAction,
+    CommentAction,
     CopyAction,
     CorrectionAction,
     InstancesAction,
@@ -26,12 +27,22 @@ from saywhere.annotate.actions import (  # fmt: skip
     PolygonAction,
     RectangleAction,
     RedoAction,
+    ResolveAction,
+    ReviewAction,
     ThresholdAction,
     UndoAction,
 )
 from saywhere.annotate.attributes import AttributeDefinition, current_values
 from saywhere.annotate.brush import StrokeLayers, apply_strokes
-from saywhere.annotate.checks import check_attribute, check_choice, check_room, z_order
+from saywhere.annotate.checks import (
+    check_attribute,
+    check_choice,
+    check_review,
+    check_room,
+    check_undo,
+    check_unlocked,
+    z_order,
+)
 from saywhere.annotate.corrections import correct, polygon_region
 from saywhere.annotate.db.labels import definitions_of
 from saywhere.annotate.db.locks import ImageLockedError
@@ -133,6 +144,7 @@ class Editor:
         before = history.state
         if before.seq != request.base:
             raise ConflictError(f"image {id}: changed since (now {before.seq}, seen {request.base}); load it again")
+        check_undo(history, request.action, author.person)
         prepared = self._prepare(row, before, request.action, author)
         # The time that an action took is shared by the objects that it was done to.
         took = None if request.took_ms is None else request.took_ms // len(prepared)
@@ -202,6 +214,9 @@ class Editor:
         data = action.model_dump(exclude={"kind", "object"})
         if isinstance(action, MarkAction):
             return [(NewEvent(action.kind, None, data), None)]
+        if isinstance(action, ReviewAction | CommentAction | ResolveAction):
+            check_review(before, action)
+            return [(NewEvent(action.kind, None, action.model_dump(exclude={"kind"})), None)]
         self._check_study(action)
         self._check_label(getattr(action, "label", None))
         if isinstance(action, InstancesAction):
@@ -214,6 +229,7 @@ class Editor:
         else:
             assert action.object is not None, "only actions that may begin an object go without one"
             state = before.object(action.object)
+            check_unlocked(state, action)
         if isinstance(action, PhraseAction) and action.text is not None:
             named = self._store.labels.named(action.text)
             data |= {} if named is None else {"names": named.id}

@@ -23,11 +23,14 @@ from saywhere.annotate.interactions import (  # fmt: skip
     Interaction,
     PixelChange,
 )
+from saywhere.annotate.review import Comment, Review, ReviewStatus, Verdict, end_review, review_status
 from saywhere.core.geometry import Box
 from saywhere.core.prompt import Click
 from saywhere.errors import SaywhereError
 
 MAX_STATES = 64  # of an image, kept so that undo replays nothing
+IMAGE_KINDS = frozenset({"mark", "review", "comment", "resolve"})  # kinds of events that are done to no object
+REVIEW_KINDS = IMAGE_KINDS - {"mark"}
 JOINED = "joined"  # in the data of all events of one action but the first
 Mark = Literal["open", "done", "skipped"]
 Status = Literal["new", "started", "done", "skipped"]
@@ -40,11 +43,14 @@ class Event:
     Args:
         seq: number of the event, counted from 1 for each image.
         kind: the action's kind, for example ``"click"``; see :mod:`saywhere.annotate.actions`.
-        object: number of the object that it was done to; None for undo, redo and mark.
+        object: number of the object that it was done to; None for undo, redo and what is done
+            to the image.
         data: the action's other fields; with several candidates their indices too, see :class:`Candidates`.
         masked: whether a mask is stored with it.
         score: predicted IoU of that mask.
         area: pixels of that mask.
+        person: who did it.
+        at: when, ms since 1970.
     """
 
     seq: int
@@ -54,6 +60,8 @@ class Event:
     masked: bool = False
     score: float | None = None
     area: int | None = None
+    person: str = ""
+    at: int = 0
 
     @property
     def is_joined(self) -> bool:
@@ -82,6 +90,7 @@ class ObjectState:
         z_order: of two objects that share pixels, the one with the higher number is in front, and of two with the
             same number the smaller one.
         attributes: what was said of it, by the attribute's name.
+        locked: whether nothing may be done to it but to unlock it, and to comment on it.
     """
 
     id: int
@@ -98,6 +107,7 @@ class ObjectState:
     rectangle: Box | None = None
     z_order: int = 0
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    locked: bool = False
 
     @property
     def given(self) -> int | None:
@@ -135,7 +145,10 @@ class ObjectState:
 
 @dataclass(frozen=True, slots=True)
 class ImageState:
-    """An image's objects after event ``seq``. ``active`` is the object that was worked on last."""
+    """An image's objects after event ``seq``. ``active`` is the object that was worked on last.
+
+    ``reviews`` and ``comments`` are what people said of it, oldest first.
+    """
 
     seq: int = 0
     objects: Mapping[int, ObjectState] = field(default_factory=dict)
@@ -144,6 +157,13 @@ class ImageState:
     can_undo: bool = False
     can_redo: bool = False
     next_id: int = 1
+    reviews: tuple[Review, ...] = ()
+    comments: tuple[Comment, ...] = ()
+
+    @property
+    def review(self) -> ReviewStatus | None:
+        """Whether it is to be reviewed, approved or rejected; None while it is not done."""
+        return review_status(self.reviews, self.mark == "done")
 
     @property
     def status(self) -> Status:
@@ -232,9 +252,13 @@ def _states_before(events: Sequence[Event]) -> list[ImageState]:
 
 def apply_event(state: ImageState, event: Event) -> ImageState:
     """The state after one more event that is neither undo nor redo."""
-    if event.kind == "mark":
-        return replace(state, mark=event.data["value"])
-    assert event.object is not None, "every event but mark is done to an object"
+    if event.kind in IMAGE_KINDS:
+        return _apply_to_image(state, event)
+    assert event.object is not None, "every other event is done to an object"
+    if event.kind == "lock":
+        one = replace(state.object(event.object), locked=event.data["locked"])
+        return replace(state, objects={**state.objects, one.id: one})
+    state = replace(state, reviews=end_review(state.reviews, "approved", event.person, event.at))
     objects = dict(state.objects)
     if event.kind == "delete":
         objects.pop(event.object, None)
@@ -244,6 +268,26 @@ def apply_event(state: ImageState, event: Event) -> ImageState:
     before = objects.get(event.object) or ObjectState(event.object, label=event.data.get("label"))
     objects[event.object] = apply_to_object(before, event)
     return replace(state, objects=objects, active=event.object, mark=_mark_after(event, objects))
+
+
+def _apply_to_image(state: ImageState, event: Event) -> ImageState:
+    """The state after an event of the :data:`IMAGE_KINDS`."""
+    data = event.data
+    if event.kind == "mark":
+        # What was rejected is finished again, or what was approved is not done any more.
+        ended: Verdict = "rejected" if data["value"] == "done" else "approved"
+        return replace(state, mark=data["value"], reviews=end_review(state.reviews, ended, event.person, event.at))
+    if event.kind == "review":
+        review = Review(data["verdict"], data["comment"] or "", event.person, event.at)
+        mark: Mark = "done" if review.verdict == "approved" else "open"
+        return replace(state, mark=mark, reviews=(*state.reviews, review))
+    if event.kind == "comment":
+        comment = Comment(event.seq, data["object"], data["text"], event.person, event.at)
+        return replace(state, comments=(*state.comments, comment))
+    comments = (
+        replace(one, resolved=data["resolved"]) if one.number == data["comment"] else one for one in state.comments
+    )
+    return replace(state, comments=tuple(comments))
 
 
 def _mark_after(event: Event, objects: Mapping[int, ObjectState]) -> Mark:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.annotate.actions import ActionRequest, MarkAction
+from saywhere.annotate.db.disagreements import disagreements
 from saywhere.annotate.db.store import Author, Store
 from saywhere.annotate.db.tables import ImageRow
+from saywhere.annotate.disagreement import image_disagreement
 from saywhere.annotate.editing import Editor, StateChange
 from saywhere.annotate.events import ImageState, ObjectState
 from saywhere.annotate.image_folder import ImageFolder, LoadedImage
@@ -27,6 +29,7 @@ from saywhere.annotate.rings import Ring, outline_rings
 from saywhere.annotate.scan import ScanReport, scan_folder
 from saywhere.core.arrays import FloatArray
 from saywhere.core.cutout import blur_background, cut_out, opacity_of_mask
+from saywhere.core.geometry import ImageSize
 from saywhere.core.mask import sigmoid
 from saywhere.errors import SaywhereError
 from saywhere.interactive.instances import InstanceSearch
@@ -110,6 +113,18 @@ class Annotator:
     def image_state(self, id: int) -> StateChange:
         """An image's state with all masks, whether or not its file can be read."""
         return self._editor.change(self.store.image(id), ImageState(), self.store.history(id).state)
+
+    def disagreements(self, rows: Sequence[ImageRow]) -> dict[int, float | None]:
+        """How much was changed of what was proposed, by the number of the image; see :mod:`.disagreement`."""
+        store = self.store
+
+        def compute(row: ImageRow) -> float | None:
+            if row.height is None or row.width is None:
+                return None
+            size = ImageSize(row.height, row.width)
+            return image_disagreement(store.history(row.id), size, partial(store.load_masks, row.id))
+
+        return disagreements(store.database, rows, compute)
 
     # Actions
 

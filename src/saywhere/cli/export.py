@@ -116,6 +116,7 @@ def project(
     all_images: Annotated[
         bool, typer.Option("--all", help="images that are started too, not only those that are done")
     ] = False,
+    approved: Annotated[bool, typer.Option("--approved", help="only images that are approved")] = False,
     database: Annotated[str | None, typer.Option(metavar="URL", help="as for annotate")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="print the manifest, and what changed since the last export")
@@ -134,7 +135,8 @@ def project(
     from saywhere.data.split import Shares
     from saywhere.storage.atomic import atomic_output
 
-    options = ExportOptions(format, not all_images, images, None if split is None else Shares.parse(split), simplify)
+    shares = None if split is None else Shares.parse(split)
+    options = ExportOptions(format, not all_images, images, shares, simplify, approved)
     if (out.suffix == ".json") != options.is_one_file and out.suffix != ".zip":
         what = "coco without --images and --split is one file; give it the ending .json" if options.is_one_file else (
             f"{format} is more than one file; give a new folder, or a .zip"

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from saywhere.annotate.db.database import Database, default_database_url
 from saywhere.annotate.db.renames import find_renamed
 from saywhere.annotate.db.tables import (  # fmt: skip
+    AssignmentRow,
     ExportRow,
     ImageRow,
     LabelAttributesRow,
@@ -178,6 +179,7 @@ def _move(session: Session, project: ProjectRow, place: Path, unused: int | None
         session.execute(update(LabelRow).where(of_unused).values(project_id=project.id))
         images = select(ImageRow.id).where(ImageRow.project_id == unused)
         session.execute(delete(LeaseRow).where(LeaseRow.image_id.in_(images)))
+        session.execute(delete(AssignmentRow).where(AssignmentRow.image_id.in_(images)))
         session.execute(delete(ImageRow).where(ImageRow.project_id == unused))
         session.execute(delete(ExportRow).where(ExportRow.project_id == unused))
         session.execute(delete(ProjectRow).where(ProjectRow.id == unused))

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from saywhere.annotate.db.assignments import AssignmentStore
 from saywhere.annotate.db.clock import now_ms
 from saywhere.annotate.db.database import Database
 from saywhere.annotate.db.errors import ConflictError as ConflictError
@@ -22,7 +23,7 @@ from saywhere.annotate.db.locks import EditLock, acquire_lock, current_lock, rel
 from saywhere.annotate.db.projects import find_project
 from saywhere.annotate.db.renames import find_renamed
 from saywhere.annotate.db.summaries import ImageSummary, load_summaries, store_summary, summarise
-from saywhere.annotate.db.tables import EventRow, ImageRow, LabelRow, LeaseRow
+from saywhere.annotate.db.tables import AssignmentRow, EventRow, ImageRow, LabelRow, LeaseRow
 from saywhere.annotate.events import JOINED, Event, EventHistory
 from saywhere.annotate.image_folder import ImageFolder
 from saywhere.core.geometry import ImageSize
@@ -80,6 +81,7 @@ class Store:
         project_id: number of the project that belongs to the folder.
         notes: what a person should know of how it was found.
         labels: the project's labels.
+        assignments: whose images are whose.
     """
 
     def __init__(self, database: Database, folder: Path) -> None:
@@ -89,6 +91,7 @@ class Store:
         found = find_project(database, ImageFolder(folder))
         self.project_id, self.notes = found.id, found.notes
         self.labels = LabelStore(database, self.project_id)
+        self.assignments = AssignmentStore(database, self.project_id)
 
     # Images
 
@@ -130,6 +133,7 @@ class Store:
                 continue  # another server has changed it meanwhile
             if other is not None:
                 session.execute(delete(LeaseRow).where(LeaseRow.image_id == other.id))
+                session.execute(delete(AssignmentRow).where(AssignmentRow.image_id == other.id))
                 session.delete(other)
                 session.flush()
             moved[row.path] = path
@@ -334,4 +338,4 @@ def joined(events: Sequence[NewEvent]) -> list[NewEvent]:
 
 def event_from_row(row: EventRow) -> Event:
     """An event without its mask."""
-    return Event(row.seq, row.kind, row.object, row.data, row.masked, row.score, row.area)
+    return Event(row.seq, row.kind, row.object, row.data, row.masked, row.score, row.area, row.person, row.at)

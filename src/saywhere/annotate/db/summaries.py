@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from saywhere.annotate.db.tables import EventRow, ImageRow, ImageSummaryRow
 from saywhere.annotate.events import ImageState
+from saywhere.annotate.review import ReviewStatus
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,17 @@ class ImageSummary:
         labels: number of objects by the number of their label; 0 for those without one.
         expected_iou: the lowest predicted IoU of its objects; None where the network predicted none.
         at: when it was last worked on, ms since 1970; 0 for never.
+        review: whether it is to be reviewed, approved or rejected; None while it is not done.
+        withdrawn: whether the annotation changed after it was approved.
+        comments: number of comments that are not settled.
     """
 
     labels: Mapping[int, int] = field(default_factory=dict)
     expected_iou: float | None = None
     at: int = 0
+    review: ReviewStatus | None = None
+    withdrawn: bool = False
+    comments: int = 0
 
     def with_labels(self, replaced: Mapping[int, int | None]) -> ImageSummary:
         """The summary with the labels that merged and deleted ones became."""
@@ -40,7 +47,11 @@ def summarise(state: ImageState, at: int) -> ImageSummary:
     """The summary of an image that was last changed at ``at``."""
     scores = [one.score for one in state.objects.values() if one.score is not None]
     labels = Counter(one.label or 0 for one in state.objects.values())
-    return ImageSummary(dict(labels), min(scores, default=None), at)
+    return ImageSummary(
+        dict(labels), min(scores, default=None), at, review=state.review,
+        withdrawn=bool(state.reviews) and state.reviews[-1].is_withdrawn,
+        comments=sum(not one.resolved for one in state.comments),
+    )  # fmt: skip
 
 
 def store_summary(session: Session, image: int, state: ImageState, summary: ImageSummary) -> None:
@@ -64,20 +75,21 @@ def load_summaries(
     condition = [ImageRow.project_id == project, ImageRow.seq > 0]
     if images is not None:
         condition.append(ImageRow.id.in_(list(images)))
-    query = select(ImageRow.id, ImageRow.seq, ImageSummaryRow).outerjoin(
+    query = select(ImageRow.id, ImageRow.seq, ImageSummaryRow, ImageRow.state).outerjoin(
         ImageSummaryRow, ImageSummaryRow.image_id == ImageRow.id
     )
     summaries = {}
-    for id, seq, row in session.execute(query.where(*condition)):
+    for id, seq, row, status in session.execute(query.where(*condition)):
         if row is not None and row.seq == seq:
-            summaries[id] = _from_row(row)
+            summaries[id] = _from_row(row, status)
         else:
             at = session.scalar(select(func.max(EventRow.at)).where(EventRow.image_id == id)) or 0
             summaries[id] = summarise(state_of(id), at)
     return summaries
 
 
-def _from_row(row: ImageSummaryRow) -> ImageSummary:
-    data: dict[str, Any] = dict(row.data)
+def _from_row(row: ImageSummaryRow, status: str) -> ImageSummary:
+    # Where an earlier version stored it, nobody has reviewed the image.
+    data: dict[str, Any] = {"review": "to-review" if status == "done" else None, **row.data}
     labels = {int(label): count for label, count in data.pop("labels").items()}
     return ImageSummary(labels=labels, at=row.at, **data)

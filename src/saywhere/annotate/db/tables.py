@@ -144,6 +144,39 @@ class ImageSummaryRow(Base):
     data: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
+class AssignmentRow(Base):
+    """Whose image it is; an image without a row is nobody's."""
+
+    __tablename__ = "saywhere_assignment"
+
+    image_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    person: Mapped[str] = mapped_column(String(100))
+
+
+class AssignmentChangeRow(Base):
+    """A change of assignments: the persons of images before and after, by the images' numbers."""
+
+    __tablename__ = "saywhere_assignment_change"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(index=True)
+    at: Mapped[int] = mapped_column(BigInteger)
+    person: Mapped[str] = mapped_column(String(100))
+    before: Mapped[dict[str, Any]] = mapped_column(JSON)
+    after: Mapped[dict[str, Any]] = mapped_column(JSON)
+    undone: Mapped[bool] = mapped_column(default=False)
+
+
+class DisagreementRow(Base):
+    """The disagreement of an image after event ``seq``; null where it has none."""
+
+    __tablename__ = "saywhere_disagreement"
+
+    image_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seq: Mapped[int]
+    value: Mapped[float | None]
+
+
 class LeaseRow(Base):
     """The edit lock of an image: who holds it, until when (ms since 1970)."""
 

@@ -57,6 +57,7 @@ class ExportOptions:
         images: put the images into it.
         split: shares of training, validation and test; None: no split.
         simplify: how far a simplified outline may be from the true one, in pixels; 0 keeps every vertex.
+        only_approved: leave out images that are not approved as they are now.
     """
 
     format: str = "coco"
@@ -64,6 +65,7 @@ class ExportOptions:
     images: bool = False
     split: Shares | None = None
     simplify: float = 0.0
+    only_approved: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in LAYOUTS:
@@ -86,4 +88,5 @@ class ExportOptions:
         return {
             "format": self.format, "only_done": self.only_done, "images": self.images,
             "split": None if self.split is None else str(self.split), "simplify": self.simplify,
+            **({"only_approved": True} if self.only_approved else {}),
         }  # fmt: skip

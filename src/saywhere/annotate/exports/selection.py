@@ -24,7 +24,7 @@ class Selection:
     left_out: tuple[str, ...]
 
 
-def select_images(store: Store, only_done: bool = True) -> Selection:
+def select_images(store: Store, only_done: bool = True, only_approved: bool = False) -> Selection:
     """The images to export.
 
     An image without an object is a negative only where somebody marked it as done: that it was opened, or loaded ahead,
@@ -33,16 +33,20 @@ def select_images(store: Store, only_done: bool = True) -> Selection:
     Args:
         store: the project.
         only_done: leave out images that are not done; else those that have an object are exported too.
+        only_approved: leave out images that are not approved as they are now.
 
     Returns:
         The images, and what is left out.
     """
     _, rows = store.list_images(limit=ALL_IMAGES)
+    reviews = {id: one.review for id, one in store.summaries().items()} if only_approved else {}
     kept, images, objects = [], Counter[str](), Counter[str]()
     unloaded = 0
     for row in rows:
         status = row.state
-        exported = status == "done" or (status == "started" and not only_done)
+        if only_approved and status == "done" and reviews.get(row.id) != "approved":
+            status = "unapproved"
+        exported = status == "done" or (status == "started" and not only_done and not only_approved)
         if exported and row.width is not None and row.height is not None:
             kept.append(row)
         elif exported:
@@ -51,6 +55,7 @@ def select_images(store: Store, only_done: bool = True) -> Selection:
             images[status] += 1
             objects[status] += row.objects
     lines = [
+        _line(images["unapproved"], objects["unapproved"], "done and not approved"),
         _line(images["started"], objects["started"], "started and not done"),
         _line(images["skipped"], objects["skipped"], "skipped"),
         _line(images["new"], 0, "not annotated"),

@@ -98,7 +98,7 @@ def write_tree(
     Args:
         dest: what to write; it must not exist.
     """
-    selection = select_images(store, options.only_done)
+    selection = select_images(store, options.only_done, options.only_approved)
     splits = {} if options.split is None else _split(folder, selection.rows, options)
     builder, left_out = ManifestBuilder(splits), list(selection.left_out)
     hashes = {row.path: row.sha256 for row in selection.rows}

@@ -37,7 +37,7 @@ export class AttributeValues {
 
   #render(anew = false) {
     const { session } = this, { object } = session, fields = this.#fields;
-    const disabled = session.lockHolder !== null || session.locked.has(object?.id);
+    const disabled = session.lockHolder !== null || session.isLocked(object?.id);
     // A value that is none of the attribute's is shown all the same.
     const odd = fields.map(({ name, kind, values }) => {
       const value = object.attributes[name];

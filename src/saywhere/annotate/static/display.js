@@ -1,5 +1,5 @@
-// How the image and its objects are shown: colours, names, brightness, and which objects are hidden or locked. The
-// browser keeps it; nothing of it is an annotation.
+// How the image and its objects are shown: colours, names, brightness, and which objects are hidden. The browser
+// keeps it; nothing of it is an annotation. Locks of objects are, but have their buttons beside those that hide.
 
 import { setName, t } from './i18n.js';
 
@@ -8,7 +8,7 @@ const STORED = 'saywhere-display';
 const RANGES = { opacity: 100, brightness: 1, contrast: 1 };  // of a slider's value to the setting's
 
 export class Display {
-  #hidden = new Map(); #locked = new Map();  // sets of objects' numbers, by the image's number
+  #hidden = new Map();  // sets of objects' numbers, by the image's number
 
   constructor(session, stage) {
     Object.assign(this, { session, stage });
@@ -53,28 +53,25 @@ export class Display {
 
   #open() {
     const id = this.session.row?.id;
-    for (const sets of [this.#hidden, this.#locked]) if (!sets.has(id)) sets.set(id, new Set());
+    if (!this.#hidden.has(id)) this.#hidden.set(id, new Set());
     this.stage.hidden = this.#hidden.get(id);
-    this.session.locked = this.#locked.get(id);
   }
 
   toggleHidden(object = this.session.object) {
-    if (object) this.#toggle(this.stage.hidden, object.id);
-  }
-
-  toggleLocked(object = this.session.object) {
-    if (object) this.#toggle(this.session.locked, object.id);
-  }
-
-  #toggle(set, id) {
-    if (!set.delete(id)) set.add(id);
+    if (!object) return;
+    if (!this.stage.hidden.delete(object.id)) this.stage.hidden.add(object.id);
     this.session.emit('state');
+  }
+
+  /** Lock or unlock an object, on the server. */
+  toggleLocked(object = this.session.object) {
+    if (object) this.session.act({ kind: 'lock', locked: !object.locked }, { object: { id: object.id } });
   }
 
   /** The buttons in an object's row that hide and lock it. */
   buttons(object) {
-    const button = (set, icons, name, run) => {
-      const made = document.createElement('button'), pressed = set.has(object.id);
+    const button = (pressed, icons, name, run) => {
+      const made = document.createElement('button');
       made.innerHTML = `<svg><use href="#i-${icons[Number(pressed)]}"/></svg>`;
       made.setAttribute('aria-pressed', pressed);
       setName(made, name);
@@ -82,8 +79,8 @@ export class Display {
       return made;
     };
     return [
-      button(this.stage.hidden, ['eye', 'hidden'], t('objects.hide'), (one) => this.toggleHidden(one)),
-      button(this.session.locked, ['unlocked', 'locked'], t('objects.lock'), (one) => this.toggleLocked(one)),
+      button(this.stage.hidden.has(object.id), ['eye', 'hidden'], t('objects.hide'), (one) => this.toggleHidden(one)),
+      button(object.locked, ['unlocked', 'locked'], t('objects.lock'), (one) => this.toggleLocked(one)),
     ];
   }
 }

@@ -2,6 +2,7 @@
 
 import { get, post } from './api.js';
 import { t } from './i18n.js';
+import { isReviewed } from './order.js';
 
 const byId = (id) => document.getElementById(id);
 
@@ -30,13 +31,14 @@ export class ExportDialog {
       await session.allAnswered();
       byId('cutout-of').value = session.object?.area ? 'selected' : 'all';
       byId('export-result').hidden = true;
+      byId('export-approved-row').hidden = !isReviewed(session.rows);
       this.#link();
       this.#preview();
       dialog.showModal();
     });
     byId('export-close').addEventListener('click', () => dialog.close());
     for (const id of ['cutout-of', 'blur-radius']) byId(id).addEventListener('input', () => this.#link());
-    byId('export-done').addEventListener('change', () => this.#preview());
+    for (const id of ['export-done', 'export-approved']) byId(id).addEventListener('change', () => this.#preview());
     byId('export-split').addEventListener('change', (e) => { byId('export-shares').hidden = !e.target.checked; });
     byId('export-formats').addEventListener('click', (e) => {
       const button = e.target.closest('[data-format]');
@@ -48,20 +50,24 @@ export class ExportDialog {
 
   /** Say what would be exported, and what would be left out. */
   async #preview() {
-    const done = byId('export-done').checked;
+    const query = () => `done=${byId('export-done').checked}&approved=${this.#onlyApproved}`, asked = query();
     try {
-      const found = await get(`/api/export/preview?done=${done}`);
-      if (done !== byId('export-done').checked) return;
+      const found = await get(`/api/export/preview?${asked}`);
+      if (asked !== query()) return;
       byId('export-preview').textContent = [describeImages(found.images, found.objects), ...found.left_out].join('; ');
     } catch (error) {
       byId('export-preview').textContent = error.message;
     }
   }
 
+  get #onlyApproved() {
+    return byId('export-approved').checked && !byId('export-approved-row').hidden;
+  }
+
   async #export(format) {
     const share = (id) => Number(byId(`share-${id}`).value);
     const split = byId('export-split').checked ? { train: share('train'), val: share('val'), test: share('test') } : null;
-    const request = { format, done: byId('export-done').checked, images: byId('export-images').checked, split, simplify: Number(byId('export-simplify').value) };
+    const request = { format, done: byId('export-done').checked, approved: this.#onlyApproved, images: byId('export-images').checked, split, simplify: Number(byId('export-simplify').value) };
     const buttons = document.querySelectorAll('#export-formats button');
     for (const button of buttons) button.disabled = true;
     const result = byId('export-result');

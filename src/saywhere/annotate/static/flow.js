@@ -2,6 +2,7 @@
 
 import { post } from './api.js';
 import { t } from './i18n.js';
+import { isToDo } from './order.js';
 
 export class Flow {
   #asked = null;  // the image that is skipped when skipping is asked for again
@@ -13,7 +14,7 @@ export class Flow {
   }
 
   #prefetchNext() {
-    const { session } = this, next = session.image && session.order.neighbour(session.row, 1, true);
+    const { session } = this, next = session.image && session.order.neighbour(session.row, 1, isToDo);
     if (next) post(`/api/images/${next.id}/prefetch`).catch(() => {});
   }
 
@@ -50,7 +51,7 @@ export class Flow {
   async #mark(value) {
     const { session } = this;
     if (!await session.act({ kind: 'mark', value }, { toObject: false })) return false;
-    const next = session.order.neighbour(session.row, 1, true);
+    const next = session.order.neighbour(session.row, 1, isToDo);
     if (next) await session.open(next.id);
     else {
       session.select(null);

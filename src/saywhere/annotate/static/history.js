@@ -4,7 +4,7 @@ import { post } from './api.js';
 import { t } from './i18n.js';
 
 export class History {
-  #done = [];    // { image, mark } or { label: number of the change }, oldest first
+  #done = [];    // { image, mark } or { what, change: its number }, oldest first
   #undone = [];
 
   constructor(session) {
@@ -21,20 +21,20 @@ export class History {
   }
 
   #leads(entry) {
-    return entry?.label !== undefined || (entry?.mark !== undefined && entry.image !== this.session.row?.id);
+    return entry?.change !== undefined || (entry?.mark !== undefined && entry.image !== this.session.row?.id);
   }
 
   recordAction(image, action) {
-    const entry = { image, mark: action.kind === 'mark' ? action.value : undefined };
+    const entry = { image, mark: action.kind === 'mark' ? action.value : action.kind === 'review' ? action.verdict : undefined };
     this.#done.push(entry);
     this.#undone = [];
     return entry;
   }
 
-  /** A change of a label, by its number; null where nothing was changed. */
-  recordLabel(change) {
+  /** A change of a label or of an assignment, by its number; null where nothing was changed. */
+  recordChange(what, change) {
     if (change === null) return;
-    this.#done.push({ label: change });
+    this.#done.push({ what, change });
     this.#undone = [];
   }
 
@@ -53,7 +53,7 @@ export class History {
 
   async #step(kind, from, to) {
     const { session } = this, last = from.at(-1);
-    if (last?.label !== undefined) return this.#stepLabel(kind, from, to);
+    if (last?.change !== undefined) return this.#stepChange(kind, from, to);
     const otherImage = this.#leads(last);
     if (otherImage) await session.open(last.image);
     const image = session.row?.id, at = from.findLastIndex((entry) => entry.image === image);
@@ -63,13 +63,13 @@ export class History {
     return done;
   }
 
-  async #stepLabel(kind, from, to) {
-    const { session } = this, entry = from.pop();
+  async #stepChange(kind, from, to) {
+    const { session } = this, { what, change } = from.pop();
     try {
-      await post(`/api/labels/changes/${entry.label}/${kind}`);
-      to.push(entry);
-      await session.labels.refresh();
-      session.notice(t(`history.${kind}-label`), false);
+      await post(what === 'label' ? `/api/labels/changes/${change}/${kind}` : `/api/assignments/${change}/${kind}`);
+      to.push({ what, change });
+      await (what === 'label' ? session.labels.refresh() : session.loadList());
+      session.notice(t(`history.${kind}-${what}`), false);
       return true;
     } catch (error) {
       session.notice(error.message);

@@ -25,6 +25,11 @@ export function formatNumber(value, digits = 3) {
   return value.toLocaleString(language, { maximumFractionDigits: digits });
 }
 
+/** A time, in ms since 1970, as the language writes it. */
+export function formatTime(at) {
+  return new Date(at).toLocaleString(language, { dateStyle: 'medium', timeStyle: 'short' });
+}
+
 /** The text of a key, with `values` in the place of its {names}; `count` chooses the plural form. */
 export function t(key, values = {}) {
   const entry = texts[key] ?? key;

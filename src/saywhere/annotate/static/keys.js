@@ -6,7 +6,7 @@ import { t } from './i18n.js';
  * [keys, description, how they are shown, action, whether they are shown]; keys are KeyboardEvent.key, with 'Mod+' for
  * Ctrl or Cmd.
  */
-export function bindings({ session, stage, input, phrase, help, side, labels, offers, display, instances, attributes }) {
+export function bindings({ session, stage, input, phrase, help, side, labels, offers, display, instances, attributes, review }) {
   const moveBy = (dx, dy) => (e) => input.moveCrosshair(dx, dy, e.shiftKey);
   const openNeighbour = (step) => () => session.flow.openNeighbour(step);
   const accept = (e) => {
@@ -27,6 +27,8 @@ export function bindings({ session, stage, input, phrase, help, side, labels, of
     [['Delete', 'Backspace'], t('keys.delete'), 'Del', () => session.object && session.act({ kind: 'delete' })],
     [['1', '2', '3', '4', '5', '6', '7', '8', '9', '0'], t('keys.label'), '1 … 0', (e) => labels.byKey(e.key)],
     [['F2'], t('keys.relabel'), 'F2', () => labels.openRelabel()],
+    [['F8'], t('keys.approve'), 'F8', () => { review.approve(); }],
+    [['F9'], t('keys.reject'), 'F9', () => { review.reject(); }],
     [[';'], t('keys.attributes'), ';', () => attributes.focus()],
     [['.', ','], t('keys.offer'), '. or ,', (e) => offers.take(e.key === '.' ? 0 : 1)],
     [['/'], t('keys.phrase'), '/', () => phrase.focus(), () => session.project.phrases],

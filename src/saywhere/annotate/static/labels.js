@@ -26,7 +26,7 @@ export class Labels {
 
   async #create(name) {
     const label = await post('/api/labels', { name });
-    this.session.history.recordLabel(label.change);
+    this.session.history.recordChange('label', label.change);
     await this.refresh();
     return label.id;
   }
@@ -34,7 +34,7 @@ export class Labels {
   /** Change a label: PATCH with its new values, DELETE, or POST with /merge to merge it into another one. */
   async change(id, change, method = 'PATCH', path = '') {
     const label = await call(method, `/api/labels/${id}${path}`, change);
-    this.session.history.recordLabel(label.change);
+    this.session.history.recordChange('label', label.change);
     await this.refresh();
   }
 

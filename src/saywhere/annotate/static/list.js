@@ -1,12 +1,13 @@
 // The list of images: only the visible rows exist, so four thousand scroll like forty.
 
 import { formatNumber, t } from './i18n.js';
+import { isReviewed } from './order.js';
 
 const ROW_HEIGHT = 60, EXTRA_ROWS = 6, THUMBNAIL_DELAY = 70;
 
 export class ImageList {
   cursor = 0;          // index of the row that the arrow keys are at
-  #rows = new Map(); #listed = []; #frame = 0;
+  #rows = new Map(); #listed = []; #frame = 0; #reviewed = false;
 
   constructor(session) {
     this.session = session;
@@ -15,7 +16,7 @@ export class ImageList {
     this.box.addEventListener('scroll', () => this.#scheduleRender(), { passive: true });
     new ResizeObserver(() => this.#scheduleRender()).observe(this.box);
     this.box.addEventListener('keydown', (e) => this.#moveByKey(e));
-    session.addEventListener('list', () => this.refresh());
+    for (const name of ['list', 'order']) session.addEventListener(name, () => this.refresh());
     session.addEventListener('row', (e) => this.#update(e.detail));
     session.addEventListener('open', () => this.#reveal());
     session.addEventListener('opening', (e) => this.#select(e.detail));
@@ -53,7 +54,9 @@ export class ImageList {
   }
 
   refresh() {
+    this.session.order.rank();
     this.#listed = this.session.order.listed;
+    this.#reviewed = isReviewed(this.session.rows);
     for (const element of this.#rows.values()) element.remove();
     this.#rows.clear();
     this.cursor = Math.max(this.#listed.findIndex((row) => row.id === this.session.row?.id), 0);
@@ -120,11 +123,23 @@ export class ImageList {
     element.title = row.fault ?? row.path;
     const stateName = t(`list.state-${row.state}`);
     const described = row.objects ? t('list.state-and-objects', { state: stateName, count: row.objects }) : stateName;
-    state.textContent = row.missing ? t('list.gone') : row.fault ? t('list.fault') : described;
+    state.textContent = row.missing ? t('list.gone') : row.fault ? t('list.fault') : [described, ...this.#notesOf(row)].join(' · ');
+    element.dataset.review = row.review ?? '';
     element.dataset.state = row.state;
     element.dataset.id = row.id;
     element.dataset.fault = Boolean(row.fault || row.missing);
     element.setAttribute('aria-selected', this.selected === row.id);
+  }
+
+  /** What a row says of reviews, comments and assignments, and of what the list is sorted by; mostly nothing. */
+  #notesOf(row) {
+    const notes = [], { sort } = this.session.order;
+    if (row.review && (this.#reviewed || row.review !== 'to-review')) notes.push(t(`review.${row.review}`));
+    if (row.comments) notes.push(t('review.open-comments', { count: row.comments }));
+    if (row.assigned) notes.push(row.assigned);
+    if (sort === 'iou' && row.expected_iou !== null) notes.push(t('list.iou', { value: row.expected_iou }));
+    if (sort === 'disagreement' && row.disagreement != null) notes.push(t('list.disagreement', { value: row.disagreement }));
+    return notes;
   }
 
   #update(id) {

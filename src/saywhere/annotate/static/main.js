@@ -4,6 +4,8 @@ import { Session } from './session.js';
 import { Stage } from './stage.js';
 import { PointerInput } from './input.js';
 import { ImageList } from './list.js';
+import { ListOptions } from './list-options.js';
+import { ReviewPanel } from './review.js';
 import { Display } from './display.js';
 import { SidePanel } from './side.js';
 import { AttributeValues } from './attribute-values.js';
@@ -25,14 +27,15 @@ const session = new Session();
 const stage = new Stage(canvas, session);
 const input = new PointerInput(canvas, session, stage);
 new ImageList(session);
+new ListOptions(session);
 const display = new Display(session, stage);
 const side = new SidePanel(session, stage, input, display);
 new ObjectTools(session, stage, canvas);
-const attributes = new AttributeValues(session, canvas);
+const attributes = new AttributeValues(session, canvas), review = new ReviewPanel(session, canvas);
 const phrase = new PhraseForm(session, stage, canvas), labels = new LabelPanel(session, canvas);
 const offers = new Offers(session, byId('offer')), instances = new Instances(session, stage, canvas);
 input.take = (at) => instances.acceptAt(at);
-const table = bindings({ session, stage, input, phrase, help, side, labels, offers, display, instances, attributes });
+const table = bindings({ session, stage, input, phrase, help, side, labels, offers, display, instances, attributes, review });
 listenForKeys(table, { session, input, instances });
 
 // The toolbar above the image

@@ -35,7 +35,6 @@ export class Session extends EventTarget {
   order = new ImageOrder(this);
   flow = new Flow(this);
   labels = new Labels(this);
-  locked = new Set();   // numbers of the open image's objects that nothing is done to
   colouring = 'label';  // 'label': shades of the label's colour; 'object': a colour for each object
   #sending = false;
   #steps = Promise.resolve();  // the last step between candidates; each waits for the one before
@@ -76,14 +75,16 @@ export class Session extends EventTarget {
     this.emit('project');
   }
 
-  async loadList() {
-    const rows = [];
+  /** Load the list; with the images' disagreements, which the server may have to compute, where that is asked for. */
+  async loadList(disagreement = false) {
+    const rows = [], query = disagreement ? 'limit=200&disagreement=true' : 'limit=1000';
     for (;;) {
-      const part = await get(`/api/images?offset=${rows.length}&limit=1000`);
+      const part = await get(`/api/images?offset=${rows.length}&${query}`);
       rows.push(...part.images);
       if (!part.images.length || rows.length >= part.total) break;
     }
     this.rows = rows;
+    this.row = rows.find((row) => row.id === this.row?.id) ?? this.row;
     this.emit('list');
   }
 
@@ -160,7 +161,8 @@ export class Session extends EventTarget {
     if (this.active.id !== null && !exists(this.active.id)) this.active = newObject();
     const row = this.row;
     if (row) {
-      Object.assign(row, { state: state.state, objects: state.objects.length, fault: this.image ? null : row.fault });
+      const known = opened ? row.at : Date.now();
+      Object.assign(row, { state: state.state, objects: state.objects.length, fault: this.image ? null : row.fault, at: known }, summary(state));
       this.emit('row', row.id);
     }
     this.emit('state');
@@ -168,6 +170,11 @@ export class Session extends EventTarget {
 
   get object() {
     return this.state?.objects.find((o) => o.id === this.active.id) ?? null;
+  }
+
+  /** Whether nothing is done to an object of the open image but to unlock it. */
+  isLocked(id) {
+    return this.state?.objects.some((one) => one.id === id && one.locked) ?? false;
   }
 
   select(id) {
@@ -246,7 +253,7 @@ export class Session extends EventTarget {
       this.notice(t('page.locked', { holder: this.lockHolder }));
       return Promise.resolve(false);
     }
-    if (toObject && this.locked.has(object.id)) {
+    if (toObject && action.kind !== 'lock' && this.isLocked(object.id)) {
       this.notice(t('objects.is-locked'));
       return Promise.resolve(false);
     }
@@ -448,6 +455,16 @@ export class Session extends EventTarget {
     }
     return this.#colours.byId.get(object?.id) ?? labelColour(this.labelOf(object?.label ?? null));
   }
+}
+
+/** What the list shows of an image's state; see the rows of /api/images. */
+function summary({ objects, review, reviews, comments }) {
+  const labels = {}, scores = objects.map((one) => one.score).filter((score) => score !== null), last = reviews.at(-1);
+  for (const { label } of objects) labels[label ?? 0] = (labels[label ?? 0] ?? 0) + 1;
+  return {
+    review, labels, expected_iou: scores.length ? Math.min(...scores) : null, comments: comments.filter((one) => !one.resolved).length,
+    withdrawn: last?.verdict === 'approved' && last.ended_by !== null,
+  };
 }
 
 export { client };

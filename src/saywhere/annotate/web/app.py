@@ -18,6 +18,7 @@ from saywhere.annotate.db.store import ConflictError, NotFoundError
 from saywhere.annotate.inference.queue import SupersededError
 from saywhere.annotate.service import Annotator
 from saywhere.annotate.web.annotation_routes import add_annotation_routes
+from saywhere.annotate.web.assignment_routes import add_assignment_routes
 from saywhere.annotate.web.common import COMMON_ERRORS
 from saywhere.annotate.web.export_routes import add_export_routes
 from saywhere.annotate.web.image_routes import add_image_routes
@@ -44,6 +45,7 @@ def make_app(annotator: Annotator, token: str | None = None) -> FastAPI:
     add_pages(app, token)
     add_project_routes(app, annotator)
     add_label_routes(app, annotator.store)
+    add_assignment_routes(app, annotator.store)
     add_export_routes(app, annotator)
     add_image_routes(app, annotator)
     add_import_routes(app, annotator)

@@ -46,6 +46,7 @@ class ExportIn(Strict):
 
     format: FormatName = "coco"
     done: bool = Field(default=True, description="only images that are done; else those with objects too")
+    approved: bool = Field(default=False, description="only images that are approved")
     images: bool = Field(default=False, description="the images too")
     split: SplitIn | None = None
     simplify: Tolerance = Field(default=0, description="how far a simplified outline may be off, in pixels")
@@ -56,7 +57,7 @@ class ExportIn(Strict):
         from saywhere.data.split import Shares
 
         split = None if self.split is None else Shares(self.split.train, self.split.val, self.split.test)
-        return ExportOptions(self.format, self.done, self.images, split, self.simplify)
+        return ExportOptions(self.format, self.done, self.images, split, self.simplify, self.approved)
 
 
 class ExportPreviewOut(BaseModel):
@@ -128,6 +129,7 @@ def _add_direct_route(app: FastAPI, annotator: Annotator) -> None:
     def export_masks(
         format: FormatName = "coco",
         done: Annotated[bool, Query(description="only images that are done; else those with objects too")] = True,
+        approved: Annotated[bool, Query(description="only images that are approved")] = False,
     ) -> FileResponse:
         """The masks of images that are done: COCO JSON, or a ZIP in another format, without the images."""
         from saywhere.annotate.exports.options import ExportOptions
@@ -135,7 +137,7 @@ def _add_direct_route(app: FastAPI, annotator: Annotator) -> None:
 
         folder = tempfile.TemporaryDirectory(prefix="saywhere-")
         try:
-            options = ExportOptions(format, done)
+            options = ExportOptions(format, done, only_approved=approved)
             path = write_export(annotator.store, annotator.folder, Path(folder.name), options).path
         except BaseException:
             folder.cleanup()
@@ -143,9 +145,9 @@ def _add_direct_route(app: FastAPI, annotator: Annotator) -> None:
         return _file_response(path, BackgroundTask(folder.cleanup))
 
     @app.get("/api/export/preview", tags=["results"])
-    def preview(done: bool = True) -> ExportPreviewOut:
+    def preview(done: bool = True, approved: bool = False) -> ExportPreviewOut:
         """How many images and objects would be exported, and what would be left out."""
-        selection = select_images(annotator.store, done)
+        selection = select_images(annotator.store, done, approved)
         objects = sum(row.objects for row in selection.rows)
         return ExportPreviewOut(images=len(selection.rows), objects=objects, left_out=list(selection.left_out))
 

@@ -48,11 +48,17 @@ def _add_list_routes(app: FastAPI, annotator: Annotator) -> None:
         ] = None,
         offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
         limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
+        disagreement: Annotated[bool, Query(description="with disagreements, which take time the first time")] = False,
     ) -> ImagesOut:
         """Images by path."""
-        total, rows = annotator.store.list_images(state, search, offset, limit)
-        summaries = annotator.store.summaries([row.id for row in rows if row.seq])
-        images = [ImageOut.of(row, summaries.get(row.id, NO_SUMMARY)) for row in rows]
+        store = annotator.store
+        total, rows = store.list_images(state, search, offset, limit)
+        summaries, assigned = store.summaries([row.id for row in rows if row.seq]), store.assignments.all()
+        differ = annotator.disagreements([row for row in rows if row.objects]) if disagreement else {}
+        images = [
+            ImageOut.of(row, summaries.get(row.id, NO_SUMMARY), assigned.get(row.id), differ.get(row.id))
+            for row in rows
+        ]
         return ImagesOut(total=total, offset=offset, images=images)
 
     @app.get("/api/images/{image}", tags=["images"], responses=NOT_FOUND)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import cast
 
 from pydantic import BaseModel, Field
@@ -17,6 +18,7 @@ from saywhere.annotate.events import ObjectState, Status
 from saywhere.annotate.inference.instances import ProposedInstance
 from saywhere.annotate.inference.proposals import ClickProposal
 from saywhere.annotate.picture import encode_png
+from saywhere.annotate.review import Comment, Review, ReviewStatus, Verdict
 from saywhere.annotate.rings import Ring
 from saywhere.annotate.service import ImageMap, OpenedImage
 from saywhere.core.geometry import ImageSize
@@ -97,10 +99,21 @@ class ImageOut(BaseModel):
     labels: dict[int, int] = Field(description="objects by the number of their label; 0 for those without one")
     expected_iou: float | None = Field(description="the lowest predicted IoU of its objects")
     at: int = Field(description="when it was last worked on, milliseconds since 1970; 0 for never")
+    review: ReviewStatus | None = Field(description="null while it is not done, unless it was rejected")
+    withdrawn: bool = Field(description="the annotation changed after it was approved")
+    comments: int = Field(description="comments that are not settled")
+    assigned: str | None = Field(description="whose image it is")
+    disagreement: float | None = Field(
+        default=None, description="how much was changed of what was proposed, from 0 to 1; only where asked for"
+    )
 
     @classmethod
-    def of(cls, row: ImageRow, summary: ImageSummary) -> ImageOut:
+    def of(
+        cls, row: ImageRow, summary: ImageSummary, assigned: str | None, disagreement: float | None = None
+    ) -> ImageOut:
         return cls(
+            review=summary.review, withdrawn=summary.withdrawn, comments=summary.comments, assigned=assigned,
+            disagreement=None if disagreement is None else round(disagreement, 4),
             id=row.id, path=row.path, state=cast("Status", row.state), objects=row.objects, missing=row.missing,
             fault=row.fault, labels=dict(summary.labels), expected_iou=summary.expected_iou, at=summary.at,
         )  # fmt: skip
@@ -148,6 +161,7 @@ class ObjectOut(BaseModel):
     rectangle: tuple[float, float, float, float] | None = Field(description="edges of an object that is only a box")
     z_order: int = Field(description="which of two objects is in front: the higher one, then the smaller one")
     attributes: dict[str, bool | float | str] = Field(description="values that were given, by the attribute's name")
+    locked: bool = Field(description="only unlocking and comments are accepted")
 
     @classmethod
     def of(cls, state: ObjectState) -> ObjectOut:
@@ -156,7 +170,7 @@ class ObjectOut(BaseModel):
             id=state.id, label=state.label, phrase=state.phrase, strokes=len(state.strokes), clicks=clicks,
             threshold=state.threshold, mask=state.mask, score=state.score, area=state.area,
             box=state.box, choices=state.choices, rectangle=state.rectangle, z_order=state.z_order,
-            attributes=dict(state.attributes),
+            attributes=dict(state.attributes), locked=state.locked,
             candidates=CandidatesOut(indices=list(state.candidates.indices), position=state.candidates.position),
         )  # fmt: skip
 
@@ -166,6 +180,36 @@ class MaskOut(BaseModel):
 
     size: tuple[int, int]
     counts: str
+
+
+class ReviewOut(BaseModel):
+    """A person approved or rejected the image."""
+
+    verdict: Verdict
+    comment: str
+    person: str
+    at: int = Field(description="milliseconds since 1970")
+    ended_by: str | None = Field(description="who changed what was approved, or finished what was rejected")
+    ended_at: int | None
+
+    @classmethod
+    def of(cls, review: Review) -> ReviewOut:
+        return cls(**asdict(review))
+
+
+class CommentOut(BaseModel):
+    """A comment on the image, or on an object."""
+
+    number: int
+    object: int | None
+    text: str
+    person: str
+    at: int = Field(description="milliseconds since 1970")
+    resolved: bool
+
+    @classmethod
+    def of(cls, comment: Comment) -> CommentOut:
+        return cls(**asdict(comment))
 
 
 class StateOut(BaseModel):
@@ -179,6 +223,9 @@ class StateOut(BaseModel):
     can_redo: bool
     objects: list[ObjectOut]
     masks: dict[int, MaskOut]
+    review: ReviewStatus | None = Field(description="null while the image is not done, unless it was rejected")
+    reviews: list[ReviewOut] = Field(description="oldest first; the last one counts")
+    comments: list[CommentOut] = Field(description="oldest first")
     note: str | None = Field(default=None, description="why nothing is learned of the object's label")
 
     @classmethod
@@ -188,7 +235,8 @@ class StateOut(BaseModel):
             image=change.image, seq=state.seq, state=state.status, active=state.active, can_undo=state.can_undo,
             can_redo=state.can_redo, objects=[ObjectOut.of(one) for one in state.objects.values()],
             masks={seq: MaskOut(size=change.size, counts=rle.decode("ascii")) for seq, rle in change.masks.items()},
-            note=change.note,
+            note=change.note, review=state.review, reviews=[ReviewOut.of(one) for one in state.reviews],
+            comments=[CommentOut.of(one) for one in state.comments],
         )  # fmt: skip
 
 
