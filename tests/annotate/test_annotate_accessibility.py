@@ -120,6 +120,21 @@ class TestKeyboard:
         page.shown(30)
         page.close()
 
+    def test_screen_readers_are_told_of_the_selected_object(self, browser: sync_api.Browser, server: Server) -> None:
+        page = Page(browser, server, 8)
+        assert page.page.locator("#selected").inner_text() == "", "nothing is said before anything is selected"
+        page.click(220, 240)
+        page.page.wait_for_selector("#selected:text-is('ball is selected, 1 of 1.')")
+        page.page.keyboard.press("t")
+        page.seq(2)
+        page.page.keyboard.press("o")
+        page.page.wait_for_selector("#selected:text-is('No object is selected.')")
+        page.page.locator("#canvas").focus()
+        page.page.keyboard.press("Tab")
+        page.page.wait_for_selector("#selected:text-is('ball is selected, 1 of 1. It is locked.')")
+        assert page.page.locator("#selected").get_attribute("role") == "status"
+        page.close()
+
     def test_ctrl_a_selects_no_text(self, browser: sync_api.Browser, server: Server) -> None:
         page = Page(browser, server, 7)
         page.page.keyboard.press("Control+a")

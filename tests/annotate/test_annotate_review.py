@@ -184,6 +184,7 @@ class TestAssignment:
             ({"images": [1, 1], "persons": ["Anna"]}, 422),
             ({"images": [1], "persons": ["Anna", "anna "]}, 422),
             ({"images": [1], "persons": ["\u0000"]}, 422),
+            ({"images": [1], "persons": ["\u00a0"]}, 422),
         ],
     )
     def test_that_cannot_be_made(self, anna: TestClient, body: dict[str, Any], status: int) -> None:

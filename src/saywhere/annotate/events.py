@@ -29,8 +29,10 @@ from saywhere.core.prompt import Click
 from saywhere.errors import SaywhereError
 
 MAX_STATES = 64  # of an image, kept so that undo replays nothing
-IMAGE_KINDS = frozenset({"mark", "review", "comment", "resolve"})  # kinds of events that are done to no object
-REVIEW_KINDS = IMAGE_KINDS - {"mark"}
+IMAGE_KINDS = frozenset(
+    {"mark", "review", "comment", "resolve", "image-data"}
+)  # kinds of events that are done to no object
+REVIEW_KINDS = IMAGE_KINDS - {"mark", "image-data"}
 JOINED = "joined"  # in the data of all events of one action but the first
 Mark = Literal["open", "done", "skipped"]
 Status = Literal["new", "started", "done", "skipped"]
@@ -147,7 +149,8 @@ class ObjectState:
 class ImageState:
     """An image's objects after event ``seq``. ``active`` is the object that was worked on last.
 
-    ``reviews`` and ``comments`` are what people said of it, oldest first.
+    ``reviews`` and ``comments`` are what people said of it, oldest first; ``extra`` is what else a file that was
+    imported says of it, and ``licence`` the entry of that file which its ``license`` names.
     """
 
     seq: int = 0
@@ -159,6 +162,8 @@ class ImageState:
     next_id: int = 1
     reviews: tuple[Review, ...] = ()
     comments: tuple[Comment, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    licence: Mapping[str, Any] | None = None
 
     @property
     def review(self) -> ReviewStatus | None:
@@ -284,6 +289,8 @@ def _apply_to_image(state: ImageState, event: Event) -> ImageState:
     if event.kind == "comment":
         comment = Comment(event.seq, data["object"], data["text"], event.person, event.at)
         return replace(state, comments=(*state.comments, comment))
+    if event.kind == "image-data":
+        return replace(state, extra={**state.extra, **data["extra"]}, licence=data["licence"] or state.licence)
     comments = (
         replace(one, resolved=data["resolved"]) if one.number == data["comment"] else one for one in state.comments
     )

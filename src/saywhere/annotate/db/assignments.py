@@ -60,6 +60,8 @@ class AssignmentStore:
         names = [" ".join(name.split()) for name in persons]
         if not images or len(set(images)) < len(images):
             raise SaywhereError("assign: give images, each once")
+        if not all(names):
+            raise SaywhereError("assign: a name is empty; give a word or two")
         if len({name.casefold() for name in names}) < len(names):
             raise SaywhereError("assign: give each name once")
         wanted: Mapping[int, str | None] = split_evenly(images, names) if names else dict.fromkeys(images)

@@ -282,6 +282,13 @@ class Store:
         counts = [one.labels.get(label, 0) for one in self.summaries().values()]
         return sum(count > 0 for count in counts), sum(counts)
 
+    def images_with_data(self) -> set[int]:
+        """Numbers of images of which an imported file said more than their objects."""
+        query = select(EventRow.image_id).join(ImageRow, ImageRow.id == EventRow.image_id)
+        with self.database.read_session() as session:
+            kinds = query.where(ImageRow.project_id == self.project_id, EventRow.kind == "image-data")
+            return set(session.scalars(kinds.distinct()))
+
     # Edit locks
 
     def lock_image(self, image: int, author: Author, take: bool) -> EditLock:

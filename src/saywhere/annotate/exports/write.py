@@ -19,6 +19,7 @@ from saywhere.annotate.db.labels import definitions_of
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.db.tables import ImageRow, LabelRow
 from saywhere.annotate.events import ObjectState
+from saywhere.annotate.exports.licences import collect_licences
 from saywhere.annotate.exports.manifest import MANIFEST, Manifest, ManifestBuilder
 from saywhere.annotate.exports.options import ExportOptions
 from saywhere.annotate.exports.selection import select_images
@@ -110,13 +111,17 @@ def write_tree(
                 continue
             name = image.file_name
             builder.add(image, folder.digest(name) if options.images else hashes[name])
+            if name in numbers:
+                image = replace(image, extra={**image.extra, "license": numbers[name]})
             yield replace(_as_boxes(image) if options.layout.boxes else image,
                           path=image.path if options.images else None)  # fmt: skip
 
     layout = options.layout
+    licences, numbers = collect_licences(store, selection.rows)
     writing = WriteOptions(
         polygons=layout.polygons, copy=options.images, labels=[row.name for row in store.visible_labels()],
         tolerance=options.simplify, splits=splits, categories=_categories(store.visible_labels()),
+        extra={"licenses": licences} if licences else {},
     )  # fmt: skip
     notes: list[str] = []
     if options.simplify and not layout.has_outlines:
@@ -217,7 +222,8 @@ def annotated_images(store: Store, folder: ImageFolder, rows: Iterable[ImageRow]
 def _annotated_image(
     store: Store, folder: ImageFolder, row: ImageRow, width: int, height: int, labels: dict[int, LabelRow]
 ) -> AnnotatedImage:
-    states = list(store.history(row.id).state.objects.values())
+    history_state = store.history(row.id).state
+    states = list(history_state.objects.values())
     masks = store.load_masks(row.id, [one.mask for one in states if one.mask is not None and one.area])
     objects, boxes = [], []
     for state in states:
@@ -231,7 +237,9 @@ def _annotated_image(
         elif state.rectangle is not None:
             x0, y0, x1, y1 = state.rectangle
             boxes.append(BoxAnnotation((x0, y0, x1 - x0, y1 - y0), label, None, state.author, extra=extra))
-    image = AnnotatedImage(row.path, ImageSize(height, width), tuple(objects), boxes=tuple(boxes))
+    image = AnnotatedImage(
+        row.path, ImageSize(height, width), tuple(objects), boxes=tuple(boxes), extra=history_state.extra
+    )
     return _with_file(image, folder)
 
 

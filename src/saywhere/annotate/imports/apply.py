@@ -15,7 +15,7 @@ from saywhere.annotate.db.locks import ImageLockedError
 from saywhere.annotate.db.store import Author, ConflictError, NewEvent, Store
 from saywhere.annotate.db.tables import ImageRow
 from saywhere.annotate.image_folder import ImageFolder
-from saywhere.annotate.imports.plan import ImportPlan, PlannedImage, new_annotations
+from saywhere.annotate.imports.plan import ImportPlan, PlannedImage, new_annotations, new_data
 from saywhere.annotate.imports.status import ImportStatus
 from saywhere.annotate.interactions import Attribute
 from saywhere.core.geometry import ImageSize
@@ -94,12 +94,16 @@ def _add(
             )
             objects = objects[:room]
         is_negative = not image.annotations and status == "done" and row.state == "new"
-        if not objects and not is_negative:
+        extra = new_data(store, row.id, image.extra, image.licence)
+        if not objects and not is_negative and not extra:
             return None
         events = [
             _event(labels, each, id, source) for id, each in enumerate(objects, history.state.next_id)
         ]  # fmt: skip
-        if status == "done":
+        if extra:
+            data = {"extra": dict(extra), "licence": image.licence and dict(image.licence), "source": source[:200]}
+            events.append(NewEvent("image-data", None, data, took_ms=0))
+        if status == "done" and (objects or is_negative):
             events.append(NewEvent("mark", None, {"value": "done"}, took_ms=0))
         _record_file(store, folder, row, image.size)
         held = store.holds_lock(row.id, author)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from saywhere.annotate.attributes import AttributeDefinition, missing_definitions, redefined
 from saywhere.annotate.db.labels import definitions_of
@@ -42,6 +42,8 @@ class PlannedImage:
         objects: all of the file's with a mask, also those that are in the project already.
         boxes: all of the file's without one, within the image.
         new: how many of all these would be added.
+        extra: what else the file says of the image: date, flags, address.
+        licence: the entry of the file's licences that the image names.
     """
 
     row: ImageRow
@@ -49,6 +51,8 @@ class PlannedImage:
     objects: tuple[ObjectAnnotation, ...]
     boxes: tuple[BoxAnnotation, ...]
     new: int
+    extra: Extra = field(default_factory=dict)
+    licence: Extra | None = None
 
     @property
     def annotations(self) -> tuple[ObjectAnnotation | BoxAnnotation, ...]:
@@ -78,6 +82,11 @@ class ImportPlan:
     def objects(self) -> int:
         """How many objects would be added."""
         return sum(image.new for image in self.images)
+
+    @property
+    def with_data(self) -> int:
+        """How many images would get what else the file says of them: licence, date, flags."""
+        return sum(bool(image.extra) for image in self.images)
 
     @property
     def empty_images(self) -> int:
@@ -129,6 +138,8 @@ class _Reader:
         self._unmatched: list[str] = []
         self._notes: list[str] = []
         self._attributes: dict[str, list[AttributeDefinition]] = {}
+        self._licences: dict[Any, Extra] = {}  # of the source that is being read
+        self._extra: dict[int, tuple[Extra, Extra | None]] = {}
         self.faults: list[str] = []
 
     def read(self, source: Path, name: str) -> None:
@@ -149,6 +160,10 @@ class _Reader:
         annotations = formats.read(source, name, self._folder.root)
         self._notes += annotations.notes
         self._read_attributes(annotations.categories)
+        listed = annotations.extra.get("licenses")
+        self._licences = {
+            each["id"]: each for each in (listed if isinstance(listed, list) else []) if _has_id(each)
+        }  # fmt: skip
         for each in annotations.images:
             yield partial(each)
 
@@ -197,8 +212,12 @@ class _Reader:
             )
             return
         self._notes += image.notes
-        if image.extra:
-            self._left_out["what a file says of images beside objects (licence, date, flags)"] += 1
+        if len(json.dumps(dict(image.extra))) > MAX_EXTRA:
+            self._left_out["what a file says of images beside objects, where it is very long"] += 1
+        elif image.extra:
+            licence = image.extra.get("license")
+            known = self._licences.get(licence) if isinstance(licence, (int, str)) else None
+            self._extra[row.id] = image.extra, known
         _, _, objects, boxes = self._found.setdefault(row.id, (row, size, [], []))
         for each in image.objects:
             if not self._is_crowd(each) and each.region.area:
@@ -237,7 +256,9 @@ class _Reader:
         plan = ImportPlan()
         needed: dict[str, None] = {}
         for row, size, objects, boxes in self._found.values():
+            extra, licence = self._extra.get(row.id, ({}, None))
             image = PlannedImage(row, size, tuple(objects), tuple(boxes), 0)
+            image = replace(image, extra=new_data(self._store, row.id, extra, licence), licence=licence)
             new = new_annotations(self._store, image)
             plan.images.append(replace(image, new=len(new)))
             plan.duplicates += len(image.annotations) - len(new)
@@ -266,6 +287,18 @@ class _Reader:
         inside = f"{self._folder.root}/"
         notes = [_without_folder(note.replace(inside, ""), place) for note in [*self.faults, *self._notes]]
         return [*lines, *group_notes(notes)]
+
+
+def _has_id(entry: object) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("id"), (int, str)) and len(json.dumps(entry)) <= MAX_EXTRA
+
+
+def new_data(store: Store, image: int, extra: Extra, licence: Extra | None) -> Extra:
+    """What a file says of an image that the project does not know; all of it where its licence is another one."""
+    state = store.history(image).state
+    if licence is not None and licence != state.licence:
+        return extra
+    return {key: value for key, value in extra.items() if key not in state.extra or state.extra[key] != value}
 
 
 def clean_label(name: str) -> str | None:

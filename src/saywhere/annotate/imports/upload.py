@@ -11,6 +11,7 @@ from pathlib import Path
 from saywhere.data import formats
 from saywhere.data.files import is_file, safe_name
 from saywhere.data.formats.names import MANIFEST
+from saywhere.data.formats.voc_boxes import has_boxes
 from saywhere.errors import SaywhereError
 
 MAX_UPLOAD_BYTES = 256 << 20
@@ -94,6 +95,10 @@ def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
     if (folder / "SegmentationObject").is_dir():
         yield folder, "voc"
         return
+    if has_boxes(folder):
+        yield folder, "voc"
+        if (folder / "Annotations").is_dir():
+            return
     has_names = any(folder.glob("*.y*ml")) or (folder / "classes.txt").is_file()
     if has_names and (folder / "labels").is_dir():
         yield folder, "yolo"

@@ -37,7 +37,7 @@ export class ImportDialog {
       if (count !== this.#count) return;
       this.#preview = preview;
       showResult(result, describe(preview), preview.left_out);
-      byId('import-add').disabled = !preview.objects && !preview.empty_images && !Object.keys(preview.attributes).length;
+      byId('import-add').disabled = !preview.objects && !preview.empty_images && !preview.with_data && !Object.keys(preview.attributes).length;
     } catch (error) {
       if (count === this.#count) showResult(result, [error.message]);
     }
@@ -73,6 +73,7 @@ function describe(preview) {
   const lines = [t('import.found', { count: preview.objects, images: describeImages(preview.images) })];
   if (preview.new_labels.length) lines.push(t('import.new-labels', { labels: preview.new_labels.join(', ') }));
   for (const [label, names] of Object.entries(preview.attributes)) lines.push(t('import.attributes', { label, attributes: names.join(', ') }));
+  if (preview.with_data) lines.push(t('import.with-data', { count: preview.with_data }));
   if (preview.empty_images) lines.push(t('import.negatives', { count: preview.empty_images }));
   if (preview.left_out.length) lines.push(t('import.left-out'));
   return lines;

@@ -125,6 +125,6 @@ export class ReviewPanel {
   #tellWithdrawal(last) {
     const { session } = this, before = this.#before, now = { image: session.row?.id, holds: last?.verdict === 'approved' && last.ended_by === null };
     this.#before = now;
-    if (before?.image === now.image && before.holds && last?.verdict === 'approved' && !now.holds) session.notice(t('review.withdrawn-now', { reviewer: last.person }), false);
+    if (before?.holds && before.image === now.image && last?.verdict === 'approved' && !now.holds) session.notice(t('review.withdrawn-now', { reviewer: last.person }), false);
   }
 }

@@ -7,7 +7,7 @@ import { fillRow, showRows } from './rows.js';
 const byId = (id) => document.getElementById(id);
 
 export class SidePanel {
-  #map = null;
+  #map = null; #told = '';
 
   constructor(session, stage, input, display) {
     Object.assign(this, { session, stage, input, display });
@@ -24,6 +24,17 @@ export class SidePanel {
     const person = byId('person');
     person.value = localStorage.getItem('saywhere-person') ?? '';
     person.addEventListener('change', () => localStorage.setItem('saywhere-person', person.value.trim()));
+  }
+
+  /** Tell screen readers which object is selected, when that is another one than before. */
+  #tellSelected(list, active) {
+    const { session } = this, key = `${session.row?.id} ${active?.id ?? ''}`;
+    if (key === this.#told) return;
+    const had = this.#told.startsWith(`${session.row?.id} `);
+    this.#told = key;
+    const name = active && session.nameOf(active), at = list.indexOf(active) + 1;
+    const text = active ? t('objects.selected', { object: name, at, count: list.length }) : had ? t('objects.none-selected') : '';
+    byId('selected').textContent = active?.locked ? `${text} ${t('objects.locked')}` : text;
   }
 
   // The threshold: previewed here, applied by the server
@@ -63,6 +74,7 @@ export class SidePanel {
     showRows(byId('objects'), rows, rows.find((row) => row.ariaCurrent === 'true'));
     byId('no-objects').hidden = list.length > 0 || !session.image;
     const threshold = byId('threshold'), active = session.object;
+    this.#tellSelected(list, active);
     threshold.disabled = !active || (!active.clicks.length && !active.phrase && !active.box);
     if (!this.stage.preview) threshold.value = 100 * (active?.threshold ?? 0.5);
     byId('accept').disabled = !session.image;

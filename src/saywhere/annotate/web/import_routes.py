@@ -47,6 +47,7 @@ class ImportPreviewOut(BaseModel):
     attributes: dict[str, list[str]] = Field(description="names of attributes that labels would get, by label")
     duplicates: int = Field(description="objects that are in the project already")
     empty_images: int = Field(description="images without an object that nobody annotated; done if all is to be done")
+    with_data: int = Field(description="images that get what else the file says of them: licence, date, flags")
     left_out: list[str] = Field(description="what is not imported and why")
 
 
@@ -117,7 +118,7 @@ def add_import_routes(app: FastAPI, annotator: Annotator) -> None:
             id=plans.add(_Planned(name, plan)), name=name, images=len(plan.images), objects=plan.objects,
             attributes={label: [one.name for one in some] for label, some in plan.attributes.items()},
             new_labels=plan.new_labels, duplicates=plan.duplicates, empty_images=plan.empty_images,
-            left_out=plan.left_out,
+            with_data=plan.with_data, left_out=plan.left_out,
         )  # fmt: skip
 
     @app.post("/api/imports/{id}", tags=["import"], responses=NOT_FOUND)

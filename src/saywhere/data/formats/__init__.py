@@ -18,6 +18,7 @@ from saywhere.data.formats.annotated_image import (
     WriteOptions,
 )
 from saywhere.data.formats.losses import BOXES, CROWDS, EXTRA, IDS, Losses, says_something
+from saywhere.data.formats.voc_boxes import has_boxes
 from saywhere.errors import SaywhereError
 from saywhere.storage.atomic import atomic_output
 
@@ -63,7 +64,7 @@ READERS: Final[Mapping[str, Callable[[Path, Path | None], AnnotationSource]]] = 
     "label-studio": label_studio.read_label_studio,
 }
 """The formats that are read."""
-FILES = ("coco", "labelme", "label-studio")  # formats of which a single file can be read
+FILES = ("coco", "labelme", "label-studio", "voc")  # formats of which a single file can be read
 
 
 @dataclass
@@ -126,9 +127,13 @@ def recognise(source: Path) -> str:
     """
     if source.suffix.lower() == ".json" and source.is_file():
         return _recognise_json(source)
+    if source.suffix.lower() == ".xml" and source.is_file():
+        return "voc"
     for name, known in FORMATS.items():
         if source.is_dir() and any(_holds(source, marker) for marker in known.markers):
             return name
+    if source.is_dir() and has_boxes(source):
+        return "voc"
     raise SaywhereError(f"source '{source}': of no known format; say which with --from, one of {', '.join(READERS)}")
 
 

@@ -28,6 +28,7 @@ from saywhere.data.formats.annotated_image import (
 from saywhere.data.formats.colours import Colour, is_coloured, read_colours, read_palette
 from saywhere.data.formats.index_masks import IndexMap, draw_index_map, split_index_map, voc_palette, write_index_map
 from saywhere.data.formats.names import UniqueNames, to_one_line
+from saywhere.data.formats.voc_boxes import has_boxes, read_voc_boxes
 from saywhere.data.formats.voc_xml import read_boxes, write_boxes
 from saywhere.errors import SaywhereError
 
@@ -41,7 +42,8 @@ def read_voc(source: Path, images: Path | None) -> AnnotationSource:
     """The annotated images of a folder in VOC's layout.
 
     Maps of classes and of objects are of numbers (a palette, or grey), or in colour as CVAT and Datumaro write them.
-    Boxes of the XML files whose object has no mask are read as boxes; else the maps say more than the XML.
+    Boxes of the XML files whose object has no mask are read as boxes; else the maps say more than the XML. Where there
+    are XML files and no maps at all, all objects are boxes; see :mod:`saywhere.data.formats.voc_boxes`.
 
     Args:
         source: the folder. Its images are those that the lists in ``ImageSets/Segmentation`` name, or without lists all
@@ -52,6 +54,8 @@ def read_voc(source: Path, images: Path | None) -> AnnotationSource:
     Raises:
         SaywhereError: the folder is not in VOC's layout.
     """
+    if not (source / "SegmentationObject").is_dir() and (source.is_file() or has_boxes(source)):
+        return read_voc_boxes(source, images)
     lists = sorted(path for path in (source / "ImageSets" / "Segmentation").glob("*.txt") if not is_hidden(path))
     maps = source / "SegmentationObject"
     try:
