@@ -113,3 +113,13 @@ export const isToDo = FILTERS.todo;
 export const isToReview = REVIEWS['to-review'];
 /** Whether anybody reviews images of this project. */
 export const isReviewed = (rows) => rows.some((row) => row.withdrawn || row.review === 'approved' || row.review === 'rejected');
+
+/** What the list shows of an image's state; see the rows of /api/images. */
+export function summaryOf({ objects, review, reviews, comments }) {
+  const labels = {}, scores = objects.map((one) => one.score).filter((score) => score !== null), last = reviews.at(-1);
+  for (const { label } of objects) labels[label ?? 0] = (labels[label ?? 0] ?? 0) + 1;
+  return {
+    review, labels, expected_iou: scores.length ? Math.min(...scores) : null, comments: comments.filter((one) => !one.resolved).length,
+    withdrawn: last?.verdict === 'approved' && last.ended_by !== null,
+  };
+}

@@ -9,7 +9,7 @@ import { History } from './history.js';
 import { t } from './i18n.js';
 import { Intent } from './intent.js';
 import { Labels } from './labels.js';
-import { ImageOrder } from './order.js';
+import { ImageOrder, summaryOf } from './order.js';
 import { client, randomName, rememberImage, takeGoneTabs } from './tab.js';
 
 const LOCK_RENEWAL = 15000, LOCK_POLL = 4000;  // ms
@@ -162,7 +162,7 @@ export class Session extends EventTarget {
     const row = this.row;
     if (row) {
       const known = opened ? row.at : Date.now();
-      Object.assign(row, { state: state.state, objects: state.objects.length, fault: this.image ? null : row.fault, at: known }, summary(state));
+      Object.assign(row, { state: state.state, objects: state.objects.length, fault: this.image ? null : row.fault, at: known }, summaryOf(state));
       this.emit('row', row.id);
     }
     this.emit('state');
@@ -455,16 +455,6 @@ export class Session extends EventTarget {
     }
     return this.#colours.byId.get(object?.id) ?? labelColour(this.labelOf(object?.label ?? null));
   }
-}
-
-/** What the list shows of an image's state; see the rows of /api/images. */
-function summary({ objects, review, reviews, comments }) {
-  const labels = {}, scores = objects.map((one) => one.score).filter((score) => score !== null), last = reviews.at(-1);
-  for (const { label } of objects) labels[label ?? 0] = (labels[label ?? 0] ?? 0) + 1;
-  return {
-    review, labels, expected_iou: scores.length ? Math.min(...scores) : null, comments: comments.filter((one) => !one.resolved).length,
-    withdrawn: last?.verdict === 'approved' && last.ended_by !== null,
-  };
 }
 
 export { client };
