@@ -17,6 +17,7 @@ from saywhere.cli.doctor import doctor
 from saywhere.cli.export import export
 from saywhere.cli.finetune import finetune
 from saywhere.cli.models import models
+from saywhere.cli.page import page
 from saywhere.cli.prelabel import prelabel
 from saywhere.cli.renamed import with_new_names
 from saywhere.cli.reproduce import reproduce
@@ -29,8 +30,8 @@ app = typer.Typer(
     help="Say what, click where, get the object.",
 )  # fmt: skip
 for verb in (
-    segment, train, finetune, average, bench, compare, reproduce, prelabel, convert, annotate, study, data, models,
-    doctor,
+    segment, train, finetune, average, bench, compare, reproduce, prelabel, convert, annotate, page, study, data,
+    models, doctor,
 ):  # fmt: skip
     app.command()(verb)
 app.add_typer(export, name="export")

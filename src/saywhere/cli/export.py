@@ -44,6 +44,25 @@ Side = Annotated[int, typer.Option(help="pixels to which an image's longer side 
 
 
 @export.command()
+def onnx(
+    out: Annotated[Path, typer.Argument(help="a folder")],
+    weights: Weights = "small",
+    fp16: Annotated[bool, typer.Option("--fp16", help="weights in half precision")] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="the largest weights in 8 bits, the others in half precision")
+    ] = False,
+) -> None:
+    """Write an encoder and a decoder with their weights, for ONNX Runtime alone, and model.json about them."""
+    if fp16 and int8:
+        raise SaywhereError("--fp16 and --int8: give one of them")
+    with needing("torch", "export"):
+        from saywhere.runtime.export_onnx import write_onnx
+
+    for path in write_onnx(weights, out, "fp16" if fp16 else "int8" if int8 else "fp32"):
+        console.print(f"→ {path}", highlight=False, soft_wrap=True)
+
+
+@export.command()
 def sam(out: Annotated[Path, typer.Argument(help="a folder")], weights: Weights = "small", side: Side = 512) -> None:
     """Write an encoder and a decoder in the layout of SAM's exports, with a model.yaml for X-AnyLabeling."""
     _write_sam("sam", out, weights, side)

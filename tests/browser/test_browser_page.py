@@ -1,0 +1,224 @@
+"""The page that annotates by itself, in a real browser, beside the library."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from page import PATIENCE, browser, needs_chromium  # noqa: F401  (a fixture)
+from PIL import Image
+
+import saywhere
+from saywhere.annotate.sample_images import SAMPLES
+from saywhere.browser.onnxruntime_web import fetched_archive
+from saywhere.browser.write import write_page
+from saywhere.core.geometry import ImageSize
+from saywhere.core.images import read_image
+from saywhere.core.metrics import iou
+from saywhere.core.prompt import Click
+from saywhere.core.rle import RunLengths
+from saywhere.errors import SaywhereError
+
+pytestmark = needs_chromium
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+CASES: dict[str, list[tuple[Any, ...]]] = {
+    "chelsea.jpg": [
+        ("click", 230, 140, True), ("click", 60, 60, False), ("click", 250, 260, True), ("click", 400, 150, True),
+        ("click", 30, 200, False), ("undo",), ("redo",),
+    ],
+    "coffee.jpg": [("click", 300, 200, True), ("choose", 0), ("click", 330, 150, True)],
+    "rocket.jpg": [("box", 290, 100, 380, 360), ("click", 320, 200, True)],
+    "astronaut.jpg": [("click", 220, 120, True, 50)],
+}  # fmt: skip
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Site:
+    """A folder that is served as any static server would, without headers of isolation."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def archive() -> Path:
+    try:
+        return fetched_archive()
+    except SaywhereError as error:
+        pytest.skip(str(error))
+
+
+class Opened:
+    """The page of a folder, open and ready."""
+
+    def __init__(self, browser: Any, folder: Path) -> None:  # noqa: F811
+        self.site = Site(folder)
+        self.context = browser.new_context(viewport={"width": 1200, "height": 800}, accept_downloads=True)
+        self.context.set_default_timeout(PATIENCE)
+        self.requests: list[str] = []
+        self.faults: list[str] = []
+        self.page = self.context.new_page()
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.goto(self.site.url)
+        self.ready()
+
+    def ready(self) -> None:
+        self.page.wait_for_selector("body[data-ready=yes]:not([data-busy=yes])")
+
+    def close(self) -> None:
+        self.context.close()
+        self.site.stop()
+        assert self.faults == []
+
+
+@pytest.fixture(scope="module")
+def small(browser: Any, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:  # noqa: F811
+    folder = tmp_path_factory.mktemp("small") / "page"
+    write_page(folder, runtime=archive)
+    opened = Opened(browser, folder)
+    yield opened
+    opened.close()
+
+
+def of_library(name: str, actions: list[tuple[Any, ...]]) -> list[Mask]:
+    """The mask after each action."""
+    segmenter = saywhere.load().set_image(SAMPLES / name)
+    masks = []
+    for kind, *values in actions:
+        mask = segmenter.add(Click(*values)) if kind == "click" else getattr(segmenter, kind)(*values)
+        masks.append(mask.array)
+    return masks
+
+
+def in_page(opened: Opened, name: str, actions: list[tuple[Any, ...]]) -> list[Mask]:
+    """The same from the page's own worker."""
+    given = []
+    for kind, *values in actions:
+        if kind == "click":
+            x, y, positive, radius = (*values, None)[:4]
+            given.append({"kind": "click", "x": x, "y": y, "positive": positive, "radius": radius})
+        else:
+            given.append({"kind": kind, "box": values, "index": values[0] if values else None})
+    script = """async ([data, actions]) => {
+        const { Client } = await import('./client.js'), client = window.client ??= new Client();
+        window.loaded ??= client.call('load', { backend: 'wasm' });
+        await window.loaded;
+        const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+        const bitmap = await createImageBitmap(new Blob([bytes]));
+        await client.call('open', { bitmap }, [bitmap]);
+        const masks = [];
+        for (const action of actions) masks.push((await client.call('act', { object: 1, past: [], action })).counts);
+        return masks;
+    }"""
+    pixels = io.BytesIO()
+    Image.fromarray(read_image(SAMPLES / name)).save(pixels, "png")  # browsers decode JPEG a little differently
+    counts = opened.page.evaluate(script, [base64.b64encode(pixels.getvalue()).decode(), given])
+    return [RunLengths.from_counts(each, size_of(name)).mask() for each in counts]
+
+
+def size_of(name: str) -> ImageSize:
+    return ImageSize(*read_image(SAMPLES / name).shape[:2])
+
+
+def test_masks_are_those_of_the_library(browser: Any, archive: Path, tmp_path: Path) -> None:  # noqa: F811
+    """The crops, candidates, boxes, drags, undo and what happens after the network, with the library's own weights."""
+    write_page(tmp_path / "page", precision="fp32", runtime=archive)
+    opened = Opened(browser, tmp_path / "page")
+    for name, actions in CASES.items():
+        found = in_page(opened, name, actions)
+        ious = [iou(ours, theirs) for ours, theirs in zip(found, of_library(name, actions), strict=True)]
+        assert min(ious) > 0.98, (name, ious)
+    opened.close()
+
+
+def place(opened: Opened, x: float, y: float, size: ImageSize) -> tuple[float, float]:
+    """Where a pixel of an image is on the page, as long as all of it is shown."""
+    box = opened.page.locator("#canvas").bounding_box()
+    scale = min((box["width"] - 24) / size.width, (box["height"] - 24) / size.height)
+    left = box["x"] + (box["width"] - size.width * scale) / 2
+    top = box["y"] + (box["height"] - size.height * scale) / 2
+    return left + (x + 0.5) * scale, top + (y + 0.5) * scale
+
+
+def exported(opened: Opened) -> dict[str, Any]:
+    with opened.page.expect_download() as info:
+        opened.page.click("#export")
+    return json.loads(Path(info.value.path()).read_text())
+
+
+def test_annotating_with_the_mouse(small: Opened) -> None:
+    """Two objects with labels in one image, undo, the export, and nothing that leaves the computer."""
+    page, size = small.page, size_of("chelsea.jpg")
+    assert page.evaluate("self.crossOriginIsolated"), "threads need it"
+    page.set_input_files("#files", [SAMPLES / "chelsea.jpg"])
+    page.wait_for_selector("#images [aria-current=true]")
+    small.ready()
+    page.fill("#label", "cat")
+    page.keyboard.press("Enter")
+    page.mouse.click(*place(small, 230, 140, size))
+    small.ready()
+    page.mouse.click(*place(small, 60, 60, size), button="right")
+    small.ready()
+    page.mouse.click(*place(small, 400, 150, size))
+    small.ready()
+    page.locator("#canvas").press("z")
+    small.ready()
+    page.click("#finish")
+    page.fill("#label", "nose")
+    page.keyboard.press("Enter")
+    page.mouse.click(*place(small, 250, 260, size))
+    small.ready()
+    coco = exported(small)
+    assert coco["images"] == [{"id": 1, "file_name": "chelsea.jpg", "width": size.width, "height": size.height}]
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    assert [names[each["category_id"]] for each in coco["annotations"]] == ["cat", "nose"]
+    cat = coco["annotations"][0]
+    region = RunLengths.from_counts(cat["segmentation"]["counts"], size)
+    assert (cat["area"], tuple(cat["bbox"])) == (region.area, region.box)
+    expected = of_library("chelsea.jpg", [("click", 230, 140, True), ("click", 60, 60, False)])[-1]
+    assert iou(region.mask(), expected) > 0.98
+    assert all(url.startswith((small.site.url, "blob:", "data:")) for url in small.requests)
+
+
+def test_a_file_that_is_no_image_is_named_and_nothing_is_lost(small: Opened, tmp_path: Path) -> None:
+    page = small.page
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    before = page.locator("#objects li").count()
+    page.set_input_files("#files", [tmp_path / "broken.jpg"])
+    page.click("#images li:last-child button")
+    page.wait_for_function("document.getElementById('status').textContent.includes('broken.jpg')")
+    assert page.locator("#objects li").count() == before
+
+
+def test_the_page_works_without_the_server(small: Opened) -> None:
+    """The service worker has all that was used; the last test of this page, because its server ends."""
+    page = small.page
+    page.on("dialog", lambda dialog: dialog.accept())
+    small.site.stop()
+    page.reload()
+    small.ready()
+    page.set_input_files("#files", [SAMPLES / "coffee.jpg"])
+    page.wait_for_selector("#images [aria-current=true]")
+    small.ready()
+    page.mouse.click(*place(small, 300, 200, size_of("coffee.jpg")))
+    page.wait_for_selector("#objects li")
