@@ -85,10 +85,10 @@ async function start() {
     $('label').value = '';
   };
   addEventListener('beforeunload', (e) => { if (!session.isExported) e.preventDefault(); });
-  $('backend').hidden = !navigator.gpu || !(await isThere('./onnxruntime/ort.webgpu.min.mjs'));
   $('backend').onchange = ({ target }) => session.load(target.value);
   session.addEventListener('change', () => show(session, input));
-  await session.load('wasm');
+  session.load('wasm');  // what is opened meanwhile waits for it
+  $('backend').hidden = !navigator.gpu || !(await isThere('./onnxruntime/ort.webgpu.min.mjs'));
 }
 
 start();

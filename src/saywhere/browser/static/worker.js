@@ -30,7 +30,9 @@ const methods = {
   },
 
   /** Encode an image, a bitmap; the objects of the image before are forgotten. */
-  async open({ bitmap, picture = pixelsOf(bitmap) }) {
+  async open({ bitmap, picture }) {
+    if (!network) throw new Error('The network could not be loaded; reload the page.');
+    picture ??= pixelsOf(bitmap);
     const opened = new EncodedImage(network, picture), started = performance.now();
     await opened.features(opened.fullCrop);
     [encoded, objects] = [opened, new Map()];
