@@ -33,7 +33,7 @@ class Brightness(Runtime):
     name, digest = "brightness", "1"
 
     def encode(self, image: np.ndarray) -> np.ndarray:
-        return image.mean(axis=2)
+        return image[..., 1].astype(np.float32)
 
     def decode(self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None) -> np.ndarray:
         click = prompt.clicks[0]

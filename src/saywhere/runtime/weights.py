@@ -109,9 +109,9 @@ def _from_hub(name: str) -> Path:
     with needing("hub", f"weights '{name}' of the Hugging Face hub"):
         from huggingface_hub import snapshot_download
 
-    wanted = [HUB_FILE, f"{Path(HUB_FILE).stem}{SUFFIX}", "shared/*.safetensors"]
+    patterns = [HUB_FILE, f"{Path(HUB_FILE).stem}{SUFFIX}", "shared/*.safetensors"]
     try:
-        file = Path(snapshot_download(name, allow_patterns=wanted)) / HUB_FILE
+        file = Path(snapshot_download(name, allow_patterns=patterns)) / HUB_FILE
     # The libraries below the hub's raise errors of their own when there is no network.
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -64,17 +64,17 @@ class AssignmentStore:
             raise SaywhereError("assign: a name is empty; give a word or two")
         if len({name.casefold() for name in names}) < len(names):
             raise SaywhereError("assign: give each name once")
-        wanted: Mapping[int, str | None] = split_evenly(images, names) if names else dict.fromkeys(images)
+        assigned: Mapping[int, str | None] = split_evenly(images, names) if names else dict.fromkeys(images)
 
         def work(session: Session) -> int | None:
             there = self._current(session, images)
             missing = [image for image in images if image not in there]
             if missing:
                 raise NotFoundError(f"image {missing[0]}: there is none in this project")
-            before = {image: person for image, person in there.items() if person != wanted[image]}
+            before = {image: person for image, person in there.items() if person != assigned[image]}
             if not before:
                 return None
-            after = {image: wanted[image] for image in before}
+            after = {image: assigned[image] for image in before}
             _store(session, after)
             change = AssignmentChangeRow(
                 project_id=self._project_id, at=now_ms(), person=by, before=_as_data(before), after=_as_data(after)

@@ -7,7 +7,7 @@ import { fillRow, showRows } from './rows.js';
 const byId = (id) => document.getElementById(id);
 
 export class SidePanel {
-  #map = null; #told = '';
+  #map = null; #announced = '';
 
   constructor(session, stage, input, display) {
     Object.assign(this, { session, stage, input, display });
@@ -29,9 +29,9 @@ export class SidePanel {
   /** Tell screen readers which object is selected, when that is another one than before. */
   #tellSelected(list, active) {
     const { session } = this, key = `${session.row?.id} ${active?.id ?? ''}`;
-    if (key === this.#told) return;
-    const had = this.#told.startsWith(`${session.row?.id} `);
-    this.#told = key;
+    if (key === this.#announced) return;
+    const had = this.#announced.startsWith(`${session.row?.id} `);
+    this.#announced = key;
     const name = active && session.nameOf(active), at = list.indexOf(active) + 1;
     const text = active ? t('objects.selected', { object: name, at, count: list.length }) : had ? t('objects.none-selected') : '';
     byId('selected').textContent = active?.locked ? `${text} ${t('objects.locked')}` : text;

@@ -215,22 +215,22 @@ def match_features(encoder: OnnxFile, decoder: OnnxFile) -> dict[str, tuple[str,
         SaywhereError: an input has none, or one of another shape.
     """
     left = list(encoder.outputs)
-    wanted = [value for value in decoder.inputs if value.name not in PROMPT]
+    needed = [value for value in decoder.inputs if value.name not in PROMPT]
     found: dict[str, tuple[str, ...]] = {}
     for rule in (_same_name, _similar_name, _only_shape):
-        for value in wanted:
+        for value in needed:
             output = None if value.name in found else rule(value, left)
             if output is not None:
                 found[value.name] = (output.name,)
                 left.remove(output)
-    for value in wanted:
+    for value in needed:
         if value.name not in found and left and value.rank == 5 and value.shape and value.shape[0] in (None, len(left)):
             found[value.name] = tuple(output.name for output in left)
             left = []
-    missing = [value for value in wanted if value.name not in found]
-    if missing or not wanted:
+    missing = [value for value in needed if value.name not in found]
+    if missing or not needed:
         raise SaywhereError(
-            f"decoder '{decoder.path}': takes {', '.join(map(str, wanted)) or 'no features'}, and the encoder "
+            f"decoder '{decoder.path}': takes {', '.join(map(str, needed)) or 'no features'}, and the encoder "
             f"'{encoder.path}' gives {', '.join(map(str, encoder.outputs))}; give the two files of one model"
         )
     return found
