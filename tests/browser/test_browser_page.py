@@ -85,6 +85,10 @@ class Opened:
     def ready(self) -> None:
         self.page.wait_for_selector("body[data-ready=yes]:not([data-busy=yes])")
 
+    def shows(self, name: str) -> None:
+        self.page.wait_for_selector(f"#images [aria-current=true]:has-text('{name}')")
+        self.ready()
+
     def close(self) -> None:
         self.context.close()
         self.site.stop()
@@ -171,8 +175,7 @@ def test_annotating_with_the_mouse(small: Opened) -> None:
     page, size = small.page, size_of("chelsea.jpg")
     assert page.evaluate("self.crossOriginIsolated"), "threads need it"
     page.set_input_files("#files", [SAMPLES / "chelsea.jpg"])
-    page.wait_for_selector("#images [aria-current=true]")
-    small.ready()
+    small.shows("chelsea.jpg")
     page.fill("#label", "cat")
     page.keyboard.press("Enter")
     page.mouse.click(*place(small, 230, 140, size))
@@ -200,6 +203,33 @@ def test_annotating_with_the_mouse(small: Opened) -> None:
     assert all(url.startswith((small.site.url, "blob:", "data:")) for url in small.requests)
 
 
+def test_an_object_goes_on_after_another_image_was_shown(small: Opened) -> None:
+    """Another candidate by its key, another image and back: the worker has forgotten the object and repeats its steps."""
+    page, size = small.page, size_of("coffee.jpg")
+    page.set_input_files("#files", [SAMPLES / "coffee.jpg"])
+    page.click("#images li:last-child button")
+    small.shows("coffee.jpg")
+    page.mouse.click(*place(small, 300, 200, size))
+    small.ready()
+    page.keyboard.press("c")
+    small.ready()
+    page.keyboard.press("a")
+    small.shows("chelsea.jpg")
+    page.keyboard.press("d")
+    small.shows("coffee.jpg")
+    page.click("#objects li:first-child button")
+    page.mouse.click(*place(small, 330, 150, size))
+    small.ready()
+    coco = exported(small)
+    number = next(image["id"] for image in coco["images"] if image["file_name"] == "coffee.jpg")
+    (found,) = (each for each in coco["annotations"] if each["image_id"] == number)
+    segmenter = saywhere.load().set_image(SAMPLES / "coffee.jpg")
+    segmenter.click(300, 200)
+    segmenter.choose((segmenter.candidate + 1) % len(segmenter.candidates))
+    expected = segmenter.click(330, 150).array
+    assert iou(RunLengths.from_counts(found["segmentation"]["counts"], size).mask(), expected) > 0.98
+
+
 def test_a_file_that_is_no_image_is_named_and_nothing_is_lost(small: Opened, tmp_path: Path) -> None:
     page = small.page
     (tmp_path / "broken.jpg").write_bytes(b"no image")
@@ -218,7 +248,6 @@ def test_the_page_works_without_the_server(small: Opened) -> None:
     page.reload()
     small.ready()
     page.set_input_files("#files", [SAMPLES / "coffee.jpg"])
-    page.wait_for_selector("#images [aria-current=true]")
-    small.ready()
+    small.shows("coffee.jpg")
     page.mouse.click(*place(small, 300, 200, size_of("coffee.jpg")))
     page.wait_for_selector("#objects li")
