@@ -204,7 +204,7 @@ def test_annotating_with_the_mouse(small: Opened) -> None:
 
 
 def test_an_object_goes_on_after_another_image_was_shown(small: Opened) -> None:
-    """Another candidate by its key, another image and back: the worker has forgotten the object and repeats its steps."""
+    """Another candidate by its key, another image and back: the worker repeats the steps that it has forgotten."""
     page, size = small.page, size_of("coffee.jpg")
     page.set_input_files("#files", [SAMPLES / "coffee.jpg"])
     page.click("#images li:last-child button")
