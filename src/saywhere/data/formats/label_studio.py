@@ -12,13 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import image_size
-from saywhere.core.rle import RunLengths
-from saywhere.data.checks import check_label, check_score, check_size
+from saywhere.data.checks import check_size
 from saywhere.data.files import check_file_name, find_image, is_file
 from saywhere.data.formats.annotated_image import (
     AnnotatedImage,
@@ -27,10 +23,10 @@ from saywhere.data.formats.annotated_image import (
     ObjectAnnotation,
     with_image_file,
 )
+from saywhere.data.formats.label_studio_regions import read_region
 from saywhere.errors import SaywhereError
 
 Task = dict[str, Any]
-MAX_BRUSH_RUNS = 2_000_000
 _UPLOAD = re.compile("^[0-9a-f]{8}-")  # what it puts before the names of files that were uploaded
 _QUERY = re.compile(r"^.*\?d=")  # of files that it reads from a folder
 
@@ -86,9 +82,18 @@ def _read_task(task: Task, source: Path, images: Path | None) -> AnnotatedImage:
 
 
 def _find_file(data: Task, images: Path | None, folder: Path) -> tuple[str, str | None]:
-    """The image of a task, by the end of its address; see :func:`find_image`."""
+    """The image of a task; see :func:`find_task_image`."""
     addresses = [data.get("image"), *data.values()]
     address = next((each for each in addresses if isinstance(each, str) and each), None)
+    return find_task_image(address, images, folder)
+
+
+def find_task_image(address: object, images: Path | None, folder: Path) -> tuple[str, str | None]:
+    """The file that a task's image address means, by the end of the address.
+
+    Arguments, what is returned and errors as for :func:`saywhere.data.files.find_image`; the hexadecimal digits that
+    Label Studio puts before the names of uploaded files may be missing.
+    """
     name = _QUERY.sub("", check_file_name(address))
     last = name.split("/")[-1]
     place = images or folder
@@ -117,92 +122,18 @@ def _read_results(
     several = 0
     for number, result in enumerate(results, 1):
         value, kind = result.get("value"), str(result.get("type"))
-        if not isinstance(value, dict):
-            skipped[kind] += 1
-            continue
-        given = value.get(kind)
-        labels = given if isinstance(given, list) else []
-        several += len(labels) > 1
-        about = (check_label(labels[0]) if labels else None, check_score(result.get("score")), None)
+        given = value.get(kind) if isinstance(value, dict) else None
+        several += isinstance(given, list) and len(given) > 1
         try:
-            if kind in ("polygonlabels", "polygon"):
-                objects.append(ObjectAnnotation(_polygon(value, size), *about))
-            elif kind in ("brushlabels", "brush") and value.get("format") == "rle":
-                objects.append(ObjectAnnotation(_brush(value.get("rle"), size), *about))
-            elif kind in ("rectanglelabels", "rectangle") and not value.get("rotation"):
-                boxes.append(BoxAnnotation(_rectangle(value, size), *about))
-            else:
-                skipped[kind] += 1
+            region = read_region(result, size)
         except SaywhereError as error:
             raise SaywhereError(f"region {number}: {error}") from error
+        if isinstance(region, ObjectAnnotation):
+            objects.append(region)
+        elif region is None:
+            skipped[kind] += 1
+        else:
+            boxes.append(region)
     notes = [f"{count} regions '{kind}' are not read; left out" for kind, count in skipped.items()]
     notes += [f"{several} regions have several labels; the first counts"] if several else []
     return tuple(objects), tuple(boxes), notes
-
-
-def _polygon(value: Task, size: ImageSize) -> RunLengths:
-    """Points are in percent of the image."""
-    points = np.array(value["points"], np.float64)
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise SaywhereError("points: expected [[x, y], ...] in percent")
-    return RunLengths.from_polygons([(points * (size.width / 100.0, size.height / 100.0)).ravel().tolist()], size)
-
-
-def _rectangle(value: Task, size: ImageSize) -> tuple[float, float, float, float]:
-    x, y, w, h = (float(value[key]) for key in ("x", "y", "width", "height"))
-    if not all(abs(part) <= 1000.0 for part in (x, y, w, h)) or w <= 0 or h <= 0:
-        raise SaywhereError("rectangle: expected x, y, width and height in percent")
-    return (
-        x * size.width / 100.0, y * size.height / 100.0, w * size.width / 100.0, h * size.height / 100.0
-    )  # fmt: skip
-
-
-def _brush(given: object, size: ImageSize) -> RunLengths:
-    """The pixels of a brushed mask.
-
-    Its run lengths are bits: how many values there are (four for a pixel, of which the last is its opacity), how many
-    bits a value has, how many the lengths of runs have; and then runs of one value, and lists of values
-    (``decode_rle`` in Label Studio's converter).
-    """
-    if not isinstance(given, list) or not all(isinstance(byte, int) and 0 <= byte <= 255 for byte in given):
-        raise SaywhereError("rle: expected a list of bytes")
-    bits = _Bits(np.unpackbits(np.array(given, np.uint8)))
-    count, word = bits.take(32), bits.take(5) + 1
-    if count != 4 * size.height * size.width:
-        raise SaywhereError(f"rle of {count:,} values; expected {4 * size.height * size.width:,}, four for each pixel")
-    widths = [bits.take(4) + 1 for _ in range(4)]
-    mask = np.zeros(size.height * size.width, np.bool_)
-    position = runs = 0
-    while position < count:
-        is_run = bits.take(1)
-        length = 1 + bits.take(widths[bits.take(2)])
-        end = min(position + length, count)
-        runs += 1 if is_run else length
-        if runs > MAX_BRUSH_RUNS:
-            raise SaywhereError(f"rle of more than {MAX_BRUSH_RUNS:,} runs; simplify the mask")
-        if is_run:
-            # Opacity is the last of four values: those of a run at 3, 7, 11 ... are of the pixels that end in it.
-            mask[position // 4 : end // 4] = bits.take(word) > 0
-        else:
-            for place in range(position, end):
-                value = bits.take(word)
-                if place % 4 == 3:
-                    mask[place // 4] = value > 0
-        position = end
-    return RunLengths.from_mask(mask.reshape(size))
-
-
-class _Bits:
-    """Reads whole numbers from bits."""
-
-    def __init__(self, bits: NDArray[np.uint8]) -> None:
-        self._text = bits.tobytes().translate(bytes.maketrans(b"\x00\x01", b"01")).decode("ascii")
-        self._position = 0
-
-    def take(self, count: int) -> int:
-        """The next number of this many bits. SaywhereError when there are no more."""
-        part = self._text[self._position : self._position + count]
-        if len(part) < count:
-            raise SaywhereError("rle: ends early")
-        self._position += count
-        return int(part, 2)
