@@ -5,7 +5,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Data sets are found under the folder that SAYWHERE_DATA names.
 export SAYWHERE_DATA ?= $(abspath $(wildcard ../shared/data))
 
-.PHONY: help annotate demo test test-all check fuzz pictures clean
+.PHONY: help annotate demo test test-all test-integrations check fuzz pictures clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -40,8 +40,8 @@ demo: .venv/base  ## cut objects out of sample photographs; writes demo/demo.png
 
 check: .venv/dev  ## formatting and types
 	@echo "== formatting, types"
-	@$(BIN)/ruff check --quiet src tests examples benchmarks tools fuzz
-	@$(BIN)/ruff format --check --quiet src tests examples benchmarks tools fuzz
+	@$(BIN)/ruff check --quiet src tests examples benchmarks tools fuzz integrations
+	@$(BIN)/ruff format --check --quiet src tests examples benchmarks tools fuzz integrations
 	@$(BIN)/mypy
 
 # One test process for each core; torch and ONNX Runtime compute on one thread in each.
@@ -52,6 +52,21 @@ test: check .venv/chromium  ## formatting, types, import contract and all tests 
 test-all: check .venv/chromium  ## the same with the slow tests: the built wheel, whole trainings
 	@echo "== tests, slow ones too"
 	@$(BIN)/pytest -n auto --dist worksteal
+
+# An environment of its own: label-studio-sdk brings opencv-python 4, which overwrites opencv-python-headless 5.
+INTEGRATIONS := .venv-integrations
+$(INTEGRATIONS)/ready: pyproject.toml constraints.txt
+	@echo "== installing into $(INTEGRATIONS) with the SDKs of Label Studio and CVAT (630 MB, a minute or two)"
+	@test -x $(INTEGRATIONS)/bin/python || $(PYTHON) -m venv $(INTEGRATIONS)
+	@$(INTEGRATIONS)/bin/python -m pip install --quiet --no-compile --editable . label-studio-sdk cvat-sdk cvat-cli \
+	  pytest hypothesis httpx --constraint constraints.txt
+	@$(INTEGRATIONS)/bin/python -m pip uninstall --quiet --yes opencv-python opencv-python-headless
+	@$(INTEGRATIONS)/bin/python -m pip install --quiet --no-compile --no-deps opencv-python-headless \
+	  --constraint constraints.txt
+	@touch $@
+
+test-integrations: $(INTEGRATIONS)/ready  ## adapters for Label Studio and CVAT, with their SDKs
+	@$(INTEGRATIONS)/bin/python -m pytest tests/integrations
 
 # make fuzz SECONDS=600 SEED=3; the inputs of failures are kept in fuzz/failures.
 SECONDS ?= 60
@@ -64,4 +79,4 @@ pictures: .venv/dev .venv/chromium  ## make the documents' pictures of the annot
 	@$(BIN)/python tools/moving_picture.py
 
 clean:  ## remove what the other targets made
-	rm -rf .venv demo build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-integrations demo build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

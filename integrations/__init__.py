@@ -1,0 +1,1 @@
+"""Saywhere in other people's tools: adapters only. See docs/integrations.md."""
