@@ -56,7 +56,7 @@ test-all: check .venv/chromium  ## the same with the slow tests: the built wheel
 # An environment of its own: label-studio-sdk brings opencv-python 4, which overwrites opencv-python-headless 5.
 INTEGRATIONS := .venv-integrations
 $(INTEGRATIONS)/ready: pyproject.toml constraints.txt
-	@echo "== installing into $(INTEGRATIONS) with the SDKs of Label Studio and CVAT (630 MB, a minute or two)"
+	@echo "== installing into $(INTEGRATIONS) with the SDKs of Label Studio and CVAT (500 MB, a minute or two)"
 	@test -x $(INTEGRATIONS)/bin/python || $(PYTHON) -m venv $(INTEGRATIONS)
 	@$(INTEGRATIONS)/bin/python -m pip install --quiet --no-compile --editable . label-studio-sdk cvat-sdk cvat-cli \
 	  pytest hypothesis httpx --constraint constraints.txt

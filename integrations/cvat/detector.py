@@ -91,12 +91,24 @@ def create(labels: str, model: str | None = None, device: str | None = None) -> 
         device: a torch device.
 
     Raises:
-        SaywhereError: no label, a label twice, or weights that cannot be had.
+        SystemExit: no label, a label twice or of unknown words, or weights that cannot be had; with one line.
+    """
+    try:
+        return Detector(saywhere.load(model, device), read_labels(labels))
+    except SaywhereError as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+def read_labels(text: str) -> dict[str, str]:
+    """Phrases by the names of labels, from ``NAME=PHRASE,NAME``.
+
+    Raises:
+        SaywhereError: a name is empty or there twice.
     """
     phrases: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in str(labels).split(","))):
+    for part in filter(None, (part.strip() for part in str(text).split(","))):
         name, _, phrase = (text.strip() for text in part.partition("="))
         if not name or name in phrases:
             raise SaywhereError(f"labels: {part!r} is empty or there twice; give names like cat,dog or pet=cat")
         phrases[name] = phrase or name
-    return Detector(saywhere.load(model, device), phrases)
+    return phrases

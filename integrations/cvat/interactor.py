@@ -78,6 +78,9 @@ def create(model: str | None = None, device: str | None = None) -> Interactor:
         device: a torch device.
 
     Raises:
-        SaywhereError: the weights cannot be had.
+        SystemExit: the weights cannot be had. cvat-cli prints its line.
     """
-    return Interactor(saywhere.load(model, device))
+    try:
+        return Interactor(saywhere.load(model, device))
+    except SaywhereError as error:
+        raise SystemExit(f"error: {error}") from error

@@ -117,6 +117,8 @@ class Learner:
 
     def forget(self, annotation: str) -> None:
         """Learn again without the masks of an annotation that was deleted."""
+        if not self.can_learn:
+            return
         with self._lock:
             self._forget([key for key in self._record if key.startswith(f"{annotation}/")])
             self._save()

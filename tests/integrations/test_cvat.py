@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ from conftest import disc
 
 cvataa = pytest.importorskip("cvat_sdk.auto_annotation")
 common = pytest.importorskip("cvat_cli._internal.common")
+commands = pytest.importorskip("cvat_cli._internal.commands_all")
 models = pytest.importorskip("cvat_sdk.models")
 masks = pytest.importorskip("cvat_sdk.masks")
 agent = pytest.importorskip("cvat_cli._internal.agent")
@@ -54,6 +57,23 @@ def annotate(monkeypatch: pytest.MonkeyPatch, function: Any, task_labels: list[A
     client = SimpleNamespace(logger=logging.getLogger("cvat"), tasks=SimpleNamespace(api=api))
     cvataa.annotate_task(client, 137, function, **options)
     return uploads
+
+
+def test_weights_of_no_use_get_one_line() -> None:
+    with pytest.raises(SystemExit, match=r"^error: .*nowhere"):
+        loader("interactor", model="nowhere.safetensors").load()
+
+
+def test_the_commands_of_the_documents_are_cvat_clis() -> None:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    common.configure_common_arguments(parser)
+    commands.COMMANDS.configure_parser(parser)
+    page = (ROOT / "docs" / "integrations.md").read_text().replace("\\\n", " ")
+    lines = [shlex.split(line)[1:] for line in page.splitlines() if line.startswith("cvat-cli ")]
+    assert len(lines) == 3
+    for line in lines:
+        assert (ROOT / line[line.index("--function-file") + 1]).is_file()
+        parser.parse_args(line)
 
 
 class TestDetector:
@@ -102,8 +122,9 @@ class TestDetector:
         ],
     )
     def test_labels_of_no_use_get_one_line(self, given: str, line: str) -> None:
-        with pytest.raises(saywhere.SaywhereError, match=line):
+        with pytest.raises(SystemExit, match=f"^error: .*{line}") as caught:
             loader("detector", labels=given).load()
+        assert "\n" not in str(caught.value)
 
 
 class LocalDriver(interaction.AgentInteractionFunctionDriver):  # type: ignore[misc]

@@ -370,7 +370,9 @@ class TestLearning:
     def test_it_can_be_switched_off(self, folder: Path) -> None:
         segmenter = saywhere.load()
         learner = Learner(segmenter.runtime, segmenter.settings, folder / "states", enabled=False)
-        submit(make_client(folder, learner), "ANNOTATION_CREATED", {"a": DISC})
+        client = make_client(folder, learner)
+        submit(client, "ANNOTATION_CREATED", {"a": DISC})
+        client.post("/webhook", json={"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 5}]})
         assert not (folder / "states").exists()
 
 
