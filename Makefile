@@ -56,17 +56,17 @@ test-all: check .venv/chromium  ## the same with the slow tests: the built wheel
 # An environment of its own: label-studio-sdk brings opencv-python 4, which overwrites opencv-python-headless 5.
 INTEGRATIONS := .venv-integrations
 $(INTEGRATIONS)/ready: pyproject.toml constraints.txt
-	@echo "== installing into $(INTEGRATIONS) with the SDKs of Label Studio and CVAT (500 MB, a minute or two)"
+	@echo "== installing into $(INTEGRATIONS) with the SDKs of Label Studio and CVAT, and napari (800 MB, a minute or two)"
 	@test -x $(INTEGRATIONS)/bin/python || $(PYTHON) -m venv $(INTEGRATIONS)
 	@$(INTEGRATIONS)/bin/python -m pip install --quiet --no-compile --editable . label-studio-sdk cvat-sdk cvat-cli \
-	  pytest hypothesis httpx --constraint constraints.txt
+	  napari pytest hypothesis httpx --constraint constraints.txt
 	@$(INTEGRATIONS)/bin/python -m pip uninstall --quiet --yes opencv-python opencv-python-headless
 	@$(INTEGRATIONS)/bin/python -m pip install --quiet --no-compile --no-deps opencv-python-headless \
 	  --constraint constraints.txt
 	@touch $@
 
-test-integrations: $(INTEGRATIONS)/ready  ## adapters for Label Studio and CVAT, with their SDKs
-	@$(INTEGRATIONS)/bin/python -m pytest tests/integrations
+test-integrations: $(INTEGRATIONS)/ready  ## adapters for Label Studio, CVAT and napari, with their packages
+	@$(INTEGRATIONS)/bin/python -m pytest --disable-warnings tests/integrations
 
 # make fuzz SECONDS=600 SEED=3; the inputs of failures are kept in fuzz/failures.
 SECONDS ?= 60
