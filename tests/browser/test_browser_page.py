@@ -236,7 +236,7 @@ def test_a_file_that_is_no_image_is_named_and_nothing_is_lost(small: Opened, tmp
     before = page.locator("#objects li").count()
     page.set_input_files("#files", [tmp_path / "broken.jpg"])
     page.click("#images li:last-child button")
-    page.wait_for_function("document.getElementById('status').textContent.includes('broken.jpg')")
+    page.locator("#status").filter(has_text="broken.jpg").wait_for()
     assert page.locator("#objects li").count() == before
 
 

@@ -58,7 +58,7 @@ class TestChoice:
     def test_decode_returns_one_of_the_candidates(self, model: Saywhere, image: Tensor) -> None:
         with torch.no_grad():
             features = model.encode(image)
-            logits, scores = model.decode_candidates(features, [BOXED], None)
+            logits, scores, _ = model.decode_candidates(features, [BOXED], None)
             chosen = model.decode(features, [BOXED], None)
         assert logits.shape == (1, 3, 72, 100)
         assert scores.shape == (1, 3)
@@ -69,7 +69,7 @@ class TestChoice:
         plain = Saywhere(**SMALL).eval()
         with torch.no_grad():
             features = plain.encode(image)
-            logits, scores = plain.decode_candidates(features, [CLICKS], None)
+            logits, scores, _ = plain.decode_candidates(features, [CLICKS], None)
             assert torch.equal(logits, plain.decode(features, [CLICKS], None))
         assert scores.tolist() == [[0.0]]
         assert plain.candidate_scores is None
@@ -142,7 +142,7 @@ class TestStart:
         with torch.no_grad():
             expected = before(image, [CLICKS])
             # A box prompt is not read yet: its channels have no weight.
-            logits, scores = model.decode_candidates(model.encode(image), [BOXED], None)
+            logits, scores, _ = model.decode_candidates(model.encode(image), [BOXED], None)
         assert torch.allclose(logits.mean(1, keepdim=True), expected, atol=1e-5)
         assert not torch.allclose(logits[:, 0], logits[:, 1], atol=1e-5)
         assert scores.tolist() == [[0.0, 0.0, 0.0]]

@@ -17,6 +17,8 @@ from saywhere.models.checkpoint import load_model, save_model
 from saywhere.models.layers.tokens import TokenEncoder
 from saywhere.models.saywhere import Saywhere
 from saywhere.runtime.torch import TorchRuntime
+from saywhere.training.recipe import Recipe
+from saywhere.training.step import token_loss
 
 OPTIONS: dict[str, Any] = {
     "widths": (16, 16, 24, 32), "key": 8, "relevance": ("learned",), "feature_dct": True, "candidates": 3, "box": True,
@@ -122,3 +124,26 @@ def test_weights_with_tokens_are_saved_and_loaded(tiny: str, tmp_path: Path) -> 
 def test_other_transformers_are_refused(name: str) -> None:
     with pytest.raises(SaywhereError, match=f"tokens '{name}'"):
         TokenEncoder(name)
+
+
+def test_tokens_give_masks_of_their_own_while_the_network_is_trained(tiny: str) -> None:
+    _, large = networks(tiny)
+    features = large.encode(image().repeat(2, 1, 1, 1))
+    assert large.decode_candidates(features, 2 * PROMPTS, None).of_tokens is None
+    large.train()
+    alone = large.decode_candidates(features, 2 * PROMPTS, None).of_tokens
+    assert alone is not None
+    assert alone.shape == (2, 3, 32, 40)  # a quarter of the padded image's sides
+
+
+def test_the_loss_of_tokens_is_small_where_one_of_their_masks_is_right() -> None:
+    recipe = Recipe.model_validate({"model": {"name": "saywhere"}, "data": [{"path": "x.json"}], "steps": 1})
+    target = torch.zeros(1, 1, 32, 32)
+    target[..., 8:24, 4:20] = 1.0
+    right = 20.0 * (torch.nn.functional.avg_pool2d(target, 4) - 0.5)
+    wrong = torch.cat([right, -right], 1)
+    counted = torch.ones_like(target)
+    one, none = (
+        float(token_loss(logits, target, counted, [Prompt((Click(10, 10),))], recipe)) for logits in (wrong, -right)
+    )
+    assert one < 1.0 < none
