@@ -160,10 +160,15 @@ def test_a_renamed_attribute_keeps_its_values_in_the_page(browser: sync_api.Brow
 
 
 def test_values_by_finger_in_every_language(browser: sync_api.Browser, server: Server) -> None:
-    page = Page(browser, server, 6, viewport={"width": 390, "height": 844}, has_touch=True, locale="de")
+    phone = {
+        "width": 390,
+        "height": 844,
+    }  # where the panel is a drawer, which would cover the image while it slides away
+    page = Page(browser, server, 6, viewport=phone, has_touch=True, locale="de", reduced_motion="reduce")
     page.page.locator("#toggle-side").tap()
     page.page.locator(".label", has_text="cup").tap()
     page.page.keyboard.press("Escape")
+    page.page.wait_for_selector("#side:not(.open)", state="attached")
     page.page.touchscreen.tap(*page.at(180, 200))
     page.seq(1)
     page.page.locator("#toggle-side").tap()
