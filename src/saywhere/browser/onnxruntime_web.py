@@ -48,12 +48,12 @@ def runtime_files(source: Path | None = None, webgpu: bool = False) -> dict[str,
     Raises:
         SaywhereError: a file is missing or is not that of this version, or npm cannot be run or fetches nothing.
     """
-    wanted = {**WASM, **(WEBGPU if webgpu else {})}
+    digests = {**WASM, **(WEBGPU if webgpu else {})}
     place = fetched_archive() if source is None else source
     if not place.exists():
         raise SaywhereError(f"--runtime '{place}': there is no such file or folder; {HOW_TO_GET}")
-    contents = _of_folder(place, wanted) if place.is_dir() else _of_archive(place, wanted)
-    for name, digest in wanted.items():
+    contents = _of_folder(place, digests) if place.is_dir() else _of_archive(place, digests)
+    for name, digest in digests.items():
         if name not in contents:
             raise SaywhereError(f"'{place}': has no {name}, which onnxruntime-web {VERSION} has; {HOW_TO_GET}")
         if hashlib.sha256(contents[name]).hexdigest() != digest:
@@ -89,27 +89,27 @@ def fetched_archive() -> Path:
     return kept
 
 
-def _of_folder(folder: Path, wanted: Mapping[str, str]) -> dict[str, bytes]:
+def _of_folder(folder: Path, digests: Mapping[str, str]) -> dict[str, bytes]:
     places = (
         folder,
         folder / "dist",
         folder / "package" / "dist",
         folder / "node_modules" / "onnxruntime-web" / "dist",
     )
-    found = {name: next((p / name for p in places if (p / name).is_file()), None) for name in wanted}
+    found = {name: next((p / name for p in places if (p / name).is_file()), None) for name in digests}
     try:
         return {name: path.read_bytes() for name, path in found.items() if path is not None}
     except OSError as error:
         raise SaywhereError(f"'{folder}': cannot be read ({error.strerror or error})") from error
 
 
-def _of_archive(archive: Path, wanted: Mapping[str, str]) -> dict[str, bytes]:
+def _of_archive(archive: Path, digests: Mapping[str, str]) -> dict[str, bytes]:
     contents = {}
     try:
         with tarfile.open(archive) as opened:
             for member in opened:
                 name = Path(member.name)
-                if member.isfile() and name.parent.name == "dist" and name.name in wanted:
+                if member.isfile() and name.parent.name == "dist" and name.name in digests:
                     file = opened.extractfile(member)
                     assert file is not None, "it is a file"
                     contents[name.name] = file.read()

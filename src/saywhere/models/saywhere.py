@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
-from saywhere.core.image_tokens import LONGER_SIDE, PATCH, STRIDE
+from saywhere.core.image_tokens import LONGER_SIDE, MULTIPLE, PATCH, STRIDE
 from saywhere.core.prompt import Prompt
 from saywhere.errors import NoMapError, SaywhereError
 from saywhere.models.backbone import create_backbone, pad_to_multiple
@@ -42,7 +42,6 @@ from saywhere.models.losses import balanced_bce
 from saywhere.models.targets import PhraseSupervision
 from saywhere.text.words import Words, load_words
 
-MULTIPLE = 32  # of the padded image's sides: the coarsest level's stride
 RELEVANCE_SOURCES = ("learned", "classifier")
 CLICK_STRIDES = (8, 16, 32)  # of the levels that are sampled under the clicks
 LABEL_CONTRAST_WEIGHT = 0.3  # of the label contrast loss, relative to the loss of the relevance map

@@ -34,6 +34,7 @@ from torch.nn import functional as F
 
 from saywhere.core.box_fit import FIT_POWER, TOLERANCE
 from saywhere.core.geometry import ImageSize
+from saywhere.core.image_tokens import MULTIPLE
 from saywhere.core.mask import NOTHING
 from saywhere.core.prompt import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, POSITIVE
 from saywhere.errors import SaywhereError
@@ -51,7 +52,6 @@ SIDE = 1024  # of the squares that SAM's layouts take
 SAM_INPUT = ImageSize(684, SIDE)
 LOW_RESOLUTION = 256  # side of the masks that a program gives back
 NETWORK_SIDE = 512  # longer side of the image that our network sees
-MULTIPLE = 32
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 FEATURES: dict[Layout, tuple[str, ...]] = {
     "sam": ("image_embeddings",),

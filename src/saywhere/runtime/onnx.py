@@ -91,11 +91,7 @@ class Sessions:
             if name not in self._values:
                 tensor = np.array(self.weights[name.removeprefix(PREFIX)], np.float32, order="C")
                 self._values[name] = onnxruntime.OrtValue.ortvalue_from_numpy(tensor)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        # Threads that spin while they wait take time from other threads and processes.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options = session_options(threads)
         options.add_external_initializers(names, [self._values[name] for name in names])
         content = self.artefact.graphs[graph]
         try:
@@ -114,6 +110,16 @@ class Sessions:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """How every graph is run: quietly, with a number of threads that do not spin."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # Threads that spin while they wait take time from other threads and processes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 def abandon(sessions: Mapping[tuple[str, int], onnxruntime.InferenceSession]) -> None:

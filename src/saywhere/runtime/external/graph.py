@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from saywhere.core.processes import renew_after_fork
 from saywhere.errors import SaywhereError
 from saywhere.runtime.external.onnx_file import OnnxFile, read_onnx_file
-from saywhere.runtime.onnx import abandon
+from saywhere.runtime.onnx import abandon, session_options
 from saywhere.runtime.threads import get_threads
 
 LARGE = 256 << 20  # bytes of a file from which on it is in memory once, for whatever number of threads
@@ -75,11 +75,7 @@ class Graph:
             return self._sessions[key]
 
     def _open(self, threads: int) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        # Threads that spin while they wait take time from other threads and processes.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options = session_options(threads)
         try:
             return onnxruntime.InferenceSession(str(self.file.path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
