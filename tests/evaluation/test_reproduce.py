@@ -208,7 +208,7 @@ class TestRun:
 
 
 class TestDefinitions:
-    @pytest.mark.parametrize("name", ["phraseclick", "textclick", "dctnet", "sequential", "multistage"])
+    @pytest.mark.parametrize("name", ["phraseclick", "textclick", "dctnet", "sequential", "multistage", "saywhere"])
     def test_each_can_be_read_and_names_only_what_there_is(self, name: str) -> None:
         definition = read_definition(name)
         check_definition(definition)

@@ -15,7 +15,10 @@ from saywhere.errors import SaywhereError, needing
 
 
 def reproduce(
-    name: Annotated[str, typer.Argument(help="phraseclick, textclick, dctnet, sequential or multistage")],
+    name: Annotated[
+        str,
+        typer.Argument(help="phraseclick, textclick, dctnet, sequential, multistage, or saywhere (each idea left out)"),
+    ],
     small: Annotated[
         bool, typer.Option("--small", help="at the scale of one machine, the only one that there is a definition for")
     ] = False,

@@ -12,6 +12,7 @@ from saywhere.models.dctnet import DCTNet
 from saywhere.models.multistage import MultiStage
 from saywhere.models.phraseclick import PhraseClick
 from saywhere.models.saywhere import Saywhere
+from saywhere.models.saywhere_ablation import SaywhereAblation
 from saywhere.models.sequential import Sequential
 from saywhere.models.textclick import TextClick
 
@@ -20,6 +21,7 @@ MODELS: Final[Mapping[str, Callable[..., InteractiveModel]]] = {
     "multistage": MultiStage,
     "phraseclick": PhraseClick,
     "saywhere": Saywhere,
+    "saywhere-ablation": SaywhereAblation,
     "sequential": Sequential,
     "textclick": TextClick,
 }

@@ -366,13 +366,13 @@ class Saywhere(PurifyingModel):
             ``(B, n, H, W)`` logits and ``(B, n)`` logits of the predicted IoU; n is 1 by default. In training mode also
             the logits of a network's tokens alone.
         """
-        guidance = guidance_maps(clicks, previous, self.boxes).to(fused[0].dtype)
+        guidance = self.draw(clicks, previous).to(fused[0].dtype)
         guide = self.guide(guidance.contiguous(memory_format=torch.channels_last))
         stages = [self.fuse[0]((fused[0], guide))]
         comparisons = self._compare(fused, keys, clicks, relevance)
         levels = fused[1 : len(self.strides)]
         for down, fuse, level, comparison in zip(self.down, self.fuse[1:], levels, comparisons, strict=True):
-            stages.append(fuse((level, down(stages[-1]), comparison)))
+            stages.append(fuse((level, self.pass_down(down, stages[-1]), comparison)))
         x, coarse_logits = self.aspp(stages[3]), None
         if self.token_decoder is not None:
             bounded = torch.tanh(relevance / 2.0)
@@ -396,6 +396,14 @@ class Saywhere(PurifyingModel):
         maps = torch.cat([x, guidance.to(x.dtype)], 1)
         scores = self.candidate_scores(F.avg_pool2d(logits, 2), maps, deep, torch.tanh(relevance / 2.0))
         return Candidates(enlarge(logits), scores, of_tokens)
+
+    def draw(self, clicks: ClickTensors, previous: Tensor) -> Tensor:
+        """The guidance maps, see :func:`guidance_maps`."""
+        return guidance_maps(clicks, previous, self.boxes)
+
+    def pass_down(self, layer: nn.Module, finer: Tensor) -> Tensor:
+        """What a level of the mini encoder gets from the next finer one, which has the guidance."""
+        return layer(finer)
 
     def _compare(
         self, fused: Sequence[Tensor], keys: Sequence[Tensor], clicks: ClickTensors, relevance: Tensor
