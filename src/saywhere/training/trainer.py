@@ -170,7 +170,8 @@ class Trainer:
             "recipe_name": recipe.name,
             "stage": stage,
             "recipe": shareable(recipe),
-            "size": recipe.crop.size,
+            # Who learned several sizes is run at the Segmenter's own.
+            **({} if recipe.crop.sizes else {"size": recipe.crop.size}),
             "zoom": recipe.crop.mode == "object" and recipe.crop.full_image_prob < 1.0,
             "data": [data["path"] for data in shareable(recipe)["data"]],
             "labels": self.trained_on,

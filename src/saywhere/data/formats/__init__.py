@@ -226,6 +226,7 @@ def convert(
     images: Path | None = None,
     options: WriteOptions | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    full_paths: bool = False,
 ) -> ConversionResult:
     """Convert annotations from one format to another; see :func:`read` and :func:`write`.
 
@@ -237,13 +238,14 @@ def convert(
         images: the folder of the images, when they are not in their usual place.
         options: see :class:`WriteOptions`.
         progress: called with the number of images that are done, and of all.
+        full_paths: name images by their full paths, so that what is written can lie anywhere on this machine.
 
     Raises:
         FaultsError: the annotations of some images cannot be used. All images are read before it is raised.
         SaywhereError: as :func:`read` and :func:`write`.
     """
     annotations, used = read(source, format_name, images), options or WriteOptions()
-    needs_files = _find_format(to).holds_images and used.copy
+    needs_files = full_paths or (_find_format(to).holds_images and used.copy)
     # Labels that are given say how classes are numbered.
     categories = () if used.labels else annotations.categories
     labels = [*used.labels, *annotations.labels]
@@ -251,7 +253,13 @@ def convert(
         used, labels=labels, categories=[*used.categories, *categories], extra={**annotations.extra, **used.extra}
     )
     others: set[str] = set()
-    result = write(_usable(annotations, needs_files, progress, others), dest, to, used)
+    usable: Iterable[AnnotatedImage] = _usable(annotations, needs_files, progress, others)
+    named = (
+        (replace(image, file_name=str(image.path.absolute())) for image in usable if image.path)
+        if full_paths
+        else usable
+    )
+    result = write(named, dest, to, used)
     result.notes[:0] = annotations.notes
     if others and EXTRA in _find_format(to).holds and to != (format_name or recognise(source)):
         result.notes.append(f"kept as they are, though {to} defines no such keys: {', '.join(sorted(others))}")
