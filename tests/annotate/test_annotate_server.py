@@ -317,9 +317,8 @@ class TestQueries:
 
 
 def test_the_contract_is_documented(client: TestClient) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "annotate.md").read_text(encoding="utf-8")
+    """Every route says what it does; tools/docs_site.py makes the page of the routes from this."""
     contract = client.get("/api/openapi.json").json()
     for path, methods in contract["paths"].items():
-        assert f"`{path}`" in text, path
         for method in methods:
-            assert methods[method]["summary"]
+            assert methods[method]["description"], f"{method} {path} has no docstring"
