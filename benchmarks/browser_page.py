@@ -30,8 +30,8 @@ REPEATS, WARM_UP = 10, 3
 # On the cat, and around it.
 CLICKS = [(230, 140, True), (60, 60, False), (250, 260, True), (30, 200, False)]
 MEASURE = """async ([data, clicks, repeats, backend]) => {
-  const { Client } = await import('./client.js'), client = new Client(), rows = [];
-  const loaded = await client.call('load', { backend });
+  const { Client } = await import('./inference/client.js'), client = new Client(), rows = [];
+  const loaded = await client.call('load', { backend, base: location.href });
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
   const timed = async (name, method, values, transfer) => {
     const started = performance.now();
@@ -41,11 +41,12 @@ MEASURE = """async ([data, clicks, repeats, backend]) => {
   for (let i = 0; i < repeats; i++) {
     const bitmap = await createImageBitmap(new Blob([bytes]));
     await timed('encode', 'open', { bitmap }, [bitmap]);
+    const actions = [];
     for (const [j, [x, y, positive]] of clicks.entries()) {
-      const action = { kind: 'click', x, y, positive, radius: null };
+      actions.push({ kind: 'click', x, y, positive, radius: null });
       await client.call('times');
       const started = performance.now();
-      await client.call('act', { object: i, past: [], action });
+      await client.call('segment', { actions });
       const ms = performance.now() - started, { encodings } = await client.call('times');
       rows.push([j === 0 ? 'first click' : encodings ? 'click that moves the crop' : 'click', ms]);
     }

@@ -3,7 +3,7 @@
     python tools/docs_site.py    # print the names of the generated pages
 
 The pages are made when the site is built and are in no commit: the command line, the Python and HTTP references,
-recipe keys, the papers' tables, and the sets that the weights were trained on. This needs the base install, not torch.
+recipe keys, the papers' tables, the sets that the weights were trained on, and layouts of models. This needs the base install, not torch.
 """
 
 from __future__ import annotations
@@ -165,6 +165,17 @@ def training_data() -> str:
     return f"# Training data\n\nThe sets of photos-7k; see the [model card](../model-card.md).\n\n{table(**sets)}"
 
 
+def layouts() -> str:
+    """Which models of other projects are read, and which layouts are written, each with its tests."""
+    tables = json.loads((ROOT / "research" / "layouts.json").read_text(encoding="utf-8"))
+    introduction = (
+        "# Layouts of models\n\nWhat `saywhere.load` [reads](../external-models.md), with the cases of "
+        "`tests/runtime/external`, and what `saywhere export` [writes](../export.md). `tests/runtime/test_layouts.py` "
+        "compares these tables with the tests and the command.\n"
+    )
+    return f"{introduction}\n## Read\n\n{table(**tables['read'])}\n## Written\n\n{table(**tables['written'])}"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "reference/cli.md": command_line,
     "reference/python.md": python,
@@ -172,6 +183,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/recipes.md": recipes,
     "reference/papers.md": papers,
     "reference/training-data.md": training_data,
+    "reference/layouts.md": layouts,
 }
 
 

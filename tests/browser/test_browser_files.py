@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from saywhere.browser import onnxruntime_web
 from saywhere.browser.onnxruntime_web import ARCHIVE, cache_folder, runtime_files
-from saywhere.browser.write import STATIC, write_page
+from saywhere.browser.write import SHARED, STATIC, write_page
 from saywhere.cli.main import app
 from saywhere.errors import SaywhereError
 
@@ -56,7 +56,8 @@ def test_the_page_is_complete(dist: Path, tmp_path: Path) -> None:
     files = write_page(out, runtime=dist.parents[2])
     assert all(file.is_file() for file in files)
     names = {str(file.relative_to(out)) for file in files}
-    ours = {path.name for path in STATIC.iterdir()} - {"onnxruntime-licence.txt"}
+    ours = {str(path.relative_to(place)) for place in (STATIC, SHARED) for path in place.rglob("*") if path.is_file()}
+    assert {"index.html", "i18n.js", "i18n/zh.json", "inference/worker.js"} < ours
     assert names == ours | {"encoder.onnx", "decoder.onnx", "model.json", "onnxruntime/LICENSE"} | {
         f"onnxruntime/{name}" for name in FILES
     }

@@ -115,28 +115,34 @@ def of_library(name: str, actions: list[tuple[Any, ...]]) -> list[Mask]:
 
 
 def in_page(opened: Opened, name: str, actions: list[tuple[Any, ...]]) -> list[Mask]:
-    """The same from the page's own worker."""
-    given = []
+    """The same from the page's own worker, which is given all actions that are in force each time."""
+    prompts: list[list[dict[str, Any]]] = [[]]
+    undone: list[dict[str, Any]] = []
     for kind, *values in actions:
         if kind == "click":
             x, y, positive, radius = (*values, None)[:4]
-            given.append({"kind": "click", "x": x, "y": y, "positive": positive, "radius": radius})
+            one = {"kind": "click", "x": x, "y": y, "positive": positive, "radius": radius}
+        elif kind == "undo":
+            undone.append(prompts[-1][-1])
+            prompts.append(prompts[-1][:-1])
+            continue
         else:
-            given.append({"kind": kind, "box": values, "index": values[0] if values else None})
-    script = """async ([data, actions]) => {
-        const { Client } = await import('./client.js'), client = window.client ??= new Client();
-        window.loaded ??= client.call('load', { backend: 'wasm' });
+            one = {"kind": kind, "box": values, "index": values[0] if values else None}
+        prompts.append([*prompts[-1], undone.pop() if kind == "redo" else one])
+    script = """async ([data, prompts]) => {
+        const { Client } = await import('./inference/client.js'), client = window.client ??= new Client();
+        window.loaded ??= client.call('load', { backend: 'wasm', base: location.href });
         await window.loaded;
         const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
         const bitmap = await createImageBitmap(new Blob([bytes]));
         await client.call('open', { bitmap }, [bitmap]);
         const masks = [];
-        for (const action of actions) masks.push((await client.call('act', { object: 1, past: [], action })).counts);
+        for (const actions of prompts) masks.push((await client.call('segment', { actions })).counts);
         return masks;
     }"""
     pixels = io.BytesIO()
     Image.fromarray(read_image(SAMPLES / name)).save(pixels, "png")  # browsers decode JPEG a little differently
-    counts = opened.page.evaluate(script, [base64.b64encode(pixels.getvalue()).decode(), given])
+    counts = opened.page.evaluate(script, [base64.b64encode(pixels.getvalue()).decode(), prompts[1:]])
     return [RunLengths.from_counts(each, size_of(name)).mask() for each in counts]
 
 
@@ -251,3 +257,16 @@ def test_the_page_works_without_the_server(small: Opened) -> None:
     small.shows("coffee.jpg")
     page.mouse.click(*place(small, 300, 200, size_of("coffee.jpg")))
     page.wait_for_selector("#objects li")
+
+
+def test_the_page_is_in_the_language_that_the_browser_prefers(small: Opened, browser: Any) -> None:  # noqa: F811
+    context = browser.new_context(locale="de-AT")
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.goto(small.site.url)
+    page.wait_for_selector("html[lang=de]")
+    assert page.locator("#undo").inner_text() == "Rückgängig"
+    page.locator(".language").select_option("zh")
+    page.wait_for_selector("html[lang=zh]")
+    assert page.locator("#empty").inner_text().endswith("照片不会离开这台计算机。")
+    context.close()

@@ -17,6 +17,7 @@ from pycocotools import mask as coco
 from starlette.testclient import TestClient
 
 from conftest import ColourRuntime, disc
+from saywhere.annotate.computed import BrowserNetwork
 from saywhere.annotate.db.database import Database
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.image_folder import ImageFolder
@@ -153,11 +154,12 @@ def make_folder_with_parts(folder: Path, images: int = 1) -> Path:
 
 
 def make(
-    folder: Path, database: Database, study: str | None = None, max_bytes: int = 1 << 30, runtime: Runtime | None = None
-) -> Annotator:
+    folder: Path, database: Database, study: str | None = None, max_bytes: int = 1 << 30,
+    runtime: Runtime | None = None, network: BrowserNetwork | None = None,
+) -> Annotator:  # fmt: skip
     images, segmenters = ImageFolder(folder), SegmenterCache(runtime or RedRuntime(), None, max_bytes)
     store = Store(database, images.root)
-    annotator = Annotator(store, images, segmenters, InferenceQueue(), PhraseProposer(), study)
+    annotator = Annotator(store, images, segmenters, InferenceQueue(), PhraseProposer(), study, network)
     annotator.rescan()
     return annotator
 
@@ -216,11 +218,13 @@ def click(x: float, y: float, **more: object) -> dict[str, object]:
     return {"kind": "click", "x": x, "y": y, **more}
 
 
-def act(client: httpx.Client, image: int, action: dict[str, object], base: int | None = None) -> httpx.Response:
+def act(
+    client: httpx.Client, image: int, action: dict[str, object], base: int | None = None, **more: object
+) -> httpx.Response:
     """Do an action on an image as it is now, or as it was at ``base``."""
     if base is None:
         base = client.get(f"/api/images/{image}").json()["state"]["seq"]
-    body = {"key": f"key-{time.time_ns()}", "base": base, "action": action}
+    body = {"key": f"key-{time.time_ns()}", "base": base, "action": action, **more}
     return client.post(f"/api/images/{image}/events", json=body)
 
 

@@ -1,4 +1,4 @@
-"""What the annotator's page shows to people, read from its source files."""
+"""What the pages show to people, read from their source files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from saywhere.annotate.web.pages import STATIC
+from saywhere.browser.write import SHARED
+from saywhere.browser.write import STATIC as STATIC_PAGE
+
+FOLDERS = {"annotator": STATIC, "static page": STATIC_PAGE}
+"""Where the files of each page with texts are."""
 
 SHOWN_ATTRIBUTES = frozenset({"title", "aria-label", "aria-description", "placeholder", "alt"})
-NAMES = frozenset({"Saywhere", "COCO", "CSV", "LabelMe", "PNG", "Pascal VOC", "YOLO", "JSON", "ZIP"})
+NAMES = frozenset(
+    {"Saywhere", "COCO", "CSV", "LabelMe", "PNG", "Pascal VOC", "YOLO", "JSON", "ZIP", "WebAssembly", "WebGPU"}
+)
 COMMENT_OR_TEXT = re.compile(
     r"//[^\n]*|/\*.*?\*/|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\"|`(?:\\.|\$\{[^{}`]*\}|[^`\\])*`", re.DOTALL
 )
@@ -23,8 +30,8 @@ SHOWN = re.compile(
 SENTENCE = re.compile(r"[A-Za-z]{2,},? [a-z]{2,}")
 # Texts of several words that nobody sees: selectors, classes, attributes, errors of the program.
 UNSEEN = re.compile(
-    r"(?:(?:querySelector(?:All)?|closest|matches|matchMedia|Error|getContext|evaluate)\(|className\s*=|"
-    r"(?:\bd|class|style|viewBox|font|lineDash|transform):|\.(?:font|cssText|transform|style\.\w+)\s*=)\s*$"
+    r"(?:(?:querySelector(?:All)?|closest(?:\?\.)?|matches|matchMedia|Error|getContext|evaluate|warn)\(|className\s*=|"
+    r"(?:\bd|class|style|viewBox|font|lineDash|transform|description):|\.(?:font|cssText|transform|style\.\w+)\s*=)\s*$"
 )
 
 
@@ -88,9 +95,14 @@ def script_keys(path: Path) -> Iterator[str]:
                 yield key.partition("${")[0] + "*" if "${" in key else key
 
 
-def scripts() -> list[Path]:
-    return sorted(STATIC.glob("*.js"))
+def scripts(folder: Path | None = None) -> list[Path]:
+    """The modules of one page, or of all pages with those that they share."""
+    places = (*FOLDERS.values(), SHARED, SHARED / "inference") if folder is None else (folder,)
+    return [path for place in places for path in sorted(place.glob("*.js"))]
 
 
-def pages() -> list[Path]:
-    return sorted(STATIC.glob("*.html"))
+def pages(folder: Path | None = None) -> list[Path]:
+    """The HTML files of one page, or of all."""
+    return [
+        path for place in (FOLDERS.values() if folder is None else [folder]) for path in sorted(place.glob("*.html"))
+    ]

@@ -259,6 +259,28 @@ Action = Annotated[
 ]  # fmt: skip
 
 
+class ComputedCandidates(Strict):
+    """Which candidate masks can be chosen, smallest first, and which one the mask is; none where no other differs."""
+
+    indices: Annotated[list[Annotated[int, Field(ge=0, le=100)]], Field(max_length=100)] = []
+    position: Annotated[int, Field(ge=0, le=100)] = 0
+
+
+class ComputedMask(Strict):
+    """The mask of a click, box, candidate or threshold that a page computed by itself (``annotate --in-browser``).
+
+    It is the network's own, before strokes and other corrections by hand, which the server applies.
+    """
+
+    counts: Annotated[str, Field(max_length=450_000)] = Field(description="COCO's compressed run lengths")
+    score: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(description="expected IoU")
+    weights: Annotated[str, Field(max_length=200)] = Field(description="the weights' hash, as the project has it")
+    precision: Literal["fp32", "fp16", "int8"]
+    backend: Literal["wasm", "webgpu"]
+    candidates: ComputedCandidates = ComputedCandidates()
+    spent_ms: Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)] = Field(description="time that it took")
+
+
 class ActionRequest(Strict):
     """An action on an image that the page showed as it was after event ``base``.
 
@@ -268,6 +290,7 @@ class ActionRequest(Strict):
     key: Key
     base: Annotated[int, Field(ge=0, le=2**31 - 1)]
     action: Action
+    computed: ComputedMask | None = Field(default=None, description="its mask; null: the server computes it")
     took_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = Field(
         default=None, description="time since the image was shown or the last answer, measured by the page"
     )

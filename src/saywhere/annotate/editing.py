@@ -17,6 +17,7 @@ from saywhere.annotate.actions import (  # fmt: skip
     CandidateAction,
     ClickAction,
     CommentAction,
+    ComputedMask,
     CopyAction,
     CorrectionAction,
     InstancesAction,
@@ -43,6 +44,7 @@ from saywhere.annotate.checks import (
     check_unlocked,
     z_order,
 )
+from saywhere.annotate.computed import BrowserNetwork, check_computable, computed_event
 from saywhere.annotate.corrections import correct, polygon_region
 from saywhere.annotate.db.labels import definitions_of
 from saywhere.annotate.db.locks import ImageLockedError
@@ -109,12 +111,13 @@ class Editor:
         queue: InferenceQueue,
         regions: RegionStore,
         study: str | None = None,
+        network: BrowserNetwork | None = None,
     ) -> None:
-        """``study`` limits interactions to those of one of the :data:`STUDIES`."""
+        """``study`` limits interactions to those of one of the :data:`STUDIES`; pages may compute by ``network``."""
         if study is not None and study not in STUDIES:
             raise SaywhereError(f"--study '{study}': choose {', '.join(STUDIES)}")
         self._store, self._images, self._segmenters = store, images, segmenters
-        self._queue, self._regions, self.study = queue, regions, study
+        self._queue, self._regions, self.study, self._network = queue, regions, study, network
         self._layers = StrokeLayers()
 
     def edit(self, id: int, request: ActionRequest, author: Author) -> StateChange:
@@ -145,7 +148,7 @@ class Editor:
         if before.seq != request.base:
             raise ConflictError(f"image {id}: changed since (now {before.seq}, seen {request.base}); load it again")
         check_undo(history, request.action, author.person)
-        prepared = self._prepare(row, before, request.action, author)
+        prepared = self._prepare(row, before, request, author)
         # The time that an action took is shared by the objects that it was done to.
         took = None if request.took_ms is None else request.took_ms // len(prepared)
         corrects = {"corrects": True} if before.mark == "done" else {}  # what is done stays done
@@ -203,9 +206,12 @@ class Editor:
         return None if label is None else label.name
 
     def _prepare(
-        self, row: ImageRow, before: ImageState, action: Action, author: Author
+        self, row: ImageRow, before: ImageState, request: ActionRequest, author: Author
     ) -> list[tuple[NewEvent, Region | None]]:
         """The events to store, each with its mask if it changes one."""
+        action = request.action
+        if request.computed is not None:
+            check_computable(action, self._network)
         if isinstance(action, UndoAction | RedoAction):
             possible = before.can_undo if isinstance(action, UndoAction) else before.can_redo
             if not possible:
@@ -235,7 +241,7 @@ class Editor:
             data |= {} if named is None else {"names": named.id}
         event = NewEvent(action.kind, state.id, data)
         if isinstance(action, (*INTERACTIONS, ThresholdAction)):
-            return [self._with_mask(row, state, event, author)]
+            return [self._with_mask(row, state, event, author, request.computed)]
         if isinstance(action, CorrectionAction | PolygonAction):
             return [self._corrected(row, state, action)]
         if isinstance(action, RectangleAction):
@@ -313,12 +319,16 @@ class Editor:
             prepared.append(self._with_mask(row, ObjectState(id, label=label), event, author))
         return prepared
 
-    def _with_mask(self, row: ImageRow, state: ObjectState, event: NewEvent, author: Author) -> tuple[NewEvent, Region]:
+    def _with_mask(
+        self, row: ImageRow, state: ObjectState, event: NewEvent, author: Author, computed: ComputedMask | None = None
+    ) -> tuple[NewEvent, Region]:
         started = time.perf_counter()
         image = self._images.load(row)
         if event.data.get("box") is not None:
             event = replace(event, data={**event.data, "box": checked_box(event.data["box"], image.size)})
         after = apply_to_object(state, Event(0, event.kind, state.id, event.data))
+        if computed is not None:
+            return self._computed(row, image, after, event, computed)
         if event.kind == "brush":
             region, score = self._brush(row, image, after), state.score
         elif after.is_prompted:
@@ -336,6 +346,15 @@ class Editor:
             weights=self._segmenters.runtime.digest, spent_ms=1000.0 * (time.perf_counter() - started),
         )  # fmt: skip
         return event, region
+
+    def _computed(
+        self, row: ImageRow, image: LoadedImage, after: ObjectState, event: NewEvent, computed: ComputedMask
+    ) -> tuple[NewEvent, Region]:
+        """An event whose mask a page computed, with the object's strokes on it."""
+        assert self._network is not None, "checked before"
+        region = self._network.checked_mask(computed, after, self._segmenters.runtime, image.size)
+        region = self._layers.layer((row.id, after.id), after.strokes, image.size).apply(region)
+        return computed_event(event, computed, region, image.size), region
 
     def _brush(self, row: ImageRow, image: LoadedImage, state: ObjectState) -> Region:
         """An object's mask with its last stroke."""

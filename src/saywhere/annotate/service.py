@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.annotate.actions import ActionRequest, MarkAction
+from saywhere.annotate.computed import BrowserNetwork
 from saywhere.annotate.db.disagreements import disagreements
 from saywhere.annotate.db.store import Author, Store
 from saywhere.annotate.db.tables import ImageRow
@@ -75,13 +76,15 @@ class Annotator:
         queue: InferenceQueue,
         proposer: Proposer,
         study: str | None = None,
+        network: BrowserNetwork | None = None,
     ) -> None:
-        """``study`` limits interactions; see :data:`saywhere.annotate.editing.STUDIES`."""
+        """``study`` limits interactions; see :data:`saywhere.annotate.editing.STUDIES`. With a ``network`` pages
+        compute masks by themselves."""
         self.store, self.folder, self.segmenters, self.queue = store, folder, segmenters, queue
-        self.proposer, self.study = proposer, study
+        self.proposer, self.study, self.network = proposer, study, network
         self._images = ImageLoader(store, folder, segmenters)
         self._regions = RegionStore(store)
-        self._editor = Editor(store, self._images, segmenters, queue, self._regions, study)
+        self._editor = Editor(store, self._images, segmenters, queue, self._regions, study, network)
 
     def close(self) -> None:
         """Finish the network's work and learning."""

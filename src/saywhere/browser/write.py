@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from saywhere.browser.onnxruntime_web import runtime_files
+from saywhere.browser.network import network_files
 from saywhere.errors import needing
 from saywhere.storage.atomic import write_atomically
 
 STATIC = Path(__file__).with_name("static")
-RUNTIME_FOLDER = "onnxruntime"
-RUNTIME_LICENCE = "onnxruntime-licence.txt"
+SHARED = Path(__file__).with_name("shared")
+"""Modules that the annotator's page has, too."""
 
 
 def write_page(
@@ -36,17 +37,19 @@ def write_page(
         SaywhereError: onnxruntime-web cannot be had or the weights cannot be exported; nothing is written.
     """
     with needing("torch", "page"):
-        from saywhere.runtime.export_onnx import Precision, find_runtime, write_onnx
+        from saywhere.runtime.export_onnx import find_runtime
 
-    find_runtime(weights)
-    contents = runtime_files(runtime, webgpu)
-    kinds: dict[str, Precision] = {"int8": "int8", "fp16": "fp16", "fp32": "fp32"}
-    written = write_onnx(weights, out, kinds[precision])
-    for path in sorted(STATIC.iterdir()):
-        name = Path(RUNTIME_FOLDER, "LICENSE") if path.name == RUNTIME_LICENCE else Path(path.name)
-        write_atomically(out / name, path.read_bytes())
-        written.append(out / name)
-    for file, content in contents.items():
-        write_atomically(out / RUNTIME_FOLDER / file, content)
-        written.append(out / RUNTIME_FOLDER / file)
-    return written
+    contents = network_files(find_runtime(weights), precision, runtime, webgpu)
+    for folder in (SHARED, STATIC):
+        contents |= dict(_files(folder))
+    for name, content in contents.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    return [out / name for name in contents]
+
+
+def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield path.relative_to(folder).as_posix(), path.read_bytes()

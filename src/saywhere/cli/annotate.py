@@ -40,6 +40,9 @@ def annotate(
         bool, typer.Option("--import-done", help="mark images with imported objects as done, not as to do")
     ] = False,
     threads: Annotated[int, typer.Option(min=1, help="processor threads of the network")] = 2,
+    in_browser: Annotated[
+        bool, typer.Option("--in-browser", help="pages compute masks by themselves, on WebAssembly or WebGPU")
+    ] = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="open the page")] = True,
 ) -> None:
     """Annotate images in the browser; every step is saved at once."""
@@ -53,5 +56,5 @@ def annotate(
     from saywhere.annotate.web.server import Options, serve
 
     options = Options(folder, host, port, database, model, tuple(label or ()), study, threads, browser,
-                      tuple(imports or ()), "done" if import_done else "todo")  # fmt: skip
+                      tuple(imports or ()), "done" if import_done else "todo", in_browser)  # fmt: skip
     serve(options, lambda line: errors.print(line, highlight=False, markup=False, soft_wrap=True))

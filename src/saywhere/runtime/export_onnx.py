@@ -84,25 +84,29 @@ def write_onnx(weights: str | Path | None, out: Path, precision: Precision = "fp
         >>> [path.name for path in write_onnx("small", Path(tempfile.mkdtemp()), "int8")]
         ['encoder.onnx', 'decoder.onnx', 'model.json']
     """
-    runtime = find_runtime(weights)
-    files = {ENCODER: encoder_model(runtime, precision), DECODER: decoder_model(runtime, precision)}
-    description = describe_model(runtime, files, precision)
-    contents = {name: model.SerializeToString(deterministic=True) for name, model in files.items()}
-    contents[DESCRIPTION] = (json.dumps(description, indent=2) + "\n").encode()
+    contents = exported_files(find_runtime(weights), precision)
     out.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         write_atomically(out / name, content)
     return [out / name for name in contents]
 
 
-def find_runtime(weights: str | Path | None) -> OnnxRuntime:
-    """The network behind some weights, if it can be exported."""
-    runtime = load_runtime(find_weights(weights), backend="onnxruntime")
-    assert isinstance(runtime, OnnxRuntime), "asked for by its name"
+def exported_files(runtime: OnnxRuntime, precision: Precision) -> dict[str, bytes]:
+    """What :func:`write_onnx` writes, by name; SaywhereError if the network is one with tokens."""
     if runtime.capabilities.image_tokens:
         raise SaywhereError(
             f"weights '{runtime.name}': networks with tokens of the image are not exported; give other weights"
         )
+    models = {ENCODER: encoder_model(runtime, precision), DECODER: decoder_model(runtime, precision)}
+    description = json.dumps(describe_model(runtime, models, precision), indent=2) + "\n"
+    contents = {name: model.SerializeToString(deterministic=True) for name, model in models.items()}
+    return {**contents, DESCRIPTION: description.encode()}
+
+
+def find_runtime(weights: str | Path | None) -> OnnxRuntime:
+    """The network behind some weights, if it can be exported."""
+    runtime = load_runtime(find_weights(weights), backend="onnxruntime")
+    assert isinstance(runtime, OnnxRuntime), "asked for by its name"
     return runtime
 
 

@@ -15,7 +15,7 @@ export class Flow {
 
   #prefetchNext() {
     const { session } = this, next = session.image && session.order.neighbour(session.row, 1, isToDo);
-    if (next) post(`/api/images/${next.id}/prefetch`).catch(() => {});
+    if (next && !session.local.isActive) post(`/api/images/${next.id}/prefetch`).catch(() => {});
   }
 
   async openNeighbour(step) {

@@ -90,7 +90,7 @@ export class Instances {
   async #carryOver() {
     const { session } = this, { row, state, project } = session, { image, labels } = this.#carried;
     if (!state || state.state !== 'new' || image === row.id || !labels.length) return;
-    if (project.study || session.lockHolder !== null) return;
+    if (project.study || session.lockHolder !== null || session.local.isActive) return;
     const kept = labels.map((id) => session.labelOf(id)).filter((label) => label && !label.hidden);
     try {
       await this.#propose(kept.map(({ id, name }) => ({ label: id, name })), true);

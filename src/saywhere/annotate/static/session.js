@@ -9,6 +9,7 @@ import { History } from './history.js';
 import { t } from './i18n.js';
 import { Intent } from './intent.js';
 import { Labels } from './labels.js';
+import { LocalNetwork } from './local.js';
 import { ImageOrder, summaryOf } from './order.js';
 import { client, randomName, rememberImage, takeGoneTabs } from './tab.js';
 
@@ -35,6 +36,7 @@ export class Session extends EventTarget {
   order = new ImageOrder(this);
   flow = new Flow(this);
   labels = new Labels(this);
+  local = new LocalNetwork(this);
   colouring = 'label';  // 'label': shades of the label's colour; 'object': a colour for each object
   #sending = false;
   #steps = Promise.resolve();  // the last step between candidates; each waits for the one before
@@ -281,7 +283,9 @@ export class Session extends EventTarget {
     while (this.pending.length) {
       const item = this.pending[0];
       try {
-        const answer = await post(`/api/images/${item.imageId}/events`, { key: item.key, base: this.state.seq, action: this.#completeAction(item), took_ms: Math.min(item.took, 86400000) });
+        const action = this.#completeAction(item);
+        if (item.computed === undefined) item.computed = await this.local.compute(item.imageId, action);
+        const answer = await post(`/api/images/${item.imageId}/events`, { key: item.key, base: this.state.seq, action, computed: item.computed, took_ms: Math.min(item.took, 86400000) });
         wait = 300;
         failures = 0;
         this.pending.shift();
@@ -402,7 +406,7 @@ export class Session extends EventTarget {
     this.#setProposal(null);
     const id = this.row?.id, seq = this.state?.seq;
     if (!this.image || !this.state || this.label === null || this.active.id !== null || this.project.study || this.lockHolder !== null) return;
-    if (this.state.state === 'done') return;
+    if (this.state.state === 'done' || this.local.isActive) return;
     try {
       const answer = await get(`/api/images/${id}/proposal?label=${this.label}`);
       if (answer.x === null) return;

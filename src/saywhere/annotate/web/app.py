@@ -24,7 +24,7 @@ from saywhere.annotate.web.export_routes import add_export_routes
 from saywhere.annotate.web.image_routes import add_image_routes
 from saywhere.annotate.web.import_routes import add_import_routes
 from saywhere.annotate.web.label_routes import add_label_routes
-from saywhere.annotate.web.pages import add_pages
+from saywhere.annotate.web.pages import add_network, add_pages
 from saywhere.annotate.web.project_routes import add_project_routes
 from saywhere.annotate.web.security import Guard
 from saywhere.errors import SaywhereError
@@ -43,6 +43,8 @@ def make_app(annotator: Annotator, token: str | None = None) -> FastAPI:
     )  # fmt: skip
     _add_error_handlers(app, annotator.store.database)
     add_pages(app, token)
+    if annotator.network is not None:
+        add_network(app, annotator.network)
     add_project_routes(app, annotator)
     add_label_routes(app, annotator.store)
     add_assignment_routes(app, annotator.store)
@@ -50,7 +52,7 @@ def make_app(annotator: Annotator, token: str | None = None) -> FastAPI:
     add_image_routes(app, annotator)
     add_import_routes(app, annotator)
     add_annotation_routes(app, annotator)
-    app.add_middleware(Guard, token=token)
+    app.add_middleware(Guard, token=token, computes=annotator.network is not None)
     return app
 
 

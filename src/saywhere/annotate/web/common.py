@@ -24,6 +24,7 @@ LOCKED: Responses = {423: {"model": ErrorOut, "description": "somebody else is e
 JPEG: Responses = {200: {"content": {"image/jpeg": {}}, "description": "a JPEG"}}
 PNG: Responses = {200: {"content": {"image/png": {}}, "description": "a PNG"}}
 
+IMMUTABLE = {"cache-control": "private, max-age=31536000, immutable"}
 NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f]*$"
 ImageId = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of an image in the list")]
 

@@ -10,11 +10,12 @@ from fastapi import FastAPI, Query, Response
 
 from saywhere.annotate.db.summaries import ImageSummary
 from saywhere.annotate.events import Status
-from saywhere.annotate.picture import crop_image, encode_jpeg
+from saywhere.annotate.picture import JPEG_QUALITY, crop_image, encode_jpeg
 from saywhere.annotate.service import Annotator, image_version
 from saywhere.annotate.thumbnails import ThumbnailCache
 from saywhere.annotate.web.common import (  # fmt: skip
     CONFLICT,
+    IMMUTABLE,
     JPEG,
     LOCKED,
     NO_CONTROL_CHARACTERS,
@@ -28,7 +29,6 @@ from saywhere.errors import SaywhereError
 from saywhere.storage.render import encode_image
 
 NO_SUMMARY = ImageSummary()  # of images that nobody worked on
-IMMUTABLE = {"cache-control": "private, max-age=31536000, immutable"}
 
 
 def add_image_routes(app: FastAPI, annotator: Annotator) -> None:
@@ -94,7 +94,8 @@ def _add_picture_routes(app: FastAPI, annotator: Annotator) -> None:
         top: Annotated[int, Query(ge=0, le=10**6)] = 0,
         right: Annotated[int, Query(ge=1, le=10**6)] = 10**6,
         bottom: Annotated[int, Query(ge=1, le=10**6)] = 10**6,
-        longest: Annotated[int, Query(ge=16, le=4096, description="longer side at most, in pixels")] = 2048,
+        longest: Annotated[int, Query(ge=16, le=65_535, description="longer side at most, in pixels")] = 2048,
+        quality: Annotated[int, Query(ge=50, le=100, description="of the JPEG")] = JPEG_QUALITY,
         version: Annotated[str | None, Query(max_length=64, description="the image's; then cached for long")] = None,
     ) -> Response:
         """An image, or a rectangle of it, upright; reduced where it is larger than ``longest``."""
@@ -105,7 +106,7 @@ def _add_picture_routes(app: FastAPI, annotator: Annotator) -> None:
             raise SaywhereError(
                 f"rectangle {left},{top} to {right},{bottom}: contains no pixel of {size.width}x{size.height}"
             )
-        content = encode_jpeg(crop_image(loaded.pixels, box, longest))
+        content = encode_jpeg(crop_image(loaded.pixels, box, longest), quality)
         headers = IMMUTABLE if version == image_version(loaded) else None
         return Response(content, media_type="image/jpeg", headers=headers)
 

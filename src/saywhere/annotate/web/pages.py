@@ -7,13 +7,16 @@ import hmac
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
+from saywhere.annotate.computed import BrowserNetwork
+from saywhere.annotate.web.common import IMMUTABLE
 from saywhere.annotate.web.security import cookie_name, cookie_value
 
 STATIC = Path(__file__).parents[1] / "static"
+MEDIA_TYPES = {".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json"}
 LOGIN_DELAY = 0.5  # seconds, so that a token cannot be guessed by trying
 
 
@@ -45,4 +48,15 @@ def add_pages(app: FastAPI, token: str | None) -> None:
         response.set_cookie(name, value, httponly=True, samesite="strict", secure=secure, path="/")
         return response
 
-    app.mount("/static", StaticFiles(directory=STATIC))
+    # The modules of inference and languages are those of the page without a server.
+    app.mount("/static", StaticFiles(directory=STATIC, packages=[("saywhere.browser", "shared")]))
+
+
+def add_network(app: FastAPI, network: BrowserNetwork) -> None:
+    """Add the network's files, with which pages compute masks by themselves."""
+
+    @app.get(network.address + "{name:path}", include_in_schema=False)
+    def network_file(name: str) -> Response:
+        if name not in network.files:
+            raise HTTPException(404, f"'{name}' is none of the network's files")
+        return Response(network.files[name], media_type=MEDIA_TYPES.get(Path(name).suffix), headers=dict(IMMUTABLE))

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Response
 from saywhere.annotate import stats
 from saywhere.annotate.service import Annotator
 from saywhere.annotate.web.common import Responses
-from saywhere.annotate.web.responses import LabelOut, ProjectOut, RescanOut
+from saywhere.annotate.web.responses import InBrowserOut, LabelOut, ProjectOut, RescanOut
 
 CSV: Responses = {200: {"content": {"text/csv": {}}, "description": "a row for each object"}}
 
@@ -20,12 +20,13 @@ def add_project_routes(app: FastAPI, annotator: Annotator) -> None:
     def project() -> ProjectOut:
         """The folder, its labels, and the network."""
         counts, runtime = store.count_images(), annotator.segmenters.runtime
-        capabilities = runtime.capabilities
+        capabilities, network = runtime.capabilities, annotator.network
         return ProjectOut(
             name=annotator.folder.root.name, images=sum(counts.values()), counts=counts, model=runtime.name,
             weights=runtime.digest, phrases=capabilities.phrases, boxes=capabilities.boxes,
             candidates=capabilities.candidates, max_clicks=capabilities.max_clicks,
             negative_clicks=capabilities.negative_clicks, drags=capabilities.drags, study=annotator.study,
+            in_browser=network and InBrowserOut(address=network.address, precision=network.precision),
             labels=[LabelOut.of(row) for row in store.visible_labels()], notes=list(store.notes),
         )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import cast
+from typing import Literal, cast
 
 from pydantic import BaseModel, Field
 
@@ -17,11 +17,13 @@ from saywhere.annotate.editing import StateChange
 from saywhere.annotate.events import ObjectState, Status
 from saywhere.annotate.inference.instances import ProposedInstance
 from saywhere.annotate.inference.proposals import ClickProposal
+from saywhere.annotate.interactions import CandidateChoice, DrawnBox, GivenMask, Interaction
 from saywhere.annotate.picture import encode_png
 from saywhere.annotate.review import Comment, Review, ReviewStatus, Verdict
 from saywhere.annotate.rings import Ring
 from saywhere.annotate.service import ImageMap, OpenedImage
 from saywhere.core.geometry import ImageSize
+from saywhere.core.prompt import Click
 
 
 class ErrorOut(BaseModel):
@@ -58,6 +60,13 @@ class LabelOut(BaseModel):
         )  # fmt: skip
 
 
+class InBrowserOut(BaseModel):
+    """What a page needs to compute masks by itself."""
+
+    address: str = Field(description="path of the folder with model.json, the networks and onnxruntime/")
+    precision: str = Field(description="of the weights there")
+
+
 class ProjectOut(BaseModel):
     """The folder, its labels, and the network."""
 
@@ -74,6 +83,7 @@ class ProjectOut(BaseModel):
     negative_clicks: bool = Field(description="whether the weights take clicks on the background")
     drags: bool = Field(description="whether the weights take the radius of a click")
     study: str | None
+    in_browser: InBrowserOut | None = Field(description="null: the server computes all masks")
     notes: list[str] = Field(description="what a person should know of how the project was opened")
 
 
@@ -136,6 +146,29 @@ class ClickOut(BaseModel):
     radius: float | None
 
 
+class InteractionOut(BaseModel):
+    """A click, a box, a choice among candidates, a phrase (null where it is taken back), or a mask that was given."""
+
+    kind: Literal["click", "box", "candidate", "phrase", "given"]
+    x: float | None = None
+    y: float | None = None
+    positive: bool | None = None
+    radius: float | None = None
+    box: tuple[float, float, float, float] | None = None
+    index: int | None = None
+    text: str | None = None
+
+    @classmethod
+    def of(cls, one: Interaction) -> InteractionOut:
+        if isinstance(one, Click):
+            return cls(kind="click", x=one.x, y=one.y, positive=one.positive, radius=one.radius)
+        if isinstance(one, DrawnBox):
+            return cls(kind="box", box=one.box)
+        if isinstance(one, CandidateChoice):
+            return cls(kind="candidate", index=one.index)
+        return cls(kind="given") if isinstance(one, GivenMask) else cls(kind="phrase", text=one)
+
+
 class CandidatesOut(BaseModel):
     """Masks that the network offers for an object and that differ; no indices where there is only one."""
 
@@ -149,6 +182,7 @@ class ObjectOut(BaseModel):
     id: int
     label: int | None
     clicks: list[ClickOut]
+    interactions: list[InteractionOut] = Field(description="all that the network was given, in order")
     box: tuple[float, float, float, float] | None = Field(description="edges x0, y0, x1, y1 in pixels of the image")
     phrase: str | None
     choices: int = Field(description="how often another candidate was chosen")
@@ -171,6 +205,7 @@ class ObjectOut(BaseModel):
             threshold=state.threshold, mask=state.mask, score=state.score, area=state.area,
             box=state.box, choices=state.choices, rectangle=state.rectangle, z_order=state.z_order,
             attributes=dict(state.attributes), locked=state.locked,
+            interactions=[InteractionOut.of(one) for one in state.interactions],
             candidates=CandidatesOut(indices=list(state.candidates.indices), position=state.candidates.position),
         )  # fmt: skip
 

@@ -37,6 +37,14 @@ HEADERS: Mapping[str, str] = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+# Of a page that computes masks: it may compile WebAssembly, and is cross-origin isolated, which threads need.
+COMPUTING_HEADERS: Mapping[str, str] = {
+    **HEADERS,
+    "content-security-policy": HEADERS["content-security-policy"].replace(
+        "script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'"
+    ),
+    "cross-origin-embedder-policy": "require-corp",
+}
 
 
 def cookie_name(token: str) -> str:
@@ -78,11 +86,12 @@ class Guard:
 
     Without a token the server answers only to this machine's own names, so that no other site can be given one of
     them (DNS rebinding). With a token, every request needs its cookie but those for the login page. At most
-    MAX_REQUESTS are served at once.
+    MAX_REQUESTS are served at once. Of a server whose pages compute masks, responses have the COMPUTING_HEADERS.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, token: str | None, computes: bool = False) -> None:
         self._app = app
+        self._headers = COMPUTING_HEADERS if computes else HEADERS
         self._token = token
         self._requests = 0
 
@@ -100,7 +109,7 @@ class Guard:
                 return  # the application saw half a body: its response is dropped
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
                 headers.setdefault("cache-control", "no-store")
             await send(message)

@@ -20,6 +20,7 @@ import numpy as np
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
+from saywhere.annotate.computed import BrowserNetwork
 from saywhere.annotate.db.database import PROJECT_FOLDER, Database, default_database_url
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.image_folder import ImageFolder
@@ -59,6 +60,7 @@ class Options:
     browser: bool = True
     imports: tuple[Path, ...] = ()
     import_status: ImportStatus = "todo"
+    in_browser: bool = False
 
 
 def serve(options: Options, report: Callable[[str], None]) -> None:
@@ -157,6 +159,7 @@ def _checkpoint(database: Database) -> None:
 def _make_annotator(options: Options, folder: ImageFolder, database: Database) -> Annotator:
     store = Store(database, folder.root)
     runtime, settings = find_method(options.model, Settings())
+    network = BrowserNetwork.of(runtime) if options.in_browser else None
     set_threads(options.threads)
     proposer: Proposer = PhraseProposer()
     if runtime.capabilities.purification_strides:
@@ -164,7 +167,7 @@ def _make_annotator(options: Options, folder: ImageFolder, database: Database) -
     segmenters = SegmenterCache(runtime, settings, adapted_runtime=proposer.adapted_runtime)
     # Networks of other backends may not be used by several threads at once.
     workers = options.threads if runtime.capabilities.backend == "onnxruntime" else 1
-    annotator = Annotator(store, folder, segmenters, InferenceQueue(workers), proposer, options.study)
+    annotator = Annotator(store, folder, segmenters, InferenceQueue(workers), proposer, options.study, network)
     annotator.queue.submit_background(partial(_warm_up, runtime, settings, workers))
     annotator.rescan()
     for label in options.labels:

@@ -5,7 +5,7 @@ export function toCoco(session) {
   const seen = session.images.filter((image) => image.size), annotations = [];
   seen.forEach((image, i) => {
     for (const { label, mask } of image.objects) {
-      if (!mask?.counts) continue;
+      if (!mask?.area) continue;
       annotations.push({
         id: annotations.length + 1, image_id: i + 1, category_id: names.indexOf(label) + 1, iscrowd: 0,
         segmentation: { size: [image.size.height, image.size.width], counts: mask.counts }, area: mask.area, bbox: mask.bbox,

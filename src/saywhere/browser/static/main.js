@@ -1,7 +1,8 @@
 // The page: buttons, lists, files.
 
-import { Client } from './client.js';
 import { download, toCoco } from './coco.js';
+import { formatNumber, setName, t } from './i18n.js';
+import { Client } from './inference/client.js';
 import { Input } from './input.js';
 import { isolate } from './isolate.js';
 import { Session } from './session.js';
@@ -18,12 +19,21 @@ function fill(list, items, entry) {
     if (colour) button.style.borderLeft = `10px solid ${colour}`;
     row.append(button);
     if (remove) {
-      const bin = Object.assign(document.createElement('button'), { textContent: '×', title: 'Delete (Del)', onclick: remove });
-      bin.setAttribute('aria-label', `Delete ${text}`);
+      const bin = Object.assign(document.createElement('button'), { textContent: '×', onclick: remove });
+      setName(bin, t('objects.delete-named', { name: text }));
       row.append(bin);
     }
     return row;
   }));
+}
+
+const whereComputed = ({ backend, threads }) => (backend === 'webgpu' ? 'WebGPU' : t('status.wasm', { count: threads }));
+
+/** How long the last mask took, or else the image. */
+function timeTaken({ image, object, encodeMs }) {
+  const inMs = (value) => formatNumber(value, 0);
+  if (object?.mask) return [t('status.took', { ms: inMs(object.mask.ms) })];
+  return image ? [t('status.encoded', { ms: inMs(encodeMs) })] : [];
 }
 
 function show(session, input) {
@@ -44,13 +54,11 @@ function show(session, input) {
   for (const name of ['click', 'box']) $(name).setAttribute('aria-pressed', input.tool === name);
   $('undo').disabled = !image?.done.length;
   $('redo').disabled = !image?.undone.length;
-  $('larger').disabled = $('smaller').disabled = !(object?.mask?.candidates > 1);
+  $('larger').disabled = $('smaller').disabled = !(object?.mask?.count > 1);
   $('remove').disabled = $('finish').disabled = !object;
   $('export').disabled = !session.images.some((each) => each.objects.length);
   if (facts) $('backend').value = facts.backend;
-  const where = facts && (facts.backend === 'webgpu' ? 'WebGPU' : `WebAssembly, ${facts.threads} ${facts.threads === 1 ? 'thread' : 'threads'}`);
-  const took = object?.mask ? `; last answer ${Math.round(object.mask.ms)} ms` : image ? `; image encoded in ${Math.round(session.encodeMs)} ms` : '';
-  $('status').textContent = session.message || (facts ? `${where}${took}` : 'The network is being loaded …');
+  $('status').textContent = session.message || (facts ? [whereComputed(facts), ...timeTaken(session)].join('; ') : t('status.loading'));
 }
 
 const isThere = (path) => fetch(path, { method: 'HEAD' }).then((answer) => answer.ok, () => false);

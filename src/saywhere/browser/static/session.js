@@ -1,5 +1,7 @@
 // The images that are open, their objects, and what was done to them. It emits "change" after every change.
 
+import { t } from './i18n.js';
+
 const COLOURS = ['#e6194b', '#3cb44b', '#4363d8', '#f58231', '#911eb4', '#008080', '#9a6324', '#f032e6', '#808000', '#000075'];
 
 export class Session extends EventTarget {
@@ -39,7 +41,7 @@ export class Session extends EventTarget {
   /** Load the network; the objects of the present image are replayed when they are next used. */
   load(backend) {
     return this.#run(async () => {
-      this.facts = await this.client.call('load', { backend });
+      this.facts = await this.client.call('load', { backend, base: new URL('./', import.meta.url).href });
     });
   }
 
@@ -55,11 +57,12 @@ export class Session extends EventTarget {
 
   show(image) {
     return this.#run(async () => {
+      if (!this.facts) throw new Error(t('status.no-network'));
       let bitmap;
       try {
         bitmap = await createImageBitmap(image.file);
       } catch {
-        throw new Error(`${image.name}: the browser cannot read it; open a JPEG, PNG or WebP file`);
+        throw new Error(t('files.unreadable', { name: image.name }));
       }
       const picture = await createImageBitmap(bitmap);
       const { size, encodeMs } = await this.client.call('open', { bitmap }, [bitmap]);
@@ -77,8 +80,8 @@ export class Session extends EventTarget {
       const { image } = this, isNew = this.object === null;
       if (!image) return;
       const object = this.object ?? { id: ++this.#objects, label: this.label, actions: [], undone: [], mask: null };
-      const mask = await this.client.call('act', { object: object.id, past: object.actions, action });
-      Object.assign(object, { mask, actions: [...object.actions, action], undone: [] });
+      const actions = [...object.actions, action], mask = await this.client.call('segment', { actions });
+      Object.assign(object, { mask, actions, undone: [] });
       if (isNew) image.objects.push(object);
       this.object = object;
       this.#done({ kind: 'act', object });
@@ -95,7 +98,7 @@ export class Session extends EventTarget {
 
   /** The next larger candidate mask (1) or the next smaller one (-1), around the ends. */
   choose(step) {
-    return this.object?.mask?.candidates > 1 ? this.act({ kind: 'choose', step }) : Promise.resolve();
+    return this.object?.mask?.count > 1 ? this.act({ kind: 'choose', step }) : Promise.resolve();
   }
 
   /** What comes next is a new object. */
@@ -150,10 +153,10 @@ export class Session extends EventTarget {
     if (change.kind !== 'remove') this.object = image.objects.includes(object) ? object : null;
   }
 
-  /** Undo in the worker, or repeat the action, which gives the same mask also where the worker has forgotten it. */
+  /** A step back or forth, which gives the same mask also where the worker has forgotten the object. */
   async #moveAction(object, way) {
-    const { image } = this, action = way === 'undo' ? { kind: 'undo' } : object.undone.at(-1);
-    object.mask = await this.client.call('act', { object: object.id, past: object.actions, action });
+    const { image } = this, actions = way === 'undo' ? object.actions.slice(0, -1) : [...object.actions, object.undone.at(-1)];
+    object.mask = await this.client.call('segment', { actions });
     if (way === 'undo') object.undone.push(object.actions.pop());
     else object.actions.push(object.undone.pop());
     if (!object.actions.length) this.#take(object);

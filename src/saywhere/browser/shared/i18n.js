@@ -1,10 +1,12 @@
-// Interface texts in several languages. The texts are in i18n/LANGUAGE.json, one file for each language.
+// Interface texts in several languages, of the annotator and of the page that needs no server. The texts are in
+// i18n/LANGUAGE.json of each, one file for each language.
 //
 // To show a text: choose a key 'part.name', add it to all five files (keys are sorted; the first part is the part of
 // the page), then write t('part.name') in a module, or data-i18n="part.name" on an element of a page. Values take the
 // place of {name} in the text: t('list.done', { done: 3 }). A text that depends on a number has a form for each plural
 // category of its language ({"one": ..., "other": ...}), chosen by the value `count`. Numbers are written as the
-// language writes them. tests/annotate/test_annotate_languages.py checks keys, values and that no text is in another place.
+// language writes them. tests/annotate/test_annotate_languages.py checks keys, values and that no text is in
+// another place.
 
 export const LANGUAGES = { en: 'English', de: 'Deutsch', fr: 'Français', es: 'Español', zh: '中文' };
 const STORED = 'saywhere-language';
@@ -16,7 +18,7 @@ function preferredLanguage() {
 }
 
 export const language = preferredLanguage();
-const response = await fetch(`/static/i18n/${language}.json`);
+const response = await fetch(new URL(`./i18n/${language}.json`, import.meta.url));
 const texts = await response.json();
 const plurals = new Intl.PluralRules(language);
 

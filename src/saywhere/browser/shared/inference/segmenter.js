@@ -92,10 +92,10 @@ export class Segmenter {
   }
 
   /** The mask inside its crop, at the image's scale: { left, top, width, height, inside }; null without one. */
-  part() {
+  part(threshold = this.settings.threshold) {
     if (!this.mask) return null;
     const { crop, logits } = this.mask, width = crop.right - crop.left, height = crop.bottom - crop.top;
-    return { left: crop.left, top: crop.top, width, height, inside: enlargedAbove(logits, crop, width, height, logit(this.settings.threshold)) };
+    return { left: crop.left, top: crop.top, width, height, inside: enlargedAbove(logits, crop, width, height, logit(threshold)) };
   }
 
   #input(prompt) {

@@ -1,4 +1,4 @@
-// The page's side of the worker: each method is a promise.
+// A page's side of the worker: each method is a promise.
 
 export class Client {
   #calls = new Map();
@@ -13,7 +13,7 @@ export class Client {
       else reject(new Error(error));
     };
     this.worker.onerror = (event) => {
-      for (const { reject } of this.#calls.values()) reject(new Error(event.message || 'the worker ended'));
+      for (const { reject } of this.#calls.values()) reject(new Error(event.message || 'worker'));
       this.#calls.clear();
     };
   }

@@ -34,7 +34,7 @@ function areaShare({ crop, logits }, size, limit) {
   return (inside / logits.length) * (crop.right - crop.left) * (crop.bottom - crop.top) / (size.width * size.height);
 }
 
-const sigmoid = (value) => 1 / (1 + Math.exp(-Math.min(Math.max(value, -30), 30)));
+export const sigmoid = (value) => 1 / (1 + Math.exp(-Math.min(Math.max(value, -30), 30)));
 
 /** A probability to its logit. */
 export const logit = (probability) => Math.log(probability / (1 - probability));

@@ -1,0 +1,1 @@
+"""labelme: our network among its AI models."""
