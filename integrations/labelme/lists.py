@@ -28,9 +28,17 @@ def extend_lists() -> None:
         texts = importlib.import_module("labelme._widgets._ai_text_to_annotation_widget").AiTextToAnnotationWidget
         texts._available_models = [(NAME, DISPLAY_NAME), *(each for each in texts._available_models if each[0] != NAME)]
         texts._default_model_name = NAME
+    except ModuleNotFoundError as error:
+        if error.name == "labelme":
+            raise
+        raise _unknown(error) from error
     except (ImportError, AttributeError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise SaywhereError(
-            f"labelme {version('labelme')}: its lists of models are not those of {SINCE} ({reason}); install labelme "
-            f"{SINCE}"
-        ) from error
+        raise _unknown(error) from error
+
+
+def _unknown(error: Exception) -> SaywhereError:
+    reason = " ".join(str(error).split())
+    return SaywhereError(
+        f"labelme {version('labelme')}: its lists of models are not those of {SINCE} ({reason}); install labelme "
+        f"{SINCE}"
+    )

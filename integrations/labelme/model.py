@@ -15,6 +15,7 @@ import saywhere
 from saywhere import SaywhereError, Segmenter
 from saywhere.core.arrays import BoolArray
 from saywhere.core.prompt import Click
+from saywhere.core.rle import RunLengths
 
 NAME = "saywhere:latest"
 DISPLAY_NAME = "Saywhere"
@@ -132,12 +133,12 @@ def _interactions(points: NDArray[np.floating], labels: NDArray[np.intp]) -> lis
 
 def _annotation(mask: BoolArray, score: float, text: str | None = None) -> Iterator[osam.types.Annotation]:
     """An annotation of a mask with at least one pixel; osam's masks are cut to their boxes, whose edges are inside."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if len(rows):
-        y0, y1, x0, x1 = (int(edge) for edge in (rows[0], rows[-1], columns[0], columns[-1]))
-        box = osam.types.BoundingBox(xmin=x0, ymin=y0, xmax=x1, ymax=y1)
-        cut = np.ascontiguousarray(mask[y0 : y1 + 1, x0 : x1 + 1])
-        yield osam.types.Annotation(bounding_box=box, text=text, score=float(score), mask=cut)
+    region = RunLengths.from_mask(mask)
+    if region.area:
+        left, top, cut = region.cropped()
+        height, width = cut.shape
+        box = osam.types.BoundingBox(xmin=left, ymin=top, xmax=left + width - 1, ymax=top + height - 1)
+        yield osam.types.Annotation(bounding_box=box, text=text, score=float(score), mask=np.ascontiguousarray(cut))
 
 
 def register(weights: str | None = None) -> type[SaywhereModel]:

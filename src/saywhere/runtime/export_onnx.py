@@ -182,9 +182,27 @@ def with_weights(
     nodes += graph.node
     del graph.node[:]
     graph.node.extend(nodes)
+    fold_constant_casts(model)
     model.producer_name = "saywhere"
     onnx.checker.check_model(model)
     return model
+
+
+def fold_constant_casts(model: onnx.ModelProto) -> None:
+    """Replace casts of constants, in place, by constants: the runtime for WebGPU cannot cast double numbers."""
+    graph = model.graph
+    constants = {node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant"}
+    for node in graph.node:
+        value = constants.get(node.input[0]) if node.op_type == "Cast" else None
+        if value is not None:
+            kind = helper.tensor_dtype_to_np_dtype(next(each.i for each in node.attribute if each.name == "to"))
+            cast = numpy_helper.from_array(np.asarray(numpy_helper.to_array(value), kind))
+            node.CopyFrom(helper.make_node("Constant", [], [node.output[0]], node.name, value=cast))
+    used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    used |= {name for node in graph.node for part in node.attribute for one in part.g.node for name in one.input}
+    kept = [node for node in graph.node if node.op_type != "Constant" or node.output[0] in used]
+    del graph.node[:]
+    graph.node.extend(kept)
 
 
 Stored = tuple[dict[str, Any], list[onnx.NodeProto]]

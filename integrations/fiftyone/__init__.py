@@ -1,0 +1,1 @@
+"""FiftyOne: masks for the samples of a dataset."""
