@@ -3,7 +3,8 @@
     python tools/docs_site.py    # print the names of the generated pages
 
 The pages are made when the site is built and are in no commit: the command line, the Python and HTTP references,
-recipe keys, the papers' tables, the sets that the weights were trained on, and layouts of models. This needs the base install, not torch.
+recipe keys, the papers' tables, the sets that the weights were trained on, and layouts of models. This needs the base
+install, not torch.
 """
 
 from __future__ import annotations
