@@ -86,7 +86,8 @@ def http() -> str:
 
     from saywhere.annotate.web.app import make_app
 
-    contract = make_app(MagicMock(network=None)).openapi()  # routes keep the project, and use it only when they are called
+    # Routes keep the project, and use it only when they are called.
+    contract = make_app(MagicMock(network=None)).openapi()
     rows = [
         [method.upper(), f"`{path}`", operation.get("description", operation["summary"]).split("\n\n")[0]]
         for path, methods in contract["paths"].items()
