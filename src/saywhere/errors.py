@@ -36,6 +36,7 @@ EXTRA_OF: Final[Mapping[str, str]] = {
     "huggingface_hub": "hub",
     "psycopg": "postgres",
     "ray": "ray",
+    "tensorboard": "tensorboard",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from saywhere.annotate.db.tables import ImageRow
 from saywhere.annotate.disagreement import image_disagreement
 from saywhere.annotate.editing import Editor, StateChange
 from saywhere.annotate.events import ImageState, ObjectState
+from saywhere.annotate.finetuning import FineTuning
 from saywhere.annotate.image_folder import ImageFolder, LoadedImage
 from saywhere.annotate.images import ImageLoader
 from saywhere.annotate.inference.instances import ProposedInstance, SearchTarget, begin_search
@@ -32,10 +34,13 @@ from saywhere.core.arrays import FloatArray
 from saywhere.core.cutout import blur_background, cut_out, opacity_of_mask
 from saywhere.core.geometry import ImageSize
 from saywhere.core.mask import sigmoid
+from saywhere.core.settings import Settings
 from saywhere.errors import SaywhereError
 from saywhere.interactive.instances import InstanceSearch
+from saywhere.runtime.base import Runtime
 
 T = TypeVar("T")
+LoadNetwork = Callable[[Path | None], tuple[Runtime, Settings, Proposer]]
 
 
 @dataclass(frozen=True)
@@ -77,19 +82,36 @@ class Annotator:
         proposer: Proposer,
         study: str | None = None,
         network: BrowserNetwork | None = None,
+        load: LoadNetwork | None = None,
+        weights: Path | None = None,
     ) -> None:
         """``study`` limits interactions; see :data:`saywhere.annotate.editing.STUDIES`. With a ``network`` pages
-        compute masks by themselves."""
+        compute masks by themselves.
+
+        ``load`` loads weights that fine-tuning made, or None for those that the server starts with, which are the file
+        ``weights``; without that file there is no fine-tuning.
+        """
         self.store, self.folder, self.segmenters, self.queue = store, folder, segmenters, queue
         self.proposer, self.study, self.network = proposer, study, network
+        self._load = load
+        self.finetuning = FineTuning(store, folder, weights, self._use_weights)
         self._images = ImageLoader(store, folder, segmenters)
         self._regions = RegionStore(store)
         self._editor = Editor(store, self._images, segmenters, queue, self._regions, study, network)
 
     def close(self) -> None:
-        """Finish the network's work and learning."""
+        """Finish the network's work and learning; fine-tuning is interrupted."""
+        self.finetuning.close()
         self.queue.close()
         self.proposer.close()
+
+    def _use_weights(self, weights: Path | None) -> None:
+        """Answer with other weights from the next click on; what is being computed is finished with those of before."""
+        assert self._load is not None, "fine-tuning is not offered without it"
+        runtime, settings, proposer = self._load(weights)
+        before, self.proposer = self.proposer, proposer
+        self.segmenters.replace_runtime(runtime, settings, proposer.adapted_runtime)
+        before.close()
 
     # Images
 

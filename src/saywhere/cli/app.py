@@ -17,9 +17,11 @@ from saywhere.cli.doctor import doctor
 from saywhere.cli.export import export
 from saywhere.cli.finetune import finetune
 from saywhere.cli.models import models
+from saywhere.cli.new_model import new_model
 from saywhere.cli.page import page
 from saywhere.cli.prelabel import prelabel
 from saywhere.cli.renamed import with_new_names
+from saywhere.cli.report import report
 from saywhere.cli.reproduce import reproduce
 from saywhere.cli.segment import segment
 from saywhere.cli.study import study
@@ -30,8 +32,8 @@ app = typer.Typer(
     help="Say what, click where, get the object.",
 )  # fmt: skip
 for verb in (
-    segment, train, finetune, average, bench, compare, reproduce, prelabel, convert, annotate, page, study, data,
-    models, doctor,
+    segment, train, finetune, report, average, bench, compare, reproduce, prelabel, convert, annotate, page, study,
+    data, models, new_model, doctor,
 ):  # fmt: skip
     app.command()(verb)
 app.add_typer(export, name="export")

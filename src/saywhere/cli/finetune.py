@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +12,12 @@ import typer
 from rich.table import Table
 
 from saywhere.cli.common import console, list_faults
+from saywhere.core.processes import end_with_parent
 from saywhere.data.notes import group_notes
 from saywhere.errors import SaywhereError, needing
 from saywhere.storage.atomic import write_atomically
+
+LOW_PRIORITY = 15  # of 19
 
 
 def finetune(
@@ -42,12 +46,20 @@ def finetune(
     status: Annotated[
         Path | None, typer.Option(help="a file that says how far it is, as JSON, for other programs")
     ] = None,
+    background: Annotated[
+        bool, typer.Option("--background", help="with low priority, and end when the program ends that started this")
+    ] = False,
 ) -> None:
     """Adapt the weights to one's own objects, in minutes on a processor; measures before and after on held-out images.
 
     The same command given again goes on where a killed one stopped.
     """
     from saywhere.cli.train import seconds
+
+    if background:
+        if hasattr(os, "nice"):  # not on Windows
+            os.nice(LOW_PRIORITY)
+        end_with_parent(os.getppid())
 
     with needing("torch", "finetune"):
         from saywhere.evaluation.finetune import finetune as run

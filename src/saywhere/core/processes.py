@@ -1,8 +1,13 @@
-"""What a forked process must make anew: its threads are gone, and locks that they held are never released."""
+"""Processes: what a forked one must make anew, and one that ends with its parent.
+
+In a forked process the parent's threads are gone, and locks that they held are never released.
+"""
 
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable
 from typing import Protocol
 from weakref import WeakSet
@@ -38,3 +43,19 @@ def _renew() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew)
+
+
+def end_with_parent(parent: int, seconds: float = 1.0) -> None:
+    """End this process soon after its parent has ended, however that ended.
+
+    Args:
+        parent: the parent's process number.
+        seconds: how often to look.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(seconds)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

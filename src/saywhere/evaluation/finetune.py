@@ -136,7 +136,7 @@ def finetune(
         raise SaywhereError(f"weights '{start}': of the network '{metadata['model']}'; fine-tuning is for our own")
     request = {"data": content_digest(data), "weights": file.digest, "holdout": holdout, "all": everything}
     parts, notes = _split(data, images, out, request, holdout)
-    recipe = _recipe(start, metadata, parts["train"], everything, changes)
+    recipe = _recipe(start, metadata, parts["train"], everything, changes, parts["val"])
     console.print(f"measuring {start.name} on held-out objects", highlight=False)
     before = _measure(start, parts["val"], limit, out / "before.json", partial(progress, "before"))
     folder = out / "run"
@@ -186,9 +186,13 @@ def _with_words_of(metadata: Mapping[str, Any], trained: Path, target: Path) -> 
     return target
 
 
-def _recipe(start: Path, metadata: Mapping[str, Any], data: Path, everything: bool, changes: Sequence[str]) -> Recipe:
+def _recipe(
+    start: Path, metadata: Mapping[str, Any], data: Path, everything: bool, changes: Sequence[str],
+    held_out: Path | None = None,
+) -> Recipe:  # fmt: skip
     """The recipe ``finetune`` with the weights, their options and the data filled in."""
     filled = [
+        *([f"validation.data={json.dumps(str(held_out))}"] if held_out else []),  # whose masks are drawn
         f"model.weights={json.dumps(str(start))}",
         f"model.options={json.dumps(metadata['options'])}",
         f"data.0.path={json.dumps(str(data))}",

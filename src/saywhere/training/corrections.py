@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from saywhere.core import robot
 from saywhere.core.arrays import BoolArray
+from saywhere.core.processes import end_with_parent
 from saywhere.core.prompt import Prompt
 from saywhere.training.recipe import ClicksRecipe, Recipe
 
@@ -122,10 +121,4 @@ def _packed_corrections(
 def _start_process(parent: int) -> None:
     """One thread for OpenCV; and end as soon as the parent has ended."""
     cv2.setNumThreads(0)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with_parent(parent)

@@ -38,6 +38,7 @@ from saywhere.training.stages import (
     time_shares,
 )
 from saywhere.training.trainer import Trainer
+from saywhere.training.watch import RunWatch
 
 LOG_STEPS = 50
 Validate = Callable[[nn.Module], dict[str, float]]
@@ -157,11 +158,14 @@ def _run_stage(run: StageRun, fabric: Fabric, validator: Validator | None, conso
     run.folder.mkdir(parents=True, exist_ok=True)
     validation = recipe.validation
     validate = validator(validation.data, validation.limit) if validator and validation else None
+    watch = RunWatch(recipe, run.folder)
     try:
-        _fit(trainer, crops, run, validate, console)
+        _fit(trainer, crops, run, validate, console, watch)
     finally:
         trainer.close()
+        watch.close()
     if fabric.is_global_zero:
+        watch.masks(trainer.step, trainer.result)
         trainer.save(run.folder / CHECKPOINT)
         figures = validate(trainer.result) if validate else {}
         trainer.export(run.folder / WEIGHTS, figures, run.stage.name)
@@ -169,7 +173,9 @@ def _run_stage(run: StageRun, fabric: Fabric, validator: Validator | None, conso
     fabric.barrier()  # the next stage reads these weights
 
 
-def _fit(trainer: Trainer, crops: CropDataset, run: StageRun, validate: Validate | None, console: Console) -> None:
+def _fit(
+    trainer: Trainer, crops: CropDataset, run: StageRun, validate: Validate | None, console: Console, watch: RunWatch
+) -> None:
     """Make steps until the stage's steps or its time are over."""
     recipe, fabric = trainer.recipe, trainer.fabric
     started = time.monotonic() - trainer.seconds
@@ -194,11 +200,14 @@ def _fit(trainer: Trainer, crops: CropDataset, run: StageRun, validate: Validate
                 mean, losses = sum(losses) / len(losses), []
                 rate = trainer.learning_rate.at(trainer.step, done)
                 append_log(run.folder / LOG, trainer.step, trainer.seconds, loss=round(mean, 5), lr=rate)
+                watch.figures(trainer.step, {"loss": mean, "lr": rate})
                 speed = trainer.step * recipe.batch / max(trainer.seconds, 1e-9)
                 progress.update(bar, status=f"step {trainer.step} loss {mean:.4f} {speed:.1f} crops/s")
             if save_timer.due():
                 trainer.save(run.folder / CHECKPOINT)
+                watch.masks(trainer.step, trainer.result)
             if validate and validation_timer.due():
                 figures = validate(trainer.result)
                 append_log(run.folder / LOG, trainer.step, trainer.seconds, **figures)
+                watch.figures(trainer.step, figures)
                 progress.console.print(f"step {trainer.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))

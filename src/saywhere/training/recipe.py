@@ -436,6 +436,10 @@ class Recipe(RecipePart):
     workers: int = Field(1, ge=0, description="processes that load samples; 0: the training process loads them")
     precision: Literal["auto", "32", "bf16"] = Field("auto", description="auto: bf16 where the device computes in it")
     checkpoint_minutes: float = Field(5.0, gt=0)
+    sample_masks: int = Field(
+        4, ge=0, le=32, description="validation objects whose masks are drawn at each checkpoint, for saywhere report"
+    )
+    tensorboard: bool = Field(False, description="whether the log is also written as TensorBoard's events")
     stages: dict[str, dict[str, Any]] = Field(
         {}, description="runs that follow each other, by name: what each changes, and after which stage it comes"
     )

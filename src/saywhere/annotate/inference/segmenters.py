@@ -57,7 +57,7 @@ class _CachedImage:
 class SegmenterCache:
     """The images used last, within ``max_bytes``; always at least one.
 
-    Images are kept by their file's hash, and the process has one set of weights, so features belong to
+    Images are kept by their file's hash, and the process has one set of weights at a time, so features belong to
     (image, weights). :meth:`load` is for any thread; what returns a Segmenter is for the inference threads, of which at
     most one works on an image.
     """
@@ -108,6 +108,15 @@ class SegmenterCache:
             self._evict(self._max_bytes, least=1)
             return cached
 
+    def replace_runtime(
+        self, runtime: Runtime, settings: Settings | None, adapted_runtime: Callable[[str], PurifyingRuntime | None]
+    ) -> None:
+        """Answer with another network from now on; images stay in memory, their features do not."""
+        with self._lock:
+            self.runtime, self._settings, self._adapted_runtime = runtime, settings, adapted_runtime
+            for sha256, cached in self._images.items():
+                self._images[sha256] = _CachedImage(cached.image)
+
     def make_room(self, count: int) -> None:
         """Forget images until ``count`` bytes fit, before as many are read."""
         with self._lock:
@@ -130,15 +139,17 @@ class SegmenterCache:
 
     def encode(self, image: LoadedImage) -> Segmenter:
         """A segmenter of the image without a prompt; the image's features are in memory from now on."""
-        cached = self._cached(image)
+        return self._encode(self._cached(image))
+
+    def _encode(self, cached: _CachedImage) -> Segmenter:
         if cached.encoded is None:
-            cached.encoded = Segmenter(self.runtime, self._settings).set_image(image.pixels)
-            self._measure(image)
+            cached.encoded = Segmenter(self.runtime, self._settings).set_image(cached.image.pixels)
+            self._measure(cached.image)
         return cached.encoded
 
-    def _encode_for_label(self, image: LoadedImage, label: str | None) -> Segmenter:
+    def _encode_for_label(self, cached: _CachedImage, label: str | None) -> Segmenter:
         """A segmenter with what was learned of a label when its first object here was begun: not changed later on."""
-        encoded, by_label = self.encode(image), self._cached(image).by_label
+        encoded, by_label = self._encode(cached), cached.by_label
         if label is None:
             return encoded
         if label not in by_label:
@@ -166,8 +177,8 @@ class SegmenterCache:
             label: name of the object's label, whose adapted runtime is used; None for the weights as they ship.
             given: the ``(H, W)`` mask that is stored with an event, for an object that began with one.
         """
-        encoded = self._encode_for_label(image, label)
-        by_object = self._cached(image).by_object
+        cached = self._cached(image)  # all of one network, even if another one takes its place meanwhile
+        encoded, by_object = self._encode_for_label(cached, label), cached.by_object
         known = by_object.pop(key, None) or _CachedObject((), encoded.new_object())
         past, segmenter = known.interactions, known.segmenter
         if past and past[:-1] == interactions and segmenter.undoable:

@@ -17,6 +17,7 @@ import { ExportDialog } from './export.js';
 import { Drawers } from './drawers.js';
 import { Instances } from './instances.js';
 import { ImportDialog } from './import.js';
+import { FineTuningDialog } from './finetune.js';
 import { showFirstRun } from './first_run.js';
 import { bindings, describeKeys, listenForKeys } from './keys.js';
 import { setName, t } from './i18n.js';
@@ -52,6 +53,7 @@ new Drawers(session, canvas);
 showFirstRun(canvas);
 byId('accept-narrow').addEventListener('click', () => session.flow.accept());
 new ImportDialog(session);
+new FineTuningDialog(session);
 for (const button of document.querySelectorAll('#tools button')) {
   button.addEventListener('click', () => { input.setTool(button.dataset.tool); canvas.focus(); });
 }

@@ -21,6 +21,7 @@ from saywhere.annotate.web.annotation_routes import add_annotation_routes
 from saywhere.annotate.web.assignment_routes import add_assignment_routes
 from saywhere.annotate.web.common import COMMON_ERRORS
 from saywhere.annotate.web.export_routes import add_export_routes
+from saywhere.annotate.web.finetuning_routes import add_finetuning_routes
 from saywhere.annotate.web.image_routes import add_image_routes
 from saywhere.annotate.web.import_routes import add_import_routes
 from saywhere.annotate.web.label_routes import add_label_routes
@@ -51,6 +52,7 @@ def make_app(annotator: Annotator, token: str | None = None) -> FastAPI:
     add_export_routes(app, annotator)
     add_image_routes(app, annotator)
     add_import_routes(app, annotator)
+    add_finetuning_routes(app, annotator)
     add_annotation_routes(app, annotator)
     app.add_middleware(Guard, token=token, computes=annotator.network is not None)
     return app

@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from saywhere.annotate.computed import BrowserNetwork
 from saywhere.annotate.db.database import PROJECT_FOLDER, Database, default_database_url
 from saywhere.annotate.db.store import Store
+from saywhere.annotate.finetuning import in_use_below
 from saywhere.annotate.image_folder import ImageFolder
 from saywhere.annotate.imports.status import ImportStatus
 from saywhere.annotate.inference.learning import SequenceProposer
@@ -77,7 +78,7 @@ def serve(options: Options, report: Callable[[str], None]) -> None:
     token = _choose_token(options.host)
     bound = _bind(options.host, options.port)
     database = Database(options.database or default_database_url(folder.root))
-    annotator = _make_annotator(options, folder, database)
+    annotator = _make_annotator(options, folder, database, report)
     if options.imports:
         _import(options, annotator, report)
     total, _ = annotator.store.list_images(limit=1)
@@ -156,23 +157,47 @@ def _checkpoint(database: Database) -> None:
         logging.getLogger("saywhere").warning("%s", error)
 
 
-def _make_annotator(options: Options, folder: ImageFolder, database: Database) -> Annotator:
+def _make_annotator(
+    options: Options, folder: ImageFolder, database: Database, report: Callable[[str], None]
+) -> Annotator:
     store = Store(database, folder.root)
-    runtime, settings = find_method(options.model, Settings())
-    network = BrowserNetwork.of(runtime) if options.in_browser else None
+    load = partial(_load_network, options.model, folder.root / PROJECT_FOLDER)
+    runtime, settings, proposer = load(None)
+    accepted = in_use_below(folder.root)
+    is_ours = runtime.source is not None and runtime.metadata.get("model") == "saywhere"
+    base, used = runtime.source, (runtime, settings, proposer)
+    if accepted is not None and is_ours:
+        try:
+            used = load(accepted)
+            report(f"using the fine-tuned weights {accepted}; the page can go back to {base}")
+        except SaywhereError as error:
+            report(f"note: the fine-tuned weights cannot be used: {error}")
+    network = BrowserNetwork.of(used[0]) if options.in_browser else None
+    # Pages that compute by themselves would go on with the network that they were given.
+    can_tune = is_ours and network is None
     set_threads(options.threads)
-    proposer: Proposer = PhraseProposer()
-    if runtime.capabilities.purification_strides:
-        proposer = SequenceProposer(runtime, settings, folder.root / PROJECT_FOLDER / "sequences")
-    segmenters = SegmenterCache(runtime, settings, adapted_runtime=proposer.adapted_runtime)
+    segmenters = SegmenterCache(used[0], used[1], adapted_runtime=used[2].adapted_runtime)
     # Networks of other backends may not be used by several threads at once.
     workers = options.threads if runtime.capabilities.backend == "onnxruntime" else 1
-    annotator = Annotator(store, folder, segmenters, InferenceQueue(workers), proposer, options.study, network)
-    annotator.queue.submit_background(partial(_warm_up, runtime, settings, workers))
+    annotator = Annotator(
+        store, folder, segmenters, InferenceQueue(workers), used[2], options.study, network, load,
+        base if can_tune else None,
+    )  # fmt: skip
+    annotator.queue.submit_background(partial(_warm_up, used[0], used[1], workers))
     annotator.rescan()
     for label in options.labels:
         store.add_label(label)
     return annotator
+
+
+def _load_network(model: str | None, folder: Path, weights: Path | None) -> tuple[Runtime, Settings, Proposer]:
+    """The network of ``--model``, or of weights that fine-tuning made, and what proposes clicks with it."""
+    runtime, settings = find_method(model if weights is None else str(weights), Settings())
+    if not runtime.capabilities.purification_strides:
+        return runtime, settings, PhraseProposer()
+    # What a sequence learned belongs to the weights.
+    sequences = folder / ("sequences" if weights is None else f"sequences-{weights.stem}")
+    return runtime, settings, SequenceProposer(runtime, settings, sequences)
 
 
 def _warm_up(runtime: Runtime, settings: Settings, workers: int) -> None:
