@@ -1,7 +1,7 @@
 """What fine-tuning on a few of one's own objects is worth on other objects of the same kind.
 
     python benchmarks/finetune.py --data leeds-butterfly --out runs/finetune-leeds
-    python benchmarks/finetune.py --data photos-7k:train --label elephant --test photos-7k:val --out runs/finetune-elephant
+    python benchmarks/finetune.py --data photos-7k:train --label elephant --test photos-7k:val --out runs/elephant
 
 ``--objects`` objects, evenly spread, are given to ``saywhere finetune``, which holds a quarter of their images out and
 learns from the others. The weights before and after are then measured on the objects of ``--test`` with the same label;
