@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saywhere.cli.common import console, print_table
+from saywhere.cli.common import console
 from saywhere.errors import SaywhereError, needing
 
 if TYPE_CHECKING:
@@ -53,22 +53,18 @@ def train(
 
 
 def _print_costs(recipe: Recipe, first: str | None, last: str | None) -> None:
-    """What each stage takes, by one step of it."""
+    """A line for each stage, by one step of it."""
     from saywhere.training.dry_run import dry_run
 
-    header = ["stage", "steps", "objects", "batch", "parameters", "trained", "G multiply-adds / step", "rounds",
-              "s / step", "memory MB", "hours"]  # fmt: skip
-    rows = [
-        [
-            each.name or recipe.name, f"{each.steps:,}", f"{each.objects:,}", str(each.batch),
-            f"{each.parameters / 1e6:.2f} M", f"{each.trained / 1e6:.2f} M", f"{each.operations / 1e9:.1f}",
-            str(each.rounds), f"{each.seconds:.2f}", f"{each.memory / 1e6:.0f}",
-            f"{each.steps * each.seconds / 3600:.1f}",
-        ]
-        for each in dry_run(recipe, first, last)
-    ]  # fmt: skip
-    print_table(header, rows)
-    console.print("by one step of each stage, its first, which is slower than others; nothing was written")
+    for each in dry_run(recipe, first, last):
+        console.print(
+            f"{each.name or recipe.name}: {each.steps:,} steps of {each.batch} from {each.objects:,} objects; "
+            f"{each.parameters / 1e6:.2f} M parameters, {each.trained / 1e6:.2f} M of them trained; a step of "
+            f"{each.rounds} rounds took {each.operations / 1e9:.2f} G multiply-adds and {each.seconds:.1f} s; "
+            f"{each.memory / 1e6:,.0f} MB; {each.steps * each.seconds / 3600:.1f} h",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    console.print("by the first step of each, which is slower than others; nothing was written", highlight=False)
 
 
 def _find_lr(recipe: Recipe, folder: Path, stage: str | None) -> None:
