@@ -48,14 +48,14 @@ class RunWatch:
         if recipe.tensorboard:
             with needing("tensorboard", "recipe key tensorboard"):
                 from torch.utils.tensorboard import SummaryWriter
-            self._writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(folder))
 
     def figures(self, step: int, values: Mapping[str, Any]) -> None:
         """Add figures of a step to TensorBoard's events."""
         if self._writer is not None:
             for name, value in values.items():
                 if isinstance(value, int | float):
-                    self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+                    self._writer.add_scalar(name, value, step)
 
     def masks(self, step: int, model: nn.Module) -> None:
         """Draw the mask of the first click on each object, side by side, into ``samples/STEP.jpg``."""
@@ -66,12 +66,12 @@ class RunWatch:
         (self.folder / SAMPLES).mkdir(parents=True, exist_ok=True)
         write_atomically(self.folder / SAMPLES / f"{step:08}.jpg", packed.tobytes())
         if self._writer is not None:
-            self._writer.add_image(SAMPLES, drawn, step, dataformats="HWC")  # type: ignore[no-untyped-call]
+            self._writer.add_image(SAMPLES, drawn, step, dataformats="HWC")
 
     def close(self) -> None:
         """Write what is still in memory."""
         if self._writer is not None:
-            self._writer.close()  # type: ignore[no-untyped-call]
+            self._writer.close()
 
 
 def sample_objects(recipe: Recipe) -> list[Sample]:
