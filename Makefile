@@ -5,7 +5,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Data sets are found under the folder that SAYWHERE_DATA names.
 export SAYWHERE_DATA ?= $(abspath $(wildcard ../shared/data))
 
-.PHONY: help annotate demo test test-all test-integrations check fuzz pictures clean
+.PHONY: help annotate demo test test-all test-integrations check docs fuzz pictures clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -74,9 +74,20 @@ SEED ?= 0
 fuzz: .venv/dev  ## damaged and hostile inputs for every reader and the server, SECONDS each, from SEED on
 	@$(BIN)/python -m fuzz --seconds $(SECONDS) --seed $(SEED)
 
+# An environment of its own: 450 MB instead of 7 GB.
+.venv-docs/ready: pyproject.toml constraints.txt
+	@echo "== installing into .venv-docs with the tools for the site (450 MB, half a minute)"
+	@test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	@.venv-docs/bin/python -m pip install --quiet --no-compile --editable '.[docs]' --constraint constraints.txt
+	@touch $@
+
+docs: .venv-docs/ready  ## build the documentation site into build/site, strictly and without the network
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
+	@echo "== build/site/index.html"
+
 pictures: .venv/dev .venv/chromium  ## make the documents' pictures of the annotator anew
 	@SAYWHERE_PICTURES=docs/images $(BIN)/pytest tests/annotate/test_annotate_page.py -k pictures
 	@$(BIN)/python tools/moving_picture.py
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .venv-integrations demo build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-docs .venv-integrations demo build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -178,6 +178,17 @@ def layouts() -> str:
     return f"{introduction}\n## Read\n\n{table(**tables['read'])}\n## Written\n\n{table(**tables['written'])}"
 
 
+def datasets() -> str:
+    """Where known data sets lie, where they come from, and under which terms."""
+    known = json.loads((ROOT / "research" / "datasets.json").read_text(encoding="utf-8"))
+    introduction = (
+        "# Table of datasets\n\nCounts are as published; where none is given we were not certain. Objects are what "
+        "`saywhere bench` segments: crowd regions of COCO JSON are left out. Licences are summarised: read the page. "
+        "Of two names of a folder the first that exists is used. See [Datasets](../datasets.md).\n"
+    )
+    return f"{introduction}\n{table(**known)}"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "reference/cli.md": command_line,
     "reference/python.md": python,
@@ -186,6 +197,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/papers.md": papers,
     "reference/training-data.md": training_data,
     "reference/layouts.md": layouts,
+    "reference/datasets.md": datasets,
 }
 
 

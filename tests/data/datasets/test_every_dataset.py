@@ -26,8 +26,8 @@ class TestEveryDataset:
         assert known.url
         assert known.licence
         assert tree_of(name), "give it a toy tree in dataset_trees.TREES"
-        documented = (Path(__file__).parents[3] / "docs" / "datasets.md").read_text()
-        assert f"`{name.partition(':')[0]}" in documented, f"docs/datasets.md lacks {name}"
+        documented = (Path(__file__).parents[3] / "research" / "datasets.json").read_text()
+        assert f"`{name.partition(':')[0]}" in documented, f"research/datasets.json lacks {name}"
 
     def test_its_objects(self, root: Path, name: str) -> None:
         build(root, name)
