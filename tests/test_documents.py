@@ -38,7 +38,7 @@ NOT_RUN = {
     "sam:encoder.onnx": "exports of other projects; tests/runtime/external runs stand-ins",
     "integrations.napari": "napari is no requirement; make test-integrations runs it",
 }
-QUICK = ("README.md", "docs/index.md", "docs/cutout.md", "docs/candidates.md")  # whose segment commands are run
+QUICK = ("README.md", "docs/cutout.md", "docs/candidates.md")  # whose segment commands are run
 
 
 def name_of(path: Path) -> str:

@@ -42,6 +42,14 @@ def _cell(value: object) -> str:
     return " ".join(str(value).split()).replace("|", "\\|")
 
 
+def index() -> str:
+    """The README, whose links start at the repository's root."""
+    text = re.sub(r"<!--.*?-->\n?", "", (ROOT / "README.md").read_text())
+    return LINK.sub(
+        lambda found: f"]({found[1].removeprefix('docs/') if found[1][:5] == 'docs/' else '../' + found[1]})", text
+    )
+
+
 def command_line() -> str:
     """Every verb with its arguments and options."""
     import typer
@@ -190,6 +198,7 @@ def datasets() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
+    "index.md": index,
     "reference/cli.md": command_line,
     "reference/python.md": python,
     "reference/http.md": http,
