@@ -20,6 +20,8 @@ from saywhere.data import formats
 from saywhere.data.datasets.coco import read_coco
 from saywhere.evaluation.compare import Difference
 from saywhere.evaluation.finetune import content_digest, finetune, is_improved
+from saywhere.models import build
+from saywhere.models.checkpoint import save_model
 from saywhere.storage.tensors import read_tensor_file
 
 FAST = ("crop.sizes=[64]", "batch=2", "workers=0", "clicks.max_rounds=1")
@@ -139,9 +141,11 @@ def test_other_networks_and_used_folders_are_refused(data: Path, tmp_path: Path)
     (used / "notes.txt").write_text("mine")
     with pytest.raises(SaywhereError, match="not empty"):
         finetune(data, used)
-    pytest.importorskip("saywhere_papers")
-    with pytest.raises(SaywhereError, match="fine-tuning is for our own"):
-        finetune(data, tmp_path / "out", weights="multistage")
+    options = {"backbone": "mobilenetv2_050", "channels": 16, "hidden": 8}
+    save_model(tmp_path / "other.safetensors", build("dctnet", options), "dctnet", options, {})
+    with pytest.raises(SaywhereError, match="of the network 'dctnet'; fine-tuning is for our own"):
+        finetune(data, tmp_path / "out", weights=str(tmp_path / "other.safetensors"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_request_in_the_same_folder_is_refused(
