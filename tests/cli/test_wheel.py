@@ -142,3 +142,19 @@ def test_it_annotates(bare: Bare, tmp_path: Path) -> None:
                 assert json.load(answer)["masks"]
         finally:
             server.terminate()
+
+
+def test_a_program_that_uses_it_is_checked_by_its_types(bare: Bare, tmp_path: Path) -> None:
+    """The wheel carries ``py.typed``: a type checker reads the annotations of the installed package."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import saywhere\n"
+        "mask = saywhere.load().set_image('photo.jpg').click(1, 2)\n"
+        "reveal_type(mask.score)\n"
+        "saywhere.load().click('left', 2)\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", bare.python, program]
+    result = subprocess.run(command, cwd=tmp_path, env=bare.environment(), capture_output=True, text=True, check=False)
+    assert 'Revealed type is "float"' in result.stdout
+    assert 'program.py:4: error: Argument 1 to "click"' in result.stdout
+    assert "Found 1 error in 1 file" in result.stdout
