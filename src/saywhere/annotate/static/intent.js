@@ -5,7 +5,7 @@ import { t } from './i18n.js';
 
 // A place this far from an object, in square roots of its area, counts as another object. Where the network expects less of a
 // mask it is likely to be unfinished, and a click far from it to correct it. A person who goes on to another label's object
-// chooses that label first, so this is about objects of one label (chosen on photos-7k:val, docs/annotate.md).
+// chooses that label first, so this is about objects of one label (chosen on photos-7k:val, research/earlier/annotate-speed.md).
 const FAR = 0.4, FAR_FROM_UNFINISHED = 2, FINISHED = 0.8;
 
 export class Intent {

@@ -11,7 +11,7 @@ from saywhere.core.settings import Settings
 class SequenceOptions:
     """How a sequence proposes and learns.
 
-    The defaults are for our network and were chosen on sequences of photos-7k:val (docs/sequences.md);
+    The defaults are for our network and were chosen on sequences of photos-7k:val (research/earlier/sequences.md);
     :data:`PUBLISHED` are the paper's (Sequential Interactive Image Segmentation, sections 3.2, 3.3 and 4.1).
 
     Attributes:

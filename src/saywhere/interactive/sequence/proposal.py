@@ -17,7 +17,7 @@ from saywhere.core.geometry import ImageSize
 from saywhere.core.prompt import Click
 
 # The probability that a proposal is correct is sigmoid(CONFIDENCE_SLOPE * (confidence - EVEN_CONFIDENCE)) before a
-# sequence has outcomes of its own. Both were fitted to proposals on photos-7k:val (docs/sequences.md).
+# sequence has outcomes of its own. Both were fitted to proposals on photos-7k:val (research/earlier/sequences.md).
 CONFIDENCE_SLOPE, EVEN_CONFIDENCE = 20.0, 0.8
 PRIOR_PRECISION = 0.3  # inverse variance of the offset's Gaussian prior, in logits
 

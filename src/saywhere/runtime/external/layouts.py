@@ -1,7 +1,7 @@
 """Which export of SAM's family two ONNX files are, judged by the inputs and outputs of their graphs alone.
 
 An encoder has one image as its input. A decoder has points and labels among its inputs; what else it takes by a name
-that is not a prompt's is what the encoder gives. docs/external-models.md lists the exports that are read.
+that is not a prompt's is what the encoder gives. research/layouts.json lists the exports that are read.
 """
 
 from __future__ import annotations
