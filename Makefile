@@ -5,7 +5,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Data sets are found under the folder that SAYWHERE_DATA names.
 export SAYWHERE_DATA ?= $(abspath $(wildcard ../shared/data))
 
-.PHONY: help annotate demo test test-all test-integrations check docs fuzz pictures clean
+.PHONY: help annotate demo test test-all test-integrations test-fiftyone check docs fuzz pictures clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -56,17 +56,28 @@ test-all: check .venv/chromium  ## the same with the slow tests: the built wheel
 # An environment of its own: label-studio-sdk brings opencv-python 4, which overwrites opencv-python-headless 5.
 INTEGRATIONS := .venv-integrations
 $(INTEGRATIONS)/ready: pyproject.toml constraints.txt
-	@echo "== installing into $(INTEGRATIONS) with the SDKs of Label Studio and CVAT, and napari (800 MB, a minute or two)"
+	@echo "== installing into $(INTEGRATIONS) with the SDKs of Label Studio and CVAT, napari, osam (800 MB, a minute or two)"
 	@test -x $(INTEGRATIONS)/bin/python || $(PYTHON) -m venv $(INTEGRATIONS)
 	@$(INTEGRATIONS)/bin/python -m pip install --quiet --no-compile --editable . label-studio-sdk cvat-sdk cvat-cli \
-	  napari pytest hypothesis httpx --constraint constraints.txt
+	  napari osam pytest hypothesis httpx --constraint constraints.txt
 	@$(INTEGRATIONS)/bin/python -m pip uninstall --quiet --yes opencv-python opencv-python-headless
 	@$(INTEGRATIONS)/bin/python -m pip install --quiet --no-compile --no-deps opencv-python-headless \
 	  --constraint constraints.txt
 	@touch $@
 
-test-integrations: $(INTEGRATIONS)/ready  ## adapters for Label Studio, CVAT and napari, with their packages
+test-integrations: $(INTEGRATIONS)/ready  ## adapters for Label Studio, CVAT, napari and labelme, with their packages
 	@$(INTEGRATIONS)/bin/python -m pytest --disable-warnings tests/integrations
+
+# FiftyOne brings MongoDB and versions of its own, so it has an environment for itself.
+FIFTYONE := .venv-fiftyone
+$(FIFTYONE)/ready: pyproject.toml
+	@echo "== installing into $(FIFTYONE) with FiftyOne and its database (1 GB, a minute or two)"
+	@test -x $(FIFTYONE)/bin/python || $(PYTHON) -m venv $(FIFTYONE)
+	@$(FIFTYONE)/bin/python -m pip install --quiet --no-compile --editable . fiftyone pytest hypothesis httpx
+	@touch $@
+
+test-fiftyone: $(FIFTYONE)/ready  ## the adapter for FiftyOne, with FiftyOne
+	@SAYWHERE_FIFTYONE=real $(FIFTYONE)/bin/python -m pytest --disable-warnings tests/integrations/test_fiftyone.py
 
 # make fuzz SECONDS=600 SEED=3; the inputs of failures are kept in fuzz/failures.
 SECONDS ?= 60
@@ -90,4 +101,4 @@ pictures: .venv/dev .venv/chromium  ## make the documents' pictures of the annot
 	@$(BIN)/python tools/moving_picture.py
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .venv-docs .venv-integrations demo build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-docs .venv-fiftyone .venv-integrations demo build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

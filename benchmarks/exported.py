@@ -1,9 +1,11 @@
-"""The self-contained ONNX files of each precision: size, milliseconds with two threads, NoC@90 and mIoU@1 on GrabCut.
+"""What is exported, of each precision: size, times with two threads and in a browser, NoC@90 and mIoU@1 on GrabCut.
 
     python benchmarks/exported.py
-    python benchmarks/exported.py --data duts:val --limit 60
+    python benchmarks/exported.py --data duts:val --limit 60 --no-browser
 
-The files answer a Segmenter in the library's place, so crops and post-processing are the same for all rows.
+The files answer a Segmenter in the library's place, so crops and post-processing are the same for all rows. A second
+table has the files in the layout of SAM 2, at 1024 x 1024 pixels, run as darktable runs them: two threads, and graph
+optimisation off in the decoder. Run it on a quiet machine; the browser (Chromium) computes on WebAssembly.
 """
 
 from __future__ import annotations
@@ -11,18 +13,24 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import onnxruntime
+from browser_page import measure as measure_in_browser
 
+from saywhere.browser.write import write_page
 from saywhere.core.arrays import FloatArray, ImageArray
 from saywhere.core.prompt import Prompt, click_arrays
 from saywhere.evaluation.benchmark import Task, bench
 from saywhere.runtime.base import Capabilities, Runtime
 from saywhere.runtime.export_onnx import write_onnx
+from saywhere.runtime.export_sam import SIDE, write_sam
+from saywhere.runtime.weights import find_weights
 
 THREADS = 2
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -82,6 +90,8 @@ def int8() -> Runtime:
 
 
 FOLDER = Path(tempfile.gettempdir()) / "saywhere-exported"
+REPEATS, WARM_UP = 30, 5
+COLUMNS = ("weights", "files", "encode", "click", "encode, browser", "click, browser", "NoC@90", "mIoU@1")
 
 
 def main() -> None:
@@ -89,8 +99,9 @@ def main() -> None:
     parser.add_argument("--data", default="grabcut")
     parser.add_argument("--limit", type=int, help="measure only this many objects, evenly spread")
     parser.add_argument("--weights", default="small", help="a preset, or a weights file of our network")
+    parser.add_argument("--no-browser", action="store_true", help="leave out the columns of the browser")
     options = parser.parse_args()
-    print("| weights | files | encode | click | NoC@90 | mIoU@1 |\n|---|---|---|---|---|---|")
+    print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
     for precision in PRECISIONS:
         files = write_onnx(options.weights, FOLDER / precision, precision)
         size = sum(file.stat().st_size for file in files if file.suffix == ".onnx") / 1e6
@@ -99,16 +110,68 @@ def main() -> None:
         for old in (out, out.with_suffix(".jsonl")):
             old.unlink(missing_ok=True)
         figures = bench(task, out)
-        print(row(precision, size, figures))
+        print(row(precision, size, figures, {} if options.no_browser else in_browser(options.weights, precision)))
+    print("\n" + sam2_times(options.weights))
 
 
-def row(precision: str, megabytes: float, figures: dict[str, Any]) -> str:
+def in_browser(weights: str, precision: str) -> dict[str, float]:
+    """Median milliseconds of an encoding and of a click in Chromium."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_page(Path(folder), weights, precision)
+        rows = measure_in_browser(Path(folder), "wasm")["rows"]
+    return {name: float(np.median([ms for each, ms in rows if each == name])) for name in ("encode", "click")}
+
+
+def row(precision: str, megabytes: float, figures: dict[str, Any], browser: dict[str, float]) -> str:
     """A line of the table."""
     cells = (
         precision, f"{megabytes:.1f} MB", f"{figures['encode_ms_p50']:.0f} ms", f"{figures['decode_ms_p50']:.0f} ms",
+        *(f"{browser[name]:.0f} ms" if browser else "" for name in ("encode", "click")),
         f"{figures['noc90']:.2f}", f"{figures['miou1']:.3f}",
     )  # fmt: skip
     return "| " + " | ".join(cells) + " |"
+
+
+def sam2_times(weights: str) -> str:
+    """Size and times of the files in the layout of SAM 2."""
+    encoder_file, decoder_file, *_ = write_sam(find_weights(weights), "sam2", FOLDER / "sam2")
+    encoder = session(encoder_file, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
+    decoder = session(decoder_file, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
+    image = np.random.default_rng(0).normal(size=(1, 3, SIDE, SIDE)).astype(np.float32)
+    names = [output.name for output in encoder.get_outputs()]
+    given = {
+        **dict(zip(names, encoder.run(None, {encoder.get_inputs()[0].name: image}), strict=True)),
+        "point_coords": np.array([[[500, 500], [0, 0]]], np.float32), "point_labels": np.array([[1, -1]], np.float32),
+        "mask_input": np.zeros((1, 1, 256, 256), np.float32), "has_mask_input": np.zeros(1, np.float32),
+    }  # fmt: skip
+    encode = timed(lambda: encoder.run(None, {encoder.get_inputs()[0].name: image}))
+    decode = timed(lambda: decoder.run(None, given))
+    size = (encoder_file.stat().st_size + decoder_file.stat().st_size) / 1e6
+    lines = (
+        "| sam2, 1024 x 1024 | median | p95 |",
+        "|---|---|---|",
+        f"| encoder | {encode} |",
+        f"| decoder | {decode} |",
+    )
+    return "\n".join((*lines, f"| files | {size:.1f} MB | |"))
+
+
+def session(path: Path, level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.InferenceSession:
+    """A file with two threads."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.graph_optimization_level = THREADS, level
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def timed(run: Callable[[], object]) -> str:
+    """Median and 95th percentile of what takes time, as cells."""
+    taken = []
+    for _ in range(WARM_UP + REPEATS):
+        started = time.perf_counter()
+        run()
+        taken.append(1000 * (time.perf_counter() - started))
+    median, late = np.percentile(taken[WARM_UP:], [50, 95])
+    return f"{median:.0f} ms | {late:.0f} ms"
 
 
 if __name__ == "__main__":

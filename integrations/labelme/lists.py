@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from importlib.metadata import version
+from typing import Any
 
 from integrations.labelme.model import DISPLAY_NAME, NAME
 from saywhere import SaywhereError
@@ -20,7 +21,7 @@ def extend_lists() -> None:
         SaywhereError: this version of labelme keeps its lists elsewhere.
     """
     try:
-        models = importlib.import_module("labelme._ai_models")
+        models: Any = importlib.import_module("labelme._ai_models")
         ours = models.AiAssistModelOption(model_name=NAME, display_name=DISPLAY_NAME, supports_point_prompts=True)
         others = tuple(each for each in models.AI_ASSIST_MODEL_OPTIONS if each.model_name != NAME)
         # Before the modules that take the list as it is when they are imported.

@@ -6,6 +6,7 @@ import { Client } from './inference/client.js';
 
 const MAX_PIXELS = 50e6;      // of an image: four bytes for each are kept
 const MAX_COUNTS = 400000;    // characters of run lengths that one request may have
+const MAX_VERIFY = 30000;     // ms for WebGPU to load and to be compared with WebAssembly
 const COMPUTED = ['click', 'box', 'candidate', 'threshold'];
 const BACKENDS = { wasm: 'WebAssembly', webgpu: 'WebGPU' };
 
@@ -38,9 +39,11 @@ export class LocalNetwork {
     for (const backend of await usableBackends()) {
       this.#client = new Client();
       try {
-        this.#facts = await this.#client.call('load', { backend, base });
+        const loading = this.#client.call('load', { backend, base, verify: backend !== 'wasm' });
+        this.#facts = await (backend === 'wasm' ? loading : Promise.race([loading, tooLate()]));
         return this.#show();
       } catch (error) {
+        this.#client.end();
         if (backend === 'wasm') throw error;
         console.warn(`without WebGPU: ${error.message}`);
       }
@@ -114,11 +117,13 @@ export class LocalNetwork {
   }
 }
 
-/** WebGPU where the browser has an adapter, then WebAssembly. */
+/** WebGPU where the browser has an adapter that is no software, then WebAssembly. */
 async function usableBackends() {
   const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  return adapter ? ['webgpu', 'wasm'] : ['wasm'];
+  return adapter && !adapter.info?.isFallbackAdapter ? ['webgpu', 'wasm'] : ['wasm'];
 }
+
+const tooLate = () => new Promise((_, reject) => { setTimeout(() => reject(new Error('it takes too long')), MAX_VERIFY); });
 
 /** What the network is given for an object after an action, as the worker takes it; null if it cannot take something. */
 function actionsAfter(interactions, action, image) {

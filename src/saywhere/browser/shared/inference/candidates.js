@@ -27,13 +27,14 @@ export function same(offered, before, masks, chosen, limit) {
   return { indices: outputs.map((output) => now.indexOf(output)), position: outputs.indexOf(chosen.candidate) };
 }
 
-function iou(first, second) {
+/** IoU of two masks of one size, of 0 and 1. */
+export function iou(first, second) {
   let both = 0, any = 0;
   for (let i = 0; i < first.length; i++) {
     both += first[i] & second[i];
     any += first[i] | second[i];
   }
-  return any ? both / any : 1;
+  return any && first.length === second.length ? both / any : 0;
 }
 
 /** The expected IoU of the mask above a limit with the true one, if the probabilities are right. */

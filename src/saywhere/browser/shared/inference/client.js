@@ -25,4 +25,8 @@ export class Client {
       this.worker.postMessage({ id, method, values }, transfer);
     });
   }
+
+  end() {
+    this.worker.terminate();
+  }
 }

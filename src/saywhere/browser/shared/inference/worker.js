@@ -6,6 +6,7 @@ import { logit } from './decoding.js';
 import { Network } from './network.js';
 import { compress, measure, runsOf } from './rle.js';
 import { EncodedImage, Segmenter } from './segmenter.js';
+import { checkAgainst } from './verify.js';
 
 const MAX_THREADS = 4, MAX_OBJECTS = 32;
 let network = null, encoded = null, objects = new Map(), queue = Promise.resolve();
@@ -17,15 +18,20 @@ const fetched = async (path) => {
 };
 
 const methods = {
-  /** Load the network for "wasm" or "webgpu"; `base` is the address of the folder with model.json and onnxruntime/. */
-  async load({ backend, base }) {
+  /**
+   * Load the network for "wasm" or "webgpu"; `base` is the address of the folder with model.json and onnxruntime/. With
+   * `verify` it fails where its masks are not those of WebAssembly, or come later.
+   */
+  async load({ backend, base, verify }) {
     const webgpu = backend === 'webgpu', threads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, MAX_THREADS) : 1;
     const ort = await import(`${base}onnxruntime/${webgpu ? 'ort.webgpu.min.mjs' : 'ort.wasm.min.mjs'}`);
     ort.env.wasm.wasmPaths = `${base}onnxruntime/`;
     ort.env.wasm.numThreads = threads;
     const facts = await (await fetched(`${base}model.json`)).json();
     const [encoder, decoder] = await Promise.all(['encoder.onnx', 'decoder.onnx'].map(async (name) => new Uint8Array(await (await fetched(base + name)).arrayBuffer())));
-    network = await Network.load(ort, facts, encoder, decoder, webgpu ? ['webgpu', 'wasm'] : ['wasm']);
+    const loaded = await Network.load(ort, facts, encoder, decoder, webgpu ? ['webgpu', 'wasm'] : ['wasm']);
+    if (verify) await checkAgainst(loaded, await Network.load(ort, facts, encoder, decoder, ['wasm']));
+    network = loaded;
     if (encoded) await methods.open({ picture: encoded.picture });
     return { backend, threads, settings: facts.settings, boxes: facts.boxes, precision: facts.precision, weights: facts.sha256_of_weights };
   },
