@@ -154,6 +154,8 @@ def test_a_server_that_ends_interrupts_it_and_the_next_goes_on(tuned: Tuned) -> 
 def test_what_is_missing_is_one_line(annotator: Annotator, monkeypatch: pytest.MonkeyPatch) -> None:
     client = open_client(annotator)
     assert "our own network" in client.get("/api/finetuning").json()["problem"]
+    assert "our own network" in client.post("/api/finetuning/accept").json()["error"]
+    assert client.post("/api/finetuning/undo").json()["status"] == "none"
     tuned = Tuned(annotator)
     tuned.mode.write_text("good")
     answer = tuned.client.post("/api/finetuning")
@@ -161,6 +163,8 @@ def test_what_is_missing_is_one_line(annotator: Annotator, monkeypatch: pytest.M
     monkeypatch.setattr("saywhere.annotate.finetuning.NEEDED", ("no_such_package",))
     assert "pip install 'saywhere[torch]'" in tuned.client.get("/api/finetuning").json()["problem"]
     assert tuned.client.post("/api/finetuning/accept").status_code == 422
+    assert tuned.client.post("/api/finetuning/undo").status_code == 200
+    assert tuned.used == [], "nothing was in use"
 
 
 def test_the_command_itself_says_that_there_are_too_few(tmp_path: Path) -> None:

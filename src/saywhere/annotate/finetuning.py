@@ -138,6 +138,8 @@ class FineTuning:
         """Use the new weights from now on; SaywhereError where there are none, or they are not better."""
         with self._lock:
             result = self.state().result
+            if self._weights is None:
+                raise SaywhereError(self._problem() or "fine-tuning: there are no weights to start from")
             if result is None:
                 raise SaywhereError("fine-tuning: there are no new weights; start it and wait until it is finished")
             if not result["improved"]:
@@ -151,7 +153,10 @@ class FineTuning:
     def undo(self) -> FineTuningState:
         """Use the weights again that the server started with; those that were made stay on the disk."""
         with self._lock:
-            self._use(None)
+            if in_use_below(self._images.root) is None:
+                return self.state()
+            if self._weights is not None:  # else the server uses no weights that were made here
+                self._use(None)
             (self._folder / "in-use.json").unlink(missing_ok=True)
             return self.state()
 
