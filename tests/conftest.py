@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,19 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+HOLD_AT, HOLD_WHILE = "SAYWHERE_TEST_HOLD_AT", "SAYWHERE_TEST_HOLD_WHILE"
+
+
+def hold(encoded: int) -> None:
+    """Wait once so many images are encoded as the environment says, so that a test can kill a process half-way.
+
+    It goes on when the process that started it is gone, or the file that the environment names.
+    """
+    most, parent = int(os.environ.get(HOLD_AT, "0")), os.getppid()
+    while 0 < most <= encoded and os.getppid() == parent and Path(os.environ.get(HOLD_WHILE, "/")).exists():
+        time.sleep(0.05)
+
+
 class ColourRuntime(Runtime):
     """Finds all pixels of the first click's colour, less a square around each negative click. Counts its work."""
 
@@ -48,6 +62,7 @@ class ColourRuntime(Runtime):
 
     def encode(self, image: np.ndarray) -> np.ndarray:
         self.encoded.append(image.shape[:2])
+        hold(len(self.encoded))
         return image.astype(np.float32)
 
     def decode(self, features: np.ndarray, prompt: Prompt, previous: np.ndarray | None) -> np.ndarray:

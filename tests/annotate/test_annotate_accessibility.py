@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from annotator import Server, make_folder_with_parts
 from axe import violations
-from page import Page, browser, needs_chromium, sync_api
+from page import Page, browser, expect, needs_chromium, sync_api
 
 from saywhere.annotate.web.pages import STATIC
 
@@ -46,10 +46,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @needs_chromium
-@pytest.mark.parametrize("width", [390, 1180])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("theme", "width"), [("light", 390), ("dark", 1180)])
 def test_axe_finds_nothing(browser: sync_api.Browser, server: Server, theme: str, width: int) -> None:
-    image = 1 + ["light", "dark"].index(theme) + 2 * [390, 1180].index(width)
+    image = [390, 1180].index(width) + 1
     viewport = {"width": width, "height": 844}
     page = Page(browser, server, image, color_scheme=theme, viewport=viewport, reduced_motion="reduce")
     page.click(220, 240)
@@ -108,7 +107,7 @@ class TestKeyboard:
         for key in ("Home", "ArrowDown", "ArrowDown"):
             page.page.keyboard.press(key)
         active = page.page.locator("#list").get_attribute("aria-activedescendant")
-        assert page.page.locator(f"#{active}").get_attribute("aria-posinset") == "3"
+        expect(page.page.locator(f"#{active}")).to_have_attribute("aria-posinset", "3")
         page.page.keyboard.press("Enter")
         page.shown(3)
         page.page.locator("#list").focus()
@@ -122,7 +121,7 @@ class TestKeyboard:
 
     def test_screen_readers_are_told_of_the_selected_object(self, browser: sync_api.Browser, server: Server) -> None:
         page = Page(browser, server, 8)
-        assert page.page.locator("#selected").inner_text() == "", "nothing is said before anything is selected"
+        expect(page.page.locator("#selected")).to_be_empty()  # nothing is said before anything is selected
         page.click(220, 240)
         page.page.wait_for_selector("#selected:text-is('ball is selected, 1 of 1.')")
         page.page.keyboard.press("t")
@@ -132,7 +131,7 @@ class TestKeyboard:
         page.page.locator("#canvas").focus()
         page.page.keyboard.press("Tab")
         page.page.wait_for_selector("#selected:text-is('ball is selected, 1 of 1. It is locked.')")
-        assert page.page.locator("#selected").get_attribute("role") == "status"
+        expect(page.page.locator("#selected")).to_have_attribute("role", "status")
         page.close()
 
     def test_ctrl_a_selects_no_text(self, browser: sync_api.Browser, server: Server) -> None:
@@ -142,5 +141,5 @@ class TestKeyboard:
         page.page.locator("#phrase").fill("cup")
         page.page.locator("#phrase").press("Control+a")
         page.page.keyboard.type("x")
-        assert page.page.locator("#phrase").input_value() == "x", "in a field it does"
+        expect(page.page.locator("#phrase")).to_have_value("x")  # in a field it does
         page.close()

@@ -227,35 +227,41 @@ class TestDatabase:
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
 
 
+def hold_a_worker(queue: InferenceQueue) -> threading.Event:
+    """Keep one worker busy with a request of page "one" until the event is set."""
+    began, gate = threading.Event(), threading.Event()
+    queue.submit("one", lambda: (began.set(), gate.wait()))
+    assert began.wait(60)
+    return gate
+
+
 class TestInferenceQueue:
     def test_latest_first_among_one_page_and_fair_among_pages(self) -> None:
-        queue, gate, served = InferenceQueue(), threading.Event(), []
-        queue.submit("one", gate.wait)
-        time.sleep(0.05)
+        queue, served = InferenceQueue(), []
+        gate = hold_a_worker(queue)
         jobs = [queue.submit(page, lambda w=(page, n): served.append(w)) for page in ("one", "two") for n in (1, 2)]
         background = queue.submit_background(lambda: served.append("background"))
         gate.set()
         for job in [*jobs, background]:
-            job.result(5)
+            job.result(60)
         assert served == [("one", 2), ("two", 2), ("one", 1), ("two", 1), "background"]
         queue.close()
 
     def test_a_superseded_request_is_cancelled(self) -> None:
-        queue, gate = InferenceQueue(), threading.Event()
-        queue.submit("one", gate.wait)
-        time.sleep(0.05)
+        queue = InferenceQueue()
+        gate = hold_a_worker(queue)
         stale, other = queue.submit("one", lambda: 1, "relevance"), queue.submit("two", lambda: 2, "relevance")
         latest = queue.submit("one", lambda: 3, "relevance")
         gate.set()
-        assert (latest.result(5), other.result(5)) == (3, 2)
+        assert (latest.result(60), other.result(60)) == (3, 2)
         with pytest.raises(SupersededError):
-            stale.result(5)
+            stale.result(60)
         queue.close()
 
     def test_different_images_are_worked_on_at_once(self) -> None:
-        queue, both = InferenceQueue(2), threading.Barrier(2, timeout=10)
+        queue, both = InferenceQueue(2), threading.Barrier(2, timeout=60)
         jobs = [queue.submit(f"client {image}", both.wait, image=image) for image in ("one", "two")]
-        assert sorted(job.result(10) for job in jobs) == [0, 1]
+        assert sorted(job.result(60) for job in jobs) == [0, 1]
         queue.close()
 
     def test_of_an_image_one_request_is_served_at_a_time(self) -> None:
@@ -270,27 +276,24 @@ class TestInferenceQueue:
         jobs = [queue.submit(f"client {number}", work, image="one") for number in range(12)]
         jobs += [queue.submit_background(work, image="one") for _ in range(4)]
         for job in jobs:
-            job.result(10)
+            job.result(60)
         assert max(most) == 1
         queue.close()
 
     def test_several_workers_share_the_processor_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("saywhere.runtime.threads._threads", 2)
-        queue, gate = InferenceQueue(2), threading.Event()
-        assert queue.submit("alone", get_threads).result(10) == 2
-        time.sleep(0.05)
-        first = queue.submit("one", gate.wait)
-        time.sleep(0.05)
-        assert queue.submit("two", get_threads).result(10) == 1
+        queue = InferenceQueue(2)
+        assert queue.submit("alone", get_threads).result(60) == 2
+        gate = hold_a_worker(queue)
+        assert queue.submit("two", get_threads).result(60) == 1
         gate.set()
-        assert first.result(10)
         queue.close()
 
     def test_an_error_is_the_askers_alone(self) -> None:
         queue = InferenceQueue()
         with pytest.raises(ZeroDivisionError):
-            queue.submit("one", lambda: 1 // 0).result(5)
-        assert queue.submit("one", lambda: 7).result(5) == 7
+            queue.submit("one", lambda: 1 // 0).result(60)
+        assert queue.submit("one", lambda: 7).result(60) == 7
         queue.close()
         with pytest.raises(SaywhereError, match="closing"):
             queue.submit("one", lambda: 7)

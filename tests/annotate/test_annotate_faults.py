@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import socket
@@ -41,10 +42,9 @@ class TestDatabase:
         server = Server(folder)
         with server.client() as client:
             act(client, 1, click(300, 200)).raise_for_status()
-        server.process.send_signal(number)
-        server.process.wait(20)
-        assert server.process.stderr is not None
-        assert "everything that was answered is saved" in server.process.stderr.read()
+        os.kill(server.process.pid, number)
+        server.process.join(120)
+        assert "everything that was answered is saved" in server.output
         alone = shutil.copy(database_path(folder), tmp_path / "alone.sqlite")
         with sqlite3.connect(alone) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -147,12 +147,12 @@ def served(annotator: Annotator) -> Iterator[int]:
         time.sleep(0.005)
     yield bound.getsockname()[1]
     server.should_exit = True
-    thread.join(20)
+    thread.join(60)
 
 
 def is_closed(connection: socket.socket) -> bool:
-    """Whether the server ends a connection within 10 seconds."""
-    connection.settimeout(10)
+    """Whether the server ends a connection within a minute."""
+    connection.settimeout(60)
     try:
         return connection.recv(1) == b""
     except ConnectionError:
@@ -168,7 +168,7 @@ class TestConnections:
             for number, connection in enumerate(idle):
                 if number % 2:
                     connection.sendall(b"GET /api/project HTTP/1.1\r\nHost: 127.0")
-            assert httpx.get(f"http://127.0.0.1:{port}/api/project").status_code == 200
+            assert httpx.get(f"http://127.0.0.1:{port}/api/project", timeout=60).status_code == 200
             assert is_closed(idle[0]), "those that wait longest give way"
             for connection in idle:
                 connection.close()
@@ -188,28 +188,28 @@ class TestConnections:
         self, annotator: Annotator, monkeypatch: pytest.MonkeyPatch, limit: str, sent: bytes
     ) -> None:
         monkeypatch.setattr(connections, limit, 0.3)
-        with served(annotator) as port, socket.create_connection(("127.0.0.1", port)) as connection:
-            connection.sendall(sent)
+        with served(annotator) as port:
             started = time.monotonic()
-            connection.settimeout(10)
-            received = b""
-            while part := connection.recv(4096):
-                received += part
-            assert 0.2 < time.monotonic() - started < 8
+            with socket.create_connection(("127.0.0.1", port), 60) as connection:
+                connection.sendall(sent)
+                received = b""
+                while part := connection.recv(4096):
+                    received += part
+            assert time.monotonic() - started > 0.2
             assert received.count(b"HTTP/1.1 404") == (limit == "NEXT_HEADER_SECONDS")
 
     def test_a_slow_request_is_not_cut(self, annotator: Annotator, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(connections, "HEADER_SECONDS", 0.3)
-        monkeypatch.setattr(connections, "BODY_SECONDS", 0.3)
+        monkeypatch.setattr(connections, "HEADER_SECONDS", 1.5)  # the header arrives earlier on a slow machine too
+        monkeypatch.setattr(connections, "BODY_SECONDS", 1.5)
         load = annotator.load_image
 
         def slow(id: int) -> object:
-            time.sleep(0.8)
+            time.sleep(2)
             return load(id)
 
         monkeypatch.setattr(annotator, "load_image", slow)
         with served(annotator) as port:
-            answer = httpx.get(f"http://127.0.0.1:{port}/api/images/1/picture")
+            answer = httpx.get(f"http://127.0.0.1:{port}/api/images/1/picture", timeout=60)
             assert answer.status_code == 200
 
     def test_a_client_that_does_not_read_is_cut(self, annotator: Annotator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,14 +217,14 @@ class TestConnections:
         with served(annotator) as port, socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.connect(("127.0.0.1", port))
-            connection.settimeout(10)
+            connection.settimeout(60)
             connection.sendall(b"GET /static/stage.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 700)
             assert is_cut(connection)
 
 
 def is_cut(connection: socket.socket) -> bool:
-    """Whether the server ends a connection within 10 seconds while nothing is read from it."""
-    until = time.monotonic() + 10
+    """Whether the server ends a connection within a minute while nothing is read from it."""
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         try:
             connection.sendall(b"GET")
@@ -252,10 +252,10 @@ class TestRequests:
         client = open_client(annotator, token=first)
         client.post("/login", data={"token": first}).raise_for_status()
         other = TestClient(make_app(annotator, second), base_url="http://127.0.0.1", cookies=client.cookies)
-        assert other.get("/api/project").status_code == 401
+        assert other.get("/api/project", timeout=60).status_code == 401
         other.post("/login", data={"token": second}).raise_for_status()
         client.cookies.update(other.cookies)
-        assert client.get("/api/project").status_code == 200
+        assert client.get("/api/project", timeout=60).status_code == 200
 
     @pytest.mark.parametrize("site", ["cross-site", "same-site"])
     @pytest.mark.parametrize("path", ["/api/project", "/api/images/1/picture", "/api/export", "/static/main.js"])
@@ -291,4 +291,4 @@ class TestRequests:
         assert refused.status_code == 503
         assert "at once" in refused.json()["error"]
         monkeypatch.undo()
-        assert client.get("/api/project").status_code == 200
+        assert client.get("/api/project", timeout=60).status_code == 200

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from annotator import Server, make_folder
-from page import Page, browser, needs_chromium, sync_api
+from page import Page, browser, expect, needs_chromium, sync_api
 from page_texts import FOLDERS, html_texts, pages, script_keys, script_texts, scripts
 
 from saywhere.annotate.web.security import LANGUAGES
@@ -107,21 +107,21 @@ class TestPage:
         self, browser: sync_api.Browser, server: Server
     ) -> None:
         page = Page(browser, server, 1, locale="de-AT")
-        assert page.page.locator("html").get_attribute("lang") == "de"
-        assert page.page.locator("#accept span").inner_text() == "Annehmen und weiter"
-        assert page.page.locator("#undo").get_attribute("title") == "Rückgängig (Z)"
+        expect(page.page.locator("html")).to_have_attribute("lang", "de")
+        expect(page.page.locator("#accept span")).to_have_text("Annehmen und weiter")
+        expect(page.page.locator("#undo")).to_have_attribute("title", "Rückgängig (Z)")
         page.page.locator(".language").select_option("fr")
         page.page.wait_for_selector("html[lang=fr]")
         page.shown(1)
-        assert page.page.locator("#phrase").get_attribute("placeholder").startswith("nommez")
+        expect(page.page.locator("#phrase")).to_have_attribute("placeholder", re.compile("^nommez"))
         page.page.goto(f"{server.url}stats")
         page.page.wait_for_selector("html[lang=fr][data-ready]")
-        assert page.page.locator("h1").inner_text() == "Statistiques"
+        expect(page.page.locator("h1")).to_have_text("Statistiques")
         page.close()
 
     def test_an_unknown_language_is_english(self, browser: sync_api.Browser, server: Server) -> None:
         page = Page(browser, server, 1, locale="fi-FI")
-        assert page.page.locator("html").get_attribute("lang") == "en"
+        expect(page.page.locator("html")).to_have_attribute("lang", "en")
         page.close()
 
     @pytest.mark.parametrize("language", LANGUAGES)
@@ -144,7 +144,7 @@ class TestPage:
         server.url = f"http://127.0.0.1:{server.port}/"
         page = Page(browser, server, locale="es-MX")
         page.page.wait_for_selector("html[lang=es]")
-        assert page.page.locator("button.primary").inner_text() == "Abrir"
+        expect(page.page.locator("button.primary")).to_have_text("Abrir")
         page.page.locator("input").fill("guess")
         page.page.keyboard.press("Enter")
         page.page.wait_for_selector("text=Ese no era el token.")

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import pytest
 from annotator import Server, make_folder, picture
-from page import Page, browser, needs_chromium, sync_api
+from page import PATIENCE, Page, browser, expect, needs_chromium, sync_api
 from PIL import Image
 from pycocotools import mask as mask_codec
+from served import free_port
 
 from saywhere.annotate.sample_images import write_samples
 
@@ -57,7 +58,7 @@ def test_click_drag_undo_redo_delete(browser: sync_api.Browser, server: Server) 
     page.seq(7)
     page.page.keyboard.press("Control+y")
     page.seq(8)
-    assert page.page.locator("#redo").is_disabled()
+    expect(page.page.locator("#redo")).to_be_disabled()
     page.close()
 
 
@@ -68,8 +69,8 @@ def test_phrase_with_its_map(browser: sync_api.Browser, server: Server) -> None:
     page.page.keyboard.press("/")
     page.page.keyboard.type("ball")
     page.page.wait_for_selector("#hint >> text=where it applies")
-    page.page.wait_for_timeout(100)
-    assert page.pixel(450, 300) != page.pixel(100, 400) == before, "warm where it applies, clear where it does not"
+    # Warm where it applies, clear where it does not.
+    page.until(lambda: page.pixel(450, 300) != page.pixel(100, 400) == before)
     page.page.keyboard.press("Enter")
     page.seq(1)
     assert page.state(4)["objects"][0]["phrase"] == "ball"
@@ -141,23 +142,19 @@ def test_side_panel_and_list(browser: sync_api.Browser, tmp_path: Path) -> None:
     painted = page.pixel(280, 190)
     page.page.keyboard.press("l")
     page.page.keyboard.press("h")
-    page.page.wait_for_timeout(100)
-    assert page.pixel(280, 190) != painted, "masks are hidden"
+    page.until(lambda: page.pixel(280, 190) != painted)
     page.page.keyboard.press("h")
-    page.page.wait_for_timeout(100)
-    assert page.pixel(280, 190) == painted, "and shown again"
+    page.until(lambda: page.pixel(280, 190) == painted)
     page.page.locator("#accept").click()
     page.shown(2)
     page.page.locator("#skip").click()
     page.shown(3)
     assert [page.state(image)["state"] for image in (1, 2, 3)] == ["done", "skipped", "new"]
     page.page.locator("#filter [data-filter=todo]").click()
-    page.page.wait_for_selector(".row >> text=c-none.png")
-    assert page.page.locator(".row").count() == 1
+    expect(page.page.locator(".row b")).to_have_text(["c-none.png"])
     page.page.locator("#filter [data-filter=all]").click()
     page.page.locator("#search").fill("two")
-    page.page.wait_for_selector(".row >> text=b-two.png")
-    assert page.page.locator(".row").count() == 1
+    expect(page.page.locator(".row b")).to_have_text(["b-two.png"])
     page.close()
     server.stop()
 
@@ -175,8 +172,9 @@ def test_by_keyboard_alone(browser: sync_api.Browser, server: Server) -> None:
     assert first["x"] < second["x"]
     page.page.keyboard.press("Escape")
     page.page.keyboard.press("?")
-    assert page.page.locator("#help").is_visible()
+    expect(page.page.locator("#help")).to_be_visible()
     page.page.keyboard.press("Escape")
+    expect(page.page.locator("#help")).to_be_hidden()
     page.page.keyboard.press("d")
     page.shown(6)
     page.page.keyboard.press("s")
@@ -202,7 +200,7 @@ def test_fingers(browser: sync_api.Browser, server: Server) -> None:
     touch("touchStart", (ax, ay), (bx, by))
     touch("touchMove", (ax - 60, ay), (bx + 60, by))
     touch("touchEnd")
-    assert page.page.locator("#zoom").inner_text() != zoom
+    expect(page.page.locator("#zoom")).not_to_have_text(zoom)
     assert page.state(7)["seq"] == 1, "a pinch is no click"
     page.close()
 
@@ -239,6 +237,7 @@ def test_large_masks_are_drawn_from_a_part_of_their_pixels(browser: sync_api.Bro
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     part = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE)
     page.goto(server.url)
     for step in (1, 2, 5):
         region = page.evaluate(
@@ -271,7 +270,7 @@ def test_statistics_and_export(browser: sync_api.Browser, server: Server) -> Non
     assert '"annotations"' in Path(download.value.path()).read_text()
     page.page.goto(f"{server.url}stats")
     page.page.wait_for_selector("html[data-ready]")
-    assert page.page.locator(".plot").count() == 6
+    expect(page.page.locator(".plot")).to_have_count(6)
     page.close()
 
 
@@ -279,8 +278,8 @@ def test_cutouts_are_downloaded(browser: sync_api.Browser, tmp_path: Path) -> No
     server = Server(make_folder(tmp_path / "images"))
     page = Page(browser, server, 2)
     page.page.locator("#export").click()
-    assert not page.page.locator("#cutout").is_visible()
-    assert page.page.locator("#no-cutout").is_visible()
+    expect(page.page.locator("#no-cutout")).to_be_visible()
+    expect(page.page.locator("#cutout")).to_be_hidden()
     page.page.locator("#export-close").click()
     page.click(180, 200)
     page.seq(1)
@@ -308,7 +307,7 @@ def test_cutouts_are_downloaded(browser: sync_api.Browser, tmp_path: Path) -> No
     assert np.abs(blurred.astype(int) - original)[(cut[:, :, 3] == 0) | (cut[:, :, 3] == 255)].max() <= 1, "no halo"
     for radius in ("", "0", "9999"):
         page.page.locator("#blur-radius").fill(radius)
-        assert page.page.locator("#blurred").get_attribute("href") is None
+        expect(page.page.locator("#blurred:not([href])")).to_be_visible()
     page.close()
     server.stop()
 
@@ -316,7 +315,8 @@ def test_cutouts_are_downloaded(browser: sync_api.Browser, tmp_path: Path) -> No
 def test_it_continues_where_it_was(browser: sync_api.Browser, tmp_path: Path) -> None:
     """Closing the tab, and killing the server with a click on its way: no step is lost."""
     folder = make_folder(tmp_path / "photos")
-    server = Server(folder)
+    port = str(free_port())
+    server = Server(folder, "--port", port)
     page = Page(browser, server)
     page.shown(1)
     page.page.keyboard.press("d")
@@ -328,11 +328,11 @@ def test_it_continues_where_it_was(browser: sync_api.Browser, tmp_path: Path) ->
     page.page.goto(server.url)
     page.shown(2)
     page.seq(1)
-    port = server.port
+    expect(page.page.locator("#banner")).to_be_hidden()  # the lock of the closed tab is released
     server.kill()
     page.click(150, 200, "right")
     page.page.wait_for_selector("#banner >> text=kept here")
-    page.server = server = Server(folder, "--port", str(port))
+    page.server = server = Server(folder, "--port", port)
     page.seq(2)
     (found,) = page.state(2)["objects"]
     assert [c["positive"] for c in found["clicks"]] == [True, False]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from annotator import Server, make_folder, make_folder_with_parts
-from page import Page, browser, needs_chromium, sync_api
+from page import Page, browser, expect, needs_chromium, sync_api
+from served import free_port
 
 __all__ = ["browser"]  # the fixture
 
@@ -23,22 +25,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made.stop()
 
 
-def steps(page: Page) -> str:
-    """What the chip with the candidates shows; empty when it is hidden."""
-    chip = page.page.locator("#candidates")
-    return page.page.locator("#candidate").inner_text() if chip.is_visible() else ""
+def shows_steps(page: Page, text: str) -> None:
+    """Wait until the chip with the candidates shows a text; it is hidden where that is empty."""
+    if text:
+        expect(page.page.locator("#candidate")).to_have_text(text)
+    expect(page.page.locator("#candidates")).to_be_visible(visible=bool(text))
+
+
+def shows_tool(page: Page, name: str) -> None:
+    """Wait until a tool is chosen."""
+    expect(page.page.locator("#tools [aria-pressed=true]")).to_have_attribute("data-tool", name)
 
 
 def test_a_box_from_corner_to_corner(browser: sync_api.Browser, server: Server) -> None:
     page = Page(browser, server, 1)
     before = page.pixel(220, 150)
     page.page.keyboard.press("r")
-    assert page.page.locator("#tools [data-tool=box]").get_attribute("aria-pressed") == "true"
+    shows_tool(page, "box")
     page.page.mouse.move(*page.at(340, 360))  # from the lower right
     page.page.mouse.down()
     page.page.mouse.move(*page.at(100, 130), steps=4)
-    page.page.wait_for_timeout(100)
-    assert page.pixel(120, 140) != pytest.approx(BLUE, abs=6), "the rectangle is tinted while it is drawn"
+    page.until(lambda: page.pixel(120, 140) != pytest.approx(BLUE, abs=6))  # the rectangle is tinted while it is drawn
     assert page.state(1)["seq"] == 0
     page.page.mouse.move(*page.at(100, 120))
     page.page.mouse.up()
@@ -46,8 +53,8 @@ def test_a_box_from_corner_to_corner(browser: sync_api.Browser, server: Server) 
     (found,) = page.state(1)["objects"]
     assert found["box"] == pytest.approx([100, 120, 340, 360], abs=1.5)
     assert page.pixel(220, 150) != before, "the mask is painted"
-    assert steps(page) == "", "its three masks are equal"
-    assert page.page.locator("#tools [data-tool=click]").get_attribute("aria-pressed") == "true", "clicks come next"
+    shows_steps(page, "")  # its three masks are equal
+    shows_tool(page, "click")
     page.click(220, 240, "right")
     page.seq(2)
     (refined,) = page.state(1)["objects"]
@@ -84,7 +91,7 @@ def test_a_box_that_is_cancelled_too_small_or_partly_outside(browser: sync_api.B
         page.page.mouse.move(x + dx, y + dy)
         page.page.mouse.up()
     page.page.mouse.click(x, y, button="right")
-    assert page.page.locator("#tools [data-tool=box]").get_attribute("aria-pressed") == "true", "still to be drawn"
+    shows_tool(page, "box")  # it is still to be drawn
     assert page.state(2)["seq"] == 0
     page.drag((-12, -10), (340, 360))
     page.seq(1)
@@ -94,37 +101,38 @@ def test_a_box_that_is_cancelled_too_small_or_partly_outside(browser: sync_api.B
 
 def test_keys_step_from_part_to_group(browser: sync_api.Browser, server: Server) -> None:
     page = Page(browser, server, 3)
-    assert steps(page) == ""
+    shows_steps(page, "")
     page.click(220, 240)
     page.seq(1)
     whole = page.state(3)["objects"][0]["area"]
-    assert steps(page) == "2 / 3"
+    shows_steps(page, "2 / 3")
     page.page.keyboard.press("q")
     page.seq(2)
     part = page.state(3)["objects"][0]["area"]
-    assert steps(page) == "1 / 3"
+    shows_steps(page, "1 / 3")
     page.page.keyboard.press("q")
     page.page.keyboard.press("w")
     page.page.keyboard.press("W")  # faster than it is answered
     page.seq(4)
     group = page.state(3)["objects"][0]["area"]
-    assert steps(page) == "3 / 3"
+    shows_steps(page, "3 / 3")
     assert part < whole < group
     page.page.keyboard.press("w")
     page.page.keyboard.press("z")
     page.seq(5)
-    assert (steps(page), page.state(3)["objects"][0]["area"]) == ("2 / 3", whole)
+    shows_steps(page, "2 / 3")
+    assert page.state(3)["objects"][0]["area"] == whole
     page.page.keyboard.press("o")
-    page.page.wait_for_selector("#candidates", state="hidden")
+    shows_steps(page, "")
     page.page.keyboard.press("q")
     page.page.keyboard.press("Tab")
-    assert steps(page) == "2 / 3"
+    shows_steps(page, "2 / 3")
     page.page.reload()
     page.shown(3)
-    page.page.wait_for_selector("#candidates >> text=2 / 3")
+    shows_steps(page, "2 / 3")
     page.page.locator("#larger").click()
     page.seq(6)
-    assert page.page.locator("#larger").is_disabled()
+    expect(page.page.locator("#larger")).to_be_disabled()
     assert page.state(3)["objects"][0]["area"] == group
     page.close()
 
@@ -137,17 +145,16 @@ def test_the_wheel_steps_with_alt_and_zooms_without(browser: sync_api.Browser, s
     page.page.keyboard.down("Alt")
     page.page.mouse.wheel(0, 100)
     page.seq(2)
-    assert steps(page) == "1 / 3"
+    shows_steps(page, "1 / 3")
     page.page.mouse.wheel(0, 100)  # there is no smaller one
     page.page.mouse.wheel(0, -20)
     page.page.mouse.wheel(0, -25)  # together one step
     page.seq(3)
-    assert steps(page) == "2 / 3"
+    shows_steps(page, "2 / 3")
     assert page.page.locator("#zoom").inner_text() == zoom
     page.page.keyboard.up("Alt")
     page.page.mouse.wheel(0, -100)
-    page.page.wait_for_timeout(50)
-    assert page.page.locator("#zoom").inner_text() != zoom
+    expect(page.page.locator("#zoom")).not_to_have_text(zoom)
     assert page.state(4)["seq"] == 3
     page.close()
 
@@ -186,9 +193,8 @@ def test_a_box_by_keyboard_alone(browser: sync_api.Browser, server: Server) -> N
     assert x0 < x1
     assert y0 < y1
     page.page.keyboard.press("?")
-    text = page.page.locator("#keys").inner_text()
-    assert "box" in text
-    assert "candidate" in text
+    for text in ("box", "candidate"):
+        expect(page.page.locator("#keys")).to_contain_text(text)
     page.close()
 
 
@@ -196,23 +202,23 @@ def test_one_mask_and_no_box_show_nothing_of_it(browser: sync_api.Browser, tmp_p
     server = Server(make_folder(tmp_path / "images"))
     page = Page(browser, server, 1)
     button = page.page.locator("#tools [data-tool=box]")
-    assert button.is_disabled()
-    assert "know no boxes" in button.get_attribute("title")
+    expect(button).to_be_disabled()
+    expect(button).to_have_attribute("title", re.compile("know no boxes"))
     page.page.keyboard.press("r")
-    page.page.wait_for_selector("#toast.shown >> text=know no boxes")
+    page.toast("know no boxes")
     page.click(300, 200)
     page.seq(1)
-    assert steps(page) == ""
+    shows_steps(page, "")
     for key in ("q", "w"):
         page.page.keyboard.press(key)
     zoom = page.page.locator("#zoom").inner_text()
     page.page.keyboard.down("Alt")
     page.page.mouse.wheel(0, -100)
+    expect(page.page.locator("#zoom")).not_to_have_text(zoom)
     page.page.keyboard.up("Alt")
-    page.page.wait_for_timeout(50)
-    assert page.page.locator("#zoom").inner_text() != zoom
     page.page.keyboard.press("?")
-    assert "candidate" not in page.page.locator("#keys").inner_text()
+    expect(page.page.locator("#keys")).to_be_visible()
+    expect(page.page.locator("#keys")).not_to_contain_text("candidate")
     assert page.state(1)["seq"] == 1
     page.close()
     server.stop()
@@ -221,10 +227,10 @@ def test_one_mask_and_no_box_show_nothing_of_it(browser: sync_api.Browser, tmp_p
 def test_a_study_shows_neither(browser: sync_api.Browser, tmp_path: Path) -> None:
     server = Server(make_folder_with_parts(tmp_path / "images"), "--study", "click", model="annotator:parts")
     page = Page(browser, server, 1)
-    assert "study of 'click'" in page.page.locator("#tools [data-tool=box]").get_attribute("title")
+    expect(page.page.locator("#tools [data-tool=box]")).to_have_attribute("title", re.compile("study of 'click'"))
     page.click(220, 240)
     page.seq(1)
-    assert steps(page) == ""
+    shows_steps(page, "")
     page.page.keyboard.press("w")
     page.click(230, 240)
     page.seq(2)
@@ -235,16 +241,16 @@ def test_a_study_shows_neither(browser: sync_api.Browser, tmp_path: Path) -> Non
 def test_a_step_waits_for_the_click_before_it(browser: sync_api.Browser, tmp_path: Path) -> None:
     """A step on its way when the server is killed is sent again, once."""
     folder = make_folder_with_parts(tmp_path / "images")
-    server = Server(folder, model="annotator:parts")
+    port = str(free_port())
+    server = Server(folder, "--port", port, model="annotator:parts")
     page = Page(browser, server, 1)
     page.click(220, 240)
     page.seq(1)
-    port = server.port
     server.kill()
     page.page.keyboard.press("q")
     page.page.wait_for_selector("#banner >> text=kept here")
-    page.server = server = Server(folder, "--port", str(port), model="annotator:parts")
+    page.server = server = Server(folder, "--port", port, model="annotator:parts")
     page.seq(2)
-    assert steps(page) == "1 / 3"
+    shows_steps(page, "1 / 3")
     page.close()
     server.stop()

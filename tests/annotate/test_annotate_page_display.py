@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from annotator import Server, make_folder, picture
-from page import Page, browser, needs_chromium, sync_api
+from page import Page, browser, expect, needs_chromium, sync_api
 from PIL import Image
 
 __all__ = ["browser"]  # the fixture
@@ -48,7 +48,7 @@ def test_objects_of_one_label_have_colours_of_their_own(browser: sync_api.Browse
     assert len({*colours, *others}) == 4
     page.page.reload()
     page.shown(2)
-    assert page.page.locator("#colours").input_value() == "object", "the browser keeps it"
+    expect(page.page.locator("#colours")).to_have_value("object")  # the browser keeps it
     page.close()
 
 
@@ -89,12 +89,13 @@ def test_one_object_is_hidden_and_another_locked(browser: sync_api.Browser, serv
     page.page.keyboard.press("t")
     page.seq(3)
     page.page.keyboard.press("Delete")
-    page.page.wait_for_selector("#toast.shown >> text=locked")
+    page.toast("locked")
     page.page.reload()
+    page.shown(5)
     page.seq(3)
     page.page.locator("#objects .object").nth(1).click()
     page.page.locator("#objects .object").nth(1).get_by_role("button").nth(2).click()
-    page.page.wait_for_selector("#toast.shown >> text=locked")
+    page.toast("locked")
     page.page.locator("#canvas").focus()
     page.page.keyboard.press("t")
     page.seq(4)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from annotator import Server, act, make_folder, picture
-from page import Page, browser, needs_chromium, sync_api
+from page import Page, browser, expect, needs_chromium, sync_api
 from PIL import Image
 
 __all__ = ["browser"]  # the fixture
@@ -62,7 +62,7 @@ def test_next_and_previous_keep_to_the_filter(browser: sync_api.Browser, server:
 
     def choose(name: str, rows: int) -> None:
         page.page.locator(f"#filter [data-filter={name}]").click()
-        page.page.wait_for_function(f"() => document.querySelectorAll('.row').length === {rows}")
+        expect(page.page.locator(".row")).to_have_count(rows)
 
     choose("done", 2)
     page.page.keyboard.press("d")
@@ -78,11 +78,11 @@ def test_next_and_previous_keep_to_the_filter(browser: sync_api.Browser, server:
     page.page.keyboard.press("d")
     page.shown(5)
     page.page.locator("#search").fill("edge")
-    page.page.wait_for_function("() => document.querySelectorAll('.row').length === 1")
+    expect(page.page.locator(".row")).to_have_count(1)
     page.click(200, 150)
     page.seq(1)
     page.page.keyboard.press("n")
-    page.page.wait_for_selector("#toast.shown >> text=of this filter")
+    page.toast("of this filter")
     page.close()
 
 
@@ -93,12 +93,8 @@ def test_rescan_says_what_it_found_and_a_damaged_image_is_skipped(browser: sync_
     (root / "g.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
     (root / "notes.txt").write_text("a note")
     page.page.locator("#rescan").click()
-    text = page.page.locator("#found-text")
-    text.wait_for()
-    assert "New images: 2" in text.inner_text()
-    assert "f-damaged.jpg" in text.inner_text()
-    assert "HEIC" in text.inner_text()
-    assert "1 .txt" in text.inner_text()
+    for text in ("New images: 2", "f-damaged.jpg", "HEIC", "1 .txt"):
+        expect(page.page.locator("#found-text")).to_contain_text(text)
     page.page.locator("#found-close").click()
     page.page.locator(".row", has_text="f-damaged.jpg").click()
     page.page.wait_for_selector("#accept:disabled")
@@ -115,8 +111,7 @@ def test_hidden_masks_are_not_hidden_after_a_reload(browser: sync_api.Browser, s
     page.seq(1)
     painted = page.pixel(280, 190)
     page.page.keyboard.press("h")
-    page.page.wait_for_timeout(100)
-    assert page.pixel(280, 190) == pytest.approx((220, 30, 20), abs=6) != painted
+    page.until(lambda: page.pixel(280, 190) == pytest.approx((220, 30, 20), abs=6) != painted)
     page.page.reload()
     page.shown(1)
     page.seq(1)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from annotator import Server, picture
-from page import Page, browser, needs_chromium, sync_api
+from page import Page, browser, expect, needs_chromium, sync_api
 from PIL import Image
 
 __all__ = ["browser"]  # the fixture
@@ -39,13 +39,12 @@ def test_a_phrase_proposes_all_and_one_undo_takes_all_back(browser: sync_api.Bro
     page.page.keyboard.press("Shift+Enter")
     proposed(page, 3)
     assert page.state(1)["objects"] == [], "nothing is stored before it is accepted"
-    page.page.wait_for_timeout(200)  # the map of the phrase goes
-    assert page.pixel(120, 90) != before
+    page.until(lambda: page.pixel(120, 90) != before)
     first = page.page.locator("#instance").inner_text()
     page.page.keyboard.press("Tab")
-    assert page.page.locator("#instance").inner_text() != first
+    expect(page.page.locator("#instance")).not_to_have_text(first)
     page.page.keyboard.press("ArrowLeft")
-    assert page.page.locator("#instance").inner_text() == first
+    expect(page.page.locator("#instance")).to_have_text(first)
     page.page.keyboard.press("Enter")
     page.seq(1)
     proposed(page, 2)
@@ -74,7 +73,7 @@ def test_a_click_accepts_one_escape_drops_the_others(browser: sync_api.Browser, 
     proposed(page, 1)
     page.page.keyboard.press("Escape")
     proposed(page, 0)
-    assert page.page.locator("#instances").is_hidden()
+    expect(page.page.locator("#instances")).to_be_hidden()
     page.page.keyboard.press("i")
     proposed(page, 2)
     page.page.keyboard.press("Escape")
@@ -92,7 +91,7 @@ def test_what_was_accepted_proposes_its_like_in_the_next_image(browser: sync_api
     page.shown(4)
     proposed(page, 3)
     assert page.state(4)["objects"] == []
-    assert page.page.locator("canvas[data-proposal]").count() == 0, "instead of a click"
+    expect(page.page.locator("canvas[data-proposal]")).to_have_count(0)  # instead of a click
     page.page.locator("#instance-next").click()
     page.page.locator("#instance-accept").click()
     page.seq(1)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from annotator import Server, make_folder, picture
-from page import Page, browser, needs_chromium, sync_api
+from page import Page, browser, expect, needs_chromium, sync_api
 from PIL import Image
 
 __all__ = ["browser"]  # the fixture
@@ -89,7 +89,7 @@ def test_an_image_that_is_done_stays_done_and_gets_no_duplicate(browser: sync_ap
     page.seq(3)
     state = page.state(6)
     assert (len(state["objects"]), state["state"]) == (1, "done")
-    assert page.page.locator(".row[data-id='6']").get_attribute("data-state") == "done"
+    expect(page.page.locator(".row[data-id='6']")).to_have_attribute("data-state", "done")
     page.close()
 
 
@@ -138,7 +138,7 @@ def test_what_is_said_is_the_label(browser: sync_api.Browser, server: Server) ->
     page.page.keyboard.press("z")
     page.seq(4)
     page.page.keyboard.press("z")
-    page.page.wait_for_function("() => !document.getElementById('labels').textContent.includes('hood')")
+    expect(page.page.locator("#labels")).not_to_contain_text("hood")
     assert "hood" not in labels(server)
     page.page.keyboard.press("y")
     page.page.wait_for_selector("#labels >> text=hood")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from annotator import Server, act, click, make_folder
-from page import Page, browser, needs_chromium, sync_api
+from page import Page, browser, expect, needs_chromium, sync_api
 
 __all__ = ["browser"]  # the fixture
 
@@ -41,23 +41,25 @@ def test_the_server_refuses_in_words_and_keeps_the_mask(server: Server) -> None:
 @needs_chromium
 def test_the_page_offers_what_the_network_takes(browser: sync_api.Browser, server: Server) -> None:
     page = Page(browser, server, 1)
-    assert page.page.locator("#phrase").is_disabled()
-    assert page.page.locator("#tools [data-tool=box]").is_disabled()
-    assert not page.page.locator("#sign").is_visible()
+    expect(page.page.locator("#phrase")).to_be_disabled()
+    expect(page.page.locator("#tools [data-tool=box]")).to_be_disabled()
+    expect(page.page.locator("#sign")).to_be_hidden()
     page.page.keyboard.press("?")
+    expect(page.page.locator("#keys")).to_be_visible()
     keys = page.page.locator("#help").inner_text()
     assert "candidate" not in keys
     assert "drag to its nearest edge" not in keys
     assert "background" not in keys
     page.page.keyboard.press("Escape")
+    expect(page.page.locator("#help")).to_be_hidden()
     page.click(20, 20, "right")
-    page.page.wait_for_selector("#toast.shown >> text=no clicks on the background")
+    page.toast("no clicks on the background")
     page.drag((300, 200), (300, 240))  # a click, whose radius is left out
     page.seq(1)
     (found,) = page.state(1)["objects"]
     assert [one["radius"] for one in found["clicks"]] == [None]
     page.click(310, 200)
-    page.page.wait_for_selector("#toast.shown >> text=takes one click for an object")
+    page.toast("takes one click for an object")
     page.page.keyboard.press("z")
     page.seq(2)
     page.click(310, 200)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from annotator import Server, mask_of, picture
-from page import Page, browser, needs_chromium, sync_api
+from page import Page, browser, expect, needs_chromium, sync_api
 from PIL import Image
 
 __all__ = ["browser"]  # the fixture
@@ -23,11 +23,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made = Server(folder, "--label", "ball")
     yield made
     made.stop()
-
-
-def tool(page: Page, name: str) -> None:
-    page.page.locator(f"#tools [data-tool={name}]").click()
-    assert page.page.locator(f"#tools [data-tool={name}]").get_attribute("aria-pressed") == "true"
 
 
 def test_lasso_adds_and_takes_away_holes_are_filled_and_crumbs_dropped(
@@ -83,7 +78,7 @@ def test_a_polygon_is_drawn_and_its_vertices_are_edited(browser: sync_api.Browse
     page.click(150, 50, "right")
     page.seq(4)
     assert not mask_of(page.state(2), 1)[75, 150]
-    assert page.page.locator("#canvas").get_attribute("data-vertices") == "4"
+    expect(page.page.locator("#canvas")).to_have_attribute("data-vertices", "4")
     page.page.keyboard.press("z")
     page.seq(5)
     assert mask_of(page.state(2), 1)[75, 150]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from killing import HOLD_AT, kill_when
 
 from conftest import ColourRuntime
 from saywhere import SaywhereError, Segmenter
@@ -219,7 +220,7 @@ def test_killed_and_run_again_nothing_is_lost_and_nothing_counted_twice(coco: Pa
     """A real process, killed with SIGKILL in the middle of its work, goes on to the figures of one that was not."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
 
-    def start(out: str) -> subprocess.Popen[bytes]:
+    def start(out: str, **more: str) -> subprocess.Popen[bytes]:
         command = [
             sys.executable,
             "-m",
@@ -232,17 +233,15 @@ def test_killed_and_run_again_nothing_is_lost_and_nothing_counted_twice(coco: Pa
             "--json",
             out,
         ]
-        return subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+        return subprocess.Popen(command, cwd=tmp_path, env=environment | more, stdout=subprocess.DEVNULL)
 
-    assert start("whole.json").wait(120) == 0
-    killed, journal = start("killed.json"), tmp_path / "killed.jsonl"
-    while killed.poll() is None and (not journal.exists() or journal.read_bytes().count(b"\n") < 30):
-        pass
-    killed.kill()
-    killed.wait()
+    assert start("whole.json").wait(600) == 0
+    journal = tmp_path / "killed.jsonl"
+    killed = start("killed.json", **{HOLD_AT: "12"})
+    kill_when(killed, lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 4)
     before = read_records(journal)
     assert not (tmp_path / "killed.json").exists()
-    assert start("killed.json").wait(120) == 0
+    assert start("killed.json").wait(600) == 0
     assert as_measured(tmp_path / "killed.json") == as_measured(tmp_path / "whole.json")
     after = read_records(journal)
     assert all(

@@ -35,7 +35,7 @@ def test_the_program_starts_answers_and_ends(tmp_path: Path) -> None:
                 time.sleep(0.3)
     finally:
         process.terminate()
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=120)
     assert f"http://127.0.0.1:{port}" in said
 
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def test_a_lock_that_a_thread_held_at_the_fork_is_free_in_the_child(segmenter: S
 
 def ended(child: int) -> int | None:
     """The exit status of a child; None, after killing it, if it hangs."""
-    for _ in range(600):
+    for _ in range(3000):
         process, status = os.waitpid(child, os.WNOHANG)
         if process:
             return os.waitstatus_to_exitcode(status)
@@ -161,7 +162,8 @@ def test_asyncio_runs_it_in_threads(segmenter: Segmenter) -> None:
         await asyncio.gather(*(asyncio.to_thread(segmenter.click, 20 + 9 * i, 20) for i in range(5)))
 
     segmenter.reset()
-    asyncio.run(clicks())
+    with ThreadPoolExecutor() as pool:  # in the main thread the browser of other tests has a loop
+        pool.submit(asyncio.run, clicks()).result()
     assert len(segmenter.prompt) == 5
 
 

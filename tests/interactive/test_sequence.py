@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -297,11 +296,10 @@ class TestLearning:
             seq.wait()
             finished, go = seq.learned, threading.Event()
             learn = seq._learner.round
-            seq._learner.round = lambda *arguments: (go.wait(60), learn(*arguments))[1]  # type: ignore[method-assign,return-value]
-            started = time.perf_counter()
+            seq._learner.round = lambda *arguments: (go.wait(300), learn(*arguments))[1]  # type: ignore[method-assign,return-value]
             for i in range(3):
                 annotate(seq, 50 + 20 * i, 40)
-            assert time.perf_counter() - started < 30  # learning itself would have waited for 60 s
+            assert seq.learned is finished, "it is still learning"
             assert seq._adapted is not None
             assert seq._adapted[0] is finished
             go.set()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from annotator import picture
+from killing import HOLD_AT, kill_when
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -393,7 +394,7 @@ class TestGoingOn:
     def test_killed_and_run_again_it_is_as_if_it_had_not_been(self, boxes: Path, tmp_path: Path) -> None:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
 
-        def start(out: str, *more: str) -> subprocess.Popen[bytes]:
+        def start(out: str, *more: str, **variables: str) -> subprocess.Popen[bytes]:
             command = [
                 sys.executable,
                 "-m",
@@ -406,17 +407,15 @@ class TestGoingOn:
                 out,
                 *more,
             ]
-            return subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+            return subprocess.Popen(command, cwd=tmp_path, env=environment | variables, stdout=subprocess.DEVNULL)
 
-        assert start("whole.json").wait(120) == 0
-        killed, journal = start("killed.json"), tmp_path / "killed.jsonl"
-        while killed.poll() is None and (not journal.exists() or journal.read_bytes().count(b"\n") < 3):
-            pass
-        killed.kill()
-        killed.wait()
+        assert start("whole.json").wait(600) == 0
+        journal = tmp_path / "killed.jsonl"
+        killed = start("killed.json", **{HOLD_AT: "5"})
+        kill_when(killed, lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 3)
         before = journal.read_bytes()
         assert not (tmp_path / "killed.json").exists()
-        assert start("killed.json", "--jobs", "2").wait(120) == 0
+        assert start("killed.json", "--jobs", "2").wait(600) == 0
         assert (tmp_path / "killed.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
         assert journal.read_bytes().startswith(before)
         lines = [json.loads(line) for line in journal.read_bytes().splitlines() if line]

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from killing import HOLD_AT, kill_when
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -196,14 +196,11 @@ def test_killed_and_run_again_nothing_is_done_twice(photos: Path, tmp_path: Path
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     command = [sys.executable, "-m", "saywhere.cli", "prelabel", source, "--out", str(out), "--model", COLOUR]
     command += ["--shard-rows", "20", "--jobs", "2"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    while process.poll() is None and len(list(out.glob("part-*.parquet"))) < 3:
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
+    process = subprocess.Popen(command, env={**environment, HOLD_AT: "70"}, stdout=subprocess.DEVNULL)
+    kill_when(process, lambda: len(list(out.glob("part-*.parquet"))) >= 3)
     before = by_id(out)
     assert 60 <= len(before) < 400, "it was killed in the middle"
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=240)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=600)
     assert done.returncode == 0
     assert f"400 rows, {len(before)} done before: {400 - len(before)} masks" in done.stdout.replace("\n", " ")
     after = by_id(out)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +10,7 @@ import httpx
 import numpy as np
 from PIL import Image
 from pycocotools import mask as coco
+from served import Server
 from starlette.testclient import TestClient
 
 from conftest import ColourRuntime, disc
@@ -29,7 +26,7 @@ from saywhere.annotate.web.app import make_app
 from saywhere.core.prompt import Prompt
 from saywhere.runtime.base import Capabilities, Runtime
 
-SUPPORT = Path(__file__).parent
+__all__ = ["Server"]  # beside what is defined here
 
 
 class RedRuntime(ColourRuntime):
@@ -166,52 +163,6 @@ def make(
 
 def open_client(annotator: Annotator, token: str | None = None, name: str = "test-client") -> TestClient:
     return TestClient(make_app(annotator, token), base_url="http://127.0.0.1", headers={"X-Saywhere-Client": name})
-
-
-class Server:
-    """``saywhere annotate`` in a process of its own."""
-
-    def __init__(self, folder: Path, *options: str, model: str | None = "annotator:fast", token: str = "") -> None:
-        self.folder = folder
-        paths = [str(SUPPORT), str(SUPPORT.parent), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "COLUMNS": "200"}
-        if token:
-            environment["SAYWHERE_TOKEN"] = token
-        if "--port" not in options:
-            options = (*options, "--port", "0")
-        if model:
-            options = (*options, "--model", model)
-        command = [sys.executable, "-m", "saywhere.cli", "annotate", str(folder), "--no-browser", *options]
-        self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        self.output = ""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.output += line
-            match = re.search(r"open (http://\S+/)", line)
-            if match:
-                self.url = re.sub(r"login$", "", match[1])
-                break
-        else:
-            raise AssertionError(f"the server did not start: {self.output}")
-
-    @property
-    def port(self) -> int:
-        return int(re.search(r":(\d+)/", self.url)[1])
-
-    def client(self, name: str = "test-client") -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers={"X-Saywhere-Client": name}, timeout=60)
-
-    def kill(self) -> None:
-        """Without warning: no handler runs."""
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.kill()
 
 
 def click(x: float, y: float, **more: object) -> dict[str, object]:

@@ -14,6 +14,7 @@ LAYOUT_FAULTS = (Path(__file__).parent / "layout_faults.js").read_text()
 
 def violations(page: Page) -> list[str]:
     """What axe-core finds, a line for each rule and element."""
+    page.page.emulate_media(reduced_motion="reduce")  # what is half faded in has less contrast
     if not page.page.evaluate("'axe' in window"):
         page.page.evaluate(AXE.read_text(encoding="utf-8"))
     script = "tags => axe.run(document, { runOnly: { type: 'tag', values: tags } })"

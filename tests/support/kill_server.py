@@ -71,7 +71,7 @@ class Client(threading.Thread):
 
     def __init__(self, url: str, image: int, seed: int, resent: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(daemon=True)
-        self.http = httpx.Client(base_url=url, headers={"X-Saywhere-Client": f"client-{image:04}"}, timeout=30)
+        self.http = httpx.Client(base_url=url, headers={"X-Saywhere-Client": f"client-{image:04}"}, timeout=120)
         self.image, self.rng = image, random.Random(seed)
         self.answers: dict[int, dict[str, Any]] = {}
         self.fault: str | None = None
@@ -203,14 +203,14 @@ def run(folder: Path, kills: int, seed: int = 0, longest: float = 0.8) -> Outcom
         clients = [Client(url, image, seed + 1000 * round_ + image, resent.get(image, ())) for image in answers]
         for client in clients:
             client.start()
-        until = time.monotonic() + 30
+        until = time.monotonic() + 300
         while not any(client.answers for client in clients) and time.monotonic() < until:
             time.sleep(0.005)
         time.sleep(rng.uniform(0.0, longest))
         process.kill()
         process.wait()
         for client in clients:
-            client.join(30)
+            client.join(120)
             answers[client.image] |= client.answers
             outcome.answers += len(client.answers)
             outcome.resent += len(client.resent)

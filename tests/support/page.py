@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from annotator import Server
+from throttle import throttle
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -16,14 +18,16 @@ needs_chromium = pytest.mark.skipif(
 )
 # A busy machine is not the page's fault.
 PATIENCE = int(os.environ.get("SAYWHERE_PATIENCE", "90")) * 1000
+sync_api.expect.set_options(timeout=PATIENCE)
+expect = sync_api.expect
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[sync_api.Browser]:
     with sync_api.sync_playwright() as play:
         # As root, and in containers, Chromium's own sandbox cannot be set up.
         made = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield made
+        yield throttle(made)
         made.close()
 
 
@@ -49,10 +53,30 @@ class Page:
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a pixel of an image of ``size`` is on the page, as long as all of it is shown."""
-        box, (width, height) = self.page.locator("#canvas").bounding_box(), self.size
+        box, (width, height) = self._canvas(), self.size
         scale = min((box["width"] - 56) / width, (box["height"] - 56) / height, 8)
         left, top = box["x"] + (box["width"] - width * scale) / 2, box["y"] + (box["height"] - height * scale) / 2
         return left + (x + 0.5) * scale, top + (y + 0.5) * scale
+
+    def _canvas(self) -> dict[str, float]:
+        """Where the canvas is, once the image on it is scaled to its present size."""
+        script = """() => { const c = document.getElementById('canvas');
+            const { x, y, width, height } = c.getBoundingClientRect();
+            const scaled = c.width === Math.round(c.clientWidth * devicePixelRatio)
+                && c.height === Math.round(c.clientHeight * devicePixelRatio);
+            return scaled && { x, y, width, height }; }"""
+        return self.page.wait_for_function(script).json_value()
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds that takes more than one look at the page."""
+        deadline = time.monotonic() + PATIENCE / 1000
+        while not holds():
+            assert time.monotonic() < deadline, f"it did not hold within {PATIENCE / 1000} s"
+            self.page.wait_for_timeout(20)
+
+    def toast(self, text: str) -> None:
+        """Wait until the page has said something. It is not shown for long, but it stays in the element."""
+        expect(self.page.locator("#toast")).to_contain_text(text)
 
     def click(self, x: float, y: float, button: str = "left") -> None:
         self.page.mouse.click(*self.at(x, y), button=button)

@@ -68,7 +68,7 @@ export class History {
     try {
       await post(what === 'label' ? `/api/labels/changes/${change}/${kind}` : `/api/assignments/${change}/${kind}`);
       to.push({ what, change });
-      await (what === 'label' ? session.labels.refresh() : session.loadList());
+      await (what === 'label' ? session.reloadAll() : session.loadList());
       session.notice(t(`history.${kind}-${what}`), false);
       return true;
     } catch (error) {

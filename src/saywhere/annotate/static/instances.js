@@ -21,7 +21,7 @@ export class Instances {
     session.addEventListener('opening', () => this.drop());
     session.addEventListener('open', () => this.#carryOver());
     session.addEventListener('state', () => this.#remember());
-    session.addEventListener('proposal', () => { if (this.ghosts.length) session.hideProposal(); });
+    session.addEventListener('proposal', () => { if (this.ghosts.length) session.proposals.hide(); });
     session.addEventListener('lock', () => { if (session.lockHolder !== null) this.drop(); });
     const press = (id, action) => byId(id).addEventListener('click', () => { action(); canvas.focus(); });
     press('instance-accept', () => this.accept());
@@ -174,7 +174,7 @@ export class Instances {
     if (current) byId('instance').textContent = t('instances.shown', { at: this.at + 1, count: ghosts.length, what: current.name, score: Math.round(100 * current.score) });
     byId('instance-all').disabled = byId('instance-next').disabled = ghosts.length < 2;
     this.canvas.dataset.instances = ghosts.length;
-    if (current) this.session.hideProposal();
+    if (current) this.session.proposals.hide();
     this.stage.draw();
   }
 

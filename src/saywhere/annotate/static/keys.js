@@ -97,7 +97,7 @@ export function listenForKeys(table, { session, input, instances }) {
     if (e.key !== ' ' || !input.spaceHeld) return;
     const moved = input.panned;
     input.setSpace(false);
-    if (!moved && !session.acceptProposal()) session.notice(t('keys.no-proposal'), false);
+    if (!moved && !session.proposals.accept()) session.notice(t('keys.no-proposal'), false);
   });
   addEventListener('blur', () => input.setSpace(false));
 }

@@ -27,7 +27,7 @@ export class Labels {
   async #create(name) {
     const label = await post('/api/labels', { name });
     this.session.history.recordChange('label', label.change);
-    await this.refresh();
+    await this.session.reloadAll();
     return label.id;
   }
 
@@ -35,16 +35,7 @@ export class Labels {
   async change(id, change, method = 'PATCH', path = '') {
     const label = await call(method, `/api/labels/${id}${path}`, change);
     this.session.history.recordChange('label', label.change);
-    await this.refresh();
-  }
-
-  /** Load the labels again, and the open image, whose objects may have others now. */
-  async refresh() {
-    const { session } = this;
-    await session.loadProject();
-    if (!session.labelOf(session.label)) session.label = session.project.labels[0]?.id ?? null;
-    if (session.image) await session.reload(true);
-    session.emit('state');
+    await this.session.reloadAll();
   }
 
   /** Choose the label of new objects. A selected object keeps its own: it is finished, and the next click begins another. */

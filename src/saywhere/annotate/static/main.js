@@ -119,7 +119,7 @@ let offline = false;
 function showBanner() {
   const waiting = session.pending.length;
   if (offline) banner(t('page.offline', { count: waiting }));
-  else if (session.lockHolder !== null) banner(t('page.locked', { holder: session.lockHolder }), t('page.take-over'), () => session.takeOver());
+  else if (session.lockHolder !== null) banner(t('page.locked', { holder: session.lockHolder }), t('page.take-over'), () => session.lock.takeOver());
   else banner(null);
 }
 session.addEventListener('offline', () => { offline = true; showBanner(); });
@@ -128,7 +128,7 @@ session.addEventListener('lock', showBanner);
 session.addEventListener('open', showBanner);
 session.addEventListener('pending', () => byId('waiting').classList.toggle('on', session.pending.length > 0));
 addEventListener('beforeunload', (e) => { if (session.pending.length) e.preventDefault(); });
-addEventListener('pagehide', () => session.unlock());
+addEventListener('pagehide', () => session.lock.release());
 addEventListener('pageshow', (e) => { if (e.persisted) location.reload(); });
 addEventListener('hashchange', () => {
   const id = Number(new URLSearchParams(location.hash.slice(1)).get('image'));

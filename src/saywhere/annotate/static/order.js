@@ -88,12 +88,12 @@ export class ImageOrder {
     return this.#ranked.filter((row) => this.matches(row));
   }
 
-  /** The row that is `step` further on among those that are shown; the nearest one for which `wanted` holds. */
-  neighbour(row, step, wanted = () => true) {
+  /** The row that is `step` further on among those that are shown; the nearest one that `accepts` takes. */
+  neighbour(row, step, accepts = () => true) {
     const rows = this.#ranked, at = rows.indexOf(row), count = rows.length;
     for (let i = 1; i <= count; i++) {
       const next = rows[(((at < 0 && step < 0 ? 0 : at) + step * i) % count + count) % count];
-      if (next !== row && this.matches(next) && wanted(next)) return next;
+      if (next !== row && this.matches(next) && accepts(next)) return next;
     }
     return null;
   }

@@ -1,9 +1,11 @@
-// The page's state: the project, the open image, and actions that are not answered yet. Parts of the page listen for
-// its events: 'project', 'list', 'row', 'opening', 'open', 'state', 'pending', 'lock', 'proposal', 'notice', 'offline',
-// 'online'; and, emitted by other parts, 'view', 'tool'.
+// The page's state: the project and the open image. Parts of the page listen for its events: 'project', 'list', 'row',
+// 'opening', 'open', 'state', 'pending', 'lock', 'proposal', 'notice', 'offline', 'online'; and, emitted by other parts,
+// 'view', 'tool'.
 
+import { ActionQueue } from './action-queue.js';
+import { get, post } from './api.js';
 import { labelColour, objectColours } from './colours.js';
-import { ApiError, call, get, post, decodeMap } from './api.js';
+import { EditLock } from './edit-lock.js';
 import { Flow } from './flow.js';
 import { History } from './history.js';
 import { t } from './i18n.js';
@@ -11,9 +13,7 @@ import { Intent } from './intent.js';
 import { Labels } from './labels.js';
 import { LocalNetwork } from './local.js';
 import { ImageOrder, summaryOf } from './order.js';
-import { client, randomName, rememberImage, takeGoneTabs } from './tab.js';
-
-const LOCK_RENEWAL = 15000, LOCK_POLL = 4000;  // ms
+import { Proposals } from './proposals.js';
 
 /** A reference to an object that is begun; the first answer sets its number. */
 const newObject = () => ({ id: null });
@@ -27,10 +27,10 @@ export class Session extends EventTarget {
   masks = new Map();  // of the open image, by their numbers
   active = newObject();
   label = null;
-  pending = [];       // actions without an answer, oldest first
-  proposal = null;
-  lockHolder = null;
   beginsNew = false;  // whether a person asked for a new object: a click begins one, whatever it is on
+  lock = new EditLock(this);
+  actions = new ActionQueue(this);
+  proposals = new Proposals(this);
   history = new History(this);
   intent = new Intent(this);
   order = new ImageOrder(this);
@@ -38,10 +38,8 @@ export class Session extends EventTarget {
   labels = new Labels(this);
   local = new LocalNetwork(this);
   colouring = 'label';  // 'label': shades of the label's colour; 'object': a colour for each object
-  #sending = false;
   #steps = Promise.resolve();  // the last step between candidates; each waits for the one before
   #openCount = 0;
-  #timer = 0;
   #colours = null;
 
   emit(name, detail) {
@@ -107,8 +105,7 @@ export class Session extends EventTarget {
     const count = ++this.#openCount;
     this.offer(null);
     this.beginsNew = false;
-    this.#unlock(id);
-    clearTimeout(this.#timer);
+    this.lock.release(id);
     this.emit('opening', id);
     let image;
     try {
@@ -124,15 +121,15 @@ export class Session extends EventTarget {
     this.row = this.rows.find((row) => row.id === id) ?? { id, path: image.path };
     this.image = image;
     this.masks = new Map();
-    this.proposal = null;
-    this.#applyState(image.state, true);
-    this.lockHolder = image.holder;
+    this.proposals.current = null;
+    this.showState(image.state, true);
+    this.lock.holder = image.holder;
     localStorage.setItem(this.#lastImageKey, id);
     history.replaceState(null, '', `#image=${id}`);
     if (image.changed) this.notice(t('page.file-changed'));
     this.emit('open');
-    this.#lock();
-    this.propose();
+    this.lock.request();
+    this.proposals.request();
   }
 
   /** An image that cannot be shown can still be skipped, so that a project can be finished. */
@@ -140,9 +137,9 @@ export class Session extends EventTarget {
     const count = this.#openCount, state = await get(`/api/images/${id}/state`).catch(() => null);
     if (count !== this.#openCount) return;
     this.row = this.rows.find((row) => row.id === id) ?? null;
-    this.image = this.state = this.proposal = null;
+    this.image = this.state = this.proposals.current = null;
     this.masks = new Map();
-    this.lockHolder = null;
+    this.lock.holder = null;
     if (state && this.row) {
       this.state = state;
       this.active = newObject();
@@ -154,7 +151,7 @@ export class Session extends EventTarget {
   }
 
   /** Show a state that the server answered. */
-  #applyState(state, opened = false) {
+  showState(state, opened = false) {
     for (const [number, mask] of Object.entries(state.masks)) this.masks.set(Number(number), mask);
     this.state = state;
     this.stateShownAt = performance.now();  // the time of the next action is measured from here
@@ -184,8 +181,8 @@ export class Session extends EventTarget {
     this.beginsNew = false;
     this.active = id === null ? newObject() : { id };
     this.emit('state');
-    if (id === null) this.propose();
-    else this.#setProposal(null);
+    if (id === null) this.proposals.request();
+    else this.proposals.drop();
   }
 
   /** Have the next click begin an object, even on another one. */
@@ -194,155 +191,46 @@ export class Session extends EventTarget {
     this.beginsNew = true;
   }
 
-  // Edit locks: who opened an image holds its lock; others can watch, or take it over
+  // Edit locks
 
-  async #lock(take = false) {
-    const id = this.row?.id;
-    clearTimeout(this.#timer);
-    try {
-      await post(`/api/images/${id}/lock${take ? '?take=true' : ''}`);
-      if (id !== this.row?.id) return;
-      rememberImage(id);
-      if (this.lockHolder !== null) await this.reload();
-      this.lockHolder = null;
-    } catch (error) {
-      if (id !== this.row?.id) return;
-      if (error.status === 423) {
-        if (await this.#releaseGone(id)) return this.#lock();
-        this.lockHolder = error.holder;
-        await this.reload().catch(() => {});
-      }
-    }
-    this.emit('lock');
-    this.#timer = setTimeout(() => this.#lock(), this.lockHolder === null ? LOCK_RENEWAL : LOCK_POLL);
+  /** Who else edits the open image; null for nobody. */
+  get lockHolder() {
+    return this.lock.holder;
   }
 
-  /** Release what tabs of this browser hold that are gone; false where there is none. */
-  async #releaseGone(id) {
-    const gone = await takeGoneTabs(id);
-    for (const name of gone) await call('DELETE', `/api/images/${id}/lock`, undefined, { as: name }).catch(() => {});
-    return gone.length > 0;
-  }
-
-  takeOver() {
-    return this.#lock(true);
-  }
-
-  #unlock(next = null) {
-    const id = this.row?.id;
-    if (!id || id === next || this.lockHolder !== null) return;
-    rememberImage(null);
-    call('DELETE', `/api/images/${id}/lock`, undefined, { keepalive: true }).catch(() => {});
-  }
-
-  unlock() {
-    clearTimeout(this.#timer);
-    this.#unlock();
-  }
-
-  async reload(always = false) {
+  async reload() {
     const id = this.row.id;
     const image = await get(`/api/images/${id}`);
-    if (id === this.row?.id && (always || image.state.seq !== this.state?.seq)) this.#applyState(image.state);
+    if (id === this.row?.id && image.state.seq !== this.state?.seq) this.showState(image.state);
   }
 
-  // Actions: one after another, each stored by the server before the next one is sent
-
-  /** Do an action on the active object (`toObject`) or on the image. */
-  act(action, { toObject = true, object = this.active } = {}) {
-    if (!this.state) return Promise.resolve(false);
-    if (this.lockHolder !== null) {
-      this.notice(t('page.locked', { holder: this.lockHolder }));
-      return Promise.resolve(false);
-    }
-    if (toObject && action.kind !== 'lock' && this.isLocked(object.id)) {
-      this.notice(t('objects.is-locked'));
-      return Promise.resolve(false);
-    }
-    this.offer(null);
-    if (toObject && action.kind !== 'label') this.#setProposal(null);
-    if (toObject) this.beginsNew = false;
-    const goesBack = action.kind === 'undo' || action.kind === 'redo';
-    const entry = goesBack ? null : this.history.recordAction(this.row.id, action);
-    return new Promise((resolve) => {
-      this.pending.push({ key: randomName(), action, toObject, object, label: this.label, took: Math.round(performance.now() - this.stateShownAt), imageId: this.row.id, entry, resolve });
-      this.emit('pending');
-      this.#send();
-    });
+  /** Load the project and the open image again and show both at once: a renamed attribute never lacks its values. */
+  async reloadAll() {
+    const id = this.image ? this.row.id : null;
+    const [project, image] = await Promise.all([get('/api/project'), id === null ? null : get(`/api/images/${id}`)]);
+    const isOpen = image && id === this.row?.id;
+    if (isOpen && image.state.seq < this.state.seq) return this.reloadAll();  // an action was answered meanwhile
+    this.project = project;
+    if (!this.labelOf(this.label)) this.label = project.labels[0]?.id ?? null;
+    if (isOpen) this.showState(image.state);
+    this.emit('project');
+    if (!isOpen) this.emit('state');
   }
 
-  /** Resolves when no action is pending. */
-  async allAnswered() {
-    while (this.pending.length) await new Promise((resolve) => this.addEventListener('pending', resolve, { once: true }));
+  // Actions
+
+  /** Actions that are not answered yet, oldest first. */
+  get pending() {
+    return this.actions.pending;
   }
 
-  async #send() {
-    if (this.#sending) return;
-    this.#sending = true;
-    let wait = 300, failures = 0;
-    while (this.pending.length) {
-      const item = this.pending[0];
-      try {
-        const action = this.#completeAction(item);
-        if (item.computed === undefined) item.computed = await this.local.compute(item.imageId, action);
-        const answer = await post(`/api/images/${item.imageId}/events`, { key: item.key, base: this.state.seq, action, computed: item.computed, took_ms: Math.min(item.took, 86400000) });
-        wait = 300;
-        failures = 0;
-        this.pending.shift();
-        this.#onAnswer(item, answer);
-        item.resolve(true);
-      } catch (error) {
-        // An error of the server's own (500) will not go away by itself; one of the disk or the network may.
-        if (error.status === 0 || error.status > 500 || (error.status === 500 && ++failures < 4)) {
-          // Not answered: it is sent again, under the same key, until it is.
-          this.emit('offline', error.message);
-          await new Promise((resolve) => setTimeout(resolve, wait));
-          wait = Math.min(wait * 1.7, 4000);
-          continue;
-        }
-        this.#onRejection(error);
-      }
-      this.emit('online');
-      this.emit('pending');
-    }
-    this.#sending = false;
+  /** Do an action on the active object (`toObject`) or on the image; resolves to whether it was done. */
+  act(action, options) {
+    return this.actions.add(action, options);
   }
 
-  #completeAction({ action, toObject, object, label }) {
-    if (!toObject) return action;
-    const begins = ['click', 'box', 'phrase', 'brush', 'lasso', 'polygon', 'rectangle'].includes(action.kind);
-    // What is said gives the object its label, not what is chosen.
-    if (begins && object.id === null) return { ...action, object: null, label: action.kind === 'phrase' ? null : label };
-    return { ...action, object: object.id };
-  }
-
-  #onAnswer(item, answer) {
-    if (item.toObject && item.object.id === null) item.object.id = answer.active;
-    const goesBack = ['undo', 'redo', 'delete'].includes(item.action.kind);
-    if (goesBack && !this.pending.length) {
-      const exists = answer.objects.some((o) => o.id === answer.active);
-      this.active = exists && item.action.kind !== 'delete' ? { id: answer.active } : newObject();
-    }
-    this.#applyState(answer);
-    if (goesBack && this.active.id === null) this.propose();
-  }
-
-  #onRejection(error) {
-    const dropped = this.pending.splice(0);
-    for (const item of dropped) {
-      this.history.forget(item.entry);
-      item.resolve(false);
-    }
-    if (error.status === 423) {
-      this.lockHolder = error.holder;
-      this.emit('lock');
-      this.#lock();
-    } else if (error.status === 409) {
-      this.notice(t('page.changed-elsewhere'));
-      this.reload().catch(() => {});
-    } else {
-      this.notice(error.message);
-    }
+  allAnswered() {
+    return this.actions.allAnswered();
   }
 
   // What the network takes
@@ -395,38 +283,9 @@ export class Session extends EventTarget {
     return this.#steps;
   }
 
-  // Proposals
-
-  #setProposal(proposal) {
-    this.proposal = proposal;
-    this.emit('proposal');
-  }
-
-  async propose() {
-    this.#setProposal(null);
-    const id = this.row?.id, seq = this.state?.seq;
-    if (!this.image || !this.state || this.label === null || this.active.id !== null || this.project.study || this.lockHolder !== null) return;
-    if (this.state.state === 'done' || this.local.isActive) return;
-    try {
-      const answer = await get(`/api/images/${id}/proposal?label=${this.label}`);
-      if (answer.x === null) return;
-      const confidence = await decodeMap(answer.confidence);
-      const current = id === this.row?.id && seq === this.state?.seq && this.active.id === null && !this.pending.length;
-      if (current) this.#setProposal({ x: answer.x, y: answer.y, confidence });
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;  // a proposal is optional
-    }
-  }
-
-  hideProposal() {
-    if (this.proposal) this.#setProposal(null);
-  }
-
-  acceptProposal() {
-    if (!this.proposal) return false;
-    const { x, y } = this.proposal;
-    this.act({ kind: 'click', x, y, positive: true, radius: null, proposed: true });
-    return true;
+  /** The click that is proposed. */
+  get proposal() {
+    return this.proposals.current;
   }
 
   // Undo and redo
@@ -460,5 +319,3 @@ export class Session extends EventTarget {
     return this.#colours.byId.get(object?.id) ?? labelColour(this.labelOf(object?.label ?? null));
   }
 }
-
-export { client };

@@ -127,7 +127,6 @@ export class Stage {
     const loaded = await this.#picture(`longest=${MAX_OVERVIEW}`);
     if (!loaded || this.shownId !== id) return;
     this.overview = { bitmap: loaded };
-    this.canvas.dataset.image = id;
     this.fit();
   }
 
@@ -271,7 +270,7 @@ export class Stage {
     for (const paint of this.overlays) paint(c, this.scale);
     if (this.gesture) paintGesture(c, this.scale, this.gesture, session.colourOf(session.object ?? { label: session.label }));
     if (this.pointer) paintPointer(c, this.scale, this.pointer);
-    this.canvas.dataset.seq = session.pending.length ? '' : session.state?.seq ?? '';
+    Object.assign(this.canvas.dataset, { image: this.shownId, seq: session.pending.length ? '' : session.state?.seq ?? '' });
   }
 
   /** Everything below the active object. Painting it takes longest, so it is kept while it is the same. */
