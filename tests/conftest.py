@@ -19,6 +19,7 @@ from saywhere.core.prompt import Prompt
 from saywhere.runtime.base import Runtime
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
     from starlette.testclient import TestClient
 
     from saywhere.annotate.service import Annotator
@@ -171,6 +172,15 @@ def annotator(tmp_path: Path) -> Iterator[Annotator]:
     yield made
     made.queue.close()
     database.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One for all tests: it takes seconds to start. Each test opens a context of its own."""
+    from page import launched
+
+    with launched() as made:
+        yield made
 
 
 @pytest.fixture

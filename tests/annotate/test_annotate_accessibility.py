@@ -8,11 +8,9 @@ from collections.abc import Iterator
 import pytest
 from annotator import Server, make_folder_with_parts
 from axe import violations
-from page import Page, browser, expect, needs_chromium, sync_api
+from page import Page, expect, needs_chromium, sync_api
 
 from saywhere.annotate.web.pages import STATIC
-
-__all__ = ["browser"]
 
 
 def luminance(colour: str) -> float:

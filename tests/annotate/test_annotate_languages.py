@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 from annotator import Server, make_folder
-from page import Page, browser, expect, needs_chromium, sync_api
+from page import Page, expect, needs_chromium, sync_api
 from page_texts import FOLDERS, html_texts, pages, script_keys, script_texts, scripts
 
 from saywhere.annotate.web.security import LANGUAGES
 from saywhere.browser.write import SHARED
-
-__all__ = ["browser"]
 
 PLURALS = {"en": {"one", "other"}, "de": {"one", "other"}, "fr": {"one", "other"}, "es": {"one", "other"}}
 Texts = dict[str, str | dict[str, str]]

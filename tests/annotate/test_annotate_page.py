@@ -10,14 +10,12 @@ import cv2
 import numpy as np
 import pytest
 from annotator import Server, make_folder, picture
-from page import PATIENCE, Page, browser, expect, needs_chromium, sync_api
+from page import PATIENCE, Page, expect, needs_chromium, sync_api
 from PIL import Image
 from pycocotools import mask as mask_codec
 from served import free_port
 
 from saywhere.annotate.sample_images import write_samples
-
-__all__ = ["browser"]  # the fixture
 
 pytestmark = needs_chromium
 

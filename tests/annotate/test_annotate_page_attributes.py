@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 from annotator import Server, make_folder, picture
 from axe import layout_faults, violations
-from page import Page, browser, expect, needs_chromium, sync_api
+from page import Page, expect, needs_chromium, sync_api
 from PIL import Image
-
-__all__ = ["browser"]  # the fixture
 
 pytestmark = needs_chromium
 

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 from annotator import Server, make_folder, make_folder_with_parts
-from page import Page, browser, expect, needs_chromium, sync_api
+from page import Page, expect, needs_chromium, sync_api
 from served import free_port
-
-__all__ = ["browser"]  # the fixture
 
 pytestmark = needs_chromium
 BLUE = (20, 40, 160)

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from annotator import Server, make_folder, picture
-from page import Page, browser, expect, needs_chromium, sync_api
+from page import Page, expect, needs_chromium, sync_api
 from PIL import Image
-
-__all__ = ["browser"]  # the fixture
 
 pytestmark = needs_chromium
 BLUE = (20, 40, 160)

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 from annotator import Server, act, make_folder, picture
-from page import Page, browser, expect, needs_chromium, sync_api
+from page import Page, expect, needs_chromium, sync_api
 from PIL import Image
-
-__all__ = ["browser"]  # the fixture
 
 pytestmark = needs_chromium
 

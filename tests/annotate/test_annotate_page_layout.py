@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from annotator import Server, make_folder_with_parts
-from page import Page, browser, expect, needs_chromium, sync_api
+from page import Page, expect, needs_chromium, sync_api
 
-__all__ = ["browser"]
 pytestmark = needs_chromium
 
 SIZES = {390: 844, 768: 1024, 1024: 768, 1180: 820, 1920: 1080}

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from annotator import Server, act, click, make_folder
-from page import Page, browser, expect, needs_chromium, sync_api
-
-__all__ = ["browser"]  # the fixture
+from page import Page, expect, needs_chromium, sync_api
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 from annotator import Server, make_folder
-from page import Page, browser, expect, needs_chromium, sync_api
+from page import Page, expect, needs_chromium, sync_api
 
 from conftest import disc
 from saywhere.data.formats import ObjectAnnotation
-
-__all__ = ["browser"]  # the fixture
 
 pytestmark = needs_chromium
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page import PATIENCE, browser, needs_chromium  # noqa: F401  (a fixture)
+from page import PATIENCE, needs_chromium
 from PIL import Image
 
 import saywhere
@@ -70,7 +70,7 @@ def archive() -> Path:
 class Opened:
     """The page of a folder, open and ready."""
 
-    def __init__(self, browser: Any, folder: Path) -> None:  # noqa: F811
+    def __init__(self, browser: Any, folder: Path) -> None:
         self.site = Site(folder)
         self.context = browser.new_context(viewport={"width": 1200, "height": 800}, accept_downloads=True)
         self.context.set_default_timeout(PATIENCE)
@@ -96,7 +96,7 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def small(browser: Any, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:  # noqa: F811
+def small(browser: Any, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     folder = tmp_path_factory.mktemp("small") / "page"
     write_page(folder, runtime=archive)
     opened = Opened(browser, folder)
@@ -150,7 +150,7 @@ def size_of(name: str) -> ImageSize:
     return ImageSize(*read_image(SAMPLES / name).shape[:2])
 
 
-def test_masks_are_those_of_the_library(browser: Any, archive: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_masks_are_those_of_the_library(browser: Any, archive: Path, tmp_path: Path) -> None:
     """The crops, candidates, boxes, drags, undo and what happens after the network, with the library's own weights."""
     write_page(tmp_path / "page", precision="fp32", runtime=archive)
     opened = Opened(browser, tmp_path / "page")

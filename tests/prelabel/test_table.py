@@ -196,7 +196,7 @@ def test_killed_and_run_again_nothing_is_done_twice(photos: Path, tmp_path: Path
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     command = [sys.executable, "-m", "saywhere.cli", "prelabel", source, "--out", str(out), "--model", COLOUR]
     command += ["--shard-rows", "20", "--jobs", "2"]
-    process = subprocess.Popen(command, env={**environment, HOLD_AT: "70"}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env={**environment, HOLD_AT: "150"}, stdout=subprocess.DEVNULL)
     kill_when(process, lambda: len(list(out.glob("part-*.parquet"))) >= 3)
     before = by_id(out)
     assert 60 <= len(before) < 400, "it was killed in the middle"

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from annotator import Server
@@ -22,8 +23,9 @@ sync_api.expect.set_options(timeout=PATIENCE)
 expect = sync_api.expect
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[sync_api.Browser]:
+@contextmanager
+def launched() -> Iterator[sync_api.Browser]:
+    """A browser, for the fixture ``browser`` of all tests."""
     with sync_api.sync_playwright() as play:
         # As root, and in containers, Chromium's own sandbox cannot be set up.
         made = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
