@@ -54,7 +54,7 @@ class Server:
         os.close(descriptor)
         arguments = ["annotate", str(folder), "--no-browser", *options]
         variables = {"SAYWHERE_TOKEN": token} if token else {}
-        self.process = _forks.Process(target=_run, args=(arguments, variables, self._log))
+        self.process = _forks.Process(target=_run, args=(arguments, variables, self._log), daemon=True)
         self.process.start()
         while not (match := re.search(r"open (http://\S+/)", self.output)):
             assert self.process.is_alive(), f"the server did not start: {self.output}"
