@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from annotator import Server
-from page import PATIENCE, Page, browser, needs_chromium, sync_api
+from page import Page, expect, needs_chromium, sync_api
 from PIL import Image
 
 import saywhere
@@ -20,8 +20,6 @@ from saywhere.core.images import read_image
 from saywhere.core.metrics import iou
 from saywhere.core.rle import RunLengths
 from saywhere.errors import SaywhereError
-
-__all__ = ["browser"]
 
 pytestmark = needs_chromium
 ASKS = re.compile(r"/api/.*/(proposal|instances|relevance|probability|prefetch)\b")  # what the server's network answers
@@ -77,7 +75,7 @@ def test_masks_are_the_servers_and_nothing_is_asked(browser: sync_api.Browser, s
     page = Opened(browser, server)
     page.computes("wasm")
     assert page.page.evaluate("self.crossOriginIsolated"), "threads need it"
-    assert "WebAssembly" in page.page.locator("#computed").inner_text()
+    expect(page.page.locator("#computed")).to_contain_text("WebAssembly")
     own = saywhere.load().set_image(server.folder / "chelsea.png")
     expected, found = [own.click(230, 140)], []
     page.click(230, 140)
@@ -110,7 +108,7 @@ def test_without_the_network_the_server_computes_and_the_page_says_so(
 ) -> None:
     page = Opened(browser, server, without="**/encoder.onnx")
     page.computes("server")
-    sync_api.expect(page.page.locator("#computed")).to_have_text("Masks are computed by the server.", timeout=PATIENCE)
+    expect(page.page.locator("#computed")).to_have_text("Masks are computed by the server.")
     seq = page.state(1)["seq"]
     page.click(230, 140)
     page.seq(seq + 1)
