@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from conftest import HOLD_AT, HOLD_WHILE
 from saywhere.data.datasets import read_coco
 from saywhere.evaluation.journal import read_records
 
@@ -45,8 +44,6 @@ def cluster() -> Iterator[Any]:
         patch.setenv("RAY_raylet_start_wait_time_s", "120")
         patch.setenv("RAY_worker_niceness", "0")  # else a busy machine leaves workers no time to start
         patch.setenv("PYTHONPATH", paths)
-        patch.setenv(HOLD_AT, "14")
-        patch.setenv(HOLD_WHILE, f"{folder}/hold")
         from ray.cluster_utils import Cluster
 
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE, "_system_config": WATCH}
@@ -87,29 +84,22 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines() if line]
 
 
-def killed_half_way(cluster: Any, begun: Callable[[], bool], folder: Path, *arguments: object) -> None:
-    """Run a command whose workers hold half-way, kill one of them, and let the others go on."""
-    held = Path(os.environ[HOLD_WHILE])
-    held.touch()
-    running = start(folder, *arguments)
+def kill_one_worker_when(cluster: Any, running: subprocess.Popen[bytes], begun: Callable[[], bool]) -> None:
     while running.poll() is None and not begun():
         time.sleep(0.02)
     assert running.poll() is None, "the run was over before the worker could be killed"
     cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
-    held.unlink()
-    assert running.wait(600) == 0
 
 
 def test_bench_with_a_worker_killed_half_way(cluster: Any, coco: Path, tmp_path: Path) -> None:
     # Enough objects that half of them are still to be done when the worker is killed.
     data = many(coco, 40)
-    assert start(tmp_path, "bench", "--data", data, "--json", "one.json", "--clicks", 2).wait(600) == 0
+    assert start(tmp_path, "bench", "--data", data, "--json", "one.json").wait(600) == 0
     # A relative path means the same on every worker.
+    running = start(tmp_path, "bench", "--data", data.name, "--json", "ray.json", "--engine", "ray")
     journal = tmp_path / "ray.jsonl"
-    command = ("bench", "--data", data.name, "--json", "ray.json", "--clicks", 2, "--engine", "ray")
-    killed_half_way(
-        cluster, lambda: journal.exists() and journal.read_bytes().count(b'"last": true') > 3, tmp_path, *command
-    )
+    kill_one_worker_when(cluster, running, lambda: journal.exists() and journal.read_bytes().count(b'"last": true') > 5)
+    assert running.wait(600) == 0
     one, ray = (json.loads((tmp_path / name).read_text()) for name in ("one.json", "ray.json"))
     moving = {"engine", "jobs", "peak_memory_mb", "command", "data"} | {name for name in one if "_ms_" in name}
     assert {k: v for k, v in ray.items() if k not in moving} == {k: v for k, v in one.items() if k not in moving}
@@ -125,17 +115,18 @@ def test_bench_with_a_worker_killed_half_way(cluster: Any, coco: Path, tmp_path:
 
 
 def test_prelabel_with_a_worker_killed_half_way(cluster: Any, coco: Path, tmp_path: Path) -> None:
-    data = many(coco, 40)
+    data = many(coco, 120)
     while len(cluster.list_all_nodes()) < 3:
         cluster.add_node(num_cpus=1, include_dashboard=False, object_store_memory=STORE)
     assert start(tmp_path, "prelabel", data, "--out", "one.json").wait(600) == 0
+    running = start(tmp_path, "prelabel", data.name, "--out", "ray.json", "--engine", "ray")
     journal = tmp_path / "ray.jsonl"
-    command = ("prelabel", data.name, "--out", "ray.json", "--engine", "ray")
-    killed_half_way(cluster, lambda: journal.exists() and journal.read_bytes().count(b"\n") > 5, tmp_path, *command)
+    kill_one_worker_when(cluster, running, lambda: journal.exists() and journal.read_bytes().count(b"\n") > 5)
+    assert running.wait(600) == 0
     assert (tmp_path / "ray.json").read_bytes() == (tmp_path / "one.json").read_bytes()
     keys = [line["key"] for line in lines_of(journal)[1:]]
-    assert len(keys) == len(set(keys)) == 40
-    assert len(read_coco(tmp_path / "ray.json")) == 40
+    assert len(keys) == len(set(keys)) == 120
+    assert len(read_coco(tmp_path / "ray.json")) == 120
 
 
 def test_what_no_machine_can_do_is_refused(cluster: Any, coco: Path, tmp_path: Path) -> None:
