@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from annotator import RedRuntime, Server, act, click, make, make_folder, open_client
-from page import Page, browser, needs_chromium, sync_api
+from page import Page, needs_chromium, sync_api
 from starlette.testclient import TestClient
 
 from saywhere.annotate.db.database import Database, default_database_url
@@ -18,8 +18,6 @@ from saywhere.annotate.finetuning import FineTuning, in_use_below
 from saywhere.annotate.inference.proposals import PhraseProposer
 from saywhere.annotate.service import Annotator
 from saywhere.errors import SaywhereError
-
-__all__ = ["browser"]  # the fixture
 
 PROGRAM = """
 import json, os, sys, time
