@@ -29,7 +29,6 @@ from saywhere.training.stages import CHECKPOINT, WEIGHTS
 from saywhere.training.step import step_losses
 from saywhere.training.trainer import Trainer
 
-# Two processes see different crops, and must have the same weights after some steps.
 KILLED = """
 import os, signal
 from saywhere.cli.main import main
@@ -44,28 +43,6 @@ def save_and_die(self, path):
 
 Trainer.save = save_and_die
 main()
-"""
-TWO = """
-import json
-import sys
-from pathlib import Path
-import torch
-from saywhere.training.dataset import CropDataset
-from saywhere.training.loop import Trainer, launch, loader
-from saywhere.training.recipe_files import read_recipe
-
-recipe = read_recipe(Path(sys.argv[1]))
-fabric = launch(recipe)
-torch.manual_seed(0)
-crops = CropDataset(recipe)
-trainer = Trainer(recipe, fabric, crops)
-batches = iter(loader(crops, 0, fabric))
-for _ in range(3):
-    trainer.learn(next(batches), 0.0)
-first, second = fabric.all_gather(torch.cat([p.detach().flatten() for p in trainer.model.parameters()]))
-assert torch.equal(first, second)
-seen = fabric.all_gather(torch.tensor(next(batches).numbers))
-assert sorted(seen.flatten().tolist()) == [12, 13, 14, 15]
 """
 
 
@@ -271,18 +248,6 @@ class TestLoop:
         train(recipe_for(coco), tmp_path / "run")
         with pytest.raises(SaywhereError, match="--resume"):
             train(recipe_for(coco), tmp_path / "run")
-
-    def test_two_processes_learn_one_network(self, coco: Path, tmp_path: Path) -> None:
-        recipe = recipe_for(coco, processes=2, batch=4, steps=3)
-        file = tmp_path / "recipe.yaml"
-        file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
-        command = [sys.executable, "-m", "saywhere.cli", "train", str(file), "--out", str(tmp_path / "run")]
-        output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
-        assert output.count("training on 2 x cpu") == output.count("weights →") == 1
-        assert load_model(tmp_path / "run" / WEIGHTS).metadata["step"] == 3
-        script = tmp_path / "both.py"
-        script.write_text(TWO)
-        subprocess.run([sys.executable, str(script), str(file)], check=True, timeout=300)
 
     def test_a_time_limit_ends_the_run(self, coco: Path, tmp_path: Path) -> None:
         written = train(recipe_for(coco, steps=100_000), tmp_path / "run", time_limit=1.0)

@@ -2,15 +2,19 @@
 
 A run that is killed resumes from its last checkpoint: model, moving average, optimiser, step, time and random state
 are there, and sample n depends on the recipe's seed and n alone. Stages that have their weights are not run again.
+Where torchrun starts the processes anew after one of them failed, they resume by themselves. Only the first process
+writes.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -20,11 +24,11 @@ from torch import nn
 from saywhere.data.datasets import locate_data
 from saywhere.errors import SaywhereError
 from saywhere.training.dataset import CropDataset
-from saywhere.training.devices import check_batch, launch, precision_for
+from saywhere.training.devices import check_batch, check_same_step, exchange, launch, precision_for, was_restarted
 from saywhere.training.initialise import find_start
 from saywhere.training.loader import loader
 from saywhere.training.pretrained import find_pretrained
-from saywhere.training.progress import IntervalTimer, append_log, progress_bar
+from saywhere.training.progress import IntervalTimer, append_log, describe_shares, progress_bar, shares
 from saywhere.training.recipe import Recipe
 from saywhere.training.result import write_result
 from saywhere.training.stages import (
@@ -37,7 +41,7 @@ from saywhere.training.stages import (
     stage_folder,
     time_shares,
 )
-from saywhere.training.trainer import Trainer
+from saywhere.training.trainer import Trainer, read_step
 from saywhere.training.watch import RunWatch
 
 LOG_STEPS = 50
@@ -55,6 +59,33 @@ class StageRun:
     time_limit: float | None
     start: Path | None
     resume: bool
+
+    def save(self, trainer: Trainer) -> None:
+        """Write the checkpoint."""
+        with self._resumable():
+            trainer.save(self.folder / CHECKPOINT)
+
+    def log(self, trainer: Trainer, **values: Any) -> None:
+        """Add a line to the log."""
+        with self._resumable():
+            append_log(self.folder / LOG, trainer.step, trainer.seconds, **values)
+
+    def export(self, trainer: Trainer, figures: dict[str, float]) -> None:
+        """Write the weights."""
+        with self._resumable():
+            trainer.export(self.folder / WEIGHTS, figures, self.stage.name)
+
+    @contextmanager
+    def _resumable(self) -> Iterator[None]:
+        """Around what writes into the folder: an error says what is kept, and how to go on."""
+        try:
+            yield
+        except SaywhereError as error:
+            file = self.folder / CHECKPOINT
+            kept = (
+                f"the checkpoint of step {read_step(file):,} is kept" if file.exists() else "there is no checkpoint yet"
+            )
+            raise SaywhereError(f"{error}; {kept}: make room, then go on with --resume") from error
 
 
 def train(
@@ -90,7 +121,7 @@ def train(
     """
     console = console or Console(markup=False)
     stages = list_stages(recipe)
-    plan = _plan(select_stages(stages, first_stage, last_stage), out, time_limit, resume)
+    plan = _plan(select_stages(stages, first_stage, last_stage), out, time_limit, resume, was_restarted())
     fabric = launch(plan[0].stage.recipe if plan else recipe)
     console.quiet = console.quiet or not fabric.is_global_zero
     precision = precision_for(fabric.device, recipe.precision)
@@ -105,9 +136,15 @@ def train(
     return out / WEIGHTS
 
 
-def _plan(stages: list[Stage], out: Path, time_limit: float | None, resume: bool) -> list[StageRun]:
-    """The stages that are still to be run. Says what is wrong with them before anything is started."""
+def _plan(
+    stages: list[Stage], out: Path, time_limit: float | None, resume: bool, restarted: bool = False
+) -> list[StageRun]:
+    """The stages that are still to be run. Says what is wrong with them before anything is started.
+
+    A run that torchrun starts anew resumes if it has a checkpoint yet.
+    """
     plan: list[StageRun] = []
+    must_have_begun, resume = resume and not restarted, resume or restarted
     for stage, limit in zip(stages, time_shares(stages, time_limit), strict=True):
         folder = stage_folder(out, stage.name)
         begun, ended = (folder / CHECKPOINT).exists(), (folder / WEIGHTS).exists()
@@ -120,7 +157,7 @@ def _plan(stages: list[Stage], out: Path, time_limit: float | None, resume: bool
         if start is not None and stage.after not in planned and not start.exists():
             raise SaywhereError(f"stage '{stage.name}': comes after '{stage.after}', whose '{start}' is not there")
         plan.append(StageRun(stage, folder, limit, start, begun))
-    if resume and not any(run.resume for run in plan) and not _any_weights(stages, out):
+    if must_have_begun and not any(run.resume for run in plan) and not _any_weights(stages, out):
         raise SaywhereError(f"run '{out}': has no {CHECKPOINT} to resume; leave --resume out")
     for run in plan:
         check_files(run.stage.recipe)
@@ -153,8 +190,7 @@ def _run_stage(run: StageRun, fabric: Fabric, validator: Validator | None, conso
     trainer = Trainer(recipe, fabric, crops, run.start)
     if run.resume:
         trainer.load(run.folder / CHECKPOINT)
-    if not fabric.is_global_zero:
-        torch.manual_seed(recipe.seed + fabric.global_rank)
+    check_same_step(trainer.step, fabric)
     run.folder.mkdir(parents=True, exist_ok=True)
     validation = recipe.validation
     validate = validator(validation.data, validation.limit) if validator and validation else None
@@ -166,32 +202,39 @@ def _run_stage(run: StageRun, fabric: Fabric, validator: Validator | None, conso
         watch.close()
     if fabric.is_global_zero:
         watch.masks(trainer.step, trainer.result)
-        trainer.save(run.folder / CHECKPOINT)
+        run.save(trainer)
         figures = validate(trainer.result) if validate else {}
-        trainer.export(run.folder / WEIGHTS, figures, run.stage.name)
-        append_log(run.folder / LOG, trainer.step, trainer.seconds, **figures)
-    fabric.barrier()  # the next stage reads these weights
+        run.export(trainer, figures)
+        run.log(trainer, **figures)
+    with exchange():
+        fabric.barrier()  # the next stage reads these weights
 
 
 def _fit(
     trainer: Trainer, crops: CropDataset, run: StageRun, validate: Validate | None, console: Console, watch: RunWatch
 ) -> None:
     """Make steps until the stage's steps or its time are over."""
-    recipe, fabric = trainer.recipe, trainer.fabric
-    started = time.monotonic() - trainer.seconds
+    recipe, fabric, timer = trainer.recipe, trainer.fabric, trainer.timer
+    began, first_step = time.monotonic(), trainer.step
+    started = began - trainer.seconds
     save_timer = IntervalTimer(recipe.checkpoint_minutes)
     validation_timer = IntervalTimer(recipe.validation.every_minutes if recipe.validation else math.inf)
     losses: list[float] = []
+    batches = iter(loader(crops, trainer.step, fabric))
     with progress_bar(console, fabric.is_global_zero) as progress:
         bar = progress.add_task(run.stage.name or "training", total=1.0, status="")
-        for batch in loader(crops, trainer.step, fabric):
+        while True:
+            timer.start_step(trainer.step, recipe.batch)
+            with timer.phase("data"):
+                batch = next(batches)
             trainer.seconds = time.monotonic() - started
             done = trainer.step / recipe.steps if run.time_limit is None else trainer.seconds / run.time_limit
             # One clock for all processes: none must leave while another waits for it.
-            done = fabric.broadcast(done)
+            with exchange():
+                done = fabric.broadcast(done)
             if done >= 1.0:
                 progress.update(bar, completed=1.0)
-                return
+                break
             losses.append(trainer.learn(batch, done))
             progress.update(bar, completed=min(done, 1.0))
             if not fabric.is_global_zero:
@@ -199,15 +242,23 @@ def _fit(
             if trainer.step % LOG_STEPS == 0:
                 mean, losses = sum(losses) / len(losses), []
                 rate = trainer.learning_rate.at(trainer.step, done)
-                append_log(run.folder / LOG, trainer.step, trainer.seconds, loss=round(mean, 5), lr=rate)
-                watch.figures(trainer.step, {"loss": mean, "lr": rate})
-                speed = trainer.step * recipe.batch / max(trainer.seconds, 1e-9)
-                progress.update(bar, status=f"step {trainer.step} loss {mean:.4f} {speed:.1f} crops/s")
+                speed, parts = timer.take()
+                figures = {"loss": round(mean, 5), "lr": rate, "images_per_second": round(speed, 2), "time": parts}
+                run.log(trainer, **figures)
+                watch.figures(trainer.step, {"loss": mean, "lr": rate, "images_per_second": speed})
+                status = f"step {trainer.step} loss {mean:.4f} {speed:.1f} images/s ({describe_shares(parts)})"
+                progress.update(bar, status=status)
             if save_timer.due():
-                trainer.save(run.folder / CHECKPOINT)
+                run.save(trainer)
                 watch.masks(trainer.step, trainer.result)
             if validate and validation_timer.due():
-                figures = validate(trainer.result)
-                append_log(run.folder / LOG, trainer.step, trainer.seconds, **figures)
-                watch.figures(trainer.step, figures)
-                progress.console.print(f"step {trainer.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+                measured = validate(trainer.result)
+                run.log(trainer, **measured)
+                watch.figures(trainer.step, measured)
+                line = ", ".join(f"{k} {v:.3f}" for k, v in measured.items())
+                progress.console.print(f"step {trainer.step}: {line}")
+    timer.take()
+    seconds = max(time.monotonic() - began, 1e-9)
+    speed = (trainer.step - first_step) * recipe.batch / seconds
+    line = f"{trainer.step - first_step:,} steps, {speed:.1f} images/s; {describe_shares(shares(timer.total))}"
+    console.print(line, highlight=False, soft_wrap=True)

@@ -106,3 +106,9 @@ def freeze_batch_norm(model: nn.Module, everywhere: bool = False) -> None:
             everywhere or not any(p.requires_grad for p in module.parameters())
         ):
             module.eval()
+
+
+def running_statistics(model: nn.Module) -> list[Tensor]:
+    """The running means and variances that a step changes: those of batch norms in training mode."""
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.training]
+    return [each for norm in norms for each in (norm.running_mean, norm.running_var) if each is not None]

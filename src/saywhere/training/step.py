@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -106,8 +107,7 @@ def step_losses(
             futures = robots.corrections(targets, predicted.cpu().numpy(), prompts, turn, recipe)
             yield None
             prompts = _joined(futures)
-        draws = np.random.default_rng((recipe.seed, batch.numbers[0], PREVIOUS + turn)).random(len(batch.numbers))
-        previous = degrade_previous(probability, draws, recipe.clicks)
+        previous = degrade_previous(probability, step_draws(batch, recipe, PREVIOUS + turn), recipe.clicks)
         if every_round:
             with fabric.autocast():
                 features = network.encode_crop(image, tokens)
@@ -204,8 +204,26 @@ def number_of_rounds(batch: Batch, recipe: Recipe) -> int:
     Most of a step's time goes to rounds: with a number that is drawn, more images are seen in the same time. All
     processes draw the same for a step, or they would wait for each other.
     """
-    first = batch.numbers[0] - batch.numbers[0] % recipe.batch
+    first = first_of_step(batch, recipe)
     return 1 + int(np.random.default_rng((recipe.seed, first, ROUNDS)).integers(recipe.clicks.max_rounds))
+
+
+def first_of_step(batch: Batch, recipe: Recipe) -> int:
+    """The number of the first sample of a batch's step, of which the batch may be a part."""
+    return batch.numbers[0] - batch.numbers[0] % recipe.batch
+
+
+def step_draws(batch: Batch, recipe: Recipe, stream: int) -> NDArray[np.float64]:
+    """A random number in [0, 1) for each sample: the same one, however the step is shared by processes and parts.
+
+    Args:
+        batch: all samples of a step, or some of them.
+        recipe: its seed and batch size.
+        stream: tells these numbers from others.
+    """
+    first = first_of_step(batch, recipe)
+    places = np.asarray(batch.numbers) - first
+    return np.random.default_rng((recipe.seed, first, stream)).random(int(places.max()) + 1)[places]
 
 
 def degrade_previous(previous: Tensor, draws: np.ndarray, settings: ClicksRecipe) -> Tensor:

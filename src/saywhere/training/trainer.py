@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from saywhere.models.checkpoint import load_state, read_tensors, save_model, wri
 from saywhere.training.batch import Batch
 from saywhere.training.corrections import RobotPool
 from saywhere.training.dataset import CropDataset
+from saywhere.training.devices import exchange
 from saywhere.training.initialise import initialise
 from saywhere.training.phrases import label_vectors
+from saywhere.training.progress import StepTimer
 from saywhere.training.provenance import shareable
 from saywhere.training.recipe import OptimiserRecipe, Recipe
-from saywhere.training.schedule import LearningRate, freeze_batch_norm, moving_average
+from saywhere.training.schedule import LearningRate, freeze_batch_norm, moving_average, running_statistics
 from saywhere.training.step import interleave, step_losses
 
 
@@ -41,6 +44,11 @@ def build_optimiser(settings: OptimiserRecipe, groups: list[dict[str, Any]]) -> 
     return kind(groups, betas=settings.betas, **common)
 
 
+def read_step(checkpoint: Path) -> int:
+    """The step at which a checkpoint was written."""
+    return int(read_tensors(checkpoint, "checkpoint")[1]["step"])
+
+
 class Trainer:
     """A network, its moving average and its optimiser: what a step changes and a checkpoint keeps.
 
@@ -56,6 +64,7 @@ class Trainer:
         self.trained_on = crops.trained_on
         self.phrases = crops.phrases
         self.step, self.seconds = 0, 0.0
+        self.timer = StepTimer(fabric.device)
         self.model = initialise(recipe.model, start).to(fabric.device)
         self.model.to(memory_format=torch.channels_last)
         self.robots = RobotPool(recipe.robot_processes) if recipe.robot_processes else None
@@ -84,11 +93,15 @@ class Trainer:
             done: the share of the run that is over, 0 to 1.
 
         Returns:
-            The loss.
+            The loss, of all processes.
 
         Raises:
-            SaywhereError: the loss is not finite.
+            SaywhereError: the loss is not finite, or another process has ended.
         """
+        if self.fabric.global_rank:
+            # The first process's state is in the checkpoint. The others' begins anew with each step, so that they too
+            # go on after a restart as if there had been none.
+            torch.manual_seed(self.recipe.seed + self.fabric.global_rank + (self.step << 16))
         rate = self.learning_rate.at(self.step, done)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group.get("lr_scale", 1.0)
@@ -96,7 +109,8 @@ class Trainer:
         freeze_batch_norm(self.model, self.recipe.model.freeze_batch_norm)
         value = self._backward(batch)
         if self.average is not None:
-            self.average.update_parameters(self.model)
+            with self.timer.phase("optimiser"):
+                self.average.update_parameters(self.model)
         self.step += 1
         if not math.isfinite(value):
             raise SaywhereError(f"loss is {value} at step {self.step}: lower the recipe's optimiser.lr")
@@ -107,30 +121,54 @@ class Trainer:
         parts = batch.split(self.recipe.micro_batches)
         losses = [step_losses(self.model, p, self.recipe, self.fabric, self.labels, self.robots) for p in parts]
         recent: deque[Tensor] = deque(maxlen=len(parts))
-        for number, loss in enumerate(interleave(losses), 1):
-            self.fabric.backward(loss / len(parts))
+        turns = interleave(losses)
+        for number in count(1):
+            with self.timer.phase("forward"):
+                loss = next(turns, None)
+            if loss is None:
+                break
+            with self.timer.phase("backward"):
+                self.fabric.backward(loss / len(parts))
             recent.append(loss.detach())
             if number % len(parts) == 0:  # every micro batch has added to the gradient
-                self._average_gradients()
-                if self.recipe.optimiser.grad_clip_norm is not None:
-                    nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.grad_clip_norm)
-                self.optimiser.step()
-                self.optimiser.zero_grad(set_to_none=True)
-        return float(torch.stack(list(recent)).mean())
+                self._average_over_processes()
+                with self.timer.phase("optimiser"):
+                    if self.recipe.optimiser.grad_clip_norm is not None:
+                        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.grad_clip_norm)
+                    self.optimiser.step()
+                    self.optimiser.zero_grad(set_to_none=True)
+        return self._mean(torch.stack(list(recent)).mean())
 
-    def _average_gradients(self) -> None:
-        """Give every process the mean of all processes' gradients, and so the same weights.
+    def _average_over_processes(self) -> None:
+        """Give every process the mean of all processes' gradients and of their batch norms' running statistics.
 
-        Several rounds of encode and decode lead to one loss, which PyTorch's own wrapper does not allow for.
+        So they have the same network, and any of them could write the checkpoint. Several rounds of encode and decode
+        lead to one loss, which PyTorch's own wrapper (DDP) does not allow for.
         """
         if self.fabric.world_size == 1:
             return
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        own = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
-        mean = self.fabric.all_reduce(torch.cat([g.flatten() for g in own]), reduce_op="mean")
+        with self.timer.phase("exchange"), torch.no_grad():
+            trained = [p for p in self.model.parameters() if p.requires_grad]
+            gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
+            statistics = running_statistics(self.model)
+            own = [*gradients, *statistics]
+            with exchange():
+                mean = self.fabric.all_reduce(torch.cat([g.flatten().float() for g in own]), reduce_op="mean")
+            assert isinstance(mean, Tensor)
+            means = mean.split([g.numel() for g in own])
+            for parameter, part in zip(trained, means, strict=False):
+                parameter.grad = part.view_as(parameter).to(parameter)
+            for tensor, part in zip(statistics, means[len(trained) :], strict=True):
+                tensor.copy_(part.view_as(tensor))
+
+    def _mean(self, loss: Tensor) -> float:
+        """The mean of all processes' losses."""
+        if self.fabric.world_size == 1:
+            return float(loss)
+        with self.timer.phase("exchange"), exchange():
+            mean = self.fabric.all_reduce(loss, reduce_op="mean")
         assert isinstance(mean, Tensor)
-        for parameter, part in zip(trained, mean.split([p.numel() for p in trained]), strict=True):
-            parameter.grad = part.view_as(parameter)
+        return float(mean)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint atomically."""
