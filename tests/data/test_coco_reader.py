@@ -24,6 +24,15 @@ Content = dict[str, Any]
 BOX = [10, 5, 15, 10]
 
 
+@pytest.fixture(params=["small", "large"], autouse=True)
+def size(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are read whole, and as large ones are: by an index."""
+    if request.param == "large":
+        pytest.importorskip("msgspec")
+        monkeypatch.setattr("saywhere.data.coco_index.LARGE", 0)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 def content() -> Content:
     return {
         "images": [{"id": i, "file_name": f"in/{i}.png", "width": 60, "height": 40} for i in (1, 2)],

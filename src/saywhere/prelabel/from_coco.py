@@ -65,7 +65,8 @@ def read_boxes_and_points(
         request.notes.append(f"file '{path}': {crowds:,} crowd regions left out")
     folder = images or path.parent
     files = _file_names(file, images, request)
-    request.images = [file.images[image_id] for image_id in files]
+    images_of_prompts = {image_id: file.images[image_id] for image_id in files}
+    request.images = list(images_of_prompts.values())
     prompts: dict[Id, list[ObjectPrompt]] = defaultdict(list)
     sizes: dict[Id, ImageSize | None] = {}
     for number, annotation in enumerate(file.annotations, 1):
@@ -79,7 +80,7 @@ def read_boxes_and_points(
                 annotation.setdefault("category_id", 1)
             class_name_of(annotation, dict.fromkeys(categories))
             if image_id not in sizes:
-                sizes[image_id] = _size(file.images[image_id], folder / files[image_id], request.faults)
+                sizes[image_id] = _size(images_of_prompts[image_id], folder / files[image_id], request.faults)
             if size := sizes[image_id]:
                 prompts[image_id].append(_object_prompt(annotation, size, phrase, boxes_with_points))
         except SaywhereError as error:

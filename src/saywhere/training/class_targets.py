@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,13 +130,6 @@ def cells_of_crop(cells: TopClasses, transform: Affine, image_size: ImageSize, s
     row = np.clip(np.floor((positions[:, 1] + 0.5) * rows / image_size.height), 0, rows - 1).astype(int)
     shape = side, side, cells.indices.shape[-1]
     return TopClasses(cells.indices[row, column].reshape(shape), cells.probabilities[row, column].reshape(shape))
-
-
-def cache_folder(given: str | None, name: str) -> Path:
-    """The folder where something of this name is kept: the given one, or one in the user's cache folder."""
-    if given is not None:
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "saywhere" / name
 
 
 def _choose(weights: NDArray[np.float32], rng: np.random.Generator) -> int:

@@ -23,6 +23,7 @@ from saywhere.core.images import read_image
 from saywhere.core.prompt import Click, Prompt
 from saywhere.errors import SaywhereError
 from saywhere.models.targets import ClassTargets, PhraseSupervision
+from saywhere.storage.cache import cache_folder
 from saywhere.text.class_names import imagenet_classes
 from saywhere.text.words import label_words
 from saywhere.training.augment import (
@@ -37,7 +38,7 @@ from saywhere.training.augment import (
 )
 from saywhere.training.batch import TrainingSample
 from saywhere.training.class_maps import ClassMaps
-from saywhere.training.class_targets import PhraseDrawer, cache_folder
+from saywhere.training.class_targets import PhraseDrawer
 from saywhere.training.crops import MIN_PIXELS, MIN_VISIBLE, Crop, SamplePhrase, phrase_supervision, right_phrase
 from saywhere.training.first_clicks import initial_clicks, single_click
 from saywhere.training.phrases import wrong_phrase
@@ -98,9 +99,9 @@ class CropDataset(Dataset[TrainingSample]):
         dragged = sampling.dragged_part_weight
         of_drags = sampling if dragged is None else sampling.model_copy(update={"part_weight": dragged})
         self.cumulative_of_drags = self._cumulative(of_drags)
-        self.labels = sorted({target.label for target in self.targets if target.label})
-        named = [target.sample.label for target in self.targets if recipe.data[target.data].labels_are_names]
-        self.trained_on = sorted({label for label in named if label})
+        self.labels = sorted({word for word in self.targets.words if word})
+        named = [self.targets.names(i) for i, data in enumerate(recipe.data) if data.labels_are_names]
+        self.trained_on = sorted({label for labels in named for label in labels if label})
         teacher = recipe.teacher
         self.class_maps, self.class_phrases = None, None
         if teacher.weights is not None:
@@ -124,11 +125,11 @@ class CropDataset(Dataset[TrainingSample]):
         """How many samples an epoch has where the recipe does not say: one for each object, or for each image."""
         if self.recipe.sampling.unit == "object":
             return len(self.targets)
-        return len({(target.data, target.sample.image_path) for target in self.targets})
+        return len(self.targets.image_paths())
 
     def read_all(self) -> None:
         """Read as many images as may be cached, for loaders to share that are forked from this process."""
-        paths = list(dict.fromkeys(target.sample.image_path for target in self.targets))
+        paths = list(dict.fromkeys(self.targets.image_paths()))
         with ThreadPoolExecutor() as threads:
             for _ in threads.map(self.read, paths[: self.recipe.crop.cached_images]):
                 pass

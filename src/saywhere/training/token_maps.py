@@ -18,8 +18,8 @@ from saywhere.errors import SaywhereError
 from saywhere.models.checkpoint import load_state, read_tensors
 from saywhere.models.layers.tokens import TokenEncoder
 from saywhere.storage.atomic import write_atomically
+from saywhere.storage.cache import cache_folder
 from saywhere.training.augment import Affine
-from saywhere.training.class_targets import cache_folder
 from saywhere.training.pretrained import find_pretrained
 from saywhere.training.recipe import Recipe
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from saywhere.data.datasets.catalog import DATASETS, Dataset
@@ -83,7 +83,7 @@ def check_images(name: str, paths: Iterable[Path]) -> None:
         )
 
 
-def load_dataset(name: str) -> list[Sample]:
+def load_dataset(name: str) -> Sequence[Sample]:
     """The objects of a dataset.
 
     Args:

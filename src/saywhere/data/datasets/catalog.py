@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ class Dataset:
 
     name: str
     places: tuple[str, ...]
-    read: Callable[[Path], list[Sample]]
+    read: Callable[[Path], Sequence[Sample]]
     url: str
     licence: str
     images: int | None = None
@@ -146,7 +146,7 @@ def _open_images() -> list[Dataset]:
     ]
 
 
-def read_folders_or_coco(folder: Path, layout: folders.FolderLayout) -> list[Sample]:
+def read_folders_or_coco(folder: Path, layout: folders.FolderLayout) -> Sequence[Sample]:
     """The objects of a dataset of images and masks; from ``instances.json`` (COCO) where that lies in the folder."""
     instances = folder / "instances.json"
     return read_coco(instances) if instances.is_file() else read_folders(folder, layout)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.rle import RunLengths
 from saywhere.data.coco import (
+    CocoFile,
     Entry,
     Id,
     annotation_name,
@@ -22,7 +25,8 @@ from saywhere.data.coco import (
     segmentation_of,
     size_of,
 )
-from saywhere.data.datasets.sample import Sample, nothing_ignored
+from saywhere.data.coco_index import BOX, CROWD, MASK, CocoIndex
+from saywhere.data.datasets.sample import Sample, SampleTable, nothing_ignored
 from saywhere.errors import SaywhereError
 
 
@@ -49,8 +53,10 @@ def decode(segmentation: Any, size: ImageSize, annotation: str = "", path: Path 
     return encode(segmentation, size, annotation, path).mask()
 
 
-def read_coco(path: Path, images: Path | None = None, notes: list[str] | None = None) -> list[Sample]:
+def read_coco(path: Path, images: Path | None = None, notes: list[str] | None = None) -> Sequence[Sample]:
     """The objects of a COCO JSON file; crowd regions, and boxes without a mask, are left out.
+
+    Of a large file the objects are read when they are asked for (:class:`CocoSamples`).
 
     Args:
         path: the file. An annotation's ``ignore_region`` (a segmentation) marks pixels that are not counted.
@@ -63,10 +69,17 @@ def read_coco(path: Path, images: Path | None = None, notes: list[str] | None = 
     file = read_coco_file(path)
     file.raise_faults()
     names = file.class_names()
-    single = [annotation for annotation in file.annotations if not is_crowd(annotation)]
-    masked = [annotation for annotation in single if only_box(annotation) is None]
-    if notes is not None:
+    folder = images or path.parent
+    samples: Sequence[Sample]
+    if file.index is not None:
+        crowds, boxes = (int(np.count_nonzero(file.index.kinds == kind)) for kind in (CROWD, BOX))
+        samples = CocoSamples(file, file.index, names, folder)
+    else:
+        single = [annotation for annotation in file.annotations if not is_crowd(annotation)]
+        masked = [annotation for annotation in single if only_box(annotation) is None]
         crowds, boxes = len(file.annotations) - len(single), len(single) - len(masked)
+        samples = [coco_sample(each, file.images[each["image_id"]], names, folder, path) for each in masked]
+    if notes is not None:
         notes += file.shared_names()
         if crowds:
             notes.append(
@@ -74,13 +87,42 @@ def read_coco(path: Path, images: Path | None = None, notes: list[str] | None = 
             )
         if boxes:
             notes.append(f"file '{path}': {boxes:,} boxes without a mask left out")
-    return [
-        coco_sample(annotation, file.images[annotation["image_id"]], names, images or path.parent, path)
-        for annotation in masked
-    ]
+    return samples
 
 
-def read_coco_folder(path: Path, folders: tuple[str, ...]) -> list[Sample]:
+class CocoSamples(SampleTable):
+    """The objects of a large COCO JSON file; each is read from the file when it is asked for.
+
+    Args:
+        file: the file.
+        index: its index.
+        class_names: by the ids of the categories.
+        folder: where the images lie.
+
+    Raises:
+        SaywhereError: an annotation lacks something.
+    """
+
+    def __init__(self, file: CocoFile, index: CocoIndex, class_names: Mapping[Id, str | None], folder: Path) -> None:
+        if index.about["unusable"]:
+            raise SaywhereError(f"file '{file.path}': {index.about['unusable']}")
+        self.file, self._index, self.class_names, self.folder = file, index, class_names, folder
+        self._rows = np.flatnonzero(index.kinds == MASK)
+        self.images = index.image_rows[self._rows]
+        self.labels, self.names = index.categories[self._rows], list(class_names.values())
+        self.place, self.key = str(file.path.resolve()), index.key
+
+    def image_path(self, image: int) -> Path:
+        """The file of an image, by its number."""
+        return self.folder / file_name_of(self._index.image(image))
+
+    def sample(self, row: int) -> Sample:
+        """The object in a row."""
+        annotation, image = self._index.annotation(int(self._rows[row])), self._index.image(int(self.images[row]))
+        return coco_sample(annotation, image, self.class_names, self.folder, self.file.path)
+
+
+def read_coco_folder(path: Path, folders: tuple[str, ...]) -> Sequence[Sample]:
     """The objects of ``annotations/NAME.json``, whose images lie in a folder beside ``annotations``.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -26,7 +27,7 @@ SPECIES: Final = {
 }
 
 
-def read_leeds(place: Path) -> list[Sample]:
+def read_leeds(place: Path) -> Sequence[Sample]:
     """The 832 butterflies from a COCO JSON file, or from a folder with ``images`` and ``segmentations``.
 
     In the folder, the first three digits of an image's name are its species, which is the label.

@@ -57,7 +57,8 @@ def read_refer(path: Path, split: str) -> list[Sample]:
     file.raise_faults()
     class_names = file.class_names()
     try:
-        annotations = {annotation["id"]: annotation for annotation in file.annotations}
+        wanted = {ref["ann_id"] for ref in refs if ref["split"] == split}
+        annotations = {each["id"]: each for each in file.annotations if each["id"] in wanted}
         samples = []
         for ref in refs:
             if ref["split"] == split:

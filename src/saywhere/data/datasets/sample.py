@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from saywhere.core.arrays import BoolArray
 from saywhere.core.rle import RunLengths
@@ -46,3 +51,55 @@ class Sample:
     def region(self) -> RunLengths:
         """The mask as run lengths. Those that the dataset stores are not decoded and encoded again."""
         return RunLengths.from_mask(self.target()) if self.encoded is None else self.encoded()
+
+
+class SampleTable(Sequence[Sample]):
+    """Objects of a dataset that is too large for a list: a sample is made when it is asked for.
+
+    Attributes:
+        images: ``(N,)``, the number of each object's image.
+        labels: ``(N,)``, the number of each object's label in ``names``.
+        names: labels; None for objects without one.
+        place: the file or folder, as text.
+        key: what the objects depend on, as JSON can hold it: the same key, the same objects.
+    """
+
+    images: NDArray[np.int32]
+    labels: NDArray[np.int32]
+    names: Sequence[str | None]
+    place: str
+    key: Any
+
+    @abstractmethod
+    def image_path(self, image: int) -> Path:
+        """The file of an image, by its number."""
+
+    @abstractmethod
+    def sample(self, row: int) -> Sample:
+        """The object in a row."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @overload
+    def __getitem__(self, row: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> list[Sample]: ...
+
+    def __getitem__(self, row: int | slice) -> Sample | list[Sample]:
+        if isinstance(row, slice):
+            return [self.sample(i) for i in range(*row.indices(len(self)))]
+        return self.sample(range(len(self))[row])
+
+
+def numbered(values: Iterable[Any]) -> tuple[NDArray[np.int32], list[Any]]:
+    """Each value's number in the order in which they first come, and the values.
+
+    Example:
+        >>> numbered(["b", "a", "b"])
+        (array([0, 1, 0], dtype=int32), ['b', 'a'])
+    """
+    numbers: dict[Any, int] = {}
+    rows = np.fromiter((numbers.setdefault(value, len(numbers)) for value in values), np.int32)
+    return rows, list(numbers)
