@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +13,13 @@ from saywhere.errors import SaywhereError
 
 
 def data(
-    name: Annotated[str | None, typer.Argument(help="a known dataset, or a COCO JSON file: check its files")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="a known dataset, a COCO JSON file, or tar shards: check its files")
+    ] = None,
+    shards: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="write the dataset there as tar shards to train on")
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="with --shards: images in a shard")] = 1000,
 ) -> None:
     """List datasets: where they are obtained, under which terms, which are here; or check the files of one."""
     from rich.progress import track
@@ -28,6 +35,12 @@ def data(
         console.print(table)
         return
     samples = load_dataset(name)
+    if shards is not None:
+        from saywhere.data.datasets.shard_writer import write_shards
+
+        written = write_shards(samples, shards, images)
+        console.print(f"{len(samples):,} objects in {written:,} shards → {shards}", highlight=False, soft_wrap=True)
+        return
     faults = check(track(samples, "checking", console=errors, disable=not errors.is_terminal))
     list_faults(faults)
     if faults:

@@ -1,61 +1,18 @@
-"""Files by address: local paths, and whatever fsspec knows (https://, s3://, gs://, memory:// ...)."""
+"""Lists of images by address, and folders for output; see :mod:`saywhere.storage.remote`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from saywhere.core.images import is_image_name
-from saywhere.errors import SaywhereError, needing
+from saywhere.errors import SaywhereError
 from saywhere.storage.atomic import write_atomically
-
-
-def is_address(text: str) -> bool:
-    """Whether a text names a file beyond local paths, as ``protocol://...``."""
-    return "://" in text
-
-
-def file_system(address: str) -> tuple[Any, str]:
-    """The fsspec file system of an address, and the path in it.
-
-    Raises:
-        SaywhereError: fsspec or the package for this protocol is missing, or the protocol is unknown.
-    """
-    with needing("tables", f"address '{address}'"):
-        import fsspec
-    try:
-        return fsspec.core.url_to_fs(address)
-    except (ImportError, ValueError) as error:
-        raise SaywhereError(f"address '{address}': {' '.join(str(error).split())[:200]}") from error
-
-
-def open_file(address: str) -> Any:
-    """A file for reading.
-
-    Raises:
-        SaywhereError: it cannot be opened.
-    """
-    system, path = file_system(address)
-    try:
-        return system.open(path, "rb")
-    except Exception as error:  # file systems have exceptions of their own
-        raise SaywhereError(f"'{address}': cannot be read ({_reason(error)})") from error
-
-
-def read_bytes(address: str) -> bytes:
-    """The content of a file.
-
-    Raises:
-        SaywhereError: it cannot be read.
-    """
-    if not address:
-        raise SaywhereError("no image; give an address or the content of a file")
-    with open_file(address) as file:
-        try:
-            return file.read()
-        except Exception as error:  # as above
-            raise SaywhereError(f"'{address}': cannot be read ({_reason(error)})") from error
+from saywhere.storage.remote import file_system as file_system
+from saywhere.storage.remote import is_address as is_address
+from saywhere.storage.remote import open_file as open_file
+from saywhere.storage.remote import read_bytes as read_bytes
+from saywhere.storage.remote import reason_of
 
 
 def list_addresses(source: str) -> Iterator[str]:
@@ -91,14 +48,10 @@ def _matches(source: str) -> Iterator[str]:
     try:
         paths = system.glob(path) if "*" in path else system.find(path)
     except Exception as error:  # as above
-        raise SaywhereError(f"source '{source}': cannot be listed ({_reason(error)})") from error
+        raise SaywhereError(f"source '{source}': cannot be listed ({reason_of(error)})") from error
     for each in sorted(paths):
         if is_image_name(Path(each)):
             yield system.unstrip_protocol(each) if is_address(source) else each
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
 
 
 class Folder:
@@ -117,7 +70,7 @@ class Folder:
         try:
             self._system.makedirs(self._path, exist_ok=True)
         except Exception as error:  # file systems have exceptions of their own
-            raise SaywhereError(f"folder '{address}': cannot be made ({_reason(error)})") from error
+            raise SaywhereError(f"folder '{address}': cannot be made ({reason_of(error)})") from error
 
     def names(self) -> list[str]:
         """The names of its files."""
@@ -139,4 +92,4 @@ class Folder:
         try:
             self._system.pipe_file(f"{self._path}/{name}", content)  # object stores show a file once it is complete
         except Exception as error:  # as above
-            raise SaywhereError(f"'{self.address}/{name}': cannot be written ({_reason(error)})") from error
+            raise SaywhereError(f"'{self.address}/{name}': cannot be written ({reason_of(error)})") from error

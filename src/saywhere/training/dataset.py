@@ -9,6 +9,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,10 +18,13 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from saywhere.core import robot
-from saywhere.core.arrays import BoolArray
+from saywhere.core.arrays import BoolArray, ImageArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import read_image
 from saywhere.core.prompt import Click, Prompt
+from saywhere.data.datasets import Sample
+from saywhere.data.datasets.sample import ImageMember
+from saywhere.data.datasets.shards import is_shards
 from saywhere.errors import SaywhereError
 from saywhere.models.targets import ClassTargets, PhraseSupervision
 from saywhere.storage.cache import cache_folder
@@ -75,6 +79,15 @@ class Draw:
     size: int = 256
 
 
+def source_of(sample: Sample) -> Path | ImageMember:
+    """What a sample's image is read from."""
+    return sample.image_path if sample.member is None else sample.member
+
+
+def _read(source: Path | ImageMember) -> ImageArray:
+    return read_image(source) if isinstance(source, Path) else source.read_image()
+
+
 class CropDataset(Dataset[TrainingSample]):
     """Sample n of a run, for every n.
 
@@ -110,8 +123,18 @@ class CropDataset(Dataset[TrainingSample]):
         named_by_teacher = self.class_phrases.phrases if self.class_phrases else []
         synonyms = [other for label in self.labels for other in recipe.phrases.synonyms.get(label, ())]
         self.phrases = sorted({*map(label_words, self.trained_on), *synonyms, *named_by_teacher})
-        self.read = lru_cache(maxsize=recipe.crop.cached_images)(read_image)
+        self._check_files()
+        self.read = lru_cache(maxsize=recipe.crop.cached_images)(_read)
         self.mask_in_box = lru_cache(maxsize=4 * recipe.crop.cached_images)(self._mask_in_box)
+
+    def _check_files(self) -> None:
+        """SaywhereError where tokens or classes of images are kept by file, but the images lie in shards."""
+        shards = next((data.path for data in self.recipe.data if is_shards(data.path)), None)
+        if shards and (self.token_maps or self.class_maps):
+            raise SaywhereError(
+                f"recipe: data '{shards}': image tokens and the teacher's class maps are kept by image file; give a "
+                "dataset of files, or set model.options.tokens and teacher.weights to null"
+            )
 
     def _cumulative(self, sampling: SamplingRecipe, rare_label_power: float = 0.0) -> NDArray[np.float64]:
         return np.cumsum(sampling_probabilities(self.recipe, self.targets, sampling, rare_label_power))
@@ -129,9 +152,10 @@ class CropDataset(Dataset[TrainingSample]):
 
     def read_all(self) -> None:
         """Read as many images as may be cached, for loaders to share that are forked from this process."""
-        paths = list(dict.fromkeys(self.targets.image_paths()))
+        first = dict(zip(reversed(self.targets.images.tolist()), reversed(range(len(self.targets))), strict=True))
+        chosen = sorted(first.values())[: self.recipe.crop.cached_images]
         with ThreadPoolExecutor() as threads:
-            for _ in threads.map(self.read, paths[: self.recipe.crop.cached_images]):
+            for _ in threads.map(self.read, dict.fromkeys(source_of(self.targets[i].sample) for i in chosen)):
                 pass
 
     def __getitem__(self, number: int) -> TrainingSample:
@@ -208,7 +232,7 @@ class CropDataset(Dataset[TrainingSample]):
         """A random crop around a target, or None when that is hardly visible."""
         index, size = draw.target, draw.size
         chosen = self.targets[index]
-        image = self.read(chosen.sample.image_path)
+        image = self.read(source_of(chosen.sample))
         image_size = ImageSize(image.shape[0], image.shape[1])
         transform = self._transform(draw, image_size, rng)
         ignore = self._ignored(index, image_size, transform, size)
@@ -258,7 +282,7 @@ class CropDataset(Dataset[TrainingSample]):
         """
         index = int(np.searchsorted(self.cumulative, rng.random() * self.cumulative[-1]))
         other = self.targets[index]
-        image = self.read(other.sample.image_path)
+        image = self.read(source_of(other.sample))
         as_background = bool(rng.random() < 0.5)
         if as_background and crop.chosen.is_part:
             return crop

@@ -62,17 +62,17 @@ class StageRun:
 
     def save(self, trainer: Trainer) -> None:
         """Write the checkpoint."""
-        with self._resumable():
+        with self.resumable():
             trainer.save(self.folder / CHECKPOINT)
 
     def log(self, trainer: Trainer, **values: Any) -> None:
         """Add a line to the log."""
-        with self._resumable():
+        with self.resumable():
             append_log(self.folder / LOG, trainer.step, trainer.seconds, **values)
 
     def export(self, trainer: Trainer, figures: dict[str, float]) -> None:
         """Write the weights."""
-        with self._resumable():
+        with self.resumable():
             trainer.export(self.folder / WEIGHTS, figures, self.stage.name)
 
     @contextmanager
@@ -194,15 +194,17 @@ def _run_stage(run: StageRun, fabric: Fabric, validator: Validator | None, conso
     run.folder.mkdir(parents=True, exist_ok=True)
     validation = recipe.validation
     validate = validator(validation.data, validation.limit) if validator and validation else None
-    watch = RunWatch(recipe, run.folder)
+    quiet = {"tensorboard": False, "sample_masks": 0}
+    watch = RunWatch(recipe if fabric.is_global_zero else recipe.model_copy(update=quiet), run.folder)
     try:
         _fit(trainer, crops, run, validate, console, watch)
     finally:
         trainer.close()
         watch.close()
     if fabric.is_global_zero:
-        watch.masks(trainer.step, trainer.result)
         run.save(trainer)
+        with run.resumable():
+            watch.masks(trainer.step, trainer.result)
         figures = validate(trainer.result) if validate else {}
         run.export(trainer, figures)
         run.log(trainer, **figures)
@@ -250,7 +252,8 @@ def _fit(
                 progress.update(bar, status=status)
             if save_timer.due():
                 run.save(trainer)
-                watch.masks(trainer.step, trainer.result)
+                with run.resumable():
+                    watch.masks(trainer.step, trainer.result)
             if validate and validation_timer.due():
                 measured = validate(trainer.result)
                 run.log(trainer, **measured)

@@ -47,7 +47,8 @@ def _list_set(recipe: Recipe, data: DataRecipe) -> TargetSet:
         is_kept = np.array([path.stem not in excluded for path in paths], np.bool_)
         rows = rows[is_kept[numbers]] if len(paths) else rows
         numbers, paths = _images(samples, rows)
-    check_images(data.path, paths)
+    if len(rows) and samples[int(rows[0])].member is None:
+        check_images(data.path, paths)
     order = np.argsort(numbers, kind="stable")
     bounds = np.searchsorted(numbers[order], np.arange(len(paths) + 1))
     of_images = [rows[order[a:b]].tolist() for a, b in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)]
@@ -80,7 +81,7 @@ def _groups(samples: Sequence[Sample], rows: NDArray[Any]) -> list[str]:
     """The folder that each row's image came from."""
     if isinstance(samples, SampleTable):
         images = samples.images[rows].tolist()
-        group_of = {image: samples.image_path(image).parent.name for image in dict.fromkeys(images)}
+        group_of = {image: samples.group(image) for image in dict.fromkeys(images)}
         return [group_of[image] for image in images]
     return [samples[row].group for row in rows.tolist()]
 

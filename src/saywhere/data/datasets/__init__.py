@@ -11,6 +11,7 @@ from saywhere.data.datasets.catalog import DATASETS, Dataset
 from saywhere.data.datasets.coco import read_coco
 from saywhere.data.datasets.folders import read_grabcut
 from saywhere.data.datasets.sample import Sample
+from saywhere.data.datasets.shards import ShardSamples, find_shards, is_shards
 from saywhere.data.files import exists
 from saywhere.errors import SaywhereError
 
@@ -46,6 +47,8 @@ def locate(*names: str | Path) -> Path:
 
 def locate_data(name: str) -> Path:
     """Where a dataset is, by its name in :data:`DATASETS` or as a path; errors as in :func:`locate`."""
+    if is_shards(name):
+        return Path(find_shards(name, data_root())[0])
     if name not in DATASETS:
         return locate(name)
     places = DATASETS[name].places
@@ -87,15 +90,19 @@ def load_dataset(name: str) -> Sequence[Sample]:
     """The objects of a dataset.
 
     Args:
-        name: a key of :data:`DATASETS`, or the path of a COCO JSON file.
+        name: a key of :data:`DATASETS`, the path of a COCO JSON file, or the path or address of tar files
+            (:mod:`saywhere.data.datasets.shards`).
 
     Raises:
         SaywhereError: it is unknown, not on this machine or not in its layout.
     """
     if name in DATASETS:
         return DATASETS[name].read(locate_data(name))
+    if is_shards(name):
+        return ShardSamples(find_shards(name, data_root()))
     if not name.endswith(".json"):
-        raise SaywhereError(f"data '{name}': not known; give a COCO JSON file or one of {', '.join(DATASETS)}")
+        choice = f"a COCO JSON file, tar files or one of {', '.join(DATASETS)}"
+        raise SaywhereError(f"data '{name}': not known; give {choice}")
     notes: list[str] = []
     samples = read_coco(locate(name), notes=notes)
     for note in notes:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saywhere.core.arrays import BoolArray
+from saywhere.core.arrays import BoolArray, ImageArray
 from saywhere.core.rle import RunLengths
 
 
 def nothing_ignored() -> None:
     """The ``ignore`` of an object where every pixel of the image counts."""
     return None
+
+
+class ImageMember(Hashable, Protocol):
+    """An image in a larger file."""
+
+    def content(self) -> bytes:
+        """The bytes of the image's own file."""
+
+    def read_image(self) -> ImageArray:
+        """Its ``(H, W, 3)`` pixels."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,7 @@ class Sample:
         group: the folder of the image: the dataset that it came from.
         source: the file that the mask is read from, to be named when it is wrong.
         encoded: reads the mask's run lengths when called, for datasets that store these; else None.
+        member: what the image is read from where it is no file of its own (``read_image``, ``content``); else None.
     """
 
     name: str
@@ -47,6 +58,7 @@ class Sample:
     group: str = ""
     source: Path | None = None
     encoded: Callable[[], RunLengths] | None = field(default=None, repr=False)
+    member: ImageMember | None = field(default=None, repr=False)
 
     def region(self) -> RunLengths:
         """The mask as run lengths. Those that the dataset stores are not decoded and encoded again."""
@@ -73,6 +85,14 @@ class SampleTable(Sequence[Sample]):
     @abstractmethod
     def image_path(self, image: int) -> Path:
         """The file of an image, by its number."""
+
+    def image_member(self, image: int) -> ImageMember | None:
+        """What an image is read from where it is no file of its own."""
+        return None
+
+    def group(self, image: int) -> str:
+        """The folder that an image came from."""
+        return self.image_path(image).parent.name
 
     @abstractmethod
     def sample(self, row: int) -> Sample:
