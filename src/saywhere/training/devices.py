@@ -80,9 +80,9 @@ def check_same_step(step: int, fabric: Fabric) -> None:
     """SaywhereError when processes resume from different checkpoints, as nodes do that do not share a disk."""
     with exchange():
         first = fabric.broadcast(step)
-        alike = fabric.all_gather(torch.tensor(first == step))
+        alike = fabric.all_reduce(torch.tensor(float(first == step)), reduce_op="mean")
     assert isinstance(alike, torch.Tensor)
-    if not alike.all():
+    if alike.item() < 1.0:
         raise SaywhereError(
             f"resumed at step {step} in process {fabric.global_rank}, at step {first} in process 0: all nodes need the "
             "same folder of the run (--out), on a disk that they share"

@@ -76,7 +76,7 @@ class StageRun:
             trainer.export(self.folder / WEIGHTS, figures, self.stage.name)
 
     @contextmanager
-    def _resumable(self) -> Iterator[None]:
+    def resumable(self) -> Iterator[None]:
         """Around what writes into the folder: an error says what is kept, and how to go on."""
         try:
             yield
