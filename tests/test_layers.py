@@ -36,3 +36,9 @@ def test_a_broken_contract_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixt
     kept, report = lint(config, capsys)
     assert not kept
     assert "upside down" in report
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """A spawned process imports a test module by its name: of two of one name it would get the first."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name not in ("__init__.py", "conftest.py")]
+    assert sorted(names) == sorted(set(names))
