@@ -21,9 +21,6 @@ from typing import Any, Literal
 
 from saywhere.annotate.db.database import PROJECT_FOLDER
 from saywhere.annotate.db.store import Store
-from saywhere.annotate.exports.options import ExportOptions
-from saywhere.annotate.exports.selection import select_images
-from saywhere.annotate.exports.write import write_tree
 from saywhere.annotate.image_folder import ImageFolder
 from saywhere.errors import SaywhereError
 from saywhere.storage.atomic import write_atomically
@@ -174,6 +171,10 @@ class FineTuning:
         return None
 
     def _write_data(self) -> None:
+        from saywhere.annotate.exports.options import ExportOptions
+        from saywhere.annotate.exports.selection import select_images
+        from saywhere.annotate.exports.write import write_tree
+
         if not select_images(self._store, only_done=True, only_approved=False).rows:
             raise SaywhereError("fine-tuning: no image is done; annotate some and mark them as done first")
         write_tree(self._store, self._images, self._run / "data.json", ExportOptions("coco"))

@@ -129,7 +129,7 @@ def test_data_is_found_by_name_under_its_folder(tmp_path: Path, monkeypatch: pyt
     assert locate("mine") == tmp_path / "mine"
     with pytest.raises(SaywhereError, match="grabcut"):
         load_dataset("grabcut")
-    with pytest.raises(SaywhereError, match=r"not known; give a COCO JSON file or one of grabcut"):
+    with pytest.raises(SaywhereError, match=r"not known; give a COCO JSON file, tar files or one of grabcut"):
         load_dataset("grapcut")
     monkeypatch.delenv("SAYWHERE_DATA")
     with pytest.raises(SaywhereError, match="SAYWHERE_DATA"):
