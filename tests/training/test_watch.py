@@ -95,6 +95,7 @@ def test_dry_run_counts_and_writes_nothing(coco: Path, tmp_path: Path, monkeypat
     assert set(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_the_commands(coco: Path, tmp_path: Path) -> None:
     recipe = recipe_for(coco, steps=2).model_dump(exclude_defaults=True, mode="json")
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(recipe))
