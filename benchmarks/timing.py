@@ -11,8 +11,6 @@ with scikit-image.
 from __future__ import annotations
 
 import argparse
-import resource
-import sys
 import time
 from collections import defaultdict
 
@@ -21,6 +19,7 @@ import numpy as np
 from skimage import data
 
 import saywhere
+from saywhere.core.processes import peak_memory
 from saywhere.runtime.threads import set_threads
 from saywhere.runtime.timed import TimedRuntime, milliseconds
 from saywhere.runtime.weights import load_runtime
@@ -94,8 +93,7 @@ def main() -> None:
         kept = values[len(values) * WARM_UP // (REPEATS + WARM_UP) :]
         median, late = np.percentile(kept, [50, 95])
         print(f"{name:26} {median:5.1f} ms median, {late:5.1f} ms p95, {len(kept)} times")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform == "linux" else 1)
-    print(f"{'peak memory':26} {peak / 1e9:5.2f} GB")
+    print(f"{'peak memory':26} {peak_memory() / 1e9:5.2f} GB")
 
 
 if __name__ == "__main__":

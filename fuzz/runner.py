@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import shutil
 import tempfile
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from saywhere.core.processes import peak_memory
 from saywhere.errors import SaywhereError
 
 MAX_SECONDS = 10.0
@@ -107,19 +107,6 @@ def outcome(target: Target, path: Path) -> str | None:
             return f"{type(error).__name__}: {str(error)[:150]} ({Path(frame.filename).name}:{frame.lineno})"
     seconds = time.process_time() - start
     return f"{seconds:.1f} s" if seconds > MAX_SECONDS else None
-
-
-def peak_memory() -> int:
-    """The most memory that this process has had resident, in bytes.
-
-    Linux counts it for a program since its start; ``ru_maxrss``, which other systems have, would count the program that
-    started this one as well.
-    """
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
-    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 class _Worker:

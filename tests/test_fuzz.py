@@ -12,8 +12,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from fuzz.mutate import damaged_bytes, damaged_json
-from fuzz.runner import SEEDS, Limits, Target, outcome, peak_memory, run_target
+from fuzz.runner import SEEDS, Limits, Target, outcome, run_target
 from fuzz.targets import TARGETS
+
+from saywhere.core.processes import peak_memory
 
 INPUTS = {"images": 250, "annotations": 60, "recipes": 12, "prompts": 150, "weights": 20}
 

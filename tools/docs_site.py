@@ -123,7 +123,7 @@ def recipes() -> str:
     """Every key of a recipe with its default, read from the source, so that torch is not needed."""
     classes = [
         node
-        for path in (SOURCE / "training" / "recipe.py", SOURCE / "training" / "stages.py")
+        for path in (SOURCE / "training" / f"{name}.py" for name in ("recipe", "recipe_parts", "stages"))
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.ClassDef)
     ]

@@ -227,7 +227,9 @@ def readme(text: str) -> str:
 def inline(runs: dict[str, dict[str, Any]], kept: dict[str, Any]) -> dict[str, str]:
     """Figures in the README's sentences and tables, by name."""
     (timing,) = (each for each in kept["console"] if each["command"] == "python benchmarks/timing.py")
-    milliseconds = float(re.search(r"first mask +([\d.]+) ms", timing["output"][0])[1])  # type: ignore[index]
+    match = re.search(r"first mask +([\d.]+) ms", timing["output"][0])
+    assert match is not None, f"the first line of '{timing['command']}' has no time of a first mask"
+    milliseconds = float(match[1])
     return {
         "leeds-base": f"{runs['leeds-sequence-base']['noc90']:.2f}",
         "leeds-sequence": f"{runs['leeds-sequence']['noc90']:.2f}",

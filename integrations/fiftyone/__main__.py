@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from integrations.command import errors_in_one_line
 from saywhere import SaywhereError, load
 
 
@@ -19,7 +20,7 @@ def main(
     model: Annotated[str | None, typer.Option(help="weights; as for saywhere segment")] = None,
 ) -> None:
     """Segment the samples of a dataset that have no masks yet."""
-    try:
+    with errors_in_one_line("fiftyone"):
         import fiftyone as fo
 
         from integrations.fiftyone.samples import ERROR_FIELD, apply
@@ -28,12 +29,6 @@ def main(
             known = ", ".join(fo.list_datasets()) or "none"
             raise SaywhereError(f"dataset '{dataset}': there is none of this name; there are: {known}")
         report = apply(fo.load_dataset(dataset), load(model), tuple(say or ()), boxes, field)
-    except ImportError as error:
-        typer.echo(f"error: {' '.join(str(error).split())}; pip install fiftyone", err=True)
-        raise typer.Exit(2) from error
-    except SaywhereError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
     typer.echo(f"{report.objects} objects in {report.samples} samples; {report.skipped} had the field '{field}'")
     if report.failed:
         typer.echo(f"{report.failed} failed: see the field '{ERROR_FIELD}'", err=True)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from integrations.command import errors_in_one_line
 from integrations.label_studio.app import make_app
 from integrations.label_studio.backend import Backend
 from integrations.label_studio.config import OUTPUTS
@@ -34,16 +35,13 @@ def serve(
     learn: Annotated[bool, typer.Option(help="learn from submitted annotations")] = True,
 ) -> None:
     """Serve Label Studio's machine learning backend protocol with Saywhere."""
-    try:
+    with errors_in_one_line():
         password = _password(host)
         if shape is not None and shape not in OUTPUTS:
             raise SaywhereError(f"--shape '{shape}': give {', '.join(OUTPUTS)}")
         source = ImageSource(images, url, os.environ.get(KEY_VARIABLE), tuple(allow_host or ()))
         segmenter = load(model)
         learner = Learner(segmenter.runtime, segmenter.settings, states.expanduser(), learn)
-    except SaywhereError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
     backend = Backend(segmenter, source, learner, shape, tolerance)
     typer.echo(f"{backend.model_version}; add http://{host}:{port} to a project's settings, under Model")
     try:

@@ -77,17 +77,17 @@ def choose_label(given: GivenPrompt, output: Control) -> str:
     Raises:
         SaywhereError: the control has no such label, or several of which none was chosen.
     """
-    wanted = given.label
-    if wanted is None and given.phrase is not None:
+    label = given.label
+    if label is None and given.phrase is not None:
         words = given.phrase.lower().split()
         named = [each for each in output.labels.values() if each.lower().split() == words]
-        wanted = named[0] if named else None
-    if wanted is None and len(output.labels) == 1:
+        label = named[0] if named else None
+    if label is None and len(output.labels) == 1:
         return next(iter(output.labels))
-    stored = None if wanted is None else output.stored(wanted)
+    stored = None if label is None else output.stored(label)
     if stored is None:
         labels = ", ".join(map(repr, output.labels.values())) or "none"
-        what = "no label is chosen" if wanted is None else f"label {wanted!r}"
+        what = "no label is chosen" if label is None else f"label {label!r}"
         raise SaywhereError(f"{what}: {output.tag} '{output.name}' has {labels}; choose one of these, or add it there")
     return stored
 

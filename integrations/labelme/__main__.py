@@ -7,29 +7,21 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 
-from saywhere import SaywhereError
+from integrations.command import errors_in_one_line
 
 
-def main() -> int:
+def main() -> None:
     """Register the network, and run labelme."""
-    try:
+    with errors_in_one_line("labelme"):
         from integrations.labelme.lists import extend_lists
         from integrations.labelme.model import register
 
         register(os.environ.get("SAYWHERE_MODEL"))
         extend_lists()
         labelme = importlib.import_module("labelme.__main__")
-    except ImportError as error:
-        print(f"error: {' '.join(str(error).split())}; pip install labelme", file=sys.stderr)
-        return 2
-    except SaywhereError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     labelme.main()
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

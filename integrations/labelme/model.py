@@ -83,20 +83,20 @@ class SaywhereModel(osam.types.Model):  # type: ignore[misc]
         self, number: int, points: NDArray[np.floating], labels: NDArray[np.intp]
     ) -> Iterator[osam.types.Annotation]:
         """The object of a prompt. What it shares with the prompt before is not computed again."""
-        wanted = _interactions(points, labels)
+        prompt = _interactions(points, labels)
         at, done, segmenter = self._object or (0, [], self._segmenter)
         if at != number:
             done, segmenter = [], self._images[number].new_object()
         self._object = None  # until it is done: a fault leaves nothing half done
-        shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(done, wanted, strict=False)))
+        shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(done, prompt, strict=False)))
         for _ in done[shared:]:
             segmenter.undo()
-        for kind, values in wanted[shared:]:
+        for kind, values in prompt[shared:]:
             if kind == "box":
                 segmenter.box(*values)
             else:
                 segmenter.add(Click(values[0], values[1], values[2] == FOREGROUND))
-        self._object = number, wanted, segmenter
+        self._object = number, prompt, segmenter
         if segmenter.mask is not None:
             yield from _annotation(segmenter.mask.array, segmenter.mask.score)
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from saywhere import SaywhereError, load
+from integrations.command import errors_in_one_line
+from saywhere import load
 
 
 def main(
@@ -16,7 +17,7 @@ def main(
     model: Annotated[str | None, typer.Option(help="weights; as for saywhere segment")] = None,
 ) -> None:
     """Segment an image in napari."""
-    try:
+    with errors_in_one_line("'napari[pyqt6]'"):
         import napari
         import qtpy  # noqa: F401  # says in one line that there is no Qt, where napari says it in many
 
@@ -26,12 +27,6 @@ def main(
         layers = SegmentationLayers(napari.Viewer(title=f"Saywhere: {image.name}"), segmenter, image.name)
         if say is not None:
             typer.echo(f"{layers.say(say)} found")
-    except ImportError as error:
-        typer.echo(f"error: {' '.join(str(error).split())}; pip install 'napari[pyqt6]'", err=True)
-        raise typer.Exit(2) from error
-    except SaywhereError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
     napari.run()
 
 

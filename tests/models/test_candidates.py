@@ -21,7 +21,7 @@ from saywhere.runtime.export import export_graphs
 from saywhere.runtime.torch import TorchRuntime
 from saywhere.runtime.weights import load_runtime
 from saywhere.training.initialise import initialise
-from saywhere.training.recipe import ModelRecipe
+from saywhere.training.recipe_parts import ModelRecipe
 
 SMALL: dict[str, Any] = {"widths": [8, 8, 16, 16], "key": 8, "feature_dct": True}
 ALL: dict[str, Any] = {**SMALL, "candidates": 3, "box": True}

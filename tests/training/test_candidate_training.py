@@ -25,8 +25,8 @@ from saywhere.training.devices import launch
 from saywhere.training.initialise import find_start
 from saywhere.training.loop import train
 from saywhere.training.phrases import label_vectors
-from saywhere.training.recipe import ClicksRecipe
 from saywhere.training.recipe_files import read_recipe
+from saywhere.training.recipe_parts import ClicksRecipe
 from saywhere.training.stages import list_stages
 from saywhere.training.step import consistency_loss, round_loss, step_losses
 from saywhere.training.targets import list_targets, sampling_probabilities

@@ -21,7 +21,7 @@ from saywhere.training.crops import MIN_VISIBLE
 from saywhere.training.dataset import CropDataset
 from saywhere.training.first_clicks import initial_clicks
 from saywhere.training.loader import use_one_thread
-from saywhere.training.recipe import ClicksRecipe
+from saywhere.training.recipe_parts import ClicksRecipe
 from saywhere.training.targets import list_targets, sampling_probabilities
 
 

@@ -23,8 +23,8 @@ from saywhere.training.batch import collate
 from saywhere.training.dataset import CropDataset
 from saywhere.training.devices import launch
 from saywhere.training.loop import train
-from saywhere.training.recipe import AugmentRecipe, CropRecipe, OptimiserRecipe
 from saywhere.training.recipe_files import read_recipe
+from saywhere.training.recipe_parts import AugmentRecipe, CropRecipe, OptimiserRecipe
 from saywhere.training.schedule import LearningRate
 from saywhere.training.stages import CHECKPOINT, WEIGHTS
 from saywhere.training.targets import list_targets, sampling_probabilities

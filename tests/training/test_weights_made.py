@@ -15,7 +15,7 @@ from saywhere.models.checkpoint import load_model, save_model
 from saywhere.models.saywhere import Saywhere
 from saywhere.training.average import average_weights
 from saywhere.training.initialise import initialise
-from saywhere.training.recipe import ModelRecipe
+from saywhere.training.recipe_parts import ModelRecipe
 
 OURS: dict[str, Any] = {"widths": (8, 8, 16, 16), "key": 8, "feature_dct": True}
 PROMPT = [Prompt((Click(10, 12, True, 8.0), Click(50, 9, False)))]

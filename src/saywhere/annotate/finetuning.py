@@ -185,7 +185,7 @@ class FineTuning:
         if status is None:
             return "before", 0.0
         done = float(status["done"])
-        if status["phase"] == "training":  # is told once, when it begins
+        if status["phase"] == "training":  # written once, when it begins
             done = time.time() - path.stat().st_mtime
         return str(status["phase"]), min(done / max(float(status["total"]), 1e-9), 1.0)
 

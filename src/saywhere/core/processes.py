@@ -1,4 +1,4 @@
-"""Processes: what a forked one must make anew, and one that ends with its parent.
+"""Processes: what a forked one must make anew, one that ends with its parent, and their memory.
 
 In a forked process the parent's threads are gone, and locks that they held are never released.
 """
@@ -6,9 +6,11 @@ In a forked process the parent's threads are gone, and locks that they held are 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 from weakref import WeakSet
 
@@ -59,3 +61,24 @@ def end_with_parent(parent: int, seconds: float = 1.0) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def peak_memory(of_children: bool = False) -> int:
+    """The most memory that this process has had resident, in bytes.
+
+    Linux counts it for a program since its start; ``ru_maxrss``, which other systems have, would count the program that
+    started this one as well.
+
+    Args:
+        of_children: the most of one of its child processes that ended, instead.
+    """
+    import resource  # not on Windows
+
+    if not of_children:
+        try:
+            status = Path("/proc/self/status").read_text()
+            return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+        except (OSError, ValueError, IndexError):
+            pass  # no Linux
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN if of_children else resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1024 if sys.platform == "linux" else 1)

@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import mmap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from saywhere.core.rows import RowSequence
 from saywhere.data.coco_entries import (
     Entry,
     Id,
@@ -156,7 +157,7 @@ class LazyImages(Mapping[Id, Entry]):
         return len(self._index.image_spans)
 
 
-class LazyAnnotations(Sequence[Entry]):
+class LazyAnnotations(RowSequence[Entry]):
     """The annotations of an index; each is read when it is asked for."""
 
     def __init__(self, index: CocoIndex) -> None:
@@ -165,16 +166,8 @@ class LazyAnnotations(Sequence[Entry]):
     def __len__(self) -> int:
         return len(self._index.annotation_spans)
 
-    @overload
-    def __getitem__(self, row: int) -> Entry: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> list[Entry]: ...
-
-    def __getitem__(self, row: int | slice) -> Entry | list[Entry]:
-        if isinstance(row, slice):
-            return [self._index.annotation(i) for i in range(*row.indices(len(self)))]
-        return self._index.annotation(range(len(self))[row])
+    def row(self, row: int) -> Entry:
+        return self._index.annotation(row)
 
 
 def _scan(content: mmap.mmap) -> KeptArrays:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +14,7 @@ from typing import Any
 
 from saywhere.core.geometry import ImageSize
 from saywhere.core.metrics import MAX_INTERACTIONS
+from saywhere.core.processes import peak_memory
 from saywhere.core.robot import ClickPlace
 from saywhere.core.settings import ResolvedSettings, Settings
 from saywhere.data.datasets import Sample, load_dataset
@@ -249,11 +248,10 @@ def cost(runtime: Runtime, settings: ResolvedSettings) -> dict[str, int]:
 def environment(command: str, execution: Execution) -> dict[str, Any]:
     """Where and how a run was measured: what changes times, but not figures. Ray's workers are not inspected."""
     measured_here = execution.engine == "local"
-    peak = resource.getrusage(resource.RUSAGE_SELF if execution.jobs == 1 else resource.RUSAGE_CHILDREN).ru_maxrss
     return {
         "engine": str(execution.engine),
         "jobs": execution.jobs if measured_here else None,
-        "peak_memory_mb": round(peak * (1024 if sys.platform == "linux" else 1) / 1e6) if measured_here else None,
+        "peak_memory_mb": round(peak_memory(execution.jobs != 1) / 1e6) if measured_here else None,
         "machine": f"{platform.machine()}, {os.cpu_count()} processors",
         "versions": {name: package_version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "command": command,

@@ -37,7 +37,7 @@ from saywhere.training.stages import CHECKPOINT, WEIGHTS
 FIGURES = ("noc90", "noc85", "miou1", "miou3")
 LEAST_OBJECTS = 8  # of each part: fewer say nothing
 HOLDOUT = 0.25  # of the images
-MINUTES = 5.0
+MINUTES = 4.0
 RECIPE = "finetune"
 RESULT = "result.json"
 TUNED = "finetuned.safetensors"
@@ -117,7 +117,7 @@ def finetune(
         limit: held-out objects that are measured, evenly spread; None: all.
         changes: of the recipe, as ``saywhere train --set`` takes them.
         console: where progress is shown.
-        progress: is told of the phases.
+        progress: called in each phase.
 
     Returns:
         Where the weights are, and what they are worth.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import ImageSize
-from saywhere.training.recipe import AugmentRecipe, CropRecipe
+from saywhere.training.recipe_parts import AugmentRecipe, CropRecipe
 
 Image = NDArray[np.uint8]
 Affine = NDArray[np.float64]

@@ -17,7 +17,8 @@ from saywhere.core import robot
 from saywhere.core.arrays import BoolArray
 from saywhere.core.processes import end_with_parent
 from saywhere.core.prompt import Prompt
-from saywhere.training.recipe import ClicksRecipe, Recipe
+from saywhere.training.recipe import Recipe
+from saywhere.training.recipe_parts import ClicksRecipe
 
 
 @dataclass(frozen=True)

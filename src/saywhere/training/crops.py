@@ -13,7 +13,7 @@ from saywhere.core.prompt import mirrored
 from saywhere.models.targets import ClassTargets, PhraseSupervision
 from saywhere.training.augment import Affine, Image, is_mirrored
 from saywhere.training.phrases import Box, described, phrase_for
-from saywhere.training.recipe import PhrasesRecipe
+from saywhere.training.recipe_parts import PhrasesRecipe
 from saywhere.training.targets import Target
 
 MIN_PIXELS = 60  # of an object in its crop; fewer teach nothing

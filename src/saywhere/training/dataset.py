@@ -47,7 +47,8 @@ from saywhere.training.crops import MIN_PIXELS, MIN_VISIBLE, Crop, SamplePhrase,
 from saywhere.training.first_clicks import initial_clicks, single_click
 from saywhere.training.phrases import wrong_phrase
 from saywhere.training.pretrained import find_pretrained
-from saywhere.training.recipe import Recipe, SamplingRecipe
+from saywhere.training.recipe import Recipe
+from saywhere.training.recipe_parts import SamplingRecipe
 from saywhere.training.targets import list_targets, sampling_probabilities
 from saywhere.training.token_maps import TokenMaps
 

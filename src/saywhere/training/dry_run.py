@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from saywhere.core.processes import peak_memory
 from saywhere.training.batch import collate
 from saywhere.training.dataset import CropDataset
 from saywhere.training.devices import launch
@@ -93,8 +92,3 @@ def _cost(stage: Stage, start: Path | None = None) -> StageCost:
         operations=counter.get_total_flops() // 2, rounds=number_of_rounds(batch, recipe), seconds=seconds,
         memory=torch.cuda.max_memory_allocated(fabric.device) if on_gpu else peak_memory(),
     )  # fmt: skip
-
-
-def peak_memory() -> int:
-    """Bytes of memory that this process has taken at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform == "linux" else 1)

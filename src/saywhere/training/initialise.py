@@ -18,7 +18,7 @@ from saywhere.runtime.relevance_source import connect_relevance_source
 from saywhere.runtime.weights import find_weights, shipped
 from saywhere.storage.tensors import rename_prefixes
 from saywhere.training.pretrained import find_pretrained, inflate, select
-from saywhere.training.recipe import ModelRecipe
+from saywhere.training.recipe_parts import ModelRecipe
 
 CANDIDATE_NOISE = 0.05  # standard deviation over that of the weights
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import lr_scheduler
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from saywhere.training.recipe import OptimiserRecipe, ScheduleRecipe
+from saywhere.training.recipe_parts import OptimiserRecipe, ScheduleRecipe
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 

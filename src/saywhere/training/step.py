@@ -23,7 +23,8 @@ from saywhere.models.base import Candidates, Features, InteractiveModel
 from saywhere.text.words import Words
 from saywhere.training.batch import Batch
 from saywhere.training.corrections import CorrectionTargets, RobotPool, corrections
-from saywhere.training.recipe import ClicksRecipe, Recipe
+from saywhere.training.recipe import Recipe
+from saywhere.training.recipe_parts import ClicksRecipe
 
 ROUNDS, PREVIOUS = 3000, 2000  # streams of random numbers, apart from those of samples and corrections
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.core.rle import RunLengths
+from saywhere.core.rows import RowSequence
 from saywhere.data.datasets import Sample
 from saywhere.data.datasets.parts import lies_inside_another
 from saywhere.storage.arrays import Arrays
@@ -115,7 +116,7 @@ class TargetSet:
         return len(self.labels)
 
 
-class Targets(Sequence[Target]):
+class Targets(RowSequence[Target]):
     """The objects of a recipe's data sets, one set after another; a target is made when it is asked for.
 
     Args:
@@ -158,16 +159,8 @@ class Targets(Sequence[Target]):
     def __len__(self) -> int:
         return len(self.data)
 
-    @overload
-    def __getitem__(self, index: int) -> Target: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Target]: ...
-
-    def __getitem__(self, index: int | slice) -> Target | list[Target]:
-        if isinstance(index, slice):
-            return [self._make(i) for i in range(*index.indices(len(self)))]
-        return self._made(range(len(self))[index])
+    def row(self, row: int) -> Target:
+        return self._made(row)
 
     def _make(self, index: int) -> Target:
         number = int(self.data[index])

@@ -17,7 +17,8 @@ from saywhere.errors import SaywhereError
 from saywhere.storage.arrays import KeptArrays, keep_arrays
 from saywhere.storage.cache import cache_folder
 from saywhere.text.words import label_words
-from saywhere.training.recipe import DataRecipe, Recipe, SamplingRecipe
+from saywhere.training.recipe import Recipe
+from saywhere.training.recipe_parts import DataRecipe, SamplingRecipe
 from saywhere.training.target_table import Target as Target
 from saywhere.training.target_table import Targets, TargetSet, masks_as_arrays
 

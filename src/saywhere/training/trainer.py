@@ -23,7 +23,8 @@ from saywhere.training.initialise import initialise
 from saywhere.training.phrases import label_vectors
 from saywhere.training.progress import StepTimer
 from saywhere.training.provenance import shareable
-from saywhere.training.recipe import OptimiserRecipe, Recipe
+from saywhere.training.recipe import Recipe
+from saywhere.training.recipe_parts import OptimiserRecipe
 from saywhere.training.schedule import LearningRate, freeze_batch_norm, moving_average, running_statistics
 from saywhere.training.step import interleave, step_losses
 

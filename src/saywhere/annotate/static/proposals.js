@@ -14,7 +14,7 @@ export class Proposals {
     this.session.emit('proposal');
   }
 
-  /** Forget what is proposed; the page is told, whether or not there was something. */
+  /** Forget what is proposed; emits 'proposal' whether or not there was something. */
   drop() {
     this.#set(null);
   }

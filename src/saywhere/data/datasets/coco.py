@@ -116,7 +116,7 @@ class CocoSamples(SampleTable):
         """The file of an image, by its number."""
         return self.folder / file_name_of(self._index.image(image))
 
-    def sample(self, row: int) -> Sample:
+    def row(self, row: int) -> Sample:
         """The object in a row."""
         annotation, image = self._index.annotation(int(self._rows[row])), self._index.image(int(self.images[row]))
         return coco_sample(annotation, image, self.class_names, self.folder, self.file.path)

@@ -6,13 +6,14 @@ from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saywhere.core.arrays import BoolArray, ImageArray
 from saywhere.core.rle import RunLengths
+from saywhere.core.rows import RowSequence
 
 
 def nothing_ignored() -> None:
@@ -65,7 +66,7 @@ class Sample:
         return RunLengths.from_mask(self.target()) if self.encoded is None else self.encoded()
 
 
-class SampleTable(Sequence[Sample]):
+class SampleTable(RowSequence[Sample]):
     """Objects of a dataset that is too large for a list: a sample is made when it is asked for.
 
     Attributes:
@@ -94,23 +95,8 @@ class SampleTable(Sequence[Sample]):
         """The folder that an image came from."""
         return self.image_path(image).parent.name
 
-    @abstractmethod
-    def sample(self, row: int) -> Sample:
-        """The object in a row."""
-
     def __len__(self) -> int:
         return len(self.images)
-
-    @overload
-    def __getitem__(self, row: int) -> Sample: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> list[Sample]: ...
-
-    def __getitem__(self, row: int | slice) -> Sample | list[Sample]:
-        if isinstance(row, slice):
-            return [self.sample(i) for i in range(*row.indices(len(self)))]
-        return self.sample(range(len(self))[row])
 
 
 def numbered(values: Iterable[Any]) -> tuple[NDArray[np.int32], list[Any]]:

@@ -154,7 +154,7 @@ class ShardSamples(SampleTable):
         shard, row = self._place(image)
         return str(self._kept[shard].about["groups"][row])
 
-    def sample(self, row: int) -> Sample:
+    def row(self, row: int) -> Sample:
         """The object in a row."""
         image = int(self.images[row])
         annotation = self._annotations(image)[int(self._numbers[row])]

@@ -84,15 +84,15 @@ const keyOf = (action) => JSON.stringify(action);
 
 /** An object's segmenter after all of its actions but the last, or after all of them where it has been there. */
 async function reached(actions) {
-  const wanted = actions.map(keyOf), fresh = { actions: [], segmenter: new Segmenter(network, encoded) };
-  let known = objects.get(wanted[0]) ?? fresh;
-  objects.delete(wanted[0]);  // until it has got there: a fault on the way leaves a segmenter that is repeated from the start
-  const done = known.actions.map(keyOf), agrees = (count) => done.slice(0, count).every((key, i) => key === wanted[i]);
-  if (done.length === wanted.length + 1 && agrees(wanted.length)) {
+  const requested = actions.map(keyOf), fresh = { actions: [], segmenter: new Segmenter(network, encoded) };
+  let known = objects.get(requested[0]) ?? fresh;
+  objects.delete(requested[0]);  // until it has got there: a fault on the way leaves a segmenter that is repeated from the start
+  const done = known.actions.map(keyOf), agrees = (count) => done.slice(0, count).every((key, i) => key === requested[i]);
+  if (done.length === requested.length + 1 && agrees(requested.length)) {
     known.segmenter.undo();
     return { ...known, actions };
   }
-  if (done.length > wanted.length || !agrees(done.length)) known = fresh;
+  if (done.length > requested.length || !agrees(done.length)) known = fresh;
   for (const action of actions.slice(known.actions.length, -1)) known = await performed(known, action);
   return known;
 }
