@@ -69,7 +69,7 @@ def test_tokens_are_those_of_timm_at_its_own_size(tiny: str) -> None:
 def test_tokens_of_the_image_are_sampled_for_a_crop(tiny: str) -> None:
     """What differs between two images outside a crop reaches its masks through the tokens alone."""
     _, large = networks(tiny)
-    torch.nn.init.normal_(large.get_parameter("token_decoder.to_logits.2.weight"))
+    torch.nn.init.normal_(large.get_parameter("token_decoder.mix.weight"))
     runtime = TorchRuntime(large, "large", device="cpu")
     assert runtime.capabilities.image_tokens
     one = np.random.default_rng(0).integers(0, 255, (96, 192, 3), np.uint8)
@@ -89,7 +89,7 @@ def test_at_first_masks_are_those_of_the_network_without(tiny: str) -> None:
     assert torch.allclose(given.logits, expected.logits, atol=1e-5)
 
 
-@pytest.mark.parametrize("output", ["to_middle.bias", "to_deep.bias", "to_logits.2.bias"])
+@pytest.mark.parametrize("output", ["to_middle.bias", "to_deep.bias", "mix.weight"])
 def test_every_output_reaches_the_masks(tiny: str, output: str) -> None:
     _, large = networks(tiny)
     features = large.encode(image())
@@ -103,7 +103,7 @@ def test_every_output_reaches_the_masks(tiny: str, output: str) -> None:
 def test_the_transformer_does_not_learn_and_its_decoder_does(tiny: str) -> None:
     _, large = networks(tiny)
     large.train()
-    torch.nn.init.normal_(large.get_parameter("token_decoder.to_logits.2.weight"))
+    torch.nn.init.normal_(large.get_parameter("token_decoder.mix.weight"))
     large.decode_candidates(large.encode(image().repeat(2, 1, 1, 1)), 2 * PROMPTS, None).logits.mean().backward()
     gradients = {name: parameter.grad for name, parameter in large.named_parameters()}
     assert all(gradients[name] is None for name in gradients if name.startswith("token_encoder."))
@@ -112,12 +112,47 @@ def test_the_transformer_does_not_learn_and_its_decoder_does(tiny: str) -> None:
     assert learned.abs().sum() > 0
 
 
+@pytest.mark.parametrize("wrong", [{"token_width": 96}, {"token_width": 0}, {"token_blocks": 0}])
+def test_a_token_decoder_of_another_size_is_refused(tiny: str, wrong: dict[str, int]) -> None:
+    with pytest.raises(SaywhereError, match=r"token decoder of \d blocks and \d+ channels: give at least one block"):
+        Saywhere(**OPTIONS, tokens=tiny, **wrong)
+
+
+def test_masks_of_tokens_alone_are_those_beside_the_convolutions(tiny: str) -> None:
+    """Without a phrase the token decoder gives the same, whether the convolutions are run or not."""
+    _, large = networks(tiny)
+    large.train()
+    with torch.no_grad():
+        features = large.encode(image().repeat(2, 1, 1, 1))
+        prompts = 2 * [Prompt(PROMPTS[0].clicks, None, PROMPTS[0].box)]
+        expected = large.decode_candidates(features, prompts, None).of_tokens
+        alone = large.decode_tokens(features.levels["raw"][-1], prompts, None)
+    assert expected is not None
+    assert torch.allclose(alone, expected, atol=1e-5)
+
+
 def test_weights_with_tokens_are_saved_and_loaded(tiny: str, tmp_path: Path) -> None:
     _, large = networks(tiny)
     save_model(tmp_path / "large.safetensors", large, "saywhere", {**OPTIONS, "tokens": tiny}, {})
     loaded = load_model(tmp_path / "large.safetensors").model
     assert isinstance(loaded, Saywhere)
     assert loaded.token_encoder is not None
+
+
+def test_phrases_are_compared_with_tokens(tiny: str) -> None:
+    torch.manual_seed(3)
+    network = Saywhere(**OPTIONS, tokens=tiny, relevance_of_tokens=True).eval()
+    with torch.no_grad():
+        features = network.encode(image())
+        before = network.relevance(features, "dog")
+        *others, tokens = features.levels["raw"]
+        changed = network.purify(type(features)(features.size, {"raw": (*others, tokens + 1.0)}))
+        assert not torch.allclose(network.relevance(changed, "dog"), before)
+
+
+def test_phrases_cannot_be_compared_with_tokens_that_are_not_there() -> None:
+    with pytest.raises(SaywhereError, match="relevance_of_tokens: this network has no tokens"):
+        Saywhere(**OPTIONS, relevance_of_tokens=True)
 
 
 @pytest.mark.parametrize("name", ["no-such-transformer", "vit_tiny_patch16_224"])

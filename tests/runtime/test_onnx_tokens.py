@@ -19,7 +19,7 @@ from saywhere.runtime.weights import load_runtime
 
 OPTIONS: dict[str, Any] = {
     "widths": (16, 16, 24, 32), "key": 8, "relevance": ("learned",), "attention": True, "feature_dct": True,
-    "candidates": 3, "box": True, "tokens": "tiny",
+    "candidates": 3, "box": True, "tokens": "tiny", "token_width": 64, "token_blocks": 1, "relevance_of_tokens": True,
 }  # fmt: skip
 PROMPT = Prompt((Click(70, 40), Click(5, 60, False)), "dog", (40, 20, 90, 70))
 
@@ -33,7 +33,7 @@ def runtimes(tmp_path_factory: pytest.TempPathFactory) -> Any:
         add_to_timm(patch)
         torch.manual_seed(5)
         network = Saywhere(**OPTIONS).eval()
-        for output in ("to_middle", "to_deep", "to_logits.2"):  # they are 0 at first
+        for output in ("to_middle", "to_deep", "mix"):  # they are 0 at first
             torch.nn.init.normal_(network.get_parameter(f"token_decoder.{output}.weight"), std=0.1)
         weights = tmp_path_factory.mktemp("tokens") / "large.safetensors"
         save_model(weights, network, "saywhere", OPTIONS, {})

@@ -17,7 +17,11 @@ from saywhere.errors import SaywhereError
 from saywhere.training.augment import warp
 from saywhere.training.batch import collate
 from saywhere.training.dataset import CropDataset
+from saywhere.training.devices import launch
+from saywhere.training.initialise import initialise
+from saywhere.training.phrases import label_vectors
 from saywhere.training.recipe import Recipe
+from saywhere.training.step import step_losses
 from saywhere.training.token_maps import TokenMaps
 
 
@@ -85,6 +89,30 @@ def test_only_images_whose_tokens_are_there(recipe: Recipe) -> None:
     numbers = {crops.targets[crops._draw(n, np.random.default_rng(n)).target].sample.image_path for n in range(30)}
     assert len(numbers) > 1
     assert crops[0].tokens is not None
+
+
+def test_the_token_decoder_learns_alone(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = recipe.model_copy(
+        update={
+            "image_tokens": recipe.image_tokens.model_copy(update={"alone": True}),
+            "clicks": recipe.clicks.model_copy(update={"max_rounds": 3}),
+        }
+    )
+    crops = CropDataset(alone)
+    model = initialise(alone.model).train()
+    monkeypatch.setattr(type(model), "encode_crop", lambda *_: pytest.fail("the convolutions are run"))
+    (loss,) = step_losses(model, collate([crops[0], crops[1]]), alone, launch(alone), label_vectors(crops.labels))
+    assert loss is not None
+    loss.backward()
+    learned = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert "token_decoder.to_logits.2.weight" in learned
+    assert all(name.startswith("token_decoder.") for name in learned)
+
+
+def test_tokens_alone_need_tokens(coco: Path) -> None:
+    given = {"model": {"name": "saywhere"}, "data": [{"path": str(coco)}], "image_tokens": {"alone": True}, "steps": 1}
+    with pytest.raises(SaywhereError, match=r"image_tokens\.alone.*model\.options\.tokens"):
+        CropDataset(Recipe.model_validate(given))
 
 
 def test_without_weights_of_the_transformer(coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,6 +111,19 @@ class InteractiveModel(nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no tokens")
 
+    def decode_tokens(self, tokens: Tensor, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
+        """Segment from the tokens alone, coarsely and without phrases, where the network has tokens.
+
+        Args:
+            tokens: ``(B, C, h, w)``, as for :meth:`encode_crop`.
+            prompts: one for each crop, in its pixels.
+            previous: ``(B, 1, 16 h, 16 w)`` probability of the previous mask; None without one.
+
+        Returns:
+            ``(B, n, 4 h, 4 w)`` logits of the candidates.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no tokens")
+
     def encode_crop(self, image: Tensor, tokens: Tensor | None) -> Features:
         """Compute what does not depend on the prompt, for crops of images whose tokens are known.
 

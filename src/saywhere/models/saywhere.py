@@ -89,12 +89,16 @@ class Saywhere(PurifyingModel):
         box: whether the prompt's box is used.
         tokens: a vision transformer of timm with patches of 14 pixels, whose tokens of the whole image carry the
             semantics, see :class:`TokenEncoder`; without one if None.
+        token_width: channels of the token decoder, a multiple of 64.
+        token_blocks: number of its transformer blocks.
         relevance_of_backbone: whether the learned relevance map also sees the backbone's coarsest level, which tells
             more of what things are than the purified levels do.
+        relevance_of_tokens: whether the learned relevance map also sees the tokens, which tell still more.
         salient: whether it was trained to answer an empty prompt with what stands out in the image.
 
     Raises:
-        SaywhereError: the backbone or a relevance source is unknown, or there are no candidates.
+        SaywhereError: the backbone or a relevance source is unknown, there are no candidates, or
+            ``relevance_of_tokens`` is asked of a network without tokens.
     """
 
     strides = (4, 8, 16, 32)
@@ -121,7 +125,10 @@ class Saywhere(PurifyingModel):
         candidates: int = 1,
         box: bool = False,
         tokens: str | None = None,
+        token_width: int = 128,
+        token_blocks: int = 2,
         relevance_of_backbone: bool = False,
+        relevance_of_tokens: bool = False,
         salient: bool = False,
     ) -> None:
         super().__init__()
@@ -167,18 +174,23 @@ class Saywhere(PurifyingModel):
         self.phrase_encoder = PhraseEncoder(words=self.words, weigh=weigh_words) if self.phrases else None
         context = 2 * self.phrase_encoder.hidden if self.phrase_encoder else 0
         self.attention = AttributeAttention(w4, context) if attention else None
-        self.relevance_of_backbone = relevance_of_backbone
+        self.token_encoder = TokenEncoder(tokens) if tokens else None
+        if relevance_of_tokens and self.token_encoder is None:
+            raise SaywhereError("relevance_of_tokens: this network has no tokens; give tokens, a vision transformer")
+        self.relevance_of_backbone, self.relevance_of_tokens = relevance_of_backbone, relevance_of_tokens
+        further = channels[-1] if relevance_of_backbone else 0
+        if relevance_of_tokens and self.token_encoder is not None:
+            further += self.token_encoder.channels
         self.learned_relevance = (
-            LearnedRelevance(clicked + (channels[-1] if relevance_of_backbone else 0), context, words=self.words)
-            if "learned" in relevance
-            else None
+            LearnedRelevance(clicked + further, context, words=self.words) if "learned" in relevance else None
         )
         self.classifier_relevance = (
             ClassifierRelevance(channels[-1], words=self.words) if "classifier" in relevance else None
         )
-        self.token_encoder = TokenEncoder(tokens) if tokens else None
         self.token_decoder = (
-            TokenDecoder(self.token_encoder.channels, guidance, len(relevance), w3, w4, candidates)
+            TokenDecoder(
+                self.token_encoder.channels, guidance, len(relevance), w3, w4, candidates, token_blocks, token_width
+            )
             if self.token_encoder
             else None
         )
@@ -265,12 +277,15 @@ class Saywhere(PurifyingModel):
         probability = F.interpolate(logits.sigmoid(), size=padded, mode="bilinear", align_corners=False)
         return probability.mean(1, keepdim=True)[..., :h, :w]
 
-    def relevance_features(self, pure: Sequence[Tensor], coarsest_raw: Tensor) -> tuple[Tensor, ...]:
+    def relevance_features(
+        self, pure: Sequence[Tensor], coarsest_raw: Tensor, tokens: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """Embed the image for the comparison with phrases.
 
         Args:
             pure: the four purified levels.
             coarsest_raw: the backbone's level at stride 32.
+            tokens: those of a network with ``relevance_of_tokens``.
 
         Returns:
             A tensor for each relevance source.
@@ -280,6 +295,8 @@ class Saywhere(PurifyingModel):
             levels = [pure[1], enlarge(pure[2], 2.0), enlarge(pure[3], 4.0)]
             if self.relevance_of_backbone:
                 levels.append(enlarge(coarsest_raw, 4.0))
+            if self.relevance_of_tokens and tokens is not None:
+                levels.append(enlarge(tokens))
             maps.append(self.learned_relevance.embed(torch.cat(levels, 1)))
         if self.classifier_relevance is not None:
             maps.append(self.classifier_relevance.embed(coarsest_raw))
@@ -305,7 +322,7 @@ class Saywhere(PurifyingModel):
     def _cached_relevance_features(self, features: Features) -> tuple[Tensor, ...]:
         if "relevance_features" not in features.cache:
             pure, raw = features.levels["pure"], features.levels["raw"]
-            features.cache["relevance_features"] = self.relevance_features(pure, raw[len(self.strides) - 1])
+            features.cache["relevance_features"] = self.relevance_features(pure, *raw[len(self.strides) - 1 :])
         return features.cache["relevance_features"]
 
     def _relevance_logits(self, features: Features, phrases: EncodedPhrases | None) -> Tensor:
@@ -389,13 +406,26 @@ class Saywhere(PurifyingModel):
                 x = x * (1.0 + scale) + shift
         logits = self.head(x)
         of_tokens = coarse_logits if self.training else None
-        if coarse_logits is not None:
-            logits = logits + enlarge(coarse_logits)
+        if self.token_decoder is not None and coarse_logits is not None:
+            logits = logits + enlarge(self.token_decoder.mix(coarse_logits))
         if self.candidate_scores is None:
             return Candidates(enlarge(logits), logits.new_zeros(len(logits), 1), of_tokens)
         maps = torch.cat([x, guidance.to(x.dtype)], 1)
         scores = self.candidate_scores(F.avg_pool2d(logits, 2), maps, deep, torch.tanh(relevance / 2.0))
         return Candidates(enlarge(logits), scores, of_tokens)
+
+    def decode_tokens(self, tokens: Tensor, prompts: list[Prompt], previous: Tensor | None) -> Tensor:
+        if self.token_decoder is None:
+            return super().decode_tokens(tokens, prompts, previous)
+        batch, _, h, w = tokens.shape
+        if previous is None:
+            previous = tokens.new_zeros(batch, 1, h * STRIDE, w * STRIDE)
+        clicks = ClickTensors.from_prompts(prompts, tokens.device)
+        embedded, keys = self.token_decoder.embed(tokens)
+        guidance = self.draw(clicks, previous).to(embedded.dtype)
+        sources = (self.learned_relevance is not None) + (self.classifier_relevance is not None)
+        relevance = guidance.new_zeros(batch, sources, 2 * h, 2 * w)
+        return self.token_decoder(embedded, keys, clicks, guidance, relevance)[2]
 
     def draw(self, clicks: ClickTensors, previous: Tensor) -> Tensor:
         """The guidance maps, see :func:`guidance_maps`."""

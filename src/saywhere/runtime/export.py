@@ -122,8 +122,10 @@ class RelevanceFeatures(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, pure1: Tensor, pure2: Tensor, pure3: Tensor, raw3: Tensor) -> tuple[Tensor, ...]:
-        return self.model.relevance_features((pure1, pure1, pure2, pure3), raw3)
+    def forward(
+        self, pure1: Tensor, pure2: Tensor, pure3: Tensor, raw3: Tensor, raw4: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        return self.model.relevance_features((pure1, pure1, pure2, pure3), raw3, raw4)
 
 
 class Phrase(nn.Module):
@@ -284,7 +286,8 @@ def trace_all(model: Saywhere) -> dict[str, tuple[dict[str, Any], bytes]]:
         graphs["phrase"] = trace(Phrase(model), {"words": words}, ["context", "meaning"])
         given["context"] = context
         if model.relevance_maps:
-            used = {name: tensors[name] for name in ("pure1", "pure2", "pure3", "raw3")}
+            of_tokens = ("raw4",) if model.relevance_of_tokens else ()
+            used = {name: tensors[name] for name in ("pure1", "pure2", "pure3", "raw3", *of_tokens)}
             maps = RelevanceFeatures(model)(*used.values())
             features = {f"relevance_features{i}": x for i, x in enumerate(maps)}
             graphs["relevance_features"] = trace(RelevanceFeatures(model), used, list(features))

@@ -51,7 +51,7 @@ class Loss(nn.Module):
         relevance = levels.fused[1][:, :0]
         if model.relevance_maps:
             phrases = EncodedPhrases(given["context"], given["meaning"], given["present"])
-            relevance = model.phrase_logits(model.relevance_features(levels.pure, raw[3]), phrases)
+            relevance = model.phrase_logits(model.relevance_features(levels.pure, *raw[3:]), phrases)
         candidates = model.decode_levels(
             levels.pure,
             levels.fused,

@@ -325,6 +325,9 @@ class ImageTokensRecipe(RecipePart):
     loss_weight: float = Field(
         0.0, ge=0, description="weight of the loss of the masks that tokens alone give, beside that of the network's"
     )
+    alone: bool = Field(
+        False, description="whether the token decoder is trained alone, which takes a third of the time"
+    )
     cached_only: bool = Field(
         False, description="whether only images are drawn whose tokens are there; which those are may change meanwhile"
     )

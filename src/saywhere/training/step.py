@@ -75,6 +75,10 @@ def step_losses(
     if recipe.teacher.relevance_only:
         yield relevance_loss(network, image, tokens, batch, fabric, labels)
         return
+    if recipe.image_tokens.alone:
+        assert tokens is not None, "TokenMaps.of_recipe has checked it"
+        yield token_masks_loss(network, tokens, batch, recipe, fabric, target, counted, targets)
+        return
     with fabric.autocast():
         features = network.encode_crop(image, tokens)
     prompts, previous = list(batch.prompts), None
@@ -154,6 +158,44 @@ def round_loss(
     regression = candidate_losses.iou_regression(scores, ious, weight)
     ranking = candidate_losses.ranking(scores, ious, weight)
     return loss + settings.iou_weight * regression + settings.ranking_weight * ranking
+
+
+def token_masks_loss(
+    network: InteractiveModel,
+    tokens: Tensor,
+    batch: Batch,
+    recipe: Recipe,
+    fabric: Fabric,
+    target: Tensor,
+    counted: Tensor,
+    targets: CorrectionTargets,
+) -> Tensor:
+    """The mean loss of a step's rounds where the token decoder is trained alone.
+
+    The robot corrects the candidate that is nearest to the target, since the tokens alone have no scores.
+
+    Args:
+        network, batch, recipe, fabric: as for :func:`step_losses`.
+        tokens: of the crops.
+        target, counted: ``(B, 1, H, W)``.
+        targets: the same for the robot.
+    """
+    prompts, previous = list(batch.prompts), None
+    rounds = number_of_rounds(batch, recipe)
+    total = torch.zeros((), device=fabric.device)
+    for turn in range(rounds):
+        with fabric.autocast():
+            logits = network.decode_tokens(tokens, prompts, previous).float()
+        total = total + token_loss(logits, target, counted, prompts, recipe) / rounds
+        if turn + 1 == rounds:
+            break
+        enlarged = F.interpolate(logits.detach(), scale_factor=4.0, mode="bilinear", align_corners=False)
+        best = candidate_losses.candidate_ious(enlarged, target, counted).argmax(1)
+        probability = enlarged[torch.arange(len(best)), best][:, None].sigmoid()
+        predicted = probability[:, 0] > 0.5
+        prompts = corrections(targets, predicted.cpu().numpy(), prompts, turn, recipe)
+        previous = degrade_previous(probability, step_draws(batch, recipe, PREVIOUS + turn), recipe.clicks)
+    return total
 
 
 def token_loss(logits: Tensor, target: Tensor, counted: Tensor, prompts: Sequence[Prompt], recipe: Recipe) -> Tensor:

@@ -47,6 +47,8 @@ class TokenMaps:
         """
         name, weights = recipe.model.options.get("tokens"), recipe.model.pretrained_tokens
         if not name:
+            if recipe.image_tokens.alone:
+                raise SaywhereError("recipe: image_tokens.alone trains the tokens' masks; set model.options.tokens")
             return None
         if weights is None:
             raise SaywhereError(f"recipe: model.options.tokens '{name}' needs model.pretrained_tokens, its weights")

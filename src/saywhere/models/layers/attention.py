@@ -22,15 +22,18 @@ def enlarge(x: Tensor, factor: float = 2.0) -> Tensor:
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
-def transformer_blocks(width: int, count: int) -> tuple[nn.ModuleList, nn.ModuleList]:
+def transformer_blocks(
+    width: int, count: int, head_channels: int = HEAD_CHANNELS
+) -> tuple[nn.ModuleList, nn.ModuleList]:
     """The layers of :func:`run_blocks`: a depthwise convolution and a transformer block for each of ``count``.
 
     Args:
-        width: channels, a multiple of :data:`HEAD_CHANNELS`.
+        width: channels, a multiple of ``head_channels``.
         count: number of blocks.
+        head_channels: channels of each attention head.
     """
     position_convs = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1, groups=width) for _ in range(count))
-    heads = width // HEAD_CHANNELS
+    heads = width // head_channels
     blocks = nn.ModuleList(Block(width, heads, mlp_ratio=2.0, qkv_bias=True) for _ in range(count))
     return position_convs, blocks
 

@@ -15,6 +15,8 @@ from saywhere.models.backbone import ImageNetNormalisation
 from saywhere.models.layers.attention import run_blocks, transformer_blocks
 from saywhere.models.layers.clicks import ClickTensors, similarity
 
+HEAD_CHANNELS = 64  # of each attention head; half as many take 1.6 times as long on a processor
+
 
 class TokenEncoder(nn.Module):
     """A vision transformer of timm, whose patch tokens are features of a whole image.
@@ -78,7 +80,8 @@ class TokenEncoder(nn.Module):
 class TokenDecoder(nn.Module):
     """Decides from tokens and the prompt where the object is, coarsely.
 
-    Its outputs are 0 at first, so that adding it to a trained network does not change its masks.
+    What it adds to the network's features and logits is 0 at first, so that adding it to a trained network does not
+    change its masks.
 
     Args:
         channels: of the tokens.
@@ -88,7 +91,10 @@ class TokenDecoder(nn.Module):
         deep: the same at stride 32.
         candidates: number of masks.
         blocks: number of transformer blocks.
-        width: channels of these.
+        width: channels of these, a multiple of :data:`HEAD_CHANNELS`.
+
+    Raises:
+        SaywhereError: there are no blocks, or ``width`` is no such multiple.
     """
 
     def __init__(
@@ -96,17 +102,24 @@ class TokenDecoder(nn.Module):
         width: int = 128,
     ) -> None:  # fmt: skip
         super().__init__()
+        if blocks < 1 or width < HEAD_CHANNELS or width % HEAD_CHANNELS:
+            raise SaywhereError(
+                f"token decoder of {blocks} blocks and {width} channels: give at least one block, and a multiple of "
+                f"{HEAD_CHANNELS} channels"
+            )
         self.enter = nn.Conv2d(channels, width, 1)
         self.prompt = nn.Conv2d(2 * guidance + 2 + relevance, width, 3, padding=1)
         self.entered = nn.LayerNorm(width)
-        self.places, self.blocks = transformer_blocks(width, blocks)
+        self.places, self.blocks = transformer_blocks(width, blocks, HEAD_CHANNELS)
         self.norm = nn.LayerNorm(width)
         self.to_middle = nn.Conv2d(width, middle, 1)
         self.to_deep = nn.Conv2d(width, deep, 1)
         self.to_logits = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(width, 16 * candidates, 1)
         )
-        for layer in (self.to_middle, self.to_deep, self.to_logits[-1]):
+        # The candidates of the two may be in another order, so each is added to each.
+        self.mix = nn.Conv2d(candidates, candidates, 1, bias=False)
+        for layer in (self.to_middle, self.to_deep, self.mix):
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
 
@@ -135,10 +148,13 @@ class TokenDecoder(nn.Module):
             relevance: ``(B, S, 2h, 2w)`` in [-1, 1].
 
         Returns:
-            ``(B, middle, h, w)``, ``(B, deep, h/2, w/2)`` and logits ``(B, n, 4h, 4w)``.
+            ``(B, middle, h, w)``, ``(B, deep, h/2, w/2)`` and logits ``(B, n, 4h, 4w)``, the masks of tokens alone; of
+            these :attr:`mix` makes what is added to the network's.
         """
         compared = similarity(keys, clicks.points, clicks.labels, STRIDE)
-        parts = [F.avg_pool2d(guidance, 4), F.max_pool2d(guidance, 4), compared, F.avg_pool2d(relevance, 2)]
+        parts = [F.avg_pool2d(guidance, 4), F.max_pool2d(guidance, 4), compared]
+        if relevance.shape[1]:
+            parts.append(F.avg_pool2d(relevance, 2))
         x = embedded + self.prompt(torch.cat([part.to(embedded.dtype) for part in parts], 1))
         x = run_blocks(x, self.entered, self.places, self.blocks, self.norm)
         return self.to_middle(x), self.to_deep(F.avg_pool2d(x, 2)), F.pixel_shuffle(self.to_logits(x), 4)
