@@ -6,7 +6,6 @@ from pathlib import Path
 
 import saywhere
 from saywhere.annotate.sample_images import write_samples
-from saywhere.storage import render
 
 
 def main() -> None:
@@ -14,16 +13,16 @@ def main() -> None:
     segmenter = saywhere.load().set_image(astronaut)
 
     mask = segmenter.click(220, 330)  # on the suit; x and y in pixels, origin top left
-    print(f"one click:        {mask.array.sum():7,} pixels, expected IoU {mask.score:.2f}")
+    print(f"one click:        {mask.area:7,} pixels, expected IoU {mask.score:.2f}")
 
     mask = segmenter.click(225, 120, positive=False)  # not the face
-    print(f"without the face: {mask.array.sum():7,} pixels, expected IoU {mask.score:.2f}")
+    print(f"without the face: {mask.area:7,} pixels, expected IoU {mask.score:.2f}")
 
     segmenter.undo()  # the mask of one click again
     mask = segmenter.redo() or mask
-    print(f"undone, redone:   {mask.array.sum():7,} pixels")
+    print(f"undone, redone:   {mask.area:7,} pixels")
 
-    render.write_image(Path("demo/suit.png"), render.mask_image(mask))
+    mask.save("demo/suit.png")
     print("→ demo/suit.png")
 
 

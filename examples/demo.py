@@ -13,8 +13,8 @@ import numpy as np
 
 import saywhere
 from saywhere.annotate.sample_images import write_samples
+from saywhere.core import render
 from saywhere.core.images import read_image
-from saywhere.storage import render
 
 IMAGES = Path("demo/images")
 
@@ -42,7 +42,7 @@ def main() -> None:
             mask = segmenter.click(x, y, positive=False)
         spent = 1000 * (time.perf_counter() - started)
         print(f"{name:13} {len(on) + len(off)} click(s), expected IoU {mask.score:.2f}, {spent:.0f} ms")
-        drawn = render.overlay(image, mask, segmenter.prompt)
+        drawn = mask.overlay(image, segmenter.prompt)
         for picture in (image, drawn):
             width = round(picture.shape[1] * HEIGHT / picture.shape[0])
             pictures.append(cv2.resize(picture, (width, HEIGHT), interpolation=cv2.INTER_AREA))

@@ -9,7 +9,7 @@ import numpy as np
 from skimage import data
 
 import saywhere
-from saywhere.storage import render
+from saywhere.core import render
 
 # (what is shown, photograph, the click)
 CASES = [
@@ -31,7 +31,7 @@ def main() -> None:
         pixels = np.asarray(photograph())
         pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.ndim == 2 else pixels[..., :3]
         mask = segmenter.set_image(pixels).click(*click)
-        drawn = render.overlay(pixels, mask, segmenter.prompt)
+        drawn = mask.overlay(pixels, segmenter.prompt)
         scale = SIDE / max(drawn.shape[:2])
         small = cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         tile = np.full((SIDE + 24, SIDE, 3), 255, np.uint8)

@@ -18,7 +18,7 @@ from PIL import Image
 
 import saywhere
 from saywhere import SaywhereError, Segmenter
-from saywhere.data.formats.polygons import join_pieces, polygons_along_pixel_edges
+from saywhere.core.polygons import join_pieces, polygons_along_pixel_edges
 from saywhere.interactive.checks import check_phrase
 from saywhere.interactive.instances import Instance
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from saywhere import Segmenter, Sequence, Settings
 from saywhere.core.arrays import BoolArray, ImageArray
+from saywhere.core.atomic import write_atomically
 from saywhere.errors import SaywhereError
 from saywhere.interactive.instances import Instance
 from saywhere.runtime.base import PurifyingRuntime, Runtime
-from saywhere.storage.atomic import write_atomically
 
 RECORD = "label-studio.json"  # in the folder of the states
 

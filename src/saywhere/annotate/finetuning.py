@@ -22,8 +22,8 @@ from typing import Any, Literal
 from saywhere.annotate.db.database import PROJECT_FOLDER
 from saywhere.annotate.db.store import Store
 from saywhere.annotate.image_folder import ImageFolder
+from saywhere.core.atomic import write_atomically
 from saywhere.errors import SaywhereError
-from saywhere.storage.atomic import write_atomically
 
 FOLDER = Path(PROJECT_FOLDER) / "finetuned"
 COMMAND = (sys.executable, "-m", "saywhere.cli", "finetune")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from saywhere.storage.atomic import write_atomically
+from saywhere.core.atomic import write_atomically
 
 SAMPLES = Path(__file__).parent / "samples"
 

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from saywhere.core.atomic import write_atomically
 from saywhere.core.metrics import bootstrap_interval
 from saywhere.errors import SaywhereError
-from saywhere.storage.atomic import write_atomically
 
 REQUIRED = ("state", "person", "interactions", "seconds")
 DONE = "done"  # images that are not done hold objects that are not finished

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from saywhere.core.atomic import write_atomically
 from saywhere.errors import SaywhereError
-from saywhere.storage.atomic import write_atomically
 
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web@{VERSION}"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from saywhere.browser.network import network_files
+from saywhere.core.atomic import write_atomically
 from saywhere.errors import needing
-from saywhere.storage.atomic import write_atomically
 
 STATIC = Path(__file__).with_name("static")
 SHARED = Path(__file__).with_name("shared")

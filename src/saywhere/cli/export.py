@@ -151,8 +151,8 @@ def project(
     from saywhere.annotate.exports.versions import changes_since_last, make_export
     from saywhere.annotate.exports.write import pack
     from saywhere.annotate.image_folder import ImageFolder
+    from saywhere.core.atomic import atomic_output
     from saywhere.data.split import Shares
-    from saywhere.storage.atomic import atomic_output
 
     shares = None if split is None else Shares.parse(split)
     options = ExportOptions(format, not all_images, images, shares, simplify, approved)

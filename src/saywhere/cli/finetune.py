@@ -12,10 +12,10 @@ import typer
 from rich.table import Table
 
 from saywhere.cli.common import console, list_faults
+from saywhere.core.atomic import write_atomically
 from saywhere.core.processes import end_with_parent
 from saywhere.data.notes import group_notes
 from saywhere.errors import SaywhereError, needing
-from saywhere.storage.atomic import write_atomically
 
 LOW_PRIORITY = 15  # of 19
 

@@ -49,12 +49,12 @@ def segment(
     ] = None,
 ) -> None:
     """Cut one object out of an image: the box, clicks, drags, points that are off it, the phrase, in this order."""
+    from saywhere.core import render
     from saywhere.core.images import read_image_and_digest
     from saywhere.core.prompt import Click
     from saywhere.core.settings import Settings
     from saywhere.interactive.segmenter import Segmenter
     from saywhere.runtime.registry import find_method
-    from saywhere.storage import render
 
     clicks = [Click(x, y) for x, y in (numbers(text, 2, "--click") for text in click or [])]
     clicks += [Click(x, y, True, radius) for x, y, radius in (numbers(text, 3, "--drag") for text in drag or [])]
@@ -86,13 +86,15 @@ def segment(
         mask, written = segmenter.choose(candidate), candidate
     cut = mask.cutout(pixels, blur) if cutout else None
     if out:
-        render.write_image(out, render.mask_image(mask), digest)
+        render.write_image(out, render.mask_image(mask.array), digest)
     if overlay:
-        render.write_image(overlay, render.overlay(pixels, mask, segmenter.prompt))
+        render.write_image(overlay, mask.overlay(pixels, segmenter.prompt))
     if cutout and cut is not None:
         render.write_image(cutout, cut)
     if as_json:
-        facts = {"image": str(image), "photo": str(image), **render.as_coco(mask), "weights": segmenter.runtime.digest}
+        size = {"height": mask.image_size.height, "width": mask.image_size.width}
+        annotation = render.region_as_coco(mask.array, mask.score)
+        facts = {"image": str(image), "photo": str(image), **size, **annotation, "weights": segmenter.runtime.digest}
         if len(candidates) > 1:
             facts |= {"candidate": written, "candidates": [candidate_as_json(other) for other in candidates]}
         print(json.dumps(facts))
@@ -141,7 +143,7 @@ def default_output(image: Path, digest: str) -> Path:
     Raises:
         SaywhereError: another file is there, such as the mask of an image of the same name.
     """
-    from saywhere.storage import render
+    from saywhere.core import render
 
     out = Path(f"{image.stem}-mask.png")
     if out.exists() and render.source_of(out) != digest:

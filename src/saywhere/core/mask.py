@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,10 @@ from saywhere.core.enlarge import enlarged_above
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import read_image
 from saywhere.core.numbers import describe, finite_number
+from saywhere.core.polygons import Ring, polygons_along_pixel_edges
+from saywhere.core.prompt import Prompt
+from saywhere.core.render import draw, mask_image, write_image
+from saywhere.core.rle import RunLengths
 from saywhere.errors import SaywhereError
 
 NOTHING = -16.0  # the logit of a pixel outside the crop
@@ -109,6 +114,81 @@ class Mask:
         probability = sigmoid(self.final_logits)
         return expected_iou(probability > self.threshold, probability)
 
+    @cached_property
+    def _run_lengths(self) -> RunLengths:
+        left, top, part = self.part()
+        return RunLengths.from_part(part, left, top, self.image_size)
+
+    @property
+    def area(self) -> int:
+        """The object's pixels in the image."""
+        return self._run_lengths.area
+
+    @property
+    def bbox(self) -> tuple[int, int, int, int]:
+        """x, y, width and height of the smallest box around the object, as in COCO; zeros when the mask is empty."""
+        return self._run_lengths.box
+
+    @property
+    def rle(self) -> dict[str, Any]:
+        """``size`` (height, width) and ``counts`` (text), the compressed run lengths of COCO that pycocotools reads."""
+        segmentation: dict[str, Any] = self._run_lengths.as_annotation()["segmentation"]
+        return segmentation
+
+    def polygons(self, tolerance: float = 0.0) -> list[Ring]:
+        """The outline of each piece of the mask; holes are joined to it by cuts without width.
+
+        Args:
+            tolerance: how far an outline with fewer vertices may be from the true one, in pixels; 0 keeps it.
+
+        Returns:
+            For each piece ``(N, 2)`` float vertices x, y in pixels of the image, whose area pycocotools fills again.
+
+        Raises:
+            SaywhereError: the tolerance is negative or no number.
+        """
+        value = finite_number(tolerance)
+        if value is None or value < 0.0:
+            raise SaywhereError(f"tolerance {describe(tolerance)}: give 0 or more pixels, such as 1.0")
+        return polygons_along_pixel_edges(self._pixels, value)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the mask as a grey image: 255 on the object, else 0. The old file stays until the new one is whole.
+
+        Args:
+            path: the file; its ending says the format, of which PNG is the one that keeps every pixel.
+
+        Returns:
+            The path.
+
+        Raises:
+            SaywhereError: the format is unknown, or the file cannot be written.
+
+        Example:
+            >>> import tempfile
+            >>> from saywhere.core.crop import Crop
+            >>> mask = Mask(Crop(0, 0, 2, 2, 2, 2), np.full((2, 2), 9.0, np.float32), ImageSize(2, 2))
+            >>> mask.save(tempfile.mkdtemp() + "/mask.png").name
+            'mask.png'
+        """
+        write_image(Path(path), mask_image(self._pixels))
+        return Path(path)
+
+    def overlay(self, image: str | Path | Image.Image | ImageArray, prompt: Prompt | None = None) -> ImageArray:
+        """The mask drawn on its image: darker outside, with the outline.
+
+        Args:
+            image: the image of the mask: a path, a PIL image or an array, as for ``set_image``.
+            prompt: its clicks and box are drawn too, for example ``segmenter.prompt``.
+
+        Returns:
+            ``(H, W, 3)`` uint8 RGB.
+
+        Raises:
+            SaywhereError: the image has another size.
+        """
+        return draw(self._own(image), self._pixels, prompt)
+
     def opacity(self, soft: bool = True) -> FloatArray:
         """How opaque each pixel of the object is when it is cut out.
 
@@ -151,16 +231,21 @@ class Mask:
             >>> mask.cutout(np.full((2, 2, 3), 200, np.uint8), soft=False)[0].tolist()
             [[200, 200, 200, 255], [0, 0, 0, 0]]
         """
+        pixels = self._own(image)
+        opacity = self.opacity(soft)
+        if blur is None:
+            return cutout.cut_out(pixels, opacity)
+        return cutout.blur_background(pixels, opacity, blur)
+
+    def _own(self, image: str | Path | Image.Image | ImageArray) -> ImageArray:
+        """The pixels of the mask's image; SaywhereError for an image of another size."""
         pixels = read_image(image)
         if pixels.shape[:2] != tuple(self.image_size):
             (height, width), size = pixels.shape[:2], self.image_size
             raise SaywhereError(
                 f"an image of {width}x{height}: the mask is of {size.width}x{size.height}; give its own"
             )
-        opacity = self.opacity(soft)
-        if blur is None:
-            return cutout.cut_out(pixels, opacity)
-        return cutout.blur_background(pixels, opacity, blur)
+        return pixels
 
 
 def expected_iou(mask: BoolArray, probability: FloatArray) -> float:

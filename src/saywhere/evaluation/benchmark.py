@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from saywhere.core.atomic import write_atomically
 from saywhere.core.geometry import ImageSize
 from saywhere.core.metrics import MAX_INTERACTIONS
 from saywhere.core.processes import peak_memory
@@ -31,7 +32,6 @@ from saywhere.interactive.segmenter import Segmenter
 from saywhere.parallel.resumable import Execution, LoadedMethod, Progress, journal_path, no_progress, run_job
 from saywhere.runtime.base import Capabilities, Runtime
 from saywhere.runtime.timed import TimedRuntime
-from saywhere.storage.atomic import write_atomically
 
 Remaining = tuple[Sample, tuple[Interaction, ...]]  # an object, and the interactions that an interrupted run has
 SHOWN_FAULTS = 5

@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
+from saywhere.core.atomic import write_atomically
 from saywhere.core.images import image_digest, read_image
 from saywhere.data.coco import read_coco_file
 from saywhere.data.datasets import Sample, check_images
@@ -26,7 +27,6 @@ from saywhere.evaluation.compare import Difference, compare
 from saywhere.evaluation.groups import NO_LABEL
 from saywhere.models.checkpoint import read_tensors, write_tensors
 from saywhere.runtime.weights import find_weights
-from saywhere.storage.atomic import write_atomically
 from saywhere.storage.tensors import check_format, read_tensor_file
 from saywhere.text.words import label_words, load_words
 from saywhere.training.loop import train

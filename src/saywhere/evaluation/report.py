@@ -18,16 +18,16 @@ import numpy as np
 
 from saywhere.core import metrics
 from saywhere.core.arrays import ImageArray
+from saywhere.core.atomic import write_atomically
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import read_image
+from saywhere.core.render import draw
 from saywhere.core.rle import RunLengths
 from saywhere.data.datasets import Sample
 from saywhere.errors import needing
 from saywhere.evaluation.benchmark import Measurement
 from saywhere.evaluation.evaluate import Interaction, prompt_of
 from saywhere.evaluation.summary import Records, ious_of, values_of
-from saywhere.storage.atomic import write_atomically
-from saywhere.storage.render import draw
 
 ENVIRONMENT = ("machine", "versions", "engine", "jobs", "peak_memory_mb")
 Cells = tuple[list[str], list[list[str]]]  # a header, and rows

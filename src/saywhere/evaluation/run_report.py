@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
+from saywhere.core.atomic import write_atomically
 from saywhere.errors import SaywhereError, needing
 from saywhere.evaluation.benchmark import spread
 from saywhere.evaluation.report import as_svg
-from saywhere.storage.atomic import write_atomically
 from saywhere.storage.tensors import read_tensor_file
 
 LOG, WEIGHTS, SAMPLES = "log.jsonl", "weights.safetensors", "samples"

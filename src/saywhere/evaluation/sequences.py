@@ -18,6 +18,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from saywhere.core import metrics, robot
+from saywhere.core.atomic import write_atomically
 from saywhere.core.metrics import MAX_INTERACTIONS
 from saywhere.core.prompt import Click
 from saywhere.core.settings import Settings
@@ -34,7 +35,6 @@ from saywhere.interactive.sequence import SequenceOptions
 from saywhere.parallel.resumable import Execution, LoadedMethod, Progress, journal_path, no_progress, run_job
 from saywhere.runtime.base import PurifyingRuntime, Runtime
 from saywhere.runtime.timed import TimedRuntime, milliseconds
-from saywhere.storage.atomic import write_atomically
 from saywhere.text.words import label_words
 
 EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # of the curve's parts, in objects annotated before

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from saywhere.core.atomic import write_atomically
 from saywhere.errors import SaywhereError
 from saywhere.models import build
 from saywhere.models.base import InteractiveModel
-from saywhere.storage.atomic import write_atomically
 from saywhere.storage.tensors import FORMAT, TensorFile, check_format, read_tensor_file, rename_prefixes
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from saywhere.core.atomic import write_atomically
 from saywhere.core.images import is_image_name
 from saywhere.errors import SaywhereError
-from saywhere.storage.atomic import write_atomically
 from saywhere.storage.remote import file_system as file_system
 from saywhere.storage.remote import is_address as is_address
 from saywhere.storage.remote import open_file as open_file

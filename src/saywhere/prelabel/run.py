@@ -12,10 +12,12 @@ import numpy as np
 
 from saywhere import __version__
 from saywhere.core.arrays import BoolArray
+from saywhere.core.atomic import write_atomically
 from saywhere.core.geometry import Box
 from saywhere.core.images import image_digest, read_image_and_digest
 from saywhere.core.mask import Mask, expected_iou
 from saywhere.core.prompt import Prompt
+from saywhere.core.render import region_as_coco
 from saywhere.core.settings import Settings
 from saywhere.errors import SaywhereError
 from saywhere.interactive.segmenter import Segmenter
@@ -31,9 +33,7 @@ from saywhere.parallel.resumable import (
 )
 from saywhere.prelabel.request import ImagePrompts, ObjectPrompt, PrelabelRequest
 from saywhere.runtime.base import Runtime
-from saywhere.storage.atomic import write_atomically
 from saywhere.storage.outputs import check_not_among
-from saywhere.storage.render import region_as_coco
 from saywhere.text import words
 
 MASK_KEYS = ("area", "bbox", "score", "segmentation")  # what the network adds to an annotation

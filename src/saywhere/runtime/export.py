@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from saywhere.core.atomic import write_atomically
 from saywhere.core.image_tokens import LONGER_SIDE, PATCH, STRIDE
 from saywhere.core.prompt import Click, Prompt
 from saywhere.errors import SaywhereError
@@ -36,7 +37,6 @@ from saywhere.models.saywhere import Saywhere
 from saywhere.runtime.artefact import DESCRIPTION, PREFIX, VERSION, options_of_graph
 from saywhere.runtime.export_gradient import export_gradient
 from saywhere.runtime.fuse import find_fusible, fuse_batch_norms
-from saywhere.storage.atomic import write_atomically
 
 OPSET = 18
 LEARNING_SIDE, LEARNING_CLICKS = 320, 10  # of the images that sequences learn from, as SequenceOptions has it

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.utils import Extractor
 
 from saywhere.core.arrays import FloatArray
+from saywhere.core.atomic import write_atomically
 from saywhere.core.image_tokens import MULTIPLE
 from saywhere.core.settings import Settings
 from saywhere.errors import SaywhereError
@@ -25,7 +26,6 @@ from saywhere.runtime.artefact import PREFIX
 from saywhere.runtime.metadata import resolve_settings
 from saywhere.runtime.onnx import OnnxRuntime
 from saywhere.runtime.weights import find_weights, load_runtime
-from saywhere.storage.atomic import write_atomically
 
 Precision = Literal["fp32", "fp16", "int8"]
 ENCODER, DECODER, DESCRIPTION = "encoder.onnx", "decoder.onnx", "model.json"

@@ -32,6 +32,7 @@ from timm.layers.config import set_exportable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from saywhere.core.atomic import write_atomically
 from saywhere.core.box_fit import FIT_POWER, TOLERANCE
 from saywhere.core.geometry import ImageSize
 from saywhere.core.image_tokens import MULTIPLE
@@ -44,7 +45,6 @@ from saywhere.models.layers.clicks import aggregate
 from saywhere.models.saywhere import Saywhere
 from saywhere.runtime.export import LEVELS, Encoder, add_member, decode, decoder_inputs, level_counts
 from saywhere.runtime.fuse import fuse_batch_norms
-from saywhere.storage.atomic import write_atomically
 
 Layout = Literal["sam", "sam2"]
 OPSET = 17

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from saywhere.core.atomic import write_atomically
 from saywhere.errors import SaywhereError, needing
 from saywhere.runtime.artefact import SUFFIX
 from saywhere.runtime.weights import HUB_FILE, HUB_ID, find_artefact, find_weights, shipped
-from saywhere.storage.atomic import write_atomically
 from saywhere.storage.tensors import SHARED, check_format, find_shared, read_tensor_file
 
 LICENCES = {"saywhere": "apache-2.0"}

@@ -19,8 +19,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from saywhere.core.atomic import write_atomically
 from saywhere.errors import SaywhereError
-from saywhere.storage.atomic import write_atomically
 
 Arrays = Mapping[str, NDArray[Any]]
 _TYPES = {"U8": "u1", "I32": "<i4", "I64": "<i8", "F32": "<f4", "F64": "<f8"}

@@ -21,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from saywhere.core.atomic import write_atomically
 from saywhere.core.images import read_image
 from saywhere.core.rle import RunLengths
 from saywhere.models.checkpoint import load_state, read_tensors
-from saywhere.storage.atomic import write_atomically
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 SIDE = 416  # longer side, in pixels, at which images are classified: objects are then about as large as in ImageNet

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from saywhere.core.atomic import write_atomically
 from saywhere.errors import SaywhereError
-from saywhere.storage.atomic import write_atomically
 from saywhere.training.dataset import CropDataset
 from saywhere.training.devices import launch
 from saywhere.training.loader import loader

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
+from saywhere.core.atomic import write_atomically
 from saywhere.errors import SaywhereError
-from saywhere.storage.atomic import write_atomically
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 MODELS = Path("src/saywhere/models")

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from saywhere.core.atomic import write_atomically
 from saywhere.core.geometry import ImageSize
 from saywhere.core.image_tokens import LONGER_SIDE, STRIDE, image_for_tokens, tokens_at
 from saywhere.core.images import read_image
 from saywhere.errors import SaywhereError
 from saywhere.models.checkpoint import load_state, read_tensors
 from saywhere.models.layers.tokens import TokenEncoder
-from saywhere.storage.atomic import write_atomically
 from saywhere.storage.cache import cache_folder
 from saywhere.training.augment import Affine
 from saywhere.training.pretrained import find_pretrained

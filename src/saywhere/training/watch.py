@@ -12,15 +12,15 @@ from torch import nn
 
 from saywhere.core import robot
 from saywhere.core.arrays import ImageArray
+from saywhere.core.atomic import write_atomically
 from saywhere.core.images import read_image
 from saywhere.core.metrics import iou
+from saywhere.core.render import draw
 from saywhere.data.datasets import Sample, load_dataset
 from saywhere.errors import SaywhereError, needing
 from saywhere.interactive.segmenter import Segmenter
 from saywhere.models.base import InteractiveModel
 from saywhere.runtime.torch import TorchRuntime
-from saywhere.storage.atomic import write_atomically
-from saywhere.storage.render import draw
 from saywhere.training.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from saywhere.data.formats.polygons import NearestPoint
+from saywhere.core.polygons import NearestPoint
 
 
 @pytest.mark.parametrize("count", [1, 3, 500])

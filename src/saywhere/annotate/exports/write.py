@@ -24,13 +24,13 @@ from saywhere.annotate.exports.manifest import MANIFEST, Manifest, ManifestBuild
 from saywhere.annotate.exports.options import ExportOptions
 from saywhere.annotate.exports.selection import select_images
 from saywhere.annotate.image_folder import ImageFolder
+from saywhere.core.atomic import atomic_output
 from saywhere.core.geometry import ImageSize
 from saywhere.core.rle import RunLengths
 from saywhere.data import formats
 from saywhere.data.formats.annotated_image import AnnotatedImage, BoxAnnotation, ObjectAnnotation, WriteOptions
 from saywhere.data.split import SPLITS, Fingerprint, split_images
 from saywhere.errors import SaywhereError
-from saywhere.storage.atomic import atomic_output
 
 NOTES = "notes.txt"
 

@@ -25,8 +25,8 @@ from saywhere.annotate.web.common import (  # fmt: skip
     RequestAuthor,
 )
 from saywhere.annotate.web.responses import ImageOut, ImagesOut, LockOut, OpenedImageOut, StateOut
+from saywhere.core.render import encode_image
 from saywhere.errors import SaywhereError
-from saywhere.storage.render import encode_image
 
 NO_SUMMARY = ImageSummary()  # of images that nobody worked on
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from saywhere.core.atomic import atomic_output
 from saywhere.core.rle import RunLengths
 from saywhere.data.datasets.sample import Sample, SampleTable
 from saywhere.errors import SaywhereError
-from saywhere.storage.atomic import atomic_output
 
 IMAGES = 1000  # in a shard
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from saywhere.core.atomic import atomic_output
 from saywhere.core.images import read_header
 from saywhere.data.files import exists, walk_files
 from saywhere.data.formats import coco, label_studio, labelme, png, voc, yolo
@@ -20,7 +21,6 @@ from saywhere.data.formats.annotated_image import (
 from saywhere.data.formats.losses import BOXES, CROWDS, EXTRA, IDS, Losses, says_something
 from saywhere.data.formats.voc_boxes import has_boxes
 from saywhere.errors import SaywhereError
-from saywhere.storage.atomic import atomic_output
 
 __all__ = [
     "FORMATS", "READERS", "AnnotatedImage", "AnnotationFormat", "AnnotationSource", "BoxAnnotation",

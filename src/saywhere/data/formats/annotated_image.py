@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from saywhere.core.arrays import BoolArray
+from saywhere.core.atomic import copy_file
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import read_header
 from saywhere.core.rle import RunLengths
 from saywhere.data.coco import Id
 from saywhere.data.files import is_file
 from saywhere.errors import SaywhereError
-from saywhere.storage.atomic import copy_file
 
 Extra = Mapping[str, Any]
 """What a file says beyond what is read, by its keys there, as JSON."""

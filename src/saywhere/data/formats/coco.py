@@ -12,6 +12,7 @@ import numpy as np
 
 from saywhere import __version__
 from saywhere.core.geometry import ImageSize
+from saywhere.core.polygons import polygons_along_pixel_edges
 from saywhere.core.rle import RunLengths
 from saywhere.data.checks import check_label, check_score
 from saywhere.data.coco import (
@@ -39,7 +40,6 @@ from saywhere.data.formats.annotated_image import (
     with_image_file,
 )
 from saywhere.data.formats.losses import only_json
-from saywhere.data.formats.polygons import polygons_along_pixel_edges
 from saywhere.errors import SaywhereError
 
 IMAGE_KEYS = {"id", "file_name", "width", "height"}

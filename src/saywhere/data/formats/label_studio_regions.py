@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import ImageSize
+from saywhere.core.polygons import join_pieces, polygons_along_pixel_edges
 from saywhere.core.rle import RunLengths
 from saywhere.data.checks import check_label, check_score
 from saywhere.data.formats.annotated_image import BoxAnnotation, ObjectAnnotation
-from saywhere.data.formats.polygons import join_pieces, polygons_along_pixel_edges
 from saywhere.errors import SaywhereError
 
 Result = dict[str, Any]

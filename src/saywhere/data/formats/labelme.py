@@ -19,6 +19,7 @@ from PIL import Image
 from saywhere.core.arrays import BoolArray
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import UNREADABLE, ImageHeader, header_of_content, image_size
+from saywhere.core.polygons import Ring, drawing_steps, polygons_through_pixel_centres, shape_region
 from saywhere.core.rle import MAX_OUTLINE, RunLengths
 from saywhere.data.checks import check_label, check_score, check_size
 from saywhere.data.files import check_file_name, find_image, is_file, leads_out, list_files
@@ -33,7 +34,6 @@ from saywhere.data.formats.annotated_image import (
 )
 from saywhere.data.formats.losses import only_json, says_something
 from saywhere.data.formats.names import MANIFEST, UniqueNames
-from saywhere.data.formats.polygons import Ring, drawing_steps, polygons_through_pixel_centres, shape_region
 from saywhere.errors import SaywhereError
 
 Shape = dict[str, Any]

@@ -14,6 +14,13 @@ from numpy.typing import NDArray
 
 from saywhere.core.geometry import ImageSize
 from saywhere.core.images import read_header
+from saywhere.core.polygons import (
+    Ring,
+    fill_polygons,
+    filled_region,
+    join_pieces,
+    polygons_through_pixel_centres,
+)
 from saywhere.data.checks import check_label
 from saywhere.data.files import is_file, is_hidden, list_files, list_images
 from saywhere.data.formats.annotated_image import (
@@ -27,13 +34,6 @@ from saywhere.data.formats.annotated_image import (
     note_lost_scores,
 )
 from saywhere.data.formats.names import UniqueNames
-from saywhere.data.formats.polygons import (
-    Ring,
-    fill_polygons,
-    filled_region,
-    join_pieces,
-    polygons_through_pixel_centres,
-)
 from saywhere.errors import SaywhereError
 
 CLASSES = "classes.txt"

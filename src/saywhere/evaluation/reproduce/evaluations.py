@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from saywhere.core.atomic import write_atomically
 from saywhere.core.settings import Settings
 from saywhere.errors import SaywhereError
 from saywhere.evaluation.benchmark import Task, load_samples, measure, spread
@@ -18,7 +19,6 @@ from saywhere.evaluation.reproduce.definition import Column, Definition, Measure
 from saywhere.evaluation.sequences import SequenceTask, bench_sequences
 from saywhere.interactive.sequence import PUBLISHED
 from saywhere.parallel.resumable import Execution, LoadedMethod, Progress, no_progress
-from saywhere.storage.atomic import write_atomically
 
 SEQUENCE_MEASURES = ("sequences", "global-sequences")
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
+from saywhere.core.atomic import write_atomically
 from saywhere.data.datasets import DATASETS, locate_data
 from saywhere.errors import SaywhereError
 from saywhere.evaluation.reproduce.definition import Column, Definition, Row, Table, chosen_tables, pairs
@@ -33,7 +34,6 @@ from saywhere.evaluation.reproduce.networks import (
 )
 from saywhere.evaluation.reproduce.tables import TableResult, as_json, markdown, tabulate
 from saywhere.parallel.resumable import Execution
-from saywhere.storage.atomic import write_atomically
 from saywhere.storage.jsonl import JsonlLog
 from saywhere.training.recipe_files import read_recipe
 

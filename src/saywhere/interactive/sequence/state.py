@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from saywhere.core.atomic import write_atomically
 from saywhere.errors import SaywhereError
 from saywhere.interactive.sequence.memory import LearnedState, Memory, StoredExample
 from saywhere.interactive.sequence.proposal import BankedClick, ProposalOutcome
-from saywhere.storage.atomic import write_atomically
 
 FORMAT = "saywhere-sequence-2"  # value of "format" in the metadata
 PREVIOUS_SUFFIX = ".previous"

@@ -1,4 +1,4 @@
-"""Masks as images, overlays and COCO annotations."""
+"""Masks drawn on images, and image files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from saywhere.core.arrays import BoolArray, ImageArray
+from saywhere.core.atomic import write_atomically
 from saywhere.core.images import UNREADABLE
-from saywhere.core.mask import Mask
 from saywhere.core.prompt import Prompt
 from saywhere.core.rle import RunLengths
 from saywhere.errors import SaywhereError
-from saywhere.storage.atomic import write_atomically
 
 OBJECT = (255, 140, 0)
 SOURCE = "Source"  # keyword of a PNG's text: the SHA-256 of the image that it was made from
@@ -26,23 +25,19 @@ CONTOUR = (255, 255, 255)
 POSITIVE, NEGATIVE = (0, 200, 80), (230, 30, 60)
 
 
-def mask_image(mask: Mask) -> NDArray[np.uint8]:
+def mask_image(mask: BoolArray) -> NDArray[np.uint8]:
     """``(H, W)`` uint8: 255 on the object, else 0."""
-    return mask.array.astype(np.uint8) * np.uint8(255)
+    return mask.astype(np.uint8) * np.uint8(255)
 
 
-def overlay(image: ImageArray, mask: Mask, prompt: Prompt) -> ImageArray:
-    """The image with a mask and its prompt; see :func:`draw`."""
-    return draw(image, mask.array, prompt)
-
-
-def draw(image: ImageArray, mask: BoolArray, prompt: Prompt) -> ImageArray:
+def draw(image: ImageArray, mask: BoolArray, prompt: Prompt | None = None) -> ImageArray:
     """Draw a mask and its prompt on an image.
 
     Args:
         image: ``(H, W, 3)`` RGB.
         mask: ``(H, W)``.
-        prompt: in pixels of the image; positive clicks and the box are green, negative clicks red, drags have a circle.
+        prompt: in pixels of the image; positive clicks and the box are green, negative clicks red, drags have a circle;
+            None draws the mask alone.
 
     Returns:
         A new image, darker outside the mask, with its contour.
@@ -53,6 +48,8 @@ def draw(image: ImageArray, mask: BoolArray, prompt: Prompt) -> ImageArray:
     stroke = max(round(max(image.shape[:2]) / 400), 1)
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(drawn, contours, -1, CONTOUR, stroke)
+    if prompt is None:
+        return drawn
     if prompt.box is not None:
         x0, y0, x1, y1 = (round(edge) for edge in prompt.box)
         cv2.rectangle(drawn, (x0, y0), (x1 - 1, y1 - 1), POSITIVE, stroke)
@@ -71,11 +68,6 @@ def relevance_overlay(image: ImageArray, relevance: NDArray[np.float32]) -> Imag
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     colours = cv2.applyColorMap((255.0 * np.clip(relevance, 0.0, 1.0)).astype(np.uint8), cv2.COLORMAP_TURBO)
     return np.asarray(cv2.addWeighted(grey, 0.5, cv2.cvtColor(colours, cv2.COLOR_BGR2RGB), 0.5, 0.0), np.uint8)
-
-
-def as_coco(mask: Mask) -> dict[str, Any]:
-    """Size, area, box, score and compressed run lengths, as COCO has them."""
-    return {"height": mask.image_size.height, "width": mask.image_size.width, **region_as_coco(mask.array, mask.score)}
 
 
 def region_as_coco(mask: BoolArray, score: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from saywhere import SaywhereError
-from saywhere.storage.atomic import atomic_output, write_atomically
+from saywhere.core.atomic import atomic_output, write_atomically
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
