@@ -19,10 +19,11 @@ help:  ## list the targets
 	@$(BIN)/python -m pip install --quiet --no-compile --editable .
 	@touch $@
 
-.venv/dev: pyproject.toml packages/papers/pyproject.toml constraints.txt
+.venv/dev: pyproject.toml packages/papers/pyproject.toml packages/large/pyproject.toml constraints.txt
 	@echo "== installing into .venv with the tools for tests (7 GB, a minute or two, mostly torch)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --editable '.[dev]' --editable packages/papers --constraint constraints.txt
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]' --editable packages/papers --editable packages/large \
+	  --constraint constraints.txt
 	@touch $@ .venv/base
 
 annotate: .venv/base  ## annotate sample images in the browser

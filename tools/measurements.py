@@ -23,7 +23,10 @@ from saywhere.evaluation.interactions import compare_interactions
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "research" / "figures"
-WEIGHTS = ROOT / "src" / "saywhere" / "weights" / "saywhere.safetensors"
+WEIGHTS = {
+    "small": ROOT / "src" / "saywhere" / "weights" / "saywhere.safetensors",
+    "large": ROOT / "packages" / "large" / "src" / "saywhere_large" / "saywhere-large.safetensors",
+}
 PAGE, README = ROOT / "docs" / "measurements.md", ROOT / "README.md"
 BEGIN, END = "<!-- figures: python tools/measurements.py -->", "<!-- end of figures -->"
 KEPT_DIGITS = 5  # of IoUs in a run that is added
@@ -35,7 +38,11 @@ PROMPTS = (
     "grabcut", "grabcut-drag", "grabcut-tap", "grabcut-uniform", "grabcut-rim", "grabcut-later", "grabcut-first",
     "ecssd", "leeds", "val", "val-box", "hires",
 )  # fmt: skip
-IN_README = ("grabcut", "grabcut-drag", "grabcut-uniform", "grabcut-later", "ecssd", "leeds", "val", "hires")
+LARGE = tuple(f"large-{name}" for name in PROMPTS)
+IN_README = (
+    "grabcut", "large-grabcut", "grabcut-drag", "large-grabcut-drag", "grabcut-uniform", "grabcut-later", "ecssd",
+    "large-ecssd", "leeds", "val", "large-val", "hires",
+)  # fmt: skip
 TAP = {
     "tap": "first click near the centre", "tap-50": "first click within 50 pixels of the centre",
     "uniform": "first click anywhere on the object", "rim": "first click near the rim",
@@ -59,6 +66,7 @@ kept. ²: measured with the weights before. All others are computed from the fil
 earlier weights, and of ideas that were tried, are in [research](../research/README.md).
 """
 NOTES = {
+    "Preset large": "The weights of the package saywhere-large (digest `{digest}`), on the same code.",
     "GrabCut": "A phrase costs an interaction and saves none. A drag saves interactions when it counts as one, as in "
     "DCT-Net, and costs some when press and release count as two.",
     "Phrases at equal numbers of interactions": "**At an equal number of interactions a phrase is today no gain but a "
@@ -122,12 +130,13 @@ def mark(run: dict[str, Any]) -> str:
     """Which footnote a run has."""
     if "transcribed" in run:
         return "¹"
-    return "" if run["weights"] == digest() else "²"
+    return "" if run["weights"] in (digest(), digest("large")) else "²"
 
 
-def digest() -> str:
-    """SHA-256 of the weights that ship."""
-    return hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+def digest(preset: str = "small") -> str | None:
+    """SHA-256 of the weights of a preset; None where they do not ship."""
+    path = WEIGHTS[preset]
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def figures(runs: dict[str, dict[str, Any]], names: Sequence[str]) -> Iterable[list[str]]:
@@ -154,13 +163,20 @@ def countings(a: dict[str, Any], b: dict[str, Any], groups: dict[str, list[str]]
 def page() -> str:
     """The text of docs/measurements.md."""
     runs, kept = load()
-    parts = [INTRODUCTION.format(digest=digest()[:16])]
+    parts = [INTRODUCTION.format(digest=str(digest())[:16])]
     header = ["data", "prompt", "objects", "NoC@85", "NoC@90", "mIoU@1", "best, mIoU@1"]
     parts += [
         "## By prompt\n",
         table(header, figures(runs, PROMPTS)),
         code(runs[name]["command"] for name in PROMPTS if name in runs),
     ]
+    if any(name in runs for name in LARGE):
+        parts += [
+            "## Preset large, by prompt\n",
+            NOTES["Preset large"].format(digest=str(digest("large"))[:16]) + "\n",
+            table(header, figures(runs, LARGE)),
+            code(runs[name]["command"] for name in LARGE if name in runs),
+        ]
     parts += ["## GrabCut\n", NOTES["GrabCut"] + "\n", *_grabcut(runs)]
     sequences = [runs[name] for name in ("leeds-sequence-base", "leeds-sequence") if name in runs]
     rows = [_sequence_row(run) for run in sequences]
@@ -208,9 +224,11 @@ def readme(text: str) -> str:
     """The README with its figures as of the runs: a table between two lines, and values between ``<!--=NAME-->``."""
     runs, kept = load()
     header = ["data", "prompt", "objects", "NoC@90", "mIoU@1"]
-    rows = [
-        [row[0].rstrip("¹²"), *row[1:3], *(cell.split(" ")[0] for cell in row[4:6])] for row in figures(runs, IN_README)
-    ]
+    rows = []
+    for name in IN_README:
+        preset = ", preset large" if name in LARGE else ""
+        for data, what, objects, _, *numbers in figures(runs, [name]):
+            rows.append([data.rstrip("¹²"), what + preset, objects, *(cell.split(" ")[0] for cell in numbers[:2])])
     if BEGIN not in text or END not in text:
         raise SaywhereError(f"README: has no lines '{BEGIN}' and '{END}'; add them around its figures")
     block = f"{BEGIN}\n{table(header, rows)}{END}"
@@ -242,7 +260,7 @@ def inline(runs: dict[str, dict[str, Any]], kept: dict[str, Any]) -> dict[str, s
 def add(path: Path) -> None:
     """Keep a run, with IoUs rounded; a run of other weights is refused."""
     run = json.loads(path.read_text())
-    if run.get("weights") != digest():
+    if run.get("weights") not in (digest(), digest("large")):
         raise SaywhereError(f"run '{path}': is not of the weights that ship; only such runs are kept")
     run["ious"] = {name: [round(iou, KEPT_DIGITS) for iou in ious] for name, ious in run["ious"].items()}
     run.pop("classes", None)

@@ -165,6 +165,7 @@ def test_what_is_missing_is_one_line(annotator: Annotator, monkeypatch: pytest.M
     assert tuned.used == [], "nothing was in use"
 
 
+@pytest.mark.slow  # a process of low priority, which waits as long as other tests compute
 def test_the_command_itself_says_that_there_are_too_few(tmp_path: Path) -> None:
     pytest.importorskip("lightning_fabric")
     database = Database(default_database_url(make_folder(tmp_path / "photos")))

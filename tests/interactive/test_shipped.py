@@ -18,7 +18,7 @@ from saywhere.annotate.sample_images import SAMPLES
 from saywhere.core.images import read_image
 from saywhere.data.datasets import locate
 from saywhere.models.checkpoint import load_model
-from saywhere.runtime.weights import find_weights
+from saywhere.runtime.weights import find_weights, shipped
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +49,24 @@ def test_one_click_cuts_out_the_cat() -> None:
     assert mask.array[60, 150]  # an ear
     assert not mask.array[20, 430]
     assert 0.3 < mask.array.mean() < 0.8
+
+
+@pytest.mark.skipif("saywhere-large" not in shipped(), reason="the package saywhere-large is not installed")
+def test_the_preset_large_answers_the_same_prompts() -> None:
+    assert sum(path.stat().st_size for path in find_weights("large").parent.rglob("*.safetensors")) <= 60e6
+    segmenter = saywhere.load("large").set_image(read_image(SAMPLES / "chelsea.jpg"))
+    assert segmenter.runtime.capabilities.backend == "onnxruntime"  # its graphs lie beside the weights
+    mask = segmenter.click(230, 140)
+    assert mask.array[140, 230]
+    assert mask.array[60, 150]  # an ear
+    assert not mask.array[20, 430]
+    assert len(segmenter.candidates) == 3
+    segmenter.reset()
+    assert np.count_nonzero(segmenter.box(60, 10, 440, 290).array & mask.array) > 0.8 * mask.area
+    segmenter.reset()
+    named = segmenter.say("cat")
+    assert named is not None
+    assert named.array[140, 230]
 
 
 def test_a_negative_click_takes_away() -> None:

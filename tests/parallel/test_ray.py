@@ -91,6 +91,7 @@ def kill_one_worker_when(cluster: Any, running: subprocess.Popen[bytes], begun: 
     cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
 
 
+@pytest.mark.slow
 def test_bench_with_a_worker_killed_half_way(cluster: Any, coco: Path, tmp_path: Path) -> None:
     # Enough objects that half of them are still to be done when the worker is killed.
     data = many(coco, 40)
@@ -114,6 +115,7 @@ def test_bench_with_a_worker_killed_half_way(cluster: Any, coco: Path, tmp_path:
     assert len(read_records(journal)) == 40
 
 
+@pytest.mark.slow
 def test_prelabel_with_a_worker_killed_half_way(cluster: Any, coco: Path, tmp_path: Path) -> None:
     data = many(coco, 120)
     while len(cluster.list_all_nodes()) < 3:

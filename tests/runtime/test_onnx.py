@@ -118,9 +118,12 @@ class TestSameAsTorch:
             assert counted[key] == pytest.approx(expected[key], rel=0.02)
 
     def test_masks_on_grabcut(self, onnx: OnnxRuntime, plain: TorchRuntime) -> None:
-        """Masks differ at most in pixels whose logit is 0 up to the tolerance: one of 50 images has one such pixel."""
+        """Masks differ at most in pixels whose logit is 0 up to the tolerance: one of 50 images has one such pixel.
+
+        Every fifth image is tried; all of them took a minute and a half.
+        """
         try:
-            samples = load_dataset("grabcut")
+            samples = load_dataset("grabcut")[::5]
         except SaywhereError:
             pytest.skip("GrabCut is not on this machine")
         differing = 0

@@ -106,3 +106,13 @@ def test_headers_that_are_none(tmp_path: Path, header: bytes) -> None:
 def test_names_that_are_no_hub_id_are_missing_files(name: str) -> None:
     with pytest.raises(SaywhereError, match=r"no such (name or )?file"):
         find_weights(name)
+
+
+def test_the_preset_large_is_a_package_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saywhere.runtime.weights.large_folder", lambda: None)
+    with pytest.raises(SaywhereError, match=r"preset 'large'.*not installed.*pip install saywhere-large.*or use small"):
+        find_weights("large")
+    monkeypatch.setattr("saywhere.runtime.weights.large_folder", lambda: tmp_path)
+    assert "saywhere-large" not in shipped()  # the package is there, its file is not
+    (tmp_path / "saywhere-large.safetensors").write_bytes(b"")
+    assert find_weights("large") == find_weights("saywhere-large") == tmp_path / "saywhere-large.safetensors"

@@ -136,6 +136,7 @@ def test_the_shares_of_a_step_have_the_draws_of_the_whole(coco: Path) -> None:
     assert len(set(whole)) == 4
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_nothing(coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The checkpoint before stays, the message says how to go on, and the run ends in the same weights."""
     recipe = recipe_for(coco, steps=6, checkpoint_minutes=1e-9)

@@ -14,7 +14,7 @@ from saywhere.runtime.artefact import SUFFIX
 from saywhere.runtime.weights import HUB_FILE, HUB_ID, find_artefact, find_weights, shipped
 from saywhere.storage.tensors import SHARED, check_format, find_shared, read_tensor_file
 
-LICENCES = {"saywhere": "apache-2.0"}
+LICENCES = {"saywhere": "apache-2.0", "saywhere-large": "apache-2.0"}
 """Of weights that ship, by name. What other weights may be used for depends on their training data."""
 FIGURES = {"miou1": "mIoU after one click", "miou5": "mIoU after five clicks", "noc85": "NoC@85", "noc90": "NoC@90"}
 

@@ -19,7 +19,7 @@ from saywhere.storage.tensors import check_format, read_tensor_file
 WEIGHTS = Path(__file__).parents[1] / "weights"
 DEFAULT = "saywhere"
 PRESETS = {"small": "saywhere", "large": "saywhere-large"}
-PAPERS_PACKAGE = "saywhere_papers"
+PAPERS_PACKAGE, LARGE_PACKAGE = "saywhere_papers", "saywhere_large"
 PUBLISHED = {
     "phraseclick": "PhraseClick (Ding et al. 2020)",
     "textclick": "Text+Click (Warner et al. 2023)",
@@ -35,16 +35,27 @@ HUB_ID = re.compile(f"{_HUB_NAME}/{_HUB_NAME}", re.ASCII)  # no "./x", "../x" or
 
 def papers_folder() -> Path | None:
     """The folder with the weights of published networks; None when their package is not installed."""
-    spec = importlib.util.find_spec(PAPERS_PACKAGE)
+    return _package_folder(PAPERS_PACKAGE)
+
+
+def large_folder() -> Path | None:
+    """The folder with the weights of the preset ``large``; None when their package is not installed."""
+    return _package_folder(LARGE_PACKAGE)
+
+
+def _package_folder(name: str) -> Path | None:
+    spec = importlib.util.find_spec(name)
     return None if spec is None or spec.origin is None else Path(spec.origin).parent
 
 
 def shipped() -> dict[str, Path]:
     """The weights that are installed, by name: our own, then those of the published networks."""
-    papers = papers_folder()
-    published = {} if papers is None else {name: papers / f"{name}.safetensors" for name in PUBLISHED}
+    papers, large = papers_folder(), large_folder()
+    further = {} if papers is None else {name: papers / f"{name}.safetensors" for name in PUBLISHED}
+    if large is not None:
+        further = {PRESETS["large"]: large / f"{PRESETS['large']}.safetensors"} | further
     ours = {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
-    return ours | {name: path for name, path in published.items() if path.is_file()}
+    return ours | {name: path for name, path in further.items() if path.is_file()}
 
 
 def known_names() -> tuple[str, ...]:
@@ -79,8 +90,8 @@ def find_weights(weights: str | Path | None = None) -> Path:
         if PRESETS[name] not in ours:
             present = ", ".join(preset for preset, own in PRESETS.items() if own in ours) or "a file"
             raise SaywhereError(
-                f"preset '{name}': its weights {PRESETS[name]}.safetensors are not in {WEIGHTS}; put them there, "
-                f"or use {present}"
+                f"preset '{name}': its weights are not installed; they are in the package {PRESETS[name]} "
+                f"(pip install {PRESETS[name]}; from a clone pip install ./packages/{name}), or use {present}"
             )
         name = PRESETS[name]
     if name in ours:

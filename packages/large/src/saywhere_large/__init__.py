@@ -1,0 +1,4 @@
+"""The weights and the ONNX graphs of Saywhere's preset ``large``.
+
+``saywhere.load("large")`` finds them here.
+"""
