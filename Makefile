@@ -22,7 +22,7 @@ help:  ## list the targets
 .venv/dev: pyproject.toml packages/papers/pyproject.toml packages/large/pyproject.toml constraints.txt
 	@echo "== installing into .venv with the tools for tests (7 GB, a minute or two, mostly torch)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --editable '.[dev]' --editable packages/papers --editable packages/large \
+	@$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]' --editable packages/papers --editable packages/large \
 	  --constraint constraints.txt
 	@touch $@ .venv/base
 
