@@ -20,8 +20,8 @@ from saywhere.cli.main import app
 from saywhere.core.images import read_image
 from saywhere.core.metrics import iou
 from saywhere.errors import SaywhereError
-from saywhere.runtime.export_sam import export_layout, write_darktable, write_sam
-from saywhere.runtime.weights import find_weights
+from saywhere.runtime.export_sam import Layout, export_layout, write_darktable, write_sam
+from saywhere.runtime.weights import find_weights, shipped
 
 Array = NDArray[np.float32]
 SHIPPED = find_weights()
@@ -177,11 +177,9 @@ def test_x_anylabeling_finds_sam2s_inputs_by_position(sam2: Path, expected: dict
     assert iou(mask, expected["astronaut.jpg"]) > 0.8
 
 
-@pytest.mark.parametrize("name", ["chelsea.jpg", "astronaut.jpg"])
-def test_x_anylabeling_takes_the_first_mask_of_sam(
-    sam: Path, name: str, expected: dict[str, NDArray[np.bool_]]
-) -> None:
-    encoder, decoder = open_pair(sam)
+def first_mask_of_sam(folder: Path, name: str) -> NDArray[np.bool_]:
+    """What X-AnyLabeling shows after a click: the first of the masks."""
+    encoder, decoder = open_pair(folder)
     image = read_image(SAMPLES / name)
     pixels, scale = resized_to_fit(image, 684, 1024)
     whole = np.zeros((684, 1024, 3), np.float32)
@@ -196,7 +194,30 @@ def test_x_anylabeling_takes_the_first_mask_of_sam(
     assert masks.shape == (1, 3, *image.shape[:2])
     assert low.shape == (1, 3, 256, 256)
     assert list(scores[0]) == sorted(scores[0], reverse=True)
-    assert iou(masks[0, 0] > 0.0, expected[name]) > 0.85
+    return np.asarray(masks[0, 0] > 0.0)
+
+
+@pytest.mark.parametrize("name", ["chelsea.jpg", "astronaut.jpg"])
+def test_x_anylabeling_takes_the_first_mask_of_sam(
+    sam: Path, name: str, expected: dict[str, NDArray[np.bool_]]
+) -> None:
+    assert iou(first_mask_of_sam(sam, name), expected[name]) > 0.85
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("saywhere-large" not in shipped(), reason="the package saywhere-large is not installed")
+@pytest.mark.parametrize("layout", ["sam", "sam2"])
+def test_the_preset_large_in_both_layouts(tmp_path: Path, layout: Layout) -> None:
+    """Its transformer runs in the encoder, once for an image."""
+    write_sam(find_weights("large"), layout, tmp_path)
+    segmenter = saywhere.load("large", settings=saywhere.Settings(size=640, zoom=False))
+    for name in ("chelsea.jpg", "astronaut.jpg"):
+        expected = segmenter.set_image(SAMPLES / name).click(*CLICKS[name]).array
+        if layout == "sam":
+            mask = first_mask_of_sam(tmp_path, name)
+        else:
+            mask = Darktable(tmp_path, read_image(SAMPLES / name)).add((*CLICKS[name], 1))
+        assert iou(mask, expected) > 0.8, name
 
 
 def test_x_anylabelings_description_names_the_files(sam: Path, sam2: Path) -> None:

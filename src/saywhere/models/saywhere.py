@@ -201,13 +201,23 @@ class Saywhere(PhraseComparingModel):
     def encode(self, image: Tensor) -> Features:
         if self.token_encoder is None:
             return self.encode_crop(image, None)
-        padded = pad_to_multiple(image, MULTIPLE)
-        height, width = padded.shape[-2:]
+        return self.encode_crop(image, self.tokens_of_cells(pad_to_multiple(image, MULTIPLE)))
+
+    def tokens_of_cells(self, padded: Tensor, antialias: bool = True) -> Tensor:
+        """The tokens of a network with tokens, at the cells of a crop that is the whole image.
+
+        Args:
+            padded: ``(B, 3, H, W)`` in [0, 1]; both sides are multiples of 32.
+            antialias: whether it is resized with a filter, which ONNX has not.
+
+        Returns:
+            ``(B, C, H/16, W/16)``.
+        """
+        height, width = (int(side) for side in padded.shape[-2:])
         scale = LONGER_SIDE / max(height, width)
         seen = [max(round(side * scale), 1) * PATCH for side in (height, width)]
-        tokens = self.encode_tokens(F.interpolate(padded, seen, mode="bilinear", antialias=True))
-        cells = [height // STRIDE, width // STRIDE]
-        return self.encode_crop(image, F.interpolate(tokens, cells, mode="bilinear", align_corners=False))
+        tokens = self.encode_tokens(F.interpolate(padded, seen, mode="bilinear", antialias=antialias))
+        return F.interpolate(tokens, [height // STRIDE, width // STRIDE], mode="bilinear", align_corners=False)
 
     def encode_tokens(self, image: Tensor) -> Tensor:
         if self.token_encoder is None:

@@ -131,7 +131,7 @@ class SamEncoder(nn.Module):
 
     def __init__(self, model: Saywhere, layout: Layout, geometry: Geometry, packing: Packing) -> None:
         super().__init__()
-        self.levels, self.names = Encoder(model), feature_names(model)
+        self.model, self.levels, self.names = model, Encoder(model), feature_names(model)
         self.layout, self.geometry, self.packing = layout, geometry, packing
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1))
@@ -143,7 +143,8 @@ class SamEncoder(nn.Module):
         (height, width), padded = self.geometry.seen, self.geometry.padded
         pixels = F.interpolate(pixels, (height, width), mode="bilinear", align_corners=False)
         pixels = F.pad(pixels, (0, padded.width - width, 0, padded.height - height), mode="replicate")
-        levels = dict(zip(self.names, self.levels(pixels.permute(0, 2, 3, 1)), strict=True))
+        tokens = self.model.tokens_of_cells(pixels / 255.0, antialias=False) if self.model.image_tokens else None
+        levels = dict(zip(self.names, self.levels(pixels.permute(0, 2, 3, 1), tokens), strict=True))
         return self.packing.pack_into_one(levels) if self.layout == "sam" else self.packing.pack(levels)
 
 
@@ -255,7 +256,9 @@ def feature_names(model: Saywhere) -> list[str]:
 def find_packing(model: Saywhere) -> Packing:
     """How the levels that the decoder of a network needs are packed."""
     names, side = feature_names(model), 2 * MULTIPLE
-    levels = dict(zip(names, Encoder(model)(torch.zeros(1, side, side, 3)), strict=True))
+    image = torch.zeros(1, 3, side, side)
+    tokens = model.tokens_of_cells(image) if model.image_tokens else None
+    levels = dict(zip(names, Encoder(model)(image.permute(0, 2, 3, 1), tokens), strict=True))
     needed = [name for name in decoder_inputs(model) if name in levels]
     return Packing(
         {name: levels[name].shape[1] for name in needed}, {name: side // levels[name].shape[-1] for name in needed}
