@@ -58,6 +58,19 @@ def test_tokens_are_computed_once(recipe: Recipe, monkeypatch: pytest.MonkeyPatc
     assert tokens.shape == (1, 32, 4, 4)
 
 
+def test_tokens_of_many_images_are_computed_beforehand(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    crops = CropDataset(recipe)
+    maps = crops.token_maps
+    assert maps is not None
+    paths = [target.sample.image_path for target in crops.targets]
+    expected = {path: maps.compute(read_image(path)) for path in paths}
+    assert list(maps.keep(paths))[-1] == len(expected)
+    assert list(maps.keep(paths)) == []
+    monkeypatch.setattr(TokenMaps, "compute", lambda *_: pytest.fail("the tokens are kept"))
+    for path, tokens in expected.items():
+        np.testing.assert_allclose(maps.read(path), tokens, atol=0.1)  # bfloat16, where the processor has it
+
+
 def test_a_crop_has_the_tokens_of_its_pixels(recipe: Recipe) -> None:
     """Tokens that hold the colours of an image are, in a crop, the colours of the crop."""
     crops = CropDataset(recipe)

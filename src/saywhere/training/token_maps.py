@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -18,12 +19,14 @@ from saywhere.core.images import read_image
 from saywhere.errors import SaywhereError
 from saywhere.models.checkpoint import load_state, read_tensors
 from saywhere.models.layers.tokens import TokenEncoder
+from saywhere.runtime.torch import bfloat16_pays
 from saywhere.storage.cache import cache_folder
 from saywhere.training.augment import Affine
 from saywhere.training.pretrained import find_pretrained
 from saywhere.training.recipe import Recipe
 
 VERSION = "1"  # of the kept files
+BATCH = 4  # images whose tokens are computed at once
 
 
 class TokenMaps:
@@ -69,10 +72,47 @@ class TokenMaps:
         """``(C, h, w)``: the tokens of an image, out of the cache if they are there."""
         file = self.file(image_path)
         if not file.is_file():
-            buffer = io.BytesIO()
-            np.save(buffer, self.compute(read_image(image_path)))
-            write_atomically(file, buffer.getvalue())
+            self._save(image_path, self.compute(read_image(image_path)))
         return np.load(file, mmap_mode="r")
+
+    def keep(self, image_paths: Iterable[Path]) -> Iterator[int]:
+        """Compute the tokens of images that are not kept yet, several at once and in bfloat16 where that is faster.
+
+        Args:
+            image_paths: of images; each is computed once.
+
+        Yields:
+            After each batch, how many were computed so far.
+        """
+        waiting: dict[tuple[int, ...], list[tuple[Path, NDArray[np.uint8]]]] = {}
+        done = 0
+        for path in dict.fromkeys(image_paths):
+            if self.is_kept(path):
+                continue
+            image = image_for_tokens(read_image(path))
+            batch = waiting.setdefault(image.shape, [])
+            batch.append((path, image))
+            if len(batch) == BATCH:
+                self._write(waiting.pop(image.shape))
+                done += BATCH
+                yield done
+        for batch in waiting.values():
+            self._write(batch)
+            done += len(batch)
+            yield done
+
+    @torch.inference_mode()
+    def _write(self, batch: Sequence[tuple[Path, NDArray[np.uint8]]]) -> None:
+        pixels = torch.from_numpy(np.stack([image for _, image in batch])).permute(0, 3, 1, 2).float() / 255.0
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_pays(torch.device("cpu"))):
+            tokens = self._encoder(pixels).float().numpy().astype(np.float16)
+        for (path, _), each in zip(batch, tokens, strict=True):
+            self._save(path, np.ascontiguousarray(each))
+
+    def _save(self, image_path: Path, tokens: NDArray[np.float16]) -> None:
+        buffer = io.BytesIO()
+        np.save(buffer, tokens)
+        write_atomically(self.file(image_path), buffer.getvalue())
 
     def in_crop(self, image_path: Path, image_size: ImageSize, transform: Affine, size: int) -> NDArray[np.float16]:
         """The tokens of a training crop.
