@@ -42,6 +42,11 @@ class PhraseComparingModel(PurifyingModel):
     relevance_of_backbone: bool
     relevance_of_tokens: bool
 
+    @property
+    def relevance_sources(self) -> int:
+        """How many relevance maps a phrase has."""
+        return (self.learned_relevance is not None) + (self.classifier_relevance is not None)
+
     def relevance(self, features: Features, phrase: str) -> Tensor:
         if self.phrase_encoder is None or not self.relevance_maps:
             raise NoMapError(f"phrase {phrase!r}: these weights have no relevance map")
@@ -103,8 +108,7 @@ class PhraseComparingModel(PurifyingModel):
         """See :meth:`phrase_logits`."""
         like = features.levels["pure"][1]
         if not self.relevance_maps or phrases is None or not phrases.any_present:
-            sources = (self.learned_relevance is not None) + (self.classifier_relevance is not None)
-            return like.new_zeros(len(like), sources, *like.shape[2:])
+            return like.new_zeros(len(like), self.relevance_sources, *like.shape[2:])
         return self.phrase_logits(self._cached_relevance_features(features), phrases)
 
     def auxiliary_loss(

@@ -356,8 +356,7 @@ class Saywhere(PhraseComparingModel):
         clicks = ClickTensors.from_prompts(prompts, tokens.device)
         embedded, keys = self.token_decoder.embed(tokens)
         guidance = self.draw(clicks, previous).to(embedded.dtype)
-        sources = (self.learned_relevance is not None) + (self.classifier_relevance is not None)
-        relevance = guidance.new_zeros(batch, sources, 2 * h, 2 * w)
+        relevance = guidance.new_zeros(batch, self.relevance_sources, 2 * h, 2 * w)
         return self.token_decoder(embedded, keys, clicks, guidance, relevance)[2]
 
     def draw(self, clicks: ClickTensors, previous: Tensor) -> Tensor:

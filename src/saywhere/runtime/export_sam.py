@@ -131,7 +131,7 @@ class SamEncoder(nn.Module):
 
     def __init__(self, model: Saywhere, layout: Layout, geometry: Geometry, packing: Packing) -> None:
         super().__init__()
-        self.model, self.levels, self.names = model, Encoder(model), feature_names(model)
+        self.levels, self.names = Encoder(model), feature_names(model)
         self.layout, self.geometry, self.packing = layout, geometry, packing
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1))
@@ -143,7 +143,8 @@ class SamEncoder(nn.Module):
         (height, width), padded = self.geometry.seen, self.geometry.padded
         pixels = F.interpolate(pixels, (height, width), mode="bilinear", align_corners=False)
         pixels = F.pad(pixels, (0, padded.width - width, 0, padded.height - height), mode="replicate")
-        tokens = self.model.tokens_of_cells(pixels / 255.0, antialias=False) if self.model.image_tokens else None
+        model = self.levels.model
+        tokens = model.tokens_of_cells(pixels / 255.0, antialias=False) if model.image_tokens else None
         levels = dict(zip(self.names, self.levels(pixels.permute(0, 2, 3, 1), tokens), strict=True))
         return self.packing.pack_into_one(levels) if self.layout == "sam" else self.packing.pack(levels)
 
@@ -190,7 +191,7 @@ class SamDecoder(nn.Module):
             "previous": previous,
         }
         if self.model.relevance_maps:
-            sources = (self.model.learned_relevance is not None) + (self.model.classifier_relevance is not None)
+            sources = self.model.relevance_sources
             given["relevance"] = points.new_zeros(1, sources, padded.height // 8, padded.width // 8)
         if self.model.attention is not None and self.model.phrase_encoder is not None:
             given["context"] = points.new_zeros(1, 2 * self.model.phrase_encoder.hidden)

@@ -186,12 +186,13 @@ def find_artefact(weights: Path, metadata: Mapping[str, Any]) -> Artefact | None
         metadata: of the weights file.
 
     Returns:
-        That artefact, else one that ships and whose network has the same options, else None.
+        That artefact, else one that is installed and whose network has the same options, else None.
     """
     beside = weights.with_name(weights.stem + SUFFIX)
     if beside.is_file():
         return read_artefact(beside)
-    for path in sorted(WEIGHTS.glob(f"*{SUFFIX}")):
+    folders = [WEIGHTS, *filter(None, [large_folder()])]
+    for path in (path for folder in folders for path in sorted(folder.glob(f"*{SUFFIX}"))):
         artefact = read_artefact(path)
         options = rename_keys(metadata["options"], artefact.description["renamed_options"], "weights option ")
         if (metadata["model"], options_of_graph(options)) == (

@@ -116,7 +116,7 @@ def check_format(file: TensorFile) -> Mapping[str, Any]:
 
     Raises:
         SaywhereError: the file holds something else, its metadata are of another kind, an option is beyond what a
-            network can have, or a weight is NaN or infinite.
+            network can have, a weight is NaN or infinite, or a variance is negative.
     """
     metadata, place = file.metadata, f"weights '{file.path}'"
     kind = metadata.get("format")
@@ -140,10 +140,12 @@ def check_format(file: TensorFile) -> Mapping[str, Any]:
 
 
 def check_finite(tensors: Mapping[str, NDArray[Any]], place: str) -> None:
-    """SaywhereError where a weight is NaN or infinite: such a network answers every prompt with nothing."""
+    """SaywhereError where a weight is NaN or infinite, or a variance negative: such a network answers with nothing."""
     for name, tensor in tensors.items():
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
             raise SaywhereError(f"{place}: tensor '{name}' holds NaN or infinite values; the file is damaged")
+        if name.endswith(".running_var") and (tensor < 0).any():
+            raise SaywhereError(f"{place}: tensor '{name}' holds negative variances; the file is damaged")
 
 
 def _check_option(value: Any, place: str, depth: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -75,32 +75,19 @@ def step_losses(
     if recipe.teacher.relevance_only:
         yield relevance_loss(network, image, tokens, batch, fabric, labels)
         return
-    if recipe.image_tokens.alone:
-        assert tokens is not None, "TokenMaps.of_recipe has checked it"
-        yield token_masks_loss(network, tokens, batch, recipe, fabric, target, counted, targets)
-        return
-    with fabric.autocast():
-        features = network.encode_crop(image, tokens)
+    kind = TokenRounds if recipe.image_tokens.alone else Rounds
+    rounds = kind(network, batch, recipe, fabric, labels, image, tokens, target, counted)
+    rounds.encode()
     prompts, previous = list(batch.prompts), None
     total = torch.zeros((), device=fabric.device)
-    rounds = number_of_rounds(batch, recipe)
-    for turn in range(rounds):
-        with fabric.autocast():
-            candidates = network.decode_candidates(features, prompts, previous)
-        loss = round_loss(candidates, target, counted, prompts, recipe, batch.are_parts)
-        if candidates.of_tokens is not None and recipe.image_tokens.loss_weight:
-            alone = token_loss(candidates.of_tokens, target, counted, prompts, recipe)
-            loss = loss + recipe.image_tokens.loss_weight * alone
-        if turn == 0 and recipe.clicks.consistency_weight:
-            with fabric.autocast():
-                difference = consistency_loss(network, features, candidates, counted, batch)
-            loss = loss + recipe.clicks.consistency_weight * difference
-        total = total + loss / rounds
-        last = turn + 1 == rounds
+    count = number_of_rounds(batch, recipe)
+    for turn in range(count):
+        candidates = rounds.decode(prompts, previous)
+        loss = rounds.loss(candidates, prompts, turn)
+        total = total + loss / count
+        last = turn + 1 == count
         if every_round or last:
-            with fabric.autocast():
-                auxiliary = network.auxiliary_loss(features, prompts, batch.supervision, labels)
-            yield (loss if every_round else total) + auxiliary.to(total)
+            yield (loss if every_round else total) + rounds.auxiliary_loss(prompts).to(total)
         if last:
             break
         probability = candidates.chosen().detach().float().sigmoid()
@@ -114,8 +101,82 @@ def step_losses(
             prompts = _joined(futures)
         previous = degrade_previous(probability, step_draws(batch, recipe, PREVIOUS + turn), recipe.clicks)
         if every_round:
-            with fabric.autocast():
-                features = network.encode_crop(image, tokens)
+            rounds.encode()
+
+
+@dataclass
+class Rounds:
+    """What the rounds of a step decode, and what that costs.
+
+    Args:
+        network, batch, recipe, fabric, labels: as for :func:`step_losses`.
+        image: ``(B, 3, H, W)`` in [0, 1].
+        tokens: of the crops; None for a network without tokens.
+        target, counted: ``(B, 1, H, W)``, 0 or 1.
+    """
+
+    network: InteractiveModel
+    batch: Batch
+    recipe: Recipe
+    fabric: Fabric
+    labels: Words
+    image: Tensor
+    tokens: Tensor | None
+    target: Tensor
+    counted: Tensor
+    features: Features = field(init=False)
+
+    def encode(self) -> None:
+        """Encode the crops, before the first round and where the network was changed."""
+        with self.fabric.autocast():
+            self.features = self.network.encode_crop(self.image, self.tokens)
+
+    def decode(self, prompts: list[Prompt], previous: Tensor | None) -> Candidates:
+        """See :meth:`InteractiveModel.decode_candidates`."""
+        with self.fabric.autocast():
+            return self.network.decode_candidates(self.features, prompts, previous)
+
+    def loss(self, candidates: Candidates, prompts: list[Prompt], turn: int) -> Tensor:
+        """The loss of a round's masks."""
+        recipe = self.recipe
+        loss = round_loss(candidates, self.target, self.counted, prompts, recipe, self.batch.are_parts)
+        if candidates.of_tokens is not None and recipe.image_tokens.loss_weight:
+            of_tokens = token_loss(candidates.of_tokens, self.target, self.counted, prompts, recipe)
+            loss = loss + recipe.image_tokens.loss_weight * of_tokens
+        if turn == 0 and recipe.clicks.consistency_weight:
+            with self.fabric.autocast():
+                difference = consistency_loss(self.network, self.features, candidates, self.counted, self.batch)
+            loss = loss + recipe.clicks.consistency_weight * difference
+        return loss
+
+    def auxiliary_loss(self, prompts: list[Prompt]) -> Tensor:
+        """See :meth:`InteractiveModel.auxiliary_loss`."""
+        with self.fabric.autocast():
+            return self.network.auxiliary_loss(self.features, prompts, self.batch.supervision, self.labels)
+
+
+class TokenRounds(Rounds):
+    """The same where the token decoder is trained alone: the convolutions are not run.
+
+    The tokens have no predicted IoU, so each candidate's true IoU is its score: the robot corrects the nearest one.
+    """
+
+    def encode(self) -> None:
+        pass
+
+    def decode(self, prompts: list[Prompt], previous: Tensor | None) -> Candidates:
+        assert self.tokens is not None, "TokenMaps.of_recipe has checked it"
+        with self.fabric.autocast():
+            of_tokens = self.network.decode_tokens(self.tokens, prompts, previous).float()
+        logits = F.interpolate(of_tokens, scale_factor=4.0, mode="bilinear", align_corners=False)
+        return Candidates(logits, candidate_losses.candidate_ious(logits, self.target, self.counted), of_tokens)
+
+    def loss(self, candidates: Candidates, prompts: list[Prompt], turn: int) -> Tensor:
+        assert candidates.of_tokens is not None
+        return token_loss(candidates.of_tokens, self.target, self.counted, prompts, self.recipe)
+
+    def auxiliary_loss(self, prompts: list[Prompt]) -> Tensor:
+        return torch.zeros((), device=self.fabric.device)
 
 
 def relevance_loss(
@@ -158,44 +219,6 @@ def round_loss(
     regression = candidate_losses.iou_regression(scores, ious, weight)
     ranking = candidate_losses.ranking(scores, ious, weight)
     return loss + settings.iou_weight * regression + settings.ranking_weight * ranking
-
-
-def token_masks_loss(
-    network: InteractiveModel,
-    tokens: Tensor,
-    batch: Batch,
-    recipe: Recipe,
-    fabric: Fabric,
-    target: Tensor,
-    counted: Tensor,
-    targets: CorrectionTargets,
-) -> Tensor:
-    """The mean loss of a step's rounds where the token decoder is trained alone.
-
-    The robot corrects the candidate that is nearest to the target, since the tokens alone have no scores.
-
-    Args:
-        network, batch, recipe, fabric: as for :func:`step_losses`.
-        tokens: of the crops.
-        target, counted: ``(B, 1, H, W)``.
-        targets: the same for the robot.
-    """
-    prompts, previous = list(batch.prompts), None
-    rounds = number_of_rounds(batch, recipe)
-    total = torch.zeros((), device=fabric.device)
-    for turn in range(rounds):
-        with fabric.autocast():
-            logits = network.decode_tokens(tokens, prompts, previous).float()
-        total = total + token_loss(logits, target, counted, prompts, recipe) / rounds
-        if turn + 1 == rounds:
-            break
-        enlarged = F.interpolate(logits.detach(), scale_factor=4.0, mode="bilinear", align_corners=False)
-        best = candidate_losses.candidate_ious(enlarged, target, counted).argmax(1)
-        probability = enlarged[torch.arange(len(best)), best][:, None].sigmoid()
-        predicted = probability[:, 0] > 0.5
-        prompts = corrections(targets, predicted.cpu().numpy(), prompts, turn, recipe)
-        previous = degrade_previous(probability, step_draws(batch, recipe, PREVIOUS + turn), recipe.clicks)
-    return total
 
 
 def token_loss(logits: Tensor, target: Tensor, counted: Tensor, prompts: Sequence[Prompt], recipe: Recipe) -> Tensor:
