@@ -65,7 +65,8 @@ def measure(folder: Path, backend: str) -> dict[str, Any]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     photo = base64.b64encode((SAMPLES / "chelsea.jpg").read_bytes()).decode()
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    names = ("chromium-headless-shell", "chromium", "chromium-browser")
+    chromium = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     flags = ["--no-sandbox", *(["--enable-unsafe-webgpu"] if backend == "webgpu" else ["--disable-gpu"])]
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=flags)

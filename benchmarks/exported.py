@@ -1,6 +1,7 @@
 """What is exported, of each precision: size, times with two threads and in a browser, NoC@90 and mIoU@1 on GrabCut.
 
     python benchmarks/exported.py
+    python benchmarks/exported.py --weights large
     python benchmarks/exported.py --data duts:val --limit 60 --no-browser
 
 The files answer a Segmenter in the library's place, so crops and post-processing are the same for all rows. A second
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -25,15 +26,18 @@ from browser_page import measure as measure_in_browser
 
 from saywhere.browser.write import write_page
 from saywhere.core.arrays import FloatArray, ImageArray
+from saywhere.core.crop import Crop
+from saywhere.core.geometry import ImageSize
+from saywhere.core.image_tokens import image_for_tokens, token_places
 from saywhere.core.prompt import Prompt, click_arrays
 from saywhere.evaluation.benchmark import Task, bench
 from saywhere.runtime.base import Capabilities, Runtime
-from saywhere.runtime.export_onnx import write_onnx
+from saywhere.runtime.export_onnx import Precision, write_onnx
 from saywhere.runtime.export_sam import SIDE, write_sam
 from saywhere.runtime.weights import find_weights
 
 THREADS = 2
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
 Features = tuple[tuple[int, int], dict[str, FloatArray]]  # height and width of the image, and the encoder's outputs
 
 
@@ -44,21 +48,39 @@ class ExportedRuntime(Runtime):
         facts = json.loads((folder / "model.json").read_text())
         self.name, self.digest = facts["precision"], f"{facts['sha256_of_weights']}-{facts['precision']}"
         self.metadata: dict[str, Any] = {}
-        self.capabilities = Capabilities(boxes=facts["boxes"], candidates=facts["candidates"], backend="onnxruntime")
         self.multiple = facts["multiple"]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = THREADS
-        self.encoder, self.decoder = (
-            onnxruntime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
-            for name in ("encoder.onnx", "decoder.onnx")
+        self.sessions = {
+            name: onnxruntime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
+            for name in facts["files"]
+        }
+        self.decoder = self.sessions["decoder.onnx"]
+        self.capabilities = Capabilities(
+            boxes=facts["boxes"],
+            candidates=facts["candidates"],
+            image_tokens="tokens.onnx" in self.sessions,
+            backend="onnxruntime",
         )
 
     def encode(self, image: ImageArray) -> Features:
+        return self._encode(image, {})
+
+    def tokens(self, image: ImageArray) -> FloatArray:
+        return self.sessions["tokens.onnx"].run(None, {"image": image_for_tokens(image)[None]})[0][0]
+
+    def encode_crop(self, image: ImageArray, crop: Crop, tokens: FloatArray) -> Features:
+        rows, columns = token_places(tokens, ImageSize(*image.shape[:2]), crop)
+        further = {"tokens": tokens[None], "token_rows": rows[None], "token_columns": columns[None]}
+        return self._encode(crop.crop(image), further)
+
+    def _encode(self, image: ImageArray, further: dict[str, FloatArray]) -> Features:
         height, width = image.shape[:2]
         step = self.multiple
         padded = cv2.copyMakeBorder(image, 0, -height % step, 0, -width % step, cv2.BORDER_REPLICATE)
-        names = [output.name for output in self.encoder.get_outputs()]
-        return (height, width), dict(zip(names, self.encoder.run(None, {"image": padded[None]}), strict=True))
+        encoder = self.sessions["encoder.onnx"]
+        names = [output.name for output in encoder.get_outputs()]
+        return (height, width), dict(zip(names, encoder.run(None, {"image": padded[None], **further}), strict=True))
 
     def decode(self, features: Features, prompt: Prompt, previous: FloatArray | None) -> FloatArray:
         logits, scores = self.decode_candidates(features, prompt, previous)

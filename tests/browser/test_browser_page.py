@@ -105,9 +105,9 @@ def small(browser: Any, archive: Path, tmp_path_factory: pytest.TempPathFactory)
     opened.close()
 
 
-def of_library(name: str, actions: list[tuple[Any, ...]]) -> list[Mask]:
+def of_library(name: str, actions: list[tuple[Any, ...]], model: str = "small") -> list[Mask]:
     """The mask after each action."""
-    segmenter = saywhere.load().set_image(SAMPLES / name)
+    segmenter = saywhere.load(model).set_image(SAMPLES / name)
     masks = []
     for kind, *values in actions:
         mask = segmenter.add(Click(*values)) if kind == "click" else getattr(segmenter, kind)(*values)
@@ -151,13 +151,18 @@ def size_of(name: str) -> ImageSize:
     return ImageSize(*read_image(SAMPLES / name).shape[:2])
 
 
-def test_masks_are_those_of_the_library(browser: Any, archive: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model", "names"), [("small", list(CASES)), ("large", ["rocket.jpg"])])
+def test_masks_are_those_of_the_library(
+    browser: Any, archive: Path, tmp_path: Path, model: str, names: list[str]
+) -> None:
     """The crops, candidates, boxes, drags, undo and what happens after the network, with the library's own weights."""
-    write_page(tmp_path / "page", precision="fp32", runtime=archive)
+    if model == "large":
+        pytest.importorskip("saywhere_large")
+    write_page(tmp_path / "page", model, precision="fp32", runtime=archive)
     opened = Opened(browser, tmp_path / "page")
-    for name, actions in CASES.items():
+    for name, actions in ((name, CASES[name]) for name in names):
         found = in_page(opened, name, actions)
-        ious = [iou(ours, theirs) for ours, theirs in zip(found, of_library(name, actions), strict=True)]
+        ious = [iou(ours, theirs) for ours, theirs in zip(found, of_library(name, actions, model), strict=True)]
         assert min(ious) > 0.98, (name, ious)
     opened.close()
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import saywhere
 from saywhere.annotate.sample_images import SAMPLES
 from saywhere.cli.main import app
+from saywhere.core.crop import Crop
 from saywhere.core.images import read_image
 from saywhere.core.metrics import iou
 from saywhere.core.prompt import Click, Prompt
@@ -39,24 +40,41 @@ class Exported:
 
     def __init__(self, folder: Path) -> None:
         self.facts = json.loads((folder / "model.json").read_text())
-        self.encoder, self.decoder = (
-            onnxruntime.InferenceSession(str(folder / name), providers=["CPUExecutionProvider"])
-            for name in ("encoder.onnx", "decoder.onnx")
-        )
+        self.sessions = {
+            name: onnxruntime.InferenceSession(str(folder / name), providers=["CPUExecutionProvider"])
+            for name in self.facts["files"]
+        }
+        self.encoder, self.decoder = self.sessions["encoder.onnx"], self.sessions["decoder.onnx"]
 
     def masks(
-        self, image: NDArray[np.uint8], given: Points, box: tuple[float, ...] | None = None
+        self,
+        image: NDArray[np.uint8],
+        given: Points,
+        box: tuple[float, ...] | None = None,
+        crop: tuple[int, int, int, int] | None = None,
     ) -> tuple[Array, Array]:
-        """Logits ``(M, h, w)`` of the image at the size of the settings, and predicted IoU ``(M,)``."""
-        scale = self.facts["settings"]["size"] / max(image.shape[:2])
-        height, width = (round(side * scale) for side in image.shape[:2])
-        resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        """Logits ``(M, h, w)`` of a crop (the whole image) at the size of the settings, and predicted IoU ``(M,)``."""
+        left, top, right, bottom = crop or (0, 0, image.shape[1], image.shape[0])
+        scale = self.facts["settings"]["size"] / max(right - left, bottom - top)
+        height, width = round((bottom - top) * scale), round((right - left) * scale)
+        resized = resize(image[top:bottom, left:right], width, height)
         step = self.facts["multiple"]
         padded = cv2.copyMakeBorder(resized, 0, -height % step, 0, -width % step, cv2.BORDER_REPLICATE)
-        features = self.encoder.run(None, {"image": padded[None]})
-        points = [((x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5, label, r * scale) for x, y, label, r in given]
+        further = {}
+        if "tokens.onnx" in self.sessions:
+            tokens = self.tokens(image)
+            places = {
+                "token_rows": self.places(padded.shape[0], height, top, bottom, tokens.shape[2] / image.shape[0]),
+                "token_columns": self.places(padded.shape[1], width, left, right, tokens.shape[3] / image.shape[1]),
+            }
+            further = {"tokens": tokens, **places}
+        features = self.encoder.run(None, {"image": padded[None], **further})
+        points = [
+            ((x + 0.5 - left) * scale - 0.5, (y + 0.5 - top) * scale - 0.5, label, r * scale)
+            for x, y, label, r in given
+        ]
         if box is not None:
-            corners = [edge * scale - 0.5 for edge in box]
+            corners = [(edge - start) * scale - 0.5 for edge, start in zip(box, (left, top) * 2, strict=True)]
             points += [(*corners[:2], 2, 0), (*corners[2:], 3, 0)]
         values = np.array([points], np.float32)
         logits, scores = self.decoder.run(
@@ -69,6 +87,23 @@ class Exported:
         )  # fmt: skip
         return logits[0, :, :height, :width], scores[0]
 
+    def tokens(self, image: NDArray[np.uint8]) -> Array:
+        """Of the whole image, ``(1, C, h, w)``."""
+        scale = self.facts["token_side"] / max(image.shape[:2])
+        height, width = (max(round(side * scale), 1) * self.facts["token_patch"] for side in image.shape[:2])
+        return self.sessions["tokens.onnx"].run(None, {"image": resize(image, width, height)[None]})[0]
+
+    def places(self, padded: int, length: int, start: int, end: int, density: float) -> Array:
+        """Of the cells of a crop among the rows or columns of tokens; ``density`` is their number for each pixel."""
+        stride = self.facts["token_stride"]
+        cells = [min((i + 0.5) * stride, length) for i in range(padded // stride)]
+        return np.array([[(start + cell * (end - start) / length) * density - 0.5 for cell in cells]], np.float32)
+
+
+def resize(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    shrinks = height < image.shape[0]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
@@ -79,14 +114,26 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("saywhere_large")
+    folder = tmp_path_factory.mktemp("large")
+    write_onnx("large", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def image() -> NDArray[np.uint8]:
     return read_image(SAMPLES / "chelsea.jpg")
 
 
-def of_library(image: NDArray[np.uint8], given: Points, box: tuple[float, ...] | None) -> tuple[Array, Array]:
-    segmenter = saywhere.load().set_image(image)
+def of_library(
+    image: NDArray[np.uint8], given: Points, box: tuple[float, ...] | None, model: str = "small", near: Any = None
+) -> tuple[Array, Array]:
+    """The same with the library; ``near`` are the sides of the crop."""
+    segmenter = saywhere.load(model).set_image(image)
     clicks = tuple(Click(x, y, label == 1, radius or None) for x, y, label, radius in given)
-    crop = segmenter.encoded.full_crop
+    size, side = segmenter.encoded.size, segmenter.settings.size
+    crop = Crop.from_box(near, size, side) if near else segmenter.encoded.full_crop
     prompt = crop.to_crop(Prompt(clicks, box=box))
     return segmenter.runtime.decode_candidates(segmenter.encoded.features(crop), prompt, None)
 
@@ -98,6 +145,20 @@ def test_single_precision_gives_the_logits_of_the_library(
     prompt: Any = (PROMPTS[name], None) if name in PROMPTS else ([], BOX)
     logits, scores = Exported(folders["fp32"]).masks(image, *prompt)
     expected, expected_scores = of_library(image, *prompt)
+    assert np.allclose(logits, expected, atol=2e-3)
+    assert np.allclose(scores, expected_scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("crop", [None, (60, 20, 320, 280)])
+def test_large_gives_the_logits_of_the_library(
+    large: Path, image: NDArray[np.uint8], crop: tuple[int, int, int, int] | None
+) -> None:
+    """The tokens are those of the whole image, also for a crop."""
+    exported = Exported(large)
+    assert set(exported.sessions) == {"encoder.onnx", "decoder.onnx", "tokens.onnx"}
+    assert {"tokens", "token_rows", "token_columns"} <= exported.facts["meaning"].keys()
+    logits, scores = exported.masks(image, PROMPTS["click"], crop=crop)
+    expected, expected_scores = of_library(image, PROMPTS["click"], None, "large", crop)
     assert np.allclose(logits, expected, atol=2e-3)
     assert np.allclose(scores, expected_scores, atol=1e-4)
 

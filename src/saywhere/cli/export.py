@@ -39,7 +39,7 @@ def graphs(
     console.print(f"graphs → {written}", highlight=False, soft_wrap=True)
 
 
-Weights = Annotated[str, typer.Option(help="a preset, or a weights file of our network")]
+Weights = Annotated[str, typer.Option("--weights", "--preset", help="a preset, or a weights file of our network")]
 Side = Annotated[int, typer.Option(help="pixels to which an image's longer side is resized, a multiple of 32")]
 
 
@@ -52,7 +52,7 @@ def onnx(
         bool, typer.Option("--int8", help="the largest weights in 8 bits, the others in half precision")
     ] = False,
 ) -> None:
-    """Write an encoder and a decoder with their weights, for ONNX Runtime alone, and model.json about them."""
+    """Write our network with its weights as ONNX files for ONNX Runtime alone, and model.json about them."""
     if fp16 and int8:
         raise SaywhereError("--fp16 and --int8: give one of them")
     with needing("torch", "export"):

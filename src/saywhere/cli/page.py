@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from saywhere.cli.common import console
+from saywhere.cli.export import Weights
 from saywhere.errors import SaywhereError
 
 
 def page(
     out: Annotated[Path, typer.Argument(help="a folder")],
-    weights: Annotated[str, typer.Option(help="a preset, or a weights file of our network")] = "small",
+    weights: Weights = "small",
     runtime: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="onnxruntime-web: its archive or folder; fetched by npm if not given"),

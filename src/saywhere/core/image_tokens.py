@@ -46,9 +46,25 @@ def tokens_in_crop(tokens: FloatArray, image_size: ImageSize, crop: Crop) -> Flo
     Returns:
         ``(C, H/16, W/16)`` of the padded crop.
     """
-    vertical = _interpolation(crop.height, crop.top, crop.bottom, image_size.height, tokens.shape[1])
-    horizontal = _interpolation(crop.width, crop.left, crop.right, image_size.width, tokens.shape[2])
+    rows, columns = token_places(tokens, image_size, crop)
+    vertical, horizontal = _interpolation(rows, tokens.shape[1]), _interpolation(columns, tokens.shape[2])
     return np.ascontiguousarray(vertical @ tokens @ horizontal.T)
+
+
+def token_places(tokens: FloatArray, image_size: ImageSize, crop: Crop) -> tuple[FloatArray, FloatArray]:
+    """Find the cells of a crop in the grid of an image's tokens.
+
+    Args:
+        tokens: ``(C, h, w)`` of the whole image.
+        image_size: of the image.
+        crop: see :func:`tokens_in_crop`.
+
+    Returns:
+        Rows ``(H/16,)`` and columns ``(W/16,)`` of the padded crop's cells; 0 is the centre of the first token.
+    """
+    _, h, w = tokens.shape
+    rows = _places(crop.height, crop.top, crop.bottom, h / image_size.height)
+    return rows, _places(crop.width, crop.left, crop.right, w / image_size.width)
 
 
 def tokens_at(tokens: NDArray[np.floating], xs: FloatArray, ys: FloatArray) -> FloatArray:
@@ -72,18 +88,21 @@ def tokens_at(tokens: NDArray[np.floating], xs: FloatArray, ys: FloatArray) -> F
     return cast(FloatArray, np.asarray(upper * (1.0 - fy) + lower * fy, np.float32))
 
 
-def _interpolation(length: int, start: int, end: int, extent: int, count: int) -> FloatArray:
-    """``(cells, count)``: the weights of an image's tokens along one axis for the cells of a crop.
+def _places(length: int, start: int, end: int, density: float) -> FloatArray:
+    """Where a crop's cells lie among the tokens along one axis.
 
     Args:
         length: of the crop, in its pixels.
         start: of the crop, in pixels of the image.
         end: the same.
-        extent: of the image.
-        count: of its tokens.
+        density: tokens for each pixel of the image.
     """
     cells = (length + -length % MULTIPLE) // STRIDE
     pixels = np.minimum((np.arange(cells) + 0.5) * STRIDE, length)
-    places = (start + pixels * (end - start) / length) * count / extent - 0.5
+    return np.asarray((start + pixels * (end - start) / length) * density - 0.5, np.float32)
+
+
+def _interpolation(places: FloatArray, count: int) -> FloatArray:
+    """``(cells, count)``: the weights of ``count`` tokens along one axis for the cells at some places."""
     distance = np.abs(np.clip(places, 0, count - 1)[:, None] - np.arange(count))
     return np.asarray(np.maximum(1.0 - distance, 0.0), np.float32)

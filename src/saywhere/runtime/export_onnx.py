@@ -1,7 +1,7 @@
-"""Our network as two self-contained ONNX files, for programs that have ONNX Runtime and nothing of ours. Needs onnx.
+"""Our network as self-contained ONNX files, for programs that have ONNX Runtime and nothing of ours. Needs onnx.
 
 The graphs are those of :mod:`saywhere.runtime.export`; here they get their weights, and what only phrases need is fixed
-to "no phrase".
+to "no phrase". Where crops share tokens of the image, these are a file of their own, and the encoder samples from them.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from saywhere.core.arrays import FloatArray
 from saywhere.core.atomic import write_atomically
 from saywhere.core.image_tokens import MULTIPLE
 from saywhere.core.settings import Settings
-from saywhere.errors import SaywhereError
 from saywhere.runtime.artefact import PREFIX
+from saywhere.runtime.export_onnx_tokens import FACTS, TOKEN_INPUTS, TOKEN_PREPARATION, sample_tokens
 from saywhere.runtime.metadata import resolve_settings
 from saywhere.runtime.onnx import OnnxRuntime
 from saywhere.runtime.weights import find_weights, load_runtime
 
 Precision = Literal["fp32", "fp16", "int8"]
-ENCODER, DECODER, DESCRIPTION = "encoder.onnx", "decoder.onnx", "model.json"
+ENCODER, DECODER, DESCRIPTION, TOKENS = "encoder.onnx", "decoder.onnx", "model.json", "tokens.onnx"
 VERSION = 1
 MIN_ENCODER_VALUES, MIN_DECODER_VALUES = 300_000, 1024
 """Values of a tensor that "int8" stores in 8 bits; smaller ones are in half precision. With 8 bits for all of the
@@ -66,6 +66,8 @@ PREPARATION: Final[tuple[str, ...]] = (
 def write_onnx(weights: str | Path | None, out: Path, precision: Precision = "fp32") -> list[Path]:
     """Write ``encoder.onnx``, ``decoder.onnx`` and ``model.json``, which says what their inputs and outputs mean.
 
+    Weights with tokens of the image (the preset "large") get a third model, ``tokens.onnx``.
+
     Args:
         weights: see :func:`saywhere.runtime.weights.find_weights`.
         out: the folder; it is made where there is none.
@@ -77,7 +79,7 @@ def write_onnx(weights: str | Path | None, out: Path, precision: Precision = "fp
         The files.
 
     Raises:
-        SaywhereError: the weights are of another network, or their network is one with tokens.
+        SaywhereError: the weights are of another network.
 
     Example:
         >>> import tempfile
@@ -92,12 +94,10 @@ def write_onnx(weights: str | Path | None, out: Path, precision: Precision = "fp
 
 
 def exported_files(runtime: OnnxRuntime, precision: Precision) -> dict[str, bytes]:
-    """What :func:`write_onnx` writes, by name; SaywhereError if the network is one with tokens."""
-    if runtime.capabilities.image_tokens:
-        raise SaywhereError(
-            f"weights '{runtime.name}': networks with tokens of the image are not exported; give other weights"
-        )
+    """What :func:`write_onnx` writes, by name."""
     models = {ENCODER: encoder_model(runtime, precision), DECODER: decoder_model(runtime, precision)}
+    if runtime.capabilities.image_tokens:
+        models[TOKENS] = tokens_model(runtime, precision)
     description = json.dumps(describe_model(runtime, models, precision), indent=2) + "\n"
     contents = {name: model.SerializeToString(deterministic=True) for name, model in models.items()}
     return {**contents, DESCRIPTION: description.encode()}
@@ -115,7 +115,15 @@ def encoder_model(runtime: OnnxRuntime, precision: Precision) -> onnx.ModelProto
     graphs = runtime.description["graphs"]
     names = [name for name in graphs["encoder"]["outputs"] if name in graphs["decoder"]["inputs"]]
     whole = onnx.load_model_from_string(runtime.sessions.artefact.graphs["encoder"])
-    model = Extractor(whole).extract_model(["image"], names)
+    model = Extractor(whole).extract_model(list(graphs["encoder"]["inputs"]), names)
+    if runtime.capabilities.image_tokens:
+        sample_tokens(model.graph)
+    return with_weights(model, runtime.sessions.weights, precision, MIN_ENCODER_VALUES)
+
+
+def tokens_model(runtime: OnnxRuntime, precision: Precision) -> onnx.ModelProto:
+    """The transformer with its weights: from an image, whose sides are multiples of a patch, to tokens."""
+    model = onnx.load_model_from_string(runtime.sessions.artefact.graphs["tokens"])
     return with_weights(model, runtime.sessions.weights, precision, MIN_ENCODER_VALUES)
 
 
@@ -242,6 +250,7 @@ def _in_int8(name: str, values: FloatArray) -> Stored:
 def describe_model(runtime: OnnxRuntime, files: Mapping[str, onnx.ModelProto], precision: Precision) -> dict[str, Any]:
     """What ``model.json`` says."""
     settings = asdict(resolve_settings(runtime, Settings()))
+    has_tokens = runtime.capabilities.image_tokens
     return {
         "format": VERSION,
         "weights": runtime.name,
@@ -255,8 +264,14 @@ def describe_model(runtime: OnnxRuntime, files: Mapping[str, onnx.ModelProto], p
         "boxes": runtime.capabilities.boxes,
         "candidates": runtime.capabilities.candidates,
         "settings": {name: settings[name] for name in NEEDED_SETTINGS},
-        "meaning": {**INPUTS, **OUTPUTS, "other": "outputs of the encoder, given to the decoder by their names"},
-        "preparation": list(PREPARATION),
+        "meaning": {
+            **INPUTS,
+            **(TOKEN_INPUTS if has_tokens else {}),
+            **OUTPUTS,
+            "other": "outputs of the encoder, given to the decoder by their names",
+        },
+        "preparation": [*PREPARATION, *(TOKEN_PREPARATION if has_tokens else ())],
+        **(FACTS if has_tokens else {}),
     }
 
 

@@ -1,27 +1,57 @@
-// Encoder and decoder, run by ONNX Runtime. `ort` is the module of onnxruntime-web.
+// Encoder, decoder and, where crops share tokens of the image, what gives these, run by ONNX Runtime. `ort` is the module of
+// onnxruntime-web.
+
+import { placesAmongTokens, picturedForTokens } from './tokens.js';
 
 const RUN_OPTIONS = { graphOptimizationLevel: 'all', enableMemPattern: false };
 
 export class Network {
   encodeMs = 0; decodeMs = 0; encodings = 0;
 
-  constructor(ort, facts, encoder, decoder) {
-    Object.assign(this, { ort, facts, encoder, decoder, settings: facts.settings, multiple: facts.multiple });
+  constructor(ort, facts, sessions) {
+    Object.assign(this, { ort, facts, settings: facts.settings, multiple: facts.multiple });
+    [this.encoder, this.decoder, this.transformer] = ['encoder.onnx', 'decoder.onnx', 'tokens.onnx'].map((name) => sessions[name]);
   }
 
-  /** `facts` is model.json; the models are bytes. */
-  static async load(ort, facts, encoder, decoder, executionProviders = ['wasm']) {
-    const open = (model) => ort.InferenceSession.create(model, { ...RUN_OPTIONS, executionProviders });
-    return new Network(ort, facts, await open(encoder), await open(decoder));
+  /** `facts` is model.json; `models` has the bytes of each of its files. */
+  static async load(ort, facts, models, executionProviders = ['wasm']) {
+    const sessions = {};
+    for (const name of Object.keys(facts.files)) sessions[name] = await ort.InferenceSession.create(models[name], { ...RUN_OPTIONS, executionProviders });
+    return new Network(ort, facts, sessions);
   }
 
-  /** Features of { pixels, width, height }: RGB bytes whose sides are multiples of `multiple`. */
-  async encode({ pixels, width, height }) {
-    const started = performance.now();
-    const features = await this.encoder.run({ image: new this.ort.Tensor('uint8', pixels, [1, height, width, 3]) });
-    this.encodeMs += performance.now() - started;
+  /** Tokens of a picture { width, height, data } (RGBA bytes), which all of its crops share; null where the network has none. */
+  async tokens(picture) {
+    if (!this.transformer) return null;
+    const seen = picturedForTokens(picture, this.facts);
+    return this.#timed(async () => (await this.transformer.run({ image: this.#pixels(seen) })).tokens);
+  }
+
+  /**
+   * Features of a crop, whose pixels are { pixels, width, height }: RGB bytes with sides that are multiples of `multiple`.
+   * `tokens` are those of the picture, and `size` is its { width, height }.
+   */
+  async encode(shown, crop, tokens, size) {
+    const inputs = { image: this.#pixels(shown) };
+    if (tokens) {
+      inputs.tokens = tokens;
+      for (const [name, places] of Object.entries(placesAmongTokens(shown, crop, tokens.dims, size, this.facts))) {
+        inputs[name] = new this.ort.Tensor('float32', places, [1, places.length]);
+      }
+    }
+    const features = await this.#timed(() => this.encoder.run(inputs));
     this.encodings++;
-    return { levels: { ...features }, width, height };
+    return { levels: { ...features }, width: shown.width, height: shown.height };
+  }
+
+  #pixels({ pixels, width, height }) {
+    return new this.ort.Tensor('uint8', pixels, [1, height, width, 3]);
+  }
+
+  async #timed(run) {
+    const started = performance.now(), result = await run();
+    this.encodeMs += performance.now() - started;
+    return result;
   }
 
   /** Logits of each candidate, width x height of the crop, and their predicted IoU. */

@@ -9,6 +9,7 @@ const CACHED_CROPS = 4;
 
 export class EncodedImage {
   #features = new Map();
+  #tokens = null;
 
   /** `picture` is { width, height, data }, RGBA bytes. */
   constructor(network, picture) {
@@ -20,7 +21,7 @@ export class EncodedImage {
   /** The features of a crop, encoded once. Those of the full crop are always kept, of others the last few. */
   async features(crop) {
     let features = this.#features.get(crop.key);
-    if (!features) features = await this.network.encode(cropPixels(this.picture, crop, this.network.multiple));
+    if (!features) features = await this.#encoded(crop);
     else this.#features.delete(crop.key);
     this.#features.set(crop.key, features);
     for (const key of this.#features.keys()) {
@@ -28,6 +29,12 @@ export class EncodedImage {
       if (key !== this.fullCrop.key) this.#features.delete(key);
     }
     return features;
+  }
+
+  async #encoded(crop) {
+    this.#tokens ??= this.network.tokens(this.picture);
+    const shown = cropPixels(this.picture, crop, this.network.multiple);
+    return this.network.encode(shown, crop, await this.#tokens, this.size);
   }
 }
 

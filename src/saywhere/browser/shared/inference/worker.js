@@ -28,9 +28,10 @@ const methods = {
     ort.env.wasm.wasmPaths = `${base}onnxruntime/`;
     ort.env.wasm.numThreads = threads;
     const facts = await (await fetched(`${base}model.json`)).json();
-    const [encoder, decoder] = await Promise.all(['encoder.onnx', 'decoder.onnx'].map(async (name) => new Uint8Array(await (await fetched(base + name)).arrayBuffer())));
-    const loaded = await Network.load(ort, facts, encoder, decoder, webgpu ? ['webgpu', 'wasm'] : ['wasm']);
-    if (verify) await checkAgainst(loaded, await Network.load(ort, facts, encoder, decoder, ['wasm']));
+    const bytes = async (name) => [name, new Uint8Array(await (await fetched(base + name)).arrayBuffer())];
+    const models = Object.fromEntries(await Promise.all(Object.keys(facts.files).map(bytes)));
+    const loaded = await Network.load(ort, facts, models, webgpu ? ['webgpu', 'wasm'] : ['wasm']);
+    if (verify) await checkAgainst(loaded, await Network.load(ort, facts, models, ['wasm']));
     network = loaded;
     if (encoded) await methods.open({ picture: encoded.picture });
     return { backend, threads, settings: facts.settings, boxes: facts.boxes, precision: facts.precision, weights: facts.sha256_of_weights };
