@@ -50,7 +50,7 @@ check: .venv/dev  ## formatting and types
 	@$(BIN)/ruff format --check --quiet src tests examples benchmarks tools fuzz integrations
 	@$(BIN)/mypy
 
-# One test process for each core; torch and ONNX Runtime compute on one thread in each.
+# Three test processes for two cores (tests/conftest.py); torch and ONNX Runtime compute on one thread in each.
 test: check .venv/chromium  ## formatting, types, import contract and all tests but the slow ones
 	@echo "== tests"
 	@$(BIN)/pytest -n auto --dist worksteal -m "not slow"

@@ -1,6 +1,7 @@
 """How fast the page that annotates by itself is in Chromium: encoding, first click, further clicks; size of models.
 
     python benchmarks/browser_page.py
+    python benchmarks/browser_page.py --weights large
     python benchmarks/browser_page.py --precision fp16 --backend webgpu --runtime onnxruntime-web-1.30.0.tgz
 
 Run it on a quiet machine. The page computes on WebAssembly with as many threads as it takes by itself (at most four),
@@ -82,12 +83,15 @@ def measure(folder: Path, backend: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", default="small", help="a preset, or a weights file of our network")
     parser.add_argument("--precision", default="int8", choices=("int8", "fp16", "fp32"))
     parser.add_argument("--backend", default="wasm", choices=("wasm", "webgpu"))
     parser.add_argument("--runtime", type=Path, help="onnxruntime-web, as for saywhere page")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        files = write_page(Path(folder), "small", options.precision, options.runtime, options.backend == "webgpu")
+        files = write_page(
+            Path(folder), options.weights, options.precision, options.runtime, options.backend == "webgpu"
+        )
         size = sum(file.stat().st_size for file in files if file.suffix == ".onnx") / 1e6
         result = measure(Path(folder), options.backend)
     print(f"models {size:.2f} MB, {options.precision}; {result['backend']}, {result['threads']} threads")

@@ -2,6 +2,8 @@
 
     python tools/measurements.py                      # write both
     python tools/measurements.py --add grabcut.json   # keep what `saywhere bench --json` wrote, then write both
+    python tools/measurements.py --printed speed.txt --command "python benchmarks/timing.py" --section Speed \\
+      --machine "two cores of ..."                    # keep what another program printed
 
 ``research/figures/NAME.json`` is what ``saywhere bench --json NAME.json`` wrote, of the weights that ship. Figures
 that were measured before runs were kept are in ``transcribed.json`` (runs) and ``tables.json`` (tables and printed
@@ -78,6 +80,16 @@ NOTES = {
     "All instances": "Labels with at least three labelled objects in a photograph, the label as the phrase. An object "
     "that is not labelled in the data counts as wrong. Half 1 chose nothing; the score was chosen on half 0.",
     "Expected IoU": "`Mask.score` against the true IoU. After one click it says too much.",
+    "Exported files": "Files of `saywhere export onnx`, which answer a Segmenter in the library's place, on GrabCut by "
+    "click, with two threads. `Encode` is one crop (with `large` also the transformer, once an image); a first click is "
+    "an encoding and a click. The browser is Chromium on WebAssembly with two threads, which also makes the crops and "
+    "the mask of the photograph's size. The second table has the files of `saywhere export sam2`, run as darktable does: "
+    "graph optimisation off in the decoder.",
+    "Pre-labelling": "Images of duts:val, one box each, `saywhere prelabel` with one thread a worker.",
+    "Training": "Images a second; each process has one thread.",
+    "Large COCO files": "A generated file of the size of COCO's train2017.",
+    "Fine-tuning": "50 objects are given to `saywhere finetune`, which holds a quarter of their images out; before and "
+    "after are measured on other objects. Four minutes of training on two cores.",
     "Small weights of the published networks": "In the package saywhere-papers. They are young: short trainings of "
     "small backbones on one core, to show which of the papers' comparisons hold.",
 }
@@ -130,7 +142,7 @@ def mark(run: dict[str, Any]) -> str:
     """Which footnote a run has."""
     if "transcribed" in run:
         return "¹"
-    return "" if run["weights"] in (digest(), digest("large")) else "²"
+    return "" if run.get("weights", digest()) in (digest(), digest("large")) else "²"
 
 
 def digest(preset: str = "small") -> str | None:
@@ -216,7 +228,7 @@ def _section(kept: dict[str, Any], section: str) -> Iterable[str]:
     for each in kept["console"]:
         if each["section"] == section:
             if each["machine"]:
-                yield each["machine"][0].upper() + each["machine"][1:] + "¹:\n"
+                yield each["machine"][0].upper() + each["machine"][1:] + mark(each) + ":\n"
             yield code([f"$ {each['command']}", *each["output"]], "")
 
 
@@ -245,8 +257,8 @@ def readme(text: str) -> str:
 def inline(runs: dict[str, dict[str, Any]], kept: dict[str, Any]) -> dict[str, str]:
     """Figures in the README's sentences and tables, by name."""
     (timing,) = (each for each in kept["console"] if each["command"] == "python benchmarks/timing.py")
-    match = re.search(r"first mask +([\d.]+) ms", timing["output"][0])
-    assert match is not None, f"the first line of '{timing['command']}' has no time of a first mask"
+    match = re.search(r"^first mask +([\d.]+) ms", "\n".join(timing["output"]), re.MULTILINE)
+    assert match is not None, f"the lines of '{timing['command']}' have no time of a first mask"
     milliseconds = float(match[1])
     return {
         "leeds-base": f"{runs['leeds-sequence-base']['noc90']:.2f}",
@@ -267,11 +279,30 @@ def add(path: Path) -> None:
     (RUNS / path.name).write_text(json.dumps(run, separators=(",", ":")) + "\n")
 
 
+def keep_printed(path: Path, command: str, section: str, machine: str) -> None:
+    """Keep what a program printed, in the place of what the same command printed before in that section."""
+    kept = json.loads((RUNS / "tables.json").read_text())
+    lines = [line.rstrip() for line in path.read_text().splitlines()]
+    entry = {"section": section, "command": command, "output": lines, "machine": machine}
+    same = [i for i, each in enumerate(kept["console"]) if (each["section"], each["command"]) == (section, command)]
+    if same:
+        kept["console"][same[0]] = entry
+    else:
+        kept["console"].append(entry)
+    (RUNS / "tables.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--add", type=Path, action="append", default=[], help="a run's JSON to keep")
-    for path in parser.parse_args().add:
+    parser.add_argument("--printed", type=Path, help="a file with what a program printed, to keep")
+    for name in ("command", "section", "machine"):
+        parser.add_argument(f"--{name}", default="", help=f"of --printed: its {name}")
+    options = parser.parse_args()
+    for path in options.add:
         add(path)
+    if options.printed:
+        keep_printed(options.printed, options.command, options.section, options.machine)
     PAGE.write_text(page())
     README.write_text(readme(README.read_text()))
 
