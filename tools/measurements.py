@@ -81,10 +81,10 @@ NOTES = {
     "that is not labelled in the data counts as wrong. Half 1 chose nothing; the score was chosen on half 0.",
     "Expected IoU": "`Mask.score` against the true IoU. After one click it says too much.",
     "Exported files": "Files of `saywhere export onnx`, which answer a Segmenter in the library's place, on GrabCut by "
-    "click, with two threads. `Encode` is one crop (with `large` also the transformer, once an image); a first click is "
-    "an encoding and a click. The browser is Chromium on WebAssembly with two threads, which also makes the crops and "
-    "the mask of the photograph's size. The second table has the files of `saywhere export sam2`, run as darktable does: "
-    "graph optimisation off in the decoder.",
+    "click, with two threads. `Encode` is one crop (with `large` also the transformer, once an image); a first click "
+    "is an encoding and a click. The browser is Chromium on WebAssembly with two threads, which also makes the crops "
+    "and the mask of the photograph's size. The second table has the files of `saywhere export sam2`, run as darktable "
+    "does: graph optimisation off in the decoder.",
     "Pre-labelling": "Images of duts:val, one box each, `saywhere prelabel` with one thread a worker.",
     "Training": "Images a second; each process has one thread.",
     "Large COCO files": "A generated file of the size of COCO's train2017.",
