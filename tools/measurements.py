@@ -4,10 +4,12 @@
     python tools/measurements.py --add grabcut.json   # keep what `saywhere bench --json` wrote, then write both
     python tools/measurements.py --printed speed.txt --command "python benchmarks/timing.py" --section Speed \\
       --machine "two cores of ..."                    # keep what another program printed
+    python tools/measurements.py --reproduced runs/reproduce-textclick    # keep the tables of `saywhere reproduce`
 
 ``research/figures/NAME.json`` is what ``saywhere bench --json NAME.json`` wrote, of the weights that ship. Figures
 that were measured before runs were kept are in ``transcribed.json`` (runs) and ``tables.json`` (tables and printed
-lines); a run of the same name takes their place. Tests fail where a document differs from what this writes.
+lines); a run of the same name takes their place. ``reproduced/NAME.md`` has tables of a paper. Tests fail where a
+document differs from what this writes.
 """
 
 from __future__ import annotations
@@ -93,6 +95,15 @@ NOTES = {
     "Small weights of the published networks": "In the package saywhere-papers. They are young: short trainings of "
     "small backbones on one core, to show which of the papers' comparisons hold.",
 }
+
+
+REPRODUCED = """## Tables of the papers, made again
+
+By `saywhere reproduce`, at a small scale. Values have 95 % bootstrap intervals over objects and the number of objects;
+beside them stand the difference from the row that they are compared with, paired over objects, and the published value.
+A comparison that the paper makes is confirmed or refuted where the interval of the difference leaves zero out, else it
+is within chance.
+"""
 
 
 def load() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
@@ -201,6 +212,9 @@ def page() -> str:
     ]
     for section in dict.fromkeys(each["section"] for each in (*kept["tables"], *kept["console"])):
         parts += [f"## {section}\n", *([NOTES[section] + "\n"] if section in NOTES else []), *_section(kept, section)]
+    reproduced = sorted((RUNS / "reproduced").glob("*.md"))
+    if reproduced:
+        parts += [REPRODUCED, *(path.read_text() for path in reproduced)]
     return "\n".join(parts)
 
 
@@ -220,7 +234,7 @@ def _grabcut(runs: dict[str, dict[str, Any]]) -> Iterable[str]:
 def _section(kept: dict[str, Any], section: str) -> Iterable[str]:
     for each in kept["tables"]:
         if each["section"] == section:
-            yield f"{each['title']}¹:\n"
+            yield f"{each['title']}{mark(each)}:\n"
             yield table(each["header"], each["rows"])
             yield code(each["commands"])
             if each["note"]:
@@ -292,10 +306,22 @@ def keep_printed(path: Path, command: str, section: str, machine: str) -> None:
     (RUNS / "tables.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False))
 
 
+def keep_reproduced(folder: Path) -> None:
+    """Keep the tables of a run of ``saywhere reproduce``, with its command."""
+    made = json.loads((folder / "table.json").read_text())
+    command = re.sub(r" --out \S+", "", made["command"])
+    text = (folder / "table.md").read_text()
+    tables = text[text.index("\n## ") + 1 :].replace("\n## ", "\n#### ").removeprefix("## ")
+    path = RUNS / "reproduced" / f"{command.split()[2]}.md"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"### {made['paper']}\n\n{code([command])}\n#### {tables}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--add", type=Path, action="append", default=[], help="a run's JSON to keep")
     parser.add_argument("--printed", type=Path, help="a file with what a program printed, to keep")
+    parser.add_argument("--reproduced", type=Path, help="the folder of a run of saywhere reproduce, to keep its tables")
     for name in ("command", "section", "machine"):
         parser.add_argument(f"--{name}", default="", help=f"of --printed: its {name}")
     options = parser.parse_args()
@@ -303,6 +329,8 @@ def main() -> None:
         add(path)
     if options.printed:
         keep_printed(options.printed, options.command, options.section, options.machine)
+    if options.reproduced:
+        keep_reproduced(options.reproduced)
     PAGE.write_text(page())
     README.write_text(readme(README.read_text()))
 
