@@ -6,10 +6,9 @@
       --machine "two cores of ..."                    # keep what another program printed
     python tools/measurements.py --reproduced runs/reproduce-textclick    # keep the tables of `saywhere reproduce`
 
-``research/figures/NAME.json`` is what ``saywhere bench --json NAME.json`` wrote, of the weights that ship. Figures
-that were measured before runs were kept are in ``transcribed.json`` (runs) and ``tables.json`` (tables and printed
-lines); a run of the same name takes their place. ``reproduced/NAME.md`` has tables of a paper. Tests fail where a
-document differs from what this writes.
+``research/figures/NAME.json`` is what ``saywhere bench --json NAME.json`` wrote, of the weights that ship;
+``tables.json`` has what other programs printed, and tables that were measured before runs were kept;
+``reproduced/NAME.md`` has tables of a paper. Tests fail where a document differs from what this writes.
 """
 
 from __future__ import annotations
@@ -107,12 +106,9 @@ is within chance.
 
 
 def load() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """Runs by name, those with a JSON of their own before transcribed ones; tables and printed lines."""
-    runs = json.loads((RUNS / "transcribed.json").read_text())
-    for path in sorted(RUNS.glob("*.json")):
-        if path.name not in ("transcribed.json", "tables.json"):
-            runs[path.stem] = json.loads(path.read_text())
-    return runs, json.loads((RUNS / "tables.json").read_text())
+    """Runs by name; tables and printed lines."""
+    paths = [path for path in sorted(RUNS.glob("*.json")) if path.name != "tables.json"]
+    return {path.stem: json.loads(path.read_text()) for path in paths}, json.loads((RUNS / "tables.json").read_text())
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
