@@ -68,6 +68,9 @@ class ExportPreviewOut(BaseModel):
     left_out: list[str]
 
 
+BEFORE_AND_AFTER = Field(min_length=2, max_length=2)
+
+
 class ChangesOut(BaseModel):
     """What changed between two exports: names of images, and values before and after."""
 
@@ -78,8 +81,10 @@ class ChangesOut(BaseModel):
     changed: list[str] = Field(description="images with other annotations")
     files: list[str] = Field(description="images whose file is another one")
     moved: list[str] = Field(description="images in another part of the split")
-    labels: dict[str, tuple[int, int]] = Field(description="numbers of objects, where they differ")
-    options: dict[str, tuple[Any, Any]]
+    labels: dict[str, Annotated[list[int], BEFORE_AND_AFTER]] = Field(
+        description="numbers of objects, where they differ"
+    )
+    options: dict[str, Annotated[list[Any], BEFORE_AND_AFTER]]
 
 
 class ExportOut(BaseModel):

@@ -1,7 +1,7 @@
 // Encoder, decoder and, where crops share tokens of the image, what gives these, run by ONNX Runtime. `ort` is the module of
 // onnxruntime-web.
 
-import { placesAmongTokens, picturedForTokens } from './tokens.js';
+import { tokenPlaces, imageForTokens } from './tokens.js';
 
 const RUN_OPTIONS = { graphOptimizationLevel: 'all', enableMemPattern: false };
 
@@ -23,7 +23,7 @@ export class Network {
   /** Tokens of a picture { width, height, data } (RGBA bytes), which all of its crops share; null where the network has none. */
   async tokens(picture) {
     if (!this.transformer) return null;
-    const seen = picturedForTokens(picture, this.facts);
+    const seen = imageForTokens(picture, this.facts);
     return this.#timed(async () => (await this.transformer.run({ image: this.#pixels(seen) })).tokens);
   }
 
@@ -35,7 +35,7 @@ export class Network {
     const inputs = { image: this.#pixels(shown) };
     if (tokens) {
       inputs.tokens = tokens;
-      for (const [name, places] of Object.entries(placesAmongTokens(shown, crop, tokens.dims, size, this.facts))) {
+      for (const [name, places] of Object.entries(tokenPlaces(shown, crop, tokens.dims, size, this.facts))) {
         inputs[name] = new this.ort.Tensor('float32', places, [1, places.length]);
       }
     }

@@ -32,9 +32,8 @@ export class EncodedImage {
   }
 
   async #encoded(crop) {
-    this.#tokens ??= this.network.tokens(this.picture);
-    const shown = cropPixels(this.picture, crop, this.network.multiple);
-    return this.network.encode(shown, crop, await this.#tokens, this.size);
+    this.#tokens ??= await this.network.tokens(this.picture);
+    return this.network.encode(cropPixels(this.picture, crop, this.network.multiple), crop, this.#tokens, this.size);
   }
 }
 
