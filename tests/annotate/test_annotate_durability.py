@@ -140,23 +140,38 @@ def test_two_servers_add_the_same_at_once(cluster: Cluster, tmp_path: Path) -> N
 HEADERS = {"Host": "127.0.0.1", "X-Saywhere-Client": "schema-test"}
 
 
+CHECKS = [
+    schemathesis.checks.not_a_server_error, openapi.status_code_conformance, openapi.content_type_conformance,
+    openapi.response_schema_conformance,
+]  # fmt: skip
+
+
+def test_what_changed_between_two_exports_conforms_to_the_api_description(tmp_path: Path) -> None:
+    """Generated requests seldom name two exports that are there."""
+    folder = make_folder(tmp_path / "photos")
+    annotator = make(folder, Database(default_database_url(folder)), runtime=PartsRuntime())
+    schema = schemathesis.openapi.from_asgi("/api/openapi.json", make_app(annotator), headers=HEADERS)
+    for kind in ("coco", "yolo"):
+        schema["/api/exports"]["POST"].Case(body={"format": kind}).call_and_validate(headers=HEADERS, checks=CHECKS)
+    changes = schema["/api/exports/{version}/changes"]["GET"]
+    case = changes.Case(path_parameters={"version": 2}, query={"since": 1})
+    assert case.call_and_validate(headers=HEADERS, checks=CHECKS).json()["options"] == {"format": ["coco", "yolo"]}
+    annotator.close()
+
+
 def test_responses_conform_to_the_api_description(tmp_path: Path) -> None:
     """No 5xx, and no status, type or form of a response that the description does not name."""
     folder = make_folder(tmp_path / "photos")
     annotator = make(folder, Database(default_database_url(folder)), runtime=PartsRuntime())
     annotator.store.add_label("ball")
     schema = schemathesis.openapi.from_asgi("/api/openapi.json", make_app(annotator), headers=HEADERS)
-    checks = [
-        schemathesis.checks.not_a_server_error, openapi.status_code_conformance, openapi.content_type_conformance,
-        openapi.response_schema_conformance,
-    ]  # fmt: skip
     tested = 0
     for operation in schema.get_all_operations():
 
         @settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.ok().as_strategy())
         def send(case: schemathesis.Case) -> None:
-            case.call_and_validate(headers=HEADERS, checks=checks)
+            case.call_and_validate(headers=HEADERS, checks=CHECKS)
 
         send()
         tested += 1

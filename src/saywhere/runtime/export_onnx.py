@@ -22,7 +22,7 @@ from saywhere.core.atomic import write_atomically
 from saywhere.core.image_tokens import MULTIPLE
 from saywhere.core.settings import Settings
 from saywhere.runtime.artefact import PREFIX
-from saywhere.runtime.export_onnx_tokens import FACTS, TOKEN_INPUTS, TOKEN_PREPARATION, sample_tokens
+from saywhere.runtime.export_onnx_tokens import TOKEN_FACTS, TOKEN_INPUTS, TOKEN_PREPARATION, sample_tokens
 from saywhere.runtime.metadata import resolve_settings
 from saywhere.runtime.onnx import OnnxRuntime
 from saywhere.runtime.weights import find_weights, load_runtime
@@ -271,7 +271,7 @@ def describe_model(runtime: OnnxRuntime, files: Mapping[str, onnx.ModelProto], p
             "other": "outputs of the encoder, given to the decoder by their names",
         },
         "preparation": [*PREPARATION, *(TOKEN_PREPARATION if has_tokens else ())],
-        **(FACTS if has_tokens else {}),
+        **(TOKEN_FACTS if has_tokens else {}),
     }
 
 

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, parser
 
 from saywhere.core.image_tokens import LONGER_SIDE, PATCH, STRIDE
 
-FACTS: Final[Mapping[str, int]] = {"token_side": LONGER_SIDE, "token_patch": PATCH, "token_stride": STRIDE}
+TOKEN_FACTS: Final[Mapping[str, int]] = {"token_side": LONGER_SIDE, "token_patch": PATCH, "token_stride": STRIDE}
 TOKEN_INPUTS: Final[Mapping[str, str]] = {
     "tokens": "(1, C, h, w) float32: what tokens.onnx gives for the whole image",
     "token_rows": f"(1, H / {STRIDE}) float32: places of the encoded image's cells among the rows of tokens",
@@ -44,9 +44,9 @@ SAMPLING: Final = "".join(
         "token_start = Constant<value_float=0.0>() token_weight = Constant<value_float=1.0>()",
         _SAMPLING_OF_AXIS.format(name="token_rows", axis=2, end=3),
         _SAMPLING_OF_AXIS.format(name="token_columns", axis=3, end=4),
-        "token_columns_turned = Transpose(token_columns_weights)",
+        "token_columns_transposed = Transpose(token_columns_weights)",
         "tokens_in_rows = MatMul(token_rows_weights, tokens)",
-        "tokens_in_crop = MatMul(tokens_in_rows, token_columns_turned)",
+        "tokens_in_crop = MatMul(tokens_in_rows, token_columns_transposed)",
         "}",
     )
 )
