@@ -97,9 +97,15 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def small(browser: Any, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+def folder(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the small network, which every test opens anew."""
     folder = tmp_path_factory.mktemp("small") / "page"
     write_page(folder, runtime=archive)
+    return folder
+
+
+@pytest.fixture
+def small(browser: Any, folder: Path) -> Iterator[Opened]:
     opened = Opened(browser, folder)
     yield opened
     opened.close()
@@ -218,7 +224,7 @@ def test_annotating_with_the_mouse(small: Opened) -> None:
 def test_an_object_goes_on_after_another_image_was_shown(small: Opened) -> None:
     """Another candidate by its key, another image and back: the worker repeats the steps that it has forgotten."""
     page, size = small.page, size_of("coffee.jpg")
-    page.set_input_files("#files", [SAMPLES / "coffee.jpg"])
+    page.set_input_files("#files", [SAMPLES / "chelsea.jpg", SAMPLES / "coffee.jpg"])
     page.click("#images li:last-child button")
     small.shows("coffee.jpg")
     page.mouse.click(*place(small, 300, 200, size))
@@ -245,11 +251,15 @@ def test_an_object_goes_on_after_another_image_was_shown(small: Opened) -> None:
 def test_a_file_that_is_no_image_is_named_and_nothing_is_lost(small: Opened, tmp_path: Path) -> None:
     page = small.page
     (tmp_path / "broken.jpg").write_bytes(b"no image")
-    before = page.locator("#objects li").count()
-    page.set_input_files("#files", [tmp_path / "broken.jpg"])
+    page.set_input_files("#files", [SAMPLES / "coffee.jpg", tmp_path / "broken.jpg"])
+    small.shows("coffee.jpg")
+    page.mouse.click(*place(small, 300, 200, size_of("coffee.jpg")))
+    small.ready()
     page.click("#images li:last-child button")
     page.locator("#status").filter(has_text="broken.jpg").wait_for()
-    expect(page.locator("#objects li")).to_have_count(before)
+    coco = exported(small)
+    assert [image["file_name"] for image in coco["images"]] == ["coffee.jpg"]
+    assert len(coco["annotations"]) == 1
 
 
 def test_the_page_is_in_the_language_that_the_browser_prefers(small: Opened, browser: Any) -> None:
@@ -266,7 +276,7 @@ def test_the_page_is_in_the_language_that_the_browser_prefers(small: Opened, bro
 
 
 def test_the_page_works_without_the_server(small: Opened) -> None:
-    """The service worker has all that was used; the last test of this page, because its server ends."""
+    """The service worker has all that was used."""
     page = small.page
     page.on("dialog", lambda dialog: dialog.accept())
     small.site.stop()
