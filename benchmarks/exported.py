@@ -4,9 +4,8 @@
     python benchmarks/exported.py --weights large
     python benchmarks/exported.py --data duts:val --limit 60 --no-browser
 
-The files answer a Segmenter in the library's place, so crops and post-processing are the same for all rows. A second
-table has the files in the layout of SAM 2, at 1024 x 1024 pixels, run as darktable runs them: two threads, and graph
-optimisation off in the decoder. Run it on a quiet machine; the browser (Chromium) computes on WebAssembly.
+The files answer a Segmenter in the library's place, so crops and post-processing are the same for all rows. Run it on a
+quiet machine; the browser (Chromium) computes on WebAssembly.
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,8 +30,6 @@ from saywhere.core.prompt import Prompt, click_arrays
 from saywhere.evaluation.benchmark import Task, bench
 from saywhere.runtime.base import Capabilities, Runtime
 from saywhere.runtime.export_onnx import Precision, write_onnx
-from saywhere.runtime.export_sam import SIDE, write_sam
-from saywhere.runtime.weights import find_weights
 
 THREADS = 2
 PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
@@ -112,7 +107,6 @@ def int8() -> Runtime:
 
 
 FOLDER = Path(tempfile.gettempdir()) / "saywhere-exported"
-REPEATS, WARM_UP = 30, 5
 COLUMNS = ("weights", "files", "encode", "click", "encode, browser", "click, browser", "NoC@90", "mIoU@1")
 
 
@@ -133,7 +127,6 @@ def main() -> None:
             old.unlink(missing_ok=True)
         figures = bench(task, out)
         print(row(precision, size, figures, {} if options.no_browser else in_browser(options.weights, precision)))
-    print("\n" + sam2_times(options.weights))
 
 
 def in_browser(weights: str, precision: str) -> dict[str, float]:
@@ -152,48 +145,6 @@ def row(precision: str, megabytes: float, figures: dict[str, Any], browser: dict
         f"{figures['noc90']:.2f}", f"{figures['miou1']:.3f}",
     )  # fmt: skip
     return "| " + " | ".join(cells) + " |"
-
-
-def sam2_times(weights: str) -> str:
-    """Size and times of the files in the layout of SAM 2."""
-    encoder_file, decoder_file, *_ = write_sam(find_weights(weights), "sam2", FOLDER / "sam2")
-    encoder = session(encoder_file, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
-    decoder = session(decoder_file, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
-    image = np.random.default_rng(0).normal(size=(1, 3, SIDE, SIDE)).astype(np.float32)
-    names = [output.name for output in encoder.get_outputs()]
-    given = {
-        **dict(zip(names, encoder.run(None, {encoder.get_inputs()[0].name: image}), strict=True)),
-        "point_coords": np.array([[[500, 500], [0, 0]]], np.float32), "point_labels": np.array([[1, -1]], np.float32),
-        "mask_input": np.zeros((1, 1, 256, 256), np.float32), "has_mask_input": np.zeros(1, np.float32),
-    }  # fmt: skip
-    encode = timed(lambda: encoder.run(None, {encoder.get_inputs()[0].name: image}))
-    decode = timed(lambda: decoder.run(None, given))
-    size = (encoder_file.stat().st_size + decoder_file.stat().st_size) / 1e6
-    lines = (
-        "| sam2, 1024 x 1024 | median | p95 |",
-        "|---|---|---|",
-        f"| encoder | {encode} |",
-        f"| decoder | {decode} |",
-    )
-    return "\n".join((*lines, f"| files | {size:.1f} MB | |"))
-
-
-def session(path: Path, level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.InferenceSession:
-    """A file with two threads."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.graph_optimization_level = THREADS, level
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def timed(run: Callable[[], object]) -> str:
-    """Median and 95th percentile of what takes time, as cells."""
-    taken = []
-    for _ in range(WARM_UP + REPEATS):
-        started = time.perf_counter()
-        run()
-        taken.append(1000 * (time.perf_counter() - started))
-    median, late = np.percentile(taken[WARM_UP:], [50, 95])
-    return f"{median:.0f} ms | {late:.0f} ms"
 
 
 if __name__ == "__main__":

@@ -9,18 +9,30 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
+import torch
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 import saywhere
 from saywhere.annotate.sample_images import SAMPLES
 from saywhere.cli.main import app
+from saywhere.core.components import remove_unclicked_components
 from saywhere.core.images import read_image
 from saywhere.core.metrics import iou
 from saywhere.errors import SaywhereError
-from saywhere.runtime.export_sam import Layout, export_layout, write_darktable, write_sam
+from saywhere.runtime import export_sam
+from saywhere.runtime.export_sam import (
+    LATER,
+    NETWORK_SIDE,
+    Layout,
+    export_layout,
+    later_side,
+    write_darktable,
+    write_sam,
+)  # fmt: skip
 from saywhere.runtime.weights import find_weights, shipped
 
 Array = NDArray[np.float32]
@@ -95,6 +107,10 @@ class Darktable:
         assert [one.name for one in self.decoder.get_inputs()][: len(names)] == [
             "image_embed", "high_res_feats_0", "high_res_feats_1"
         ]  # fmt: skip
+        side = later_side(NETWORK_SIDE)
+        shapes = [output.shape for output in (*encoder.get_outputs(), *self.decoder.get_outputs()[:2])]
+        assert all(isinstance(n, int) for shape in shapes for n in shape), "darktable reads sizes from the files"
+        assert shapes[-2:] == [[1, 3, side, side], [1, 3]]
         self.mask: Mapping[str, Array] = NO_MASK
         self.points: list[tuple[float, float, float]] = []
 
@@ -235,6 +251,78 @@ def test_darktables_package(tmp_path: Path, sam2: Path) -> None:
         config = json.loads(archive.read(f"{place}/config.json"))
         assert archive.read(f"{place}/decoder.onnx") == (sam2 / "decoder.onnx").read_bytes()
     assert (config["id"], config["task"], config["arch"], config["tiling"]) == (str(place), "mask", "sam2", False)
+
+
+@pytest.mark.parametrize("at", [(20, 20), (150, 30), (190, 118), (8, 100), (60, 70)])
+def test_components_are_removed_as_the_library_does(at: tuple[int, int]) -> None:
+    """Two discs, a narrow winding line and a dot, at the edges too; the last click is on none of them."""
+    mask = np.zeros((131, 203), np.uint8)
+    cv2.circle(mask, (20, 20), 15, 1, -1)
+    cv2.circle(mask, (150, 30), 12, 1, -1)
+    line = [
+        (8, 60),
+        (8, 124),
+        (40, 124),
+        (40, 100),
+        (80, 100),
+        (80, 124),
+        (120, 124),
+        (120, 60),
+        (199, 60),
+        (199, 118),
+        (140, 118),
+    ]
+    cv2.polylines(mask, [np.array(line, np.int32)], False, 1, 2)
+    cv2.circle(mask, (170, 90), 2, 1, -1)
+    logits = np.where(mask > 0, 3.0, -3.0).astype(np.float32)
+    assert bool(mask[at[1], at[0]]) == (at != (60, 70))
+    clicks = [saywhere.Click(float(at[0]), float(at[1])), saywhere.Click(20.0, 22.0, False)]
+    expected = remove_unclicked_components(logits, clicks, 0.5)
+    given = torch.tensor([[[click.x, click.y] for click in clicks]]), torch.tensor([[1.0, 0.0]])
+    nothing = torch.full((1, 1, *logits.shape), -3.0)
+    both = torch.cat([torch.from_numpy(logits)[None, None], nothing], 1)
+    found = export_sam.remove_unclicked_components(both, *given, export_sam.spread)[0].numpy()
+    np.testing.assert_array_equal(found[0] > 0.0, expected > 0.0)
+    np.testing.assert_array_equal(found[1], nothing[0, 0])
+
+
+def test_a_decoder_answers_with_the_component_that_is_clicked(sam2: Path) -> None:
+    image = np.full((200, 300, 3), 90, np.uint8)
+    for x in (60, 240):
+        cv2.circle(image, (x, 100), 40, (230, 60, 40), -1)
+    program = Darktable(sam2, image)
+    mask = program.add((60, 100, 1))
+    assert mask[100, 60]
+    assert not mask[:, 160:].any()
+    mask = program.add((240, 100, 1))
+    assert mask[100, 60]
+    assert mask[100, 240]
+
+
+def test_later_clicks_are_answered_at_a_higher_resolution(sam2: Path) -> None:
+    """A thin bar: both are right about it, and not the same."""
+    image = np.full((300, 300, 3), 60, np.uint8)
+    cv2.rectangle(image, (40, 140), (260, 160), (220, 180, 30), -1)
+    x, y = 150 * 1024 / 300, 150 * 1024 / 300
+    program = Darktable(sam2, image)
+    answers = []
+    for count in (LATER - 1, LATER):
+        inputs = {**program.features, **points(*[(x, y, 1)] * count, (0, 0, -1)), **NO_MASK}
+        masks, scores, low = program.decoder.run(None, inputs)
+        assert masks.shape[2:] == (later_side(NETWORK_SIDE),) * 2
+        assert low.shape == (1, 3, 256, 256)
+        answers.append(masks[0, scores[0].argmax()])
+    assert iou(answers[0] > 0, answers[1] > 0) > 0.8
+    assert np.abs(answers[0] - answers[1]).max() > 0.5
+
+
+@pytest.mark.slow
+def test_the_largest_side_is_seen_once(tmp_path: Path) -> None:
+    write_sam(SHIPPED, "sam2", tmp_path, side=1024)
+    _, decoder = open_pair(tmp_path)
+    masks = decoder.get_outputs()[0]
+    assert masks.shape == [1, 3, 1024, 1024]
+    assert "If" not in {node.op_type for node in onnx.load(str(tmp_path / "decoder.onnx")).graph.node}
 
 
 def test_what_cannot_be_exported_is_refused_in_one_line(tmp_path: Path) -> None:

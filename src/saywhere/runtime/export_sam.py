@@ -11,8 +11,9 @@ layouts are facts about those programs:
   highest predicted IoU is used.
 - ``darktable``: the same files with a description, in one archive.
 
-In these layouts the network sees the image once, as it is given. What Segmenter does besides is lost: the zoom-in crop,
-phrases, the radius of a drag, and sequences.
+In these layouts the network sees the whole image, as it is given, in two resolutions: a decoder takes the features of
+the lower one for the first clicks, those of the higher one for later clicks. What Segmenter does besides is lost: the
+zoom-in crop, phrases, the radius of a drag, and sequences.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import io
 import json
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -45,13 +46,17 @@ from saywhere.models.layers.clicks import aggregate
 from saywhere.models.saywhere import Saywhere
 from saywhere.runtime.export import LEVELS, Encoder, add_member, decode, decoder_inputs, level_counts
 from saywhere.runtime.fuse import fuse_batch_norms
+from saywhere.runtime.onnx_graphs import choose_by_clicks, declare_outputs
 
 Layout = Literal["sam", "sam2"]
 OPSET = 17
 SIDE = 1024  # of the squares that SAM's layouts take
 SAM_INPUT = ImageSize(684, SIDE)
 LOW_RESOLUTION = 256  # side of the masks that a program gives back
-NETWORK_SIDE = 512  # longer side of the image that our network sees
+NETWORK_SIDE = 512  # longer side of the image that our network sees at first
+LATER = 4  # the click from which on it sees more pixels: the first needs the whole, later ones edges
+REMOVED = -8.0  # the logit of a component that was removed
+CELL = 4  # pixels to a cell in which connected components are found
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 FEATURES: dict[Layout, tuple[str, ...]] = {
     "sam": ("image_embeddings",),
@@ -88,22 +93,10 @@ class Packing:
             levels |= dict(zip(names, tensor.split([self.channels[name] for name in names], 1), strict=True))
         return levels
 
-    def pack_into_one(self, levels: Mapping[str, Tensor]) -> Tensor:
-        """All levels at stride 16."""
-        fine, middle, coarse = self.pack(levels)
-        return torch.cat([F.pixel_unshuffle(fine, 4), F.pixel_unshuffle(middle, 2), coarse], 1)
-
-    def unpack_from_one(self, tensor: Tensor) -> dict[str, Tensor]:
-        """The reverse of :meth:`pack_into_one`."""
-        fine = 16 * sum(c for name, c in self.channels.items() if self.strides[name] == 4)
-        middle = 4 * sum(c for name, c in self.channels.items() if self.strides[name] == 8)
-        parts = tensor.split([fine, middle, tensor.shape[1] - fine - middle], 1)
-        return self.unpack(F.pixel_shuffle(parts[0], 4), F.pixel_shuffle(parts[1], 2), parts[2])
-
 
 @dataclass(frozen=True)
 class Geometry:
-    """The sizes of a layout.
+    """The sizes of one view of the image.
 
     Attributes:
         given: what the program gives, in pixels.
@@ -122,57 +115,89 @@ class Geometry:
         seen = ImageSize(round(given.height * side / SIDE), side)
         return cls(given, seen, ImageSize(*(n + -n % MULTIPLE for n in seen)))
 
+    def cells(self, stride: int) -> ImageSize:
+        """The cells of a feature level."""
+        return ImageSize(self.padded.height // stride, self.padded.width // stride)
+
 
 class SamEncoder(nn.Module):
-    """An image, as a layout has it, to the features that its decoder takes."""
+    """An image, as a layout has it, to the features that its decoder takes: those of all views."""
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, model: Saywhere, layout: Layout, geometry: Geometry, packing: Packing) -> None:
+    def __init__(self, model: Saywhere, layout: Layout, views: Sequence[Geometry], packing: Packing) -> None:
         super().__init__()
         self.levels, self.names = Encoder(model), feature_names(model)
-        self.layout, self.geometry, self.packing = layout, geometry, packing
+        self.layout, self.views, self.packing = layout, views, packing
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...] | Tensor:
         """Values 0 to 255 ``(H, W, 3)`` for ``sam``; normalised ``(1, 3, H, W)`` for ``sam2``."""
+        features = self.encode(image)
+        return torch.cat([tensor.flatten(1) for tensor in features], 1) if self.layout == "sam" else features
+
+    def encode(self, image: Tensor) -> tuple[Tensor, ...]:
+        """``(1, C, N)`` for each of the strides 4, 8 and 16: the cells of all views, one view after the other."""
         is_normalised = self.layout == "sam2"
         pixels = (image * self.deviation + self.mean) * 255.0 if is_normalised else image.permute(2, 0, 1)[None]
-        (height, width), padded = self.geometry.seen, self.geometry.padded
-        pixels = F.interpolate(pixels, (height, width), mode="bilinear", align_corners=False)
-        pixels = F.pad(pixels, (0, padded.width - width, 0, padded.height - height), mode="replicate")
         model = self.levels.model
-        tokens = model.tokens_of_cells(pixels / 255.0, antialias=False) if model.image_tokens else None
-        levels = dict(zip(self.names, self.levels(pixels.permute(0, 2, 3, 1), tokens), strict=True))
-        return self.packing.pack_into_one(levels) if self.layout == "sam" else self.packing.pack(levels)
+        resized = [self._resized(pixels, view) for view in self.views]
+        # The transformer sees all views alike, so that it runs once.
+        tokens = model.tokens_of_cells(resized[0] / 255.0, antialias=False) if model.image_tokens else None
+        packed = []
+        for view, crop in zip(self.views, resized, strict=True):
+            own = (
+                None if tokens is None else F.interpolate(tokens, view.cells(16), mode="bilinear", align_corners=False)
+            )
+            levels = dict(zip(self.names, self.levels(crop.permute(0, 2, 3, 1), own), strict=True))
+            packed.append(self.packing.pack(levels))
+        return tuple(torch.cat([tensor.flatten(2) for tensor in each], 2) for each in zip(*packed, strict=True))
+
+    def _resized(self, pixels: Tensor, view: Geometry) -> Tensor:
+        (height, width), padded = view.seen, view.padded
+        pixels = F.interpolate(pixels, (height, width), mode="bilinear", align_corners=False)
+        return F.pad(pixels, (0, padded.width - width, 0, padded.height - height), mode="replicate")
 
 
-class SamDecoder(nn.Module):
-    """Features and a prompt to masks, best first, with their predicted IoU."""
+class ViewDecoder(nn.Module):
+    """Features of one of the views and a prompt to masks, best first, with their predicted IoU."""
 
-    def __init__(self, model: Saywhere, layout: Layout, geometry: Geometry, packing: Packing) -> None:
+    def __init__(self, model: Saywhere, views: Sequence[Geometry], index: int, packing: Packing) -> None:
         super().__init__()
-        self.model, self.layout, self.geometry, self.packing = model, layout, geometry, packing
+        self.model, self.views, self.index, self.packing = model, views, index, packing
+        self.geometry, self.mask_size = views[index], views[-1].seen
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch calls this compiler old; only its loops become ONNX loops
             self.aggregate = torch.jit.script(aggregate)
+            self.spread = torch.jit.script(spread)
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self,
+        coarse: Tensor,
+        fine: Tensor,
+        middle: Tensor,
+        points: Tensor,
+        labels: Tensor,
+        mask: Tensor,
+        has_mask: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """``(1, M, H, W)`` logits, ``(1, M)`` predicted IoU and ``(1, M, 256, 256)`` logits of the whole square."""
-        if self.layout == "sam":
-            embedding, points, labels, mask, has_mask, original = inputs
-            levels = self.packing.unpack_from_one(embedding)
-        else:
-            coarse, fine, middle, points, labels, mask, has_mask = inputs
-            levels = self.packing.unpack(fine, middle, coarse)
+        levels = self.packing.unpack(self._of_view(fine, 4), self._of_view(middle, 8), self._of_view(coarse, 16))
         logits, scores = self._decode(levels, points, labels, mask, has_mask)
         height, width = self.geometry.seen
-        logits = logits[..., :height, :width]
+        logits = cropped(logits, self.geometry.seen)
         low = F.pad(logits, (0, 0, 0, width - height), value=NOTHING)  # masks of low resolution are of a square
         low = F.interpolate(low, (LOW_RESOLUTION, LOW_RESOLUTION), mode="bilinear", align_corners=False)
-        return (self._in_original(logits, original) if self.layout == "sam" else logits), scores, low
+        if self.mask_size != self.geometry.seen:
+            logits = F.interpolate(logits, self.mask_size, mode="bilinear", align_corners=False)
+        return logits, scores, low
+
+    def _of_view(self, joined: Tensor, stride: int) -> Tensor:
+        counts = [view.cells(stride).height * view.cells(stride).width for view in self.views]
+        start = sum(counts[: self.index])
+        return joined[..., start : start + counts[self.index]].unflatten(2, self.geometry.cells(stride))
 
     def _decode(
         self, levels: dict[str, Tensor], points: Tensor, labels: Tensor, mask: Tensor, has_mask: Tensor
@@ -181,7 +206,8 @@ class SamDecoder(nn.Module):
         scale = points.new_tensor([width / self.geometry.given.width, height / self.geometry.given.height])
         # Clicks name pixels, whose centres are half a pixel farther; corners of boxes lie on the edges of pixels.
         offset = (labels < BOX_TOP_LEFT).to(points.dtype)[..., None] * 0.5
-        previous = F.interpolate(mask, (width, width), mode="bilinear", align_corners=False).sigmoid()[..., :height, :]
+        previous = F.interpolate(mask, (width, width), mode="bilinear", align_corners=False).sigmoid()
+        previous = cropped(previous, self.geometry.seen)
         previous = F.pad(previous * has_mask.view(1, 1, 1, 1), (0, padded.width - width, 0, padded.height - height))
         given = {
             **levels,
@@ -197,18 +223,108 @@ class SamDecoder(nn.Module):
             given["context"] = points.new_zeros(1, 2 * self.model.phrase_encoder.hidden)
         with mock.patch.object(network, "aggregate", self.aggregate):
             logits, iou_logits, _ = decode(self.model, given)
+        logits = remove_unclicked_components(logits, given["points"], labels, self.spread)
         logits, scores = fit_to_box(logits, iou_logits.sigmoid(), given["points"], labels)
         scores, order = scores.topk(scores.shape[1], dim=1)
         return logits[:, order[0]], scores
 
+
+class DecoderOfSam(nn.Module):
+    """A decoder of the layout ``sam2`` that takes and gives what ``sam`` does.
+
+    Args:
+        decoder: that of ``sam2``.
+        given: the size of what the encoder takes.
+        shapes: of the three tensors that :meth:`SamEncoder.encode` gives.
+    """
+
+    def __init__(self, decoder: nn.Module, given: ImageSize, shapes: Sequence[torch.Size]) -> None:
+        super().__init__()
+        self.decoder, self.given, self.shapes = decoder, given, shapes
+
+    def forward(
+        self, embedding: Tensor, points: Tensor, labels: Tensor, mask: Tensor, has_mask: Tensor, original: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See :meth:`ViewDecoder.forward`; logits of the image's own size."""
+        parts = embedding.split([shape.numel() for shape in self.shapes], 1)
+        fine, middle, coarse = (part.view(shape) for part, shape in zip(parts, self.shapes, strict=True))
+        logits, scores, low = self.decoder(coarse, fine, middle, points, labels, mask, has_mask)
+        return self._in_original(logits, original), scores, low
+
     def _in_original(self, logits: Tensor, original: Tensor) -> Tensor:
         """Masks of the original's size, without what was added at its right and below it."""
-        given = self.geometry.given
+        given = self.given
         fit = torch.minimum(given.height / original[0], given.width / original[1])
         height, width = ((original[i] * fit + 0.5).floor().long() for i in (0, 1))
         logits = F.interpolate(logits, tuple(given), mode="bilinear", align_corners=False)[..., :height, :width]
         size = cast(list[int], list(original.long()))  # tensors, so that the graph takes any size
         return F.interpolate(logits, size, mode="bilinear", align_corners=False)
+
+
+def remove_unclicked_components(
+    logits: Tensor, points: Tensor, labels: Tensor, spread: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Candidates without the connected components that no positive click is on.
+
+    :func:`saywhere.core.components.remove_unclicked_components` for a graph: components are joined where they lie in
+    one or in neighbouring cells of :data:`CELL` pixels, and small ones go after any number of clicks.
+
+    Args:
+        logits: ``(1, M, H, W)``.
+        points: ``(1, N, 2)`` in pixels of the logits.
+        labels: ``(1, N)``.
+        spread: :func:`spread`, or the same as a script.
+
+    Returns:
+        ``(1, M, H, W)`` logits, at most :data:`REMOVED` where a component was removed and at most 16 elsewhere.
+    """
+    height, width = logits.shape[-2:]
+    present = (F.max_pool2d(logits, CELL, ceil_mode=True) > 0.0).to(logits.dtype)
+    columns, rows = (
+        (torch.floor(points[0, :, i, None] / CELL + 0.5 / CELL) == torch.arange(count)).to(logits.dtype)
+        for i, count in enumerate((present.shape[-1], present.shape[-2]))
+    )
+    is_positive = (labels[0] == POSITIVE).to(logits.dtype)
+    clicked = ((rows * is_positive[:, None]).T @ columns).clamp(max=1.0) * present
+    # First over cells four times as large that are present as a whole: most of the way in a few small steps.
+    solid = -F.max_pool2d(-present, 4)
+    inside = spread(F.max_pool2d(clicked, 4) * solid, solid)
+    inside = F.pad(enlarge(inside, 4), (0, present.shape[-1] % 4, 0, present.shape[-2] % 4))
+    reached = spread(torch.maximum(clicked, inside), present)
+    # A candidate that no click is on stays whole.
+    removed = (present > reached) & (clicked.amax((2, 3), keepdim=True) > 0.0)
+    highest = enlarge(torch.where(removed, REMOVED, -NOTHING), CELL)
+    return torch.minimum(logits, cropped(highest, ImageSize(height, width)))
+
+
+def cropped(maps: Tensor, size: ImageSize) -> Tensor:
+    """The upper left of maps ``(B, C, H, W)``, without an operation in the graph where they have this size."""
+    return maps if ImageSize(*maps.shape[-2:]) == size else maps[..., : size.height, : size.width]
+
+
+def enlarge(cells: Tensor, times: int) -> Tensor:
+    """Each cell as ``times`` by ``times`` cells."""
+    return F.interpolate(cells, scale_factor=float(times), mode="nearest")
+
+
+def spread(reached: Tensor, present: Tensor) -> Tensor:
+    """All cells that are connected with those reached.
+
+    Args:
+        reached: ``(B, M, h, w)``, 1 for cells to start from, else 0.
+        present: ``(B, M, h, w)``, 1 for cells that can be reached, else 0.
+
+    Returns:
+        ``(B, M, h, w)``, 1 for cells that are reached over neighbours, the diagonal ones included.
+    """
+    grows = True
+    while grows:
+        wider = reached
+        for _ in range(4):
+            wider = torch.max_pool2d(wider, [3, 3], [1, 1], [1, 1]) * present
+        grows = bool((wider > reached).any())
+        reached = wider
+    return reached
 
 
 def fit_to_box(logits: Tensor, scores: Tensor, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -254,6 +370,11 @@ def feature_names(model: Saywhere) -> list[str]:
     return [f"{kind}{i}" for kind, count in zip(LEVELS, level_counts(model), strict=True) for i in range(count)]
 
 
+def later_side(side: int) -> int:
+    """The longer side of the image that the network sees after several clicks: a quarter more, where there is more."""
+    return min(round(side * 1.25 / MULTIPLE) * MULTIPLE, SIDE)
+
+
 def find_packing(model: Saywhere) -> Packing:
     """How the levels that the decoder of a network needs are packed."""
     names, side = feature_names(model), 2 * MULTIPLE
@@ -272,7 +393,7 @@ def export_layout(weights: Path, layout: Layout, side: int = NETWORK_SIDE) -> tu
     Args:
         weights: a weights file of our network.
         layout: "sam" or "sam2".
-        side: to how many pixels the image's longer side is resized for the network; a multiple of 32.
+        side: to how many pixels the image's longer side is resized for the first clicks; a multiple of 32.
 
     Returns:
         Two ONNX models.
@@ -290,42 +411,45 @@ def export_layout(weights: Path, layout: Layout, side: int = NETWORK_SIDE) -> tu
         )
     model = loaded.model
     fuse_batch_norms(model).requires_grad_(False)
-    geometry = Geometry.of(layout, side)
+    views = [Geometry.of(layout, one) for one in dict.fromkeys((side, later_side(side)))]
     with torch.no_grad():
         packing = find_packing(model)
-        encoder = SamEncoder(model, layout, geometry, packing).eval()
-        decoder = SamDecoder(model, layout, geometry, packing).eval()
-        image = torch.zeros((*geometry.given, 3) if layout == "sam" else (1, 3, *geometry.given))
-        features = encoder(image)
-        named = dict(zip(FEATURES[layout], (features,) if isinstance(features, Tensor) else features, strict=True))
+        encoder = SamEncoder(model, layout, views, packing).eval()
+        image = torch.zeros((*views[0].given, 3) if layout == "sam" else (1, 3, *views[0].given))
+        features = encoder.encode(image)
         prompt = {
             "point_coords": torch.tensor([[[100.0, 120.0], [300.0, 200.0], [0.0, 0.0]]]),
             "point_labels": torch.tensor([[1.0, 0.0, -1.0]]),
             "mask_input": torch.zeros(1, 1, LOW_RESOLUTION, LOW_RESOLUTION),
             "has_mask_input": torch.zeros(1),
         }
+        named = dict(zip(FEATURES["sam2"], features, strict=True))
+        inputs = {"image_embed": named.pop("image_embed"), **named, **prompt}
+        decoders: list[nn.Module] = [ViewDecoder(model, views, index, packing).eval() for index in range(len(views))]
         if layout == "sam":
-            given = {**named, **prompt, "orig_im_size": torch.tensor([480.0, 640.0])}
-        else:
-            given = {"image_embed": named.pop("image_embed"), **named, **prompt}
-        name = "input_image" if layout == "sam" else "image"
-        return (
-            _trace(encoder, {name: image}, FEATURES[layout]),
-            _trace(decoder, given, ("masks", "iou_predictions", "low_res_masks")),
-        )
+            decoders = [DecoderOfSam(one, views[0].given, [tensor.shape for tensor in features]) for one in decoders]
+            original = {"orig_im_size": torch.tensor([480.0, 640.0])}
+            inputs = {"image_embeddings": cast(Tensor, encoder(image)), **prompt, **original}
+        count = decoders[0](*inputs.values())[1].shape[1]
+        shapes = {
+            "masks": (1, count, *(("height", "width") if layout == "sam" else views[-1].seen)),
+            "iou_predictions": (1, count),
+            "low_res_masks": (1, count, LOW_RESOLUTION, LOW_RESOLUTION),
+        }
+        graphs = [declare_outputs(_export(one, inputs, list(shapes)), shapes) for one in decoders]
+        decoder = graphs[0] if len(graphs) == 1 else choose_by_clicks(graphs[0], graphs[1], LATER)
+        return _export(encoder, {"input_image" if layout == "sam" else "image": image}, FEATURES[layout]), decoder
 
 
-def _trace(module: nn.Module, given: Mapping[str, Tensor], outputs: Sequence[str]) -> bytes:
-    axes: dict[str, dict[int, str]] = {"point_coords": {1: "points"}, "point_labels": {1: "points"}}
-    if "orig_im_size" in given:
-        axes["masks"] = {2: "height", 3: "width"}
+def _export(module: nn.Module, given: Mapping[str, Tensor], outputs: Sequence[str]) -> bytes:
+    axes = {name: {1: "points"} for name in ("point_coords", "point_labels") if name in given}
     content: Any = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # this exporter needs no further library, and is called old
         torch.onnx.export(
             module, tuple(given.values()), content, dynamo=False, opset_version=OPSET, do_constant_folding=True,
             input_names=list(given), output_names=list(outputs),
-            dynamic_axes={name: dims for name, dims in axes.items() if name in (*given, *outputs)},
+            dynamic_axes=axes,
         )  # fmt: skip
     return content.getvalue()
 
