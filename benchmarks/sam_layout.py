@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from saywhere.runtime.export_sam import LATER, SIDE, write_sam
+from saywhere.runtime.export_sam import HIGH_RESOLUTION_FROM, SIDE, write_sam
 from saywhere.runtime.weights import find_weights
 
 THREADS = 2
@@ -38,7 +38,10 @@ def main() -> None:
     features = dict(zip(names, encoder.run(None, image), strict=True))
     print("| sam2, 1024 x 1024 | median | p95 |\n|---|---|---|")
     print(f"| encoder | {timed(lambda: encoder.run(None, image))} |")
-    for name, clicks in ((f"fewer than {LATER}", 1), (f"{LATER} or more", LATER)):
+    for name, clicks in (
+        (f"fewer than {HIGH_RESOLUTION_FROM}", 1),
+        (f"{HIGH_RESOLUTION_FROM} or more", HIGH_RESOLUTION_FROM),
+    ):
         given = {**features, **prompt(clicks)}
         print(f"| decoder, {name} clicks | {timed(lambda given=given: decoder.run(None, given))} |")
     print(f"| files | {size:.1f} MB | |")

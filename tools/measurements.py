@@ -88,8 +88,9 @@ NOTES = {
     "In SAM's layout": "Files of `saywhere export sam2 OUT`: times with two threads, graph optimisation off in the "
     "decoder, as darktable runs them; and darktable's own evaluator, from a checkout of darktable-ai, at most 20 "
     "clicks, on 60 objects of each of our validation sets, which chose the two resolutions and the click from which "
-    "the higher one is used (`python tools/davis_folder.py duts:val --limit 60 --out davis-duts`). Without the removal "
-    "of unclicked components and the higher resolution `small` had NoC@90 6.47, 8.87 and 7.07.",
+    "the higher one is used (`python tools/davis_folder.py duts:val --limit 60 --out davis-duts`). Before unclicked "
+    "components were removed and later clicks were answered at a higher resolution (code of commit `0f05afb2`), "
+    "`small` had NoC@90 6.47 on duts:val, 8.87 on photos-7k:val and 7.07 on photos-hires:val.",
     "Pre-labelling": "Images of duts:val, one box each, `saywhere prelabel` with one thread a worker.",
     "Training": "Images a second; each process has one thread.",
     "Large COCO files": "A generated file of the size of COCO's train2017.",

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from saywhere.runtime.onnx_graphs import choose_by_clicks
+from saywhere.runtime.onnx_graphs import select_by_click_count
 
 SHARED = np.arange(4000, dtype=np.float32)
 
@@ -64,11 +64,11 @@ def test_clicks_alone_are_counted(labels: list[float], is_few: bool) -> None:
     few, many = scaled(2.0, 1), scaled(3.0, 2)
     expected = run(few if is_few else many, labels)
     assert (expected != run(many if is_few else few, labels)).any()
-    np.testing.assert_array_equal(run(choose_by_clicks(few, many, 3), labels), expected)
+    np.testing.assert_array_equal(run(select_by_click_count(few, many, 3), labels), expected)
 
 
 def test_what_both_have_is_stored_once() -> None:
     few, many = scaled(2.0, 1), scaled(3.0, 2)
-    joined = choose_by_clicks(few, many, 3)
+    joined = select_by_click_count(few, many, 3)
     onnx.checker.check_model(joined, full_check=True)
     assert len(joined) < len(few) + len(many) - 0.9 * SHARED.nbytes

@@ -22,7 +22,7 @@ import io
 import json
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -34,19 +34,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saywhere.core.atomic import write_atomically
-from saywhere.core.box_fit import FIT_POWER, TOLERANCE
 from saywhere.core.geometry import ImageSize
 from saywhere.core.image_tokens import MULTIPLE
 from saywhere.core.mask import NOTHING
-from saywhere.core.prompt import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, POSITIVE
+from saywhere.core.prompt import BOX_TOP_LEFT
 from saywhere.errors import SaywhereError
 from saywhere.models import saywhere as network
 from saywhere.models.checkpoint import load_model
 from saywhere.models.layers.clicks import aggregate
 from saywhere.models.saywhere import Saywhere
 from saywhere.runtime.export import LEVELS, Encoder, add_member, decode, decoder_inputs, level_counts
+from saywhere.runtime.export_postprocess import cropped, fit_to_box, flood_fill, remove_unclicked_components
 from saywhere.runtime.fuse import fuse_batch_norms
-from saywhere.runtime.onnx_graphs import choose_by_clicks, declare_outputs
+from saywhere.runtime.onnx_graphs import declare_outputs, select_by_click_count
 
 Layout = Literal["sam", "sam2"]
 OPSET = 17
@@ -54,9 +54,7 @@ SIDE = 1024  # of the squares that SAM's layouts take
 SAM_INPUT = ImageSize(684, SIDE)
 LOW_RESOLUTION = 256  # side of the masks that a program gives back
 NETWORK_SIDE = 512  # longer side of the image that our network sees at first
-LATER = 4  # the click from which on it sees more pixels: the first needs the whole, later ones edges
-REMOVED = -8.0  # the logit of a component that was removed
-CELL = 4  # pixels to a cell in which connected components are found
+HIGH_RESOLUTION_FROM = 4  # the click from which on it sees more pixels: first masks need the whole, later ones edges
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 FEATURES: dict[Layout, tuple[str, ...]] = {
     "sam": ("image_embeddings",),
@@ -96,7 +94,7 @@ class Packing:
 
 @dataclass(frozen=True)
 class Geometry:
-    """The sizes of one view of the image.
+    """The sizes of one resolution of a layout.
 
     Attributes:
         given: what the program gives, in pixels.
@@ -121,15 +119,15 @@ class Geometry:
 
 
 class SamEncoder(nn.Module):
-    """An image, as a layout has it, to the features that its decoder takes: those of all views."""
+    """An image, as a layout has it, to the features that its decoder takes: those of all resolutions."""
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, model: Saywhere, layout: Layout, views: Sequence[Geometry], packing: Packing) -> None:
+    def __init__(self, model: Saywhere, layout: Layout, resolutions: Sequence[Geometry], packing: Packing) -> None:
         super().__init__()
         self.levels, self.names = Encoder(model), feature_names(model)
-        self.layout, self.views, self.packing = layout, views, packing
+        self.layout, self.resolutions, self.packing = layout, resolutions, packing
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1))
 
@@ -139,39 +137,38 @@ class SamEncoder(nn.Module):
         return torch.cat([tensor.flatten(1) for tensor in features], 1) if self.layout == "sam" else features
 
     def encode(self, image: Tensor) -> tuple[Tensor, ...]:
-        """``(1, C, N)`` for each of the strides 4, 8 and 16: the cells of all views, one view after the other."""
+        """``(1, C, N)`` for each of the strides 4, 8 and 16: the cells of all resolutions, one after the other."""
         is_normalised = self.layout == "sam2"
         pixels = (image * self.deviation + self.mean) * 255.0 if is_normalised else image.permute(2, 0, 1)[None]
         model = self.levels.model
-        resized = [self._resized(pixels, view) for view in self.views]
-        # The transformer sees all views alike, so that it runs once.
+        resized = [self._resized(pixels, resolution) for resolution in self.resolutions]
+        # The transformer sees an image of one size, whatever the resolution, so that it runs once.
         tokens = model.tokens_of_cells(resized[0] / 255.0, antialias=False) if model.image_tokens else None
         packed = []
-        for view, crop in zip(self.views, resized, strict=True):
-            own = (
-                None if tokens is None else F.interpolate(tokens, view.cells(16), mode="bilinear", align_corners=False)
-            )
-            levels = dict(zip(self.names, self.levels(crop.permute(0, 2, 3, 1), own), strict=True))
-            packed.append(self.packing.pack(levels))
+        for resolution, image_pixels in zip(self.resolutions, resized, strict=True):
+            if tokens is not None:
+                tokens = F.interpolate(tokens, resolution.cells(16), mode="bilinear", align_corners=False)
+            levels = self.levels(image_pixels.permute(0, 2, 3, 1), tokens)
+            packed.append(self.packing.pack(dict(zip(self.names, levels, strict=True))))
         return tuple(torch.cat([tensor.flatten(2) for tensor in each], 2) for each in zip(*packed, strict=True))
 
-    def _resized(self, pixels: Tensor, view: Geometry) -> Tensor:
-        (height, width), padded = view.seen, view.padded
+    def _resized(self, pixels: Tensor, resolution: Geometry) -> Tensor:
+        (height, width), padded = resolution.seen, resolution.padded
         pixels = F.interpolate(pixels, (height, width), mode="bilinear", align_corners=False)
         return F.pad(pixels, (0, padded.width - width, 0, padded.height - height), mode="replicate")
 
 
-class ViewDecoder(nn.Module):
-    """Features of one of the views and a prompt to masks, best first, with their predicted IoU."""
+class ResolutionDecoder(nn.Module):
+    """Features of one of the resolutions and a prompt to masks, best first, with their predicted IoU."""
 
-    def __init__(self, model: Saywhere, views: Sequence[Geometry], index: int, packing: Packing) -> None:
+    def __init__(self, model: Saywhere, resolutions: Sequence[Geometry], index: int, packing: Packing) -> None:
         super().__init__()
-        self.model, self.views, self.index, self.packing = model, views, index, packing
-        self.geometry, self.mask_size = views[index], views[-1].seen
+        self.model, self.resolutions, self.index, self.packing = model, resolutions, index, packing
+        self.geometry, self.mask_size = resolutions[index], resolutions[-1].seen
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch calls this compiler old; only its loops become ONNX loops
             self.aggregate = torch.jit.script(aggregate)
-            self.spread = torch.jit.script(spread)
+            self.flood_fill = torch.jit.script(flood_fill)
 
     def forward(
         self,
@@ -184,7 +181,7 @@ class ViewDecoder(nn.Module):
         has_mask: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """``(1, M, H, W)`` logits, ``(1, M)`` predicted IoU and ``(1, M, 256, 256)`` logits of the whole square."""
-        levels = self.packing.unpack(self._of_view(fine, 4), self._of_view(middle, 8), self._of_view(coarse, 16))
+        levels = self.packing.unpack(self._features(fine, 4), self._features(middle, 8), self._features(coarse, 16))
         logits, scores = self._decode(levels, points, labels, mask, has_mask)
         height, width = self.geometry.seen
         logits = cropped(logits, self.geometry.seen)
@@ -194,8 +191,8 @@ class ViewDecoder(nn.Module):
             logits = F.interpolate(logits, self.mask_size, mode="bilinear", align_corners=False)
         return logits, scores, low
 
-    def _of_view(self, joined: Tensor, stride: int) -> Tensor:
-        counts = [view.cells(stride).height * view.cells(stride).width for view in self.views]
+    def _features(self, joined: Tensor, stride: int) -> Tensor:
+        counts = [resolution.cells(stride).height * resolution.cells(stride).width for resolution in self.resolutions]
         start = sum(counts[: self.index])
         return joined[..., start : start + counts[self.index]].unflatten(2, self.geometry.cells(stride))
 
@@ -223,7 +220,7 @@ class ViewDecoder(nn.Module):
             given["context"] = points.new_zeros(1, 2 * self.model.phrase_encoder.hidden)
         with mock.patch.object(network, "aggregate", self.aggregate):
             logits, iou_logits, _ = decode(self.model, given)
-        logits = remove_unclicked_components(logits, given["points"], labels, self.spread)
+        logits = remove_unclicked_components(logits, given["points"], labels, self.flood_fill)
         logits, scores = fit_to_box(logits, iou_logits.sigmoid(), given["points"], labels)
         scores, order = scores.topk(scores.shape[1], dim=1)
         return logits[:, order[0]], scores
@@ -245,7 +242,7 @@ class DecoderOfSam(nn.Module):
     def forward(
         self, embedding: Tensor, points: Tensor, labels: Tensor, mask: Tensor, has_mask: Tensor, original: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """See :meth:`ViewDecoder.forward`; logits of the image's own size."""
+        """See :meth:`ResolutionDecoder.forward`; logits of the image's own size."""
         parts = embedding.split([shape.numel() for shape in self.shapes], 1)
         fine, middle, coarse = (part.view(shape) for part, shape in zip(parts, self.shapes, strict=True))
         logits, scores, low = self.decoder(coarse, fine, middle, points, labels, mask, has_mask)
@@ -261,116 +258,12 @@ class DecoderOfSam(nn.Module):
         return F.interpolate(logits, size, mode="bilinear", align_corners=False)
 
 
-def remove_unclicked_components(
-    logits: Tensor, points: Tensor, labels: Tensor, spread: Callable[[Tensor, Tensor], Tensor]
-) -> Tensor:
-    """Candidates without the connected components that no positive click is on.
-
-    :func:`saywhere.core.components.remove_unclicked_components` for a graph: components are joined where they lie in
-    one or in neighbouring cells of :data:`CELL` pixels, and small ones go after any number of clicks.
-
-    Args:
-        logits: ``(1, M, H, W)``.
-        points: ``(1, N, 2)`` in pixels of the logits.
-        labels: ``(1, N)``.
-        spread: :func:`spread`, or the same as a script.
-
-    Returns:
-        ``(1, M, H, W)`` logits, at most :data:`REMOVED` where a component was removed and at most 16 elsewhere.
-    """
-    height, width = logits.shape[-2:]
-    present = (F.max_pool2d(logits, CELL, ceil_mode=True) > 0.0).to(logits.dtype)
-    columns, rows = (
-        (torch.floor(points[0, :, i, None] / CELL + 0.5 / CELL) == torch.arange(count)).to(logits.dtype)
-        for i, count in enumerate((present.shape[-1], present.shape[-2]))
-    )
-    is_positive = (labels[0] == POSITIVE).to(logits.dtype)
-    clicked = ((rows * is_positive[:, None]).T @ columns).clamp(max=1.0) * present
-    # First over cells four times as large that are present as a whole: most of the way in a few small steps.
-    solid = -F.max_pool2d(-present, 4)
-    inside = spread(F.max_pool2d(clicked, 4) * solid, solid)
-    inside = F.pad(enlarge(inside, 4), (0, present.shape[-1] % 4, 0, present.shape[-2] % 4))
-    reached = spread(torch.maximum(clicked, inside), present)
-    # A candidate that no click is on stays whole.
-    removed = (present > reached) & (clicked.amax((2, 3), keepdim=True) > 0.0)
-    highest = enlarge(torch.where(removed, REMOVED, -NOTHING), CELL)
-    return torch.minimum(logits, cropped(highest, ImageSize(height, width)))
-
-
-def cropped(maps: Tensor, size: ImageSize) -> Tensor:
-    """The upper left of maps ``(B, C, H, W)``, without an operation in the graph where they have this size."""
-    return maps if ImageSize(*maps.shape[-2:]) == size else maps[..., : size.height, : size.width]
-
-
-def enlarge(cells: Tensor, times: int) -> Tensor:
-    """Each cell as ``times`` by ``times`` cells."""
-    return F.interpolate(cells, scale_factor=float(times), mode="nearest")
-
-
-def spread(reached: Tensor, present: Tensor) -> Tensor:
-    """All cells that are connected with those reached.
-
-    Args:
-        reached: ``(B, M, h, w)``, 1 for cells to start from, else 0.
-        present: ``(B, M, h, w)``, 1 for cells that can be reached, else 0.
-
-    Returns:
-        ``(B, M, h, w)``, 1 for cells that are reached over neighbours, the diagonal ones included.
-    """
-    grows = True
-    while grows:
-        wider = reached
-        for _ in range(4):
-            wider = torch.max_pool2d(wider, [3, 3], [1, 1], [1, 1]) * present
-        grows = bool((wider > reached).any())
-        reached = wider
-    return reached
-
-
-def fit_to_box(logits: Tensor, scores: Tensor, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Candidates limited to a box prompt and scored by their agreement with it, as :mod:`saywhere.core.box_fit` does.
-
-    Args:
-        logits: ``(1, M, H, W)``.
-        scores: ``(1, M)`` predicted IoU.
-        points: ``(1, N, 2)`` clicks and corners, whose pixels' centres are half a pixel farther.
-        labels: ``(1, N)``; without corners nothing changes.
-
-    Returns:
-        Logits and scores.
-    """
-    ends = points + 0.5
-    low, high = (
-        (ends * (labels == corner).to(ends.dtype)[..., None]).sum(1) for corner in (BOX_TOP_LEFT, BOX_BOTTOM_RIGHT)
-    )
-    has_box = (labels == BOX_TOP_LEFT).any()
-    reach = TOLERANCE * (high - low).amax(1, keepdim=True)
-    is_outside = ((ends < (low - reach)[:, None]) | (ends > (high + reach)[:, None])).any(-1)
-    is_limited = has_box & ~(is_outside & (labels == POSITIVE)).any()
-    sides = [torch.arange(side) for side in (logits.shape[-1], logits.shape[-2])]
-    across, down = (
-        (cells + 0.5 >= low[0, i] - reach[0]) & (cells + 0.5 <= high[0, i] + reach[0]) for i, cells in enumerate(sides)
-    )
-    logits = torch.where((down[:, None] & across) | ~is_limited, logits, logits.new_tensor(NOTHING))
-    edges = []
-    for cells, largest in zip(sides, (logits.amax(2), logits.amax(3)), strict=True):
-        present = largest > 0.0
-        edges.append((torch.where(present, cells, len(cells)).amin(-1), torch.where(present, cells + 1, 0).amax(-1)))
-    (left, right), (top, bottom) = edges
-    width = torch.minimum(right, high[:, :1]) - torch.maximum(left, low[:, :1])
-    height = torch.minimum(bottom, high[:, 1:]) - torch.maximum(top, low[:, 1:])
-    overlap = width.clamp(min=0.0) * height.clamp(min=0.0)
-    areas = (right - left).clamp(min=0) * (bottom - top).clamp(min=0) + (high - low).prod(1, keepdim=True)
-    agreement = overlap / (areas - overlap).clamp(min=1e-6)
-    return logits, torch.where(has_box, scores * agreement**FIT_POWER, scores)
-
-
 def feature_names(model: Saywhere) -> list[str]:
     """Names of the encoder's feature levels, in order."""
     return [f"{kind}{i}" for kind, count in zip(LEVELS, level_counts(model), strict=True) for i in range(count)]
 
 
-def later_side(side: int) -> int:
+def high_resolution_side(side: int) -> int:
     """The longer side of the image that the network sees after several clicks: a quarter more, where there is more."""
     return min(round(side * 1.25 / MULTIPLE) * MULTIPLE, SIDE)
 
@@ -411,11 +304,11 @@ def export_layout(weights: Path, layout: Layout, side: int = NETWORK_SIDE) -> tu
         )
     model = loaded.model
     fuse_batch_norms(model).requires_grad_(False)
-    views = [Geometry.of(layout, one) for one in dict.fromkeys((side, later_side(side)))]
+    resolutions = [Geometry.of(layout, one) for one in dict.fromkeys((side, high_resolution_side(side)))]
     with torch.no_grad():
         packing = find_packing(model)
-        encoder = SamEncoder(model, layout, views, packing).eval()
-        image = torch.zeros((*views[0].given, 3) if layout == "sam" else (1, 3, *views[0].given))
+        encoder = SamEncoder(model, layout, resolutions, packing).eval()
+        image = torch.zeros((*resolutions[0].given, 3) if layout == "sam" else (1, 3, *resolutions[0].given))
         features = encoder.encode(image)
         prompt = {
             "point_coords": torch.tensor([[[100.0, 120.0], [300.0, 200.0], [0.0, 0.0]]]),
@@ -425,20 +318,23 @@ def export_layout(weights: Path, layout: Layout, side: int = NETWORK_SIDE) -> tu
         }
         named = dict(zip(FEATURES["sam2"], features, strict=True))
         inputs = {"image_embed": named.pop("image_embed"), **named, **prompt}
-        decoders: list[nn.Module] = [ViewDecoder(model, views, index, packing).eval() for index in range(len(views))]
+        numbers = range(len(resolutions))
+        decoders: list[nn.Module] = [ResolutionDecoder(model, resolutions, i, packing).eval() for i in numbers]
         if layout == "sam":
-            decoders = [DecoderOfSam(one, views[0].given, [tensor.shape for tensor in features]) for one in decoders]
+            sizes = [tensor.shape for tensor in features]
+            decoders = [DecoderOfSam(one, resolutions[0].given, sizes) for one in decoders]
             original = {"orig_im_size": torch.tensor([480.0, 640.0])}
             inputs = {"image_embeddings": cast(Tensor, encoder(image)), **prompt, **original}
-        count = decoders[0](*inputs.values())[1].shape[1]
+        count = model.candidates
         shapes = {
-            "masks": (1, count, *(("height", "width") if layout == "sam" else views[-1].seen)),
+            "masks": (1, count, *(("height", "width") if layout == "sam" else resolutions[-1].seen)),
             "iou_predictions": (1, count),
             "low_res_masks": (1, count, LOW_RESOLUTION, LOW_RESOLUTION),
         }
-        graphs = [declare_outputs(_export(one, inputs, list(shapes)), shapes) for one in decoders]
-        decoder = graphs[0] if len(graphs) == 1 else choose_by_clicks(graphs[0], graphs[1], LATER)
-        return _export(encoder, {"input_image" if layout == "sam" else "image": image}, FEATURES[layout]), decoder
+        graphs = [_export(one, inputs, list(shapes)) for one in decoders]
+        decoder = graphs[0] if len(graphs) == 1 else select_by_click_count(graphs[0], graphs[1], HIGH_RESOLUTION_FROM)
+        image_name = "input_image" if layout == "sam" else "image"
+        return _export(encoder, {image_name: image}, FEATURES[layout]), declare_outputs(decoder, shapes)
 
 
 def _export(module: nn.Module, given: Mapping[str, Tensor], outputs: Sequence[str]) -> bytes:
@@ -448,8 +344,7 @@ def _export(module: nn.Module, given: Mapping[str, Tensor], outputs: Sequence[st
         warnings.simplefilter("ignore")  # this exporter needs no further library, and is called old
         torch.onnx.export(
             module, tuple(given.values()), content, dynamo=False, opset_version=OPSET, do_constant_folding=True,
-            input_names=list(given), output_names=list(outputs),
-            dynamic_axes=axes,
+            input_names=list(given), output_names=list(outputs), dynamic_axes=axes,
         )  # fmt: skip
     return content.getvalue()
 

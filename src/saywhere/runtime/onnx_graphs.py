@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, TensorProto, compose, helper
 
 LABELS = "point_labels"  # the input with the labels of clicks: 1 object, 0 background, others no clicks
 
@@ -28,7 +28,7 @@ def declare_outputs(model: bytes, shapes: Mapping[str, Sequence[int | str]]) -> 
     return changed.SerializeToString()
 
 
-def choose_by_clicks(few: bytes, many: bytes, from_click: int) -> bytes:
+def select_by_click_count(few: bytes, many: bytes, from_click: int) -> bytes:
     """One model for few and for many clicks, with an ``If``.
 
     Args:
@@ -74,36 +74,13 @@ def choose_by_clicks(few: bytes, many: bytes, from_click: int) -> bytes:
 
 def _as_branch(graph: GraphProto, prefix: str) -> GraphProto:
     """A graph without inputs, which are those around it; values get a prefix, and tensors names by their content."""
-    branch = GraphProto()
-    branch.CopyFrom(graph)
-    branch.ClearField("input")
-    branch.ClearField("value_info")
-    names = {
-        output: prefix + output for each in _graphs(branch) for node in each.node for output in node.output if output
-    }
-    names |= {one.name: prefix + one.name for each in _graphs(branch) if each is not branch for one in each.input}
-    for tensor in branch.initializer:
+    names = {}
+    for tensor in graph.initializer:
         content = TensorProto()
         content.CopyFrom(tensor)
         content.ClearField("name")
         names[tensor.name] = f"tensor/{hashlib.sha256(content.SerializeToString()).hexdigest()[:16]}"
-        tensor.name = names[tensor.name]
-    for each in _graphs(branch):
-        for node in each.node:
-            node.name = node.name and prefix + node.name
-            node.input[:] = [names.get(name, name) for name in node.input]
-            node.output[:] = [names.get(name, name) for name in node.output]
-        for one in (*each.output, *each.input, *each.value_info):
-            one.name = names.get(one.name, one.name)
+    branch = compose.add_prefix_graph(graph, prefix, rename_inputs=False, rename_initializers=False, name_map=names)
+    branch.ClearField("input")
+    branch.ClearField("value_info")
     return branch
-
-
-def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
-    """A graph and those inside its nodes."""
-    yield graph
-    for attribute in (attribute for node in graph.node for attribute in _attributes(node)):
-        yield from _graphs(attribute.g)
-
-
-def _attributes(node: NodeProto) -> list[AttributeProto]:
-    return [attribute for attribute in node.attribute if attribute.type == AttributeProto.GRAPH]
