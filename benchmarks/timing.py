@@ -27,7 +27,10 @@ from saywhere.runtime.weights import load_runtime
 REPEATS = 40
 WARM_UP = 3  # repeats that fill caches and the allocator
 # On the cat, and around it.
-CLICKS = [(326, 224, True), (260, 330, True), (40, 60, False), (420, 120, True), (600, 60, False)]
+CLICKS = [
+    (326, 224, True), (260, 330, True), (40, 60, False), (420, 120, True), (600, 60, False), (380, 200, True),
+    (30, 250, False),
+]  # fmt: skip
 COIN = (75, 87)
 Times = dict[str, list[float]]
 
@@ -50,9 +53,17 @@ def time_clicks(segmenter: saywhere.Segmenter, runtime: TimedRuntime, times: Tim
         segmenter.click(x, y, positive)
         ms = milliseconds(started)
         encode_ms, _ = runtime.take()
-        further = "click that moves the crop" if encode_ms > 0 else "further click, same crop"
-        times[further if number else "first mask"].append(ms)
+        times[kind_of_click(number + 1, encode_ms > 0, segmenter.settings.previous_mask_from)].append(ms)
         started = time.perf_counter()
+
+
+def kind_of_click(number: int, encodes: bool, later_from: int) -> str:
+    """What a click is printed as; ``later_from`` is the first one that is decoded at ``later_zoom_size``."""
+    if number == 1:
+        return "first mask"
+    if encodes:
+        return "click that moves the crop" if number < later_from else "click that enlarges it"
+    return "further click, same crop" if number < later_from else "later click, same crop"
 
 
 def time_phrases(segmenter: saywhere.Segmenter, runtime: TimedRuntime, times: Times) -> None:

@@ -25,6 +25,15 @@ def test_a_crop_is_never_empty_and_never_outside(
     assert min(crop.width, crop.height) >= 1
 
 
+@given(right=st.integers(31, 200), bottom=st.integers(31, 100), size=st.integers(32, 600), other=st.integers(32, 600))
+def test_a_resized_crop_has_the_same_pixels(right: int, bottom: int, size: int, other: int) -> None:
+    crop = Crop.from_box((0, 0, right, bottom), SIZE, size)
+    resized = crop.resized(other)
+    assert (resized.left, resized.top, resized.right, resized.bottom) == (0, 0, crop.right, crop.bottom)
+    assert max(resized.width, resized.height) == other
+    assert resized.resized(size) == crop
+
+
 def test_the_mirrored_crop_of_the_mirrored_image_has_the_mirrored_pixels() -> None:
     image = np.random.default_rng(0).integers(0, 255, (100, 200, 3), np.uint8)
     crop = Crop.from_box((30, 20, 110, 80), SIZE, 40)

@@ -62,13 +62,15 @@ class TestSize:
         segmenter = load("phraseclick", settings=Settings(size=128, zoom=True, zoom_size=64)).set_image(IMAGE)
         assert segmenter.encoded.full_crop.width == 128
         assert (segmenter.settings.zoom, segmenter.settings.zoom_size) == (True, 64)
+        assert segmenter.settings.later_zoom_size == 64
+        assert Settings(later_zoom_size=96).resolve(64).later_zoom_size == 96
         other = load("phraseclick", settings=Settings(threshold=0.4)).settings
         assert (other.size, other.threshold) == (SIZES["phraseclick"], 0.4)
 
     def test_our_own_network_answers_as_before(self) -> None:
         settings = saywhere.load().settings
         assert settings == ResolvedSettings()
-        assert (settings.size, settings.zoom, settings.zoom_size) == (320, True, 384)
+        assert (settings.size, settings.zoom, settings.zoom_size, settings.later_zoom_size) == (320, True, 384, 512)
         # Whatever the side of its crops was in training.
         metadata = {"model": "saywhere", "size": 256, "zoom": False, "recipe": {"crop": {"size": 256}}}
         assert training_size(metadata) == (None, True)

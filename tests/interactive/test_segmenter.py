@@ -94,6 +94,20 @@ def test_the_previous_answer_is_shown_from_an_interaction_on(runtime: ColourRunt
     assert last.max() > 0.9
 
 
+def test_later_crops_show_the_same_pixels_at_another_size(runtime: ColourRuntime, photo: np.ndarray) -> None:
+    settings = Settings(size=96, zoom_size=128, later_zoom_size=192, previous_mask_from=3)
+    segmenter = Segmenter(runtime, settings).set_image(photo)
+    masks = [segmenter.click(x, 200) for x in (300, 305, 310, 315)]
+    assert [max(size) for size in runtime.encoded] == [96, 128, 192]
+    assert [max(mask.crop.width, mask.crop.height) for mask in masks] == [128, 128, 192, 192]
+    early, later = masks[1].crop, masks[2].crop
+    assert later == early.resized(192) != early
+    assert segmenter.undo() is masks[2]
+    segmenter.reset()
+    assert segmenter.click(300, 200).crop == masks[0].crop
+    assert segmenter.start(masks[0].array).crop.width == 192  # the network sees this mask from the first click on
+
+
 def test_undo_and_redo_give_the_very_masks(segmenter: Segmenter) -> None:
     masks = [segmenter.click(300, 200), segmenter.click(320, 200, positive=False), segmenter.drag(290, 190, radius=5)]
     assert segmenter.undo() is masks[1]

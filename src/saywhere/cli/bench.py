@@ -70,6 +70,9 @@ def bench(
     zoom_size: Annotated[
         int | None, typer.Option(help="longer side of a zoom-in crop; else as trained, or 384")
     ] = None,
+    later_zoom_size: Annotated[
+        int | None, typer.Option(help="the same once the network sees the previous mask; else --zoom-size, or 512")
+    ] = None,
     zoom: Annotated[
         bool | None, typer.Option("--zoom/--no-zoom", help="zoom in on the object; else as trained")
     ] = None,
@@ -127,6 +130,7 @@ def bench(
     settings = Settings(
         size=size,
         zoom_size=zoom_size,
+        later_zoom_size=later_zoom_size,
         zoom=zoom,
         refine=refine,
         unclicked_components=unclicked_components,

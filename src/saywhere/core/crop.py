@@ -40,9 +40,7 @@ class Crop:
         right, bottom = min(int(np.ceil(box[2])), w), min(int(np.ceil(box[3])), h)
         left, right = _at_least(left, right, min(MIN_SIDE, w), w)
         top, bottom = _at_least(top, bottom, min(MIN_SIDE, h), h)
-        scale = longer_side / max(right - left, bottom - top)
-        width, height = max(round((right - left) * scale), 1), max(round((bottom - top) * scale), 1)
-        return cls(left, top, right, bottom, width, height)
+        return cls(left, top, right, bottom, right - left, bottom - top).resized(longer_side)
 
     @classmethod
     def whole(cls, image: ImageArray) -> Crop:
@@ -58,6 +56,17 @@ class Crop:
     @property
     def _scales(self) -> tuple[float, float]:
         return self.width / (self.right - self.left), self.height / (self.bottom - self.top)
+
+    def resized(self, longer_side: int) -> Crop:
+        """The crop of the same pixels at another scale.
+
+        Args:
+            longer_side: of the resized crop, in pixels.
+        """
+        scale = longer_side / self.longer_side
+        sides = self.right - self.left, self.bottom - self.top
+        width, height = (max(round(side * scale), 1) for side in sides)
+        return replace(self, width=width, height=height)
 
     def contains(self, other: Crop) -> bool:
         """Whether the other crop lies inside this one."""

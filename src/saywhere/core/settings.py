@@ -10,6 +10,7 @@ from saywhere.errors import SaywhereError
 
 CANDIDATE_CHOICES = ("every", "first")
 SIZE, ZOOM_SIZE = 320, 384  # of networks that were trained at several sizes, and of those that do not say
+LATER_ZOOM_SIZE = 512  # of the same networks
 PREVIOUS_MASK_FROM = 5
 MIN_SIZE, MAX_SIZE = 32, 4096  # below it a network's coarsest level has no cell; above it memory does not suffice
 
@@ -24,7 +25,7 @@ MIN_SIZE, MAX_SIZE = 32, 4096  # below it a network's coarsest level has no cell
 class Settings:
     """How a Segmenter crops, decodes and post-processes. The benchmark prints every field.
 
-    Four fields depend on the network where they are None; a Segmenter has their values in its ``settings``
+    Five fields depend on the network where they are None; a Segmenter has their values in its ``settings``
     (:class:`ResolvedSettings`).
 
     Attributes:
@@ -33,6 +34,8 @@ class Settings:
         zoom: whether the network also sees a crop around the object; None: whether it was trained with such crops.
         zoom_size: longer side, in pixels, at which the crop is encoded; None: the size at which the network was
             trained, or 384.
+        later_zoom_size: the same once the network sees the previous mask: later clicks correct details. None: 512, or
+            ``zoom_size`` where that is given or is the size at which the network was trained.
         zoom_margin: side of the crop over side of the object.
         max_zoom_steps: how often one interaction may move the crop when the object is smaller or larger than the
             crop before showed.
@@ -57,6 +60,7 @@ class Settings:
     size: int | None = None
     zoom: bool | None = None
     zoom_size: int | None = None
+    later_zoom_size: int | None = None
     zoom_margin: float = 1.7
     max_zoom_steps: int = 2
     threshold: float = 0.5
@@ -94,10 +98,13 @@ class Settings:
             "size": SIZE if trained_size is None else trained_size,
             "zoom": trained_with_zoom,
             "zoom_size": ZOOM_SIZE if trained_size is None else trained_size,
+            "later_zoom_size": LATER_ZOOM_SIZE if trained_size is None and self.zoom_size is None else None,
             "previous_mask_from": PREVIOUS_MASK_FROM if previous_mask_from is None else previous_mask_from,
         }
         values |= {name: default for name, default in defaults.items() if values[name] is None}
-        for name in ("size", "zoom_size"):
+        if values["later_zoom_size"] is None:
+            values["later_zoom_size"] = values["zoom_size"]
+        for name in ("size", "zoom_size", "later_zoom_size"):
             size = whole_number(values[name])
             if size is None or not MIN_SIZE <= size <= MAX_SIZE:
                 raise SaywhereError(
@@ -116,4 +123,5 @@ class ResolvedSettings(Settings):
     size: int = SIZE
     zoom: bool = True
     zoom_size: int = ZOOM_SIZE
+    later_zoom_size: int = LATER_ZOOM_SIZE
     previous_mask_from: int = PREVIOUS_MASK_FROM

@@ -48,8 +48,8 @@ SEQUENCE_ROWS = {
     "click_ms_p50": "{:.0f}",
 }  # fmt: skip
 CONDITIONS = (
-    "size", "zoom", "zoom_size", "zoom_margin", "drag_margin", "unclicked_components", "max_zoom_steps",
-    "previous_mask_from", "enlarge", "threshold", "flip", "keep_clicked", "candidate_choice",
+    "size", "zoom", "zoom_size", "later_zoom_size", "zoom_margin", "drag_margin", "unclicked_components",
+    "max_zoom_steps", "previous_mask_from", "enlarge", "threshold", "flip", "keep_clicked", "candidate_choice",
     "phrase", "refine", "most_interactions", "threads", "device", "weights",
 )  # fmt: skip
 

@@ -131,7 +131,9 @@ class MaskDecoder:
         """Decode a prompt, first in the crop that it or the mask before decides, then in the crop of the new mask."""
         if given.previous is not None:
             return self._zoom(given, given.previous, None)
-        output = self.decode_crop(first_crop(self.encoded, given.prompt, self.settings), given, None)
+        output = self.decode_crop(
+            first_crop(self.encoded, given.prompt, self.settings, self._zoom_size(given)), given, None
+        )
         return self._zoom(given, self._chosen(output, given), output)
 
     def given(self, mask: BoolArray) -> Answer:
@@ -142,7 +144,7 @@ class MaskDecoder:
         """
         full, threshold = self.encoded.full_crop, self.settings.threshold
         whole = Mask(full, given_logits(mask, full, any_pixel=True), self.encoded.size, threshold)
-        crop = next_crop(self.encoded, Prompt(), whole, self.settings)
+        crop = next_crop(self.encoded, Prompt(), whole, self.settings, self.settings.later_zoom_size)
         logits = given_logits(mask, crop)
         output = CropOutput(crop, logits[None], None, (), 0.0, self.encoded.size, threshold)
         return Answer(output.mask(0), output, self.encoded, self.settings)
@@ -171,7 +173,7 @@ class MaskDecoder:
             output: what that mask is from, if it is an answer to this prompt already.
         """
         for _ in range(max(self.settings.max_zoom_steps, output is None)):
-            crop = next_crop(self.encoded, given.prompt, mask, self.settings)
+            crop = next_crop(self.encoded, given.prompt, mask, self.settings, self._zoom_size(given))
             if output is not None and crop == mask.crop:
                 break
             if output is not None and given.output is None and self.settings.candidate_choice == "first":
@@ -184,6 +186,9 @@ class MaskDecoder:
             kept = given.kept  # the network never sees what a refinement gave, so both are kept apart
             mask = replace(mask, refined=_maximum(mask.refined, kept.final_logits, kept.crop, mask.crop))
         return Answer(mask, output, self.encoded, self.settings)
+
+    def _zoom_size(self, given: DecoderInput) -> int:
+        return self.settings.later_zoom_size if given.use_previous else self.settings.zoom_size
 
     def _chosen(self, output: CropOutput, given: DecoderInput) -> Mask:
         """The mask of the output that is taken, with that of ``given.kept``."""

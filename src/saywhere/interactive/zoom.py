@@ -16,13 +16,14 @@ MIN_GAIN = 1.1  # how much smaller than the full crop another one must be to be 
 MAX_SLACK = 1.5  # how much larger than the best crop the present one may be and still stay
 
 
-def first_crop(encoded: EncodedImage, prompt: Prompt, settings: ResolvedSettings) -> Crop:
+def first_crop(encoded: EncodedImage, prompt: Prompt, settings: ResolvedSettings, zoom_size: int) -> Crop:
     """The crop before there is a mask: the full crop, or a crop around a box or a first drag, which show the size.
 
     Args:
         encoded: the image.
         prompt: all interactions so far.
-        settings: ``zoom``, ``zoom_margin``, ``drag_margin`` and ``zoom_size`` are used.
+        settings: ``zoom``, ``zoom_margin``, ``drag_margin`` and ``size`` are used.
+        zoom_size: longer side of a crop around something, in pixels.
     """
     first, box = (prompt.clicks[0] if prompt.clicks else None), None
     if prompt.box is not None:
@@ -32,44 +33,45 @@ def first_crop(encoded: EncodedImage, prompt: Prompt, settings: ResolvedSettings
         box = (first.x + 0.5 - reach, first.y + 0.5 - reach, first.x + 0.5 + reach, first.y + 0.5 + reach)
     if box is None or not settings.zoom:
         return encoded.full_crop
-    near = Crop.from_box(_including(box, _positive(prompt)), encoded.size, settings.zoom_size)
+    near = Crop.from_box(_including(box, _positive(prompt)), encoded.size, zoom_size)
     if prompt.box is not None:
-        return near if _is_worth_it(encoded, near, settings) else encoded.full_crop
+        return near if _is_worth_it(encoded, near, settings, zoom_size) else encoded.full_crop
     return near if encoded.full_crop.longer_side > MIN_GAIN * near.longer_side else encoded.full_crop
 
 
-def next_crop(encoded: EncodedImage, prompt: Prompt, mask: Mask, settings: ResolvedSettings) -> Crop:
+def next_crop(encoded: EncodedImage, prompt: Prompt, mask: Mask, settings: ResolvedSettings, zoom_size: int) -> Crop:
     """The crop that the object and its positive clicks fill with the margin of the settings.
 
-    The mask's crop stays as long as it holds them with some margin and is not much too large. An object that is
-    truncated by it gets twice the margin, because its extent is not known yet. A box shows the extent: then the crop
-    is the box's, whatever the mask is.
+    It shows the same pixels as the mask's crop, as long as these hold the object with some margin and are not far too
+    many. An object that is truncated by the mask's crop gets twice the margin, because its extent is not known yet. A
+    box shows the extent: then the crop is the box's, whatever the mask is.
 
     Args:
         encoded: the image.
         prompt: all interactions so far.
         mask: the present mask.
-        settings: ``zoom``, ``zoom_margin``, ``zoom_size`` and ``size`` are used.
+        settings: ``zoom``, ``zoom_margin``, ``drag_margin`` and ``size`` are used.
+        zoom_size: longer side of a crop around something, in pixels.
     """
     if prompt.box is not None:
-        return first_crop(encoded, prompt, settings)
+        return first_crop(encoded, prompt, settings, zoom_size)
     full, present, margin = encoded.full_crop, mask.crop, settings.zoom_margin - 1.0
     object_box = present.bounding_box(mask.logits > 0)
     if object_box is None or not settings.zoom:
         return full
     box = _including(object_box, _positive(prompt))
     factor = 1.0 + (2.0 * margin if is_truncated(encoded, mask) else margin)
-    target_crop = Crop.from_box(_expanded(box, factor), encoded.size, settings.zoom_size)
+    target_crop = Crop.from_box(_expanded(box, factor), encoded.size, zoom_size)
     if present != full:
-        least = Crop.from_box(_expanded(box, 1.0 + margin / 4.0), encoded.size, settings.zoom_size)
+        least = Crop.from_box(_expanded(box, 1.0 + margin / 4.0), encoded.size, zoom_size)
         if present.contains(least) and present.longer_side < MAX_SLACK * target_crop.longer_side:
-            return present
-    return target_crop if _is_worth_it(encoded, target_crop, settings) else full
+            return present.resized(zoom_size)
+    return target_crop if _is_worth_it(encoded, target_crop, settings, zoom_size) else full
 
 
-def _is_worth_it(encoded: EncodedImage, crop: Crop, settings: ResolvedSettings) -> bool:
+def _is_worth_it(encoded: EncodedImage, crop: Crop, settings: ResolvedSettings, zoom_size: int) -> bool:
     """Whether a crop shows so much more than the full crop that it is worth its encoding."""
-    return encoded.full_crop.longer_side > MIN_GAIN * crop.longer_side or settings.zoom_size > settings.size
+    return encoded.full_crop.longer_side > MIN_GAIN * crop.longer_side or zoom_size > settings.size
 
 
 def is_truncated(encoded: EncodedImage, mask: Mask) -> bool:

@@ -35,8 +35,8 @@ MIN_ENCODER_VALUES, MIN_DECODER_VALUES = 300_000, 1024
 encoder's convolutions masks differ visibly, because the ranges of its channels differ much."""
 CANDIDATES, SCORES = "logits", "predicted_ious"
 NEEDED_SETTINGS = (
-    "size", "zoom", "zoom_size", "zoom_margin", "max_zoom_steps", "threshold", "enlarge", "previous_mask_from",
-    "drag_margin", "unclicked_components", "keep_clicked", "candidate_choice",
+    "size", "zoom", "zoom_size", "later_zoom_size", "zoom_margin", "max_zoom_steps", "threshold", "enlarge",
+    "previous_mask_from", "drag_margin", "unclicked_components", "keep_clicked", "candidate_choice",
 )  # fmt: skip
 """What a program needs to crop and post-process as a Segmenter does without a phrase."""
 
@@ -59,7 +59,8 @@ PREPARATION: Final[tuple[str, ...]] = (
     "A box's edges e, in pixels from the image's border, become the corners e * scale - 0.5.",
     "Cut the logits to the size before the padding, and enlarge them bilinearly to the original's size.",
     "Optional, as the library does: encode the crop around the mask, enlarged by settings.zoom_margin, with its longer "
-    "side at settings.zoom_size, and decode the same prompt in it.",
+    "side at settings.zoom_size (settings.later_zoom_size from interaction settings.previous_mask_from on), and decode "
+    "the same prompt in it.",
 )
 
 

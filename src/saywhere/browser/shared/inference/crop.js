@@ -28,8 +28,13 @@ export class Crop {
     let right = Math.min(Math.ceil(box[2]), size.width), bottom = Math.min(Math.ceil(box[3]), size.height);
     [left, right] = atLeast(left, right, Math.min(MIN_SIDE, size.width), size.width);
     [top, bottom] = atLeast(top, bottom, Math.min(MIN_SIDE, size.height), size.height);
-    const scale = longerSide / Math.max(right - left, bottom - top);
-    const width = Math.max(roundHalfEven((right - left) * scale), 1), height = Math.max(roundHalfEven((bottom - top) * scale), 1);
+    return new Crop(left, top, right, bottom, right - left, bottom - top).resized(longerSide);
+  }
+
+  /** The crop of the same pixels at another scale. */
+  resized(longerSide) {
+    const { left, top, right, bottom } = this, scale = longerSide / this.longerSide;
+    const [width, height] = [right - left, bottom - top].map((side) => Math.max(roundHalfEven(side * scale), 1));
     return new Crop(left, top, right, bottom, width, height);
   }
 

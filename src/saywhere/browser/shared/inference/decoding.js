@@ -51,7 +51,7 @@ export class MaskDecoder {
   /** Decode a prompt, first in the crop that it or the mask before decides, then in the crop of the new mask. */
   async decode(given) {
     if (given.previous) return this.#zoom(given, given.previous, null);
-    const output = await this.#decodeCrop(firstCrop(this.encoded, given.prompt, this.settings), given, null);
+    const output = await this.#decodeCrop(firstCrop(this.encoded, given.prompt, this.settings, this.#zoomSize(given)), given, null);
     return this.#zoom(given, this.#chosen(output, given), output);
   }
 
@@ -61,10 +61,14 @@ export class MaskDecoder {
     return this.#zoom(given, chosen, answer.output);
   }
 
+  #zoomSize(given) {
+    return given.usePrevious ? this.settings.later_zoom_size : this.settings.zoom_size;
+  }
+
   async #zoom(given, mask, output) {
     const { settings, encoded } = this;
     for (let steps = Math.max(settings.max_zoom_steps, output ? 0 : 1); steps > 0; steps--) {
-      const crop = nextCrop(encoded, given.prompt, mask, settings);
+      const crop = nextCrop(encoded, given.prompt, mask, settings, this.#zoomSize(given));
       if (output && crop.equals(mask.crop)) break;
       if (output && given.output === null && settings.candidate_choice === 'first') given = { ...given, output: mask.candidate };
       output = await this.#decodeCrop(crop, given, given.usePrevious ? mask : null);

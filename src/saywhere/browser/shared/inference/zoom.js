@@ -19,12 +19,12 @@ function expanded(box, factor) {
   return [box[0] - grow, box[1] - grow, box[2] + grow, box[3] + grow];
 }
 
-function isWorthIt(encoded, crop, settings) {
-  return encoded.fullCrop.longerSide > MIN_GAIN * crop.longerSide || settings.zoom_size > settings.size;
+function isWorthIt(encoded, crop, settings, zoomSize) {
+  return encoded.fullCrop.longerSide > MIN_GAIN * crop.longerSide || zoomSize > settings.size;
 }
 
 /** The crop before there is a mask: the full crop, or a crop around a box or a first drag, which show the size. */
-export function firstCrop(encoded, prompt, settings) {
+export function firstCrop(encoded, prompt, settings, zoomSize) {
   const first = prompt.clicks[0];
   let box = null;
   if (prompt.box) {
@@ -34,25 +34,25 @@ export function firstCrop(encoded, prompt, settings) {
     box = [first.x + 0.5 - reach, first.y + 0.5 - reach, first.x + 0.5 + reach, first.y + 0.5 + reach];
   }
   if (!box || !settings.zoom) return encoded.fullCrop;
-  const near = Crop.fromBox(including(box, positive(prompt)), encoded.size, settings.zoom_size);
-  if (prompt.box) return isWorthIt(encoded, near, settings) ? near : encoded.fullCrop;
+  const near = Crop.fromBox(including(box, positive(prompt)), encoded.size, zoomSize);
+  if (prompt.box) return isWorthIt(encoded, near, settings, zoomSize) ? near : encoded.fullCrop;
   return encoded.fullCrop.longerSide > MIN_GAIN * near.longerSide ? near : encoded.fullCrop;
 }
 
 /** The crop that the object and its positive clicks fill with the margin of the settings. */
-export function nextCrop(encoded, prompt, mask, settings) {
-  if (prompt.box) return firstCrop(encoded, prompt, settings);
+export function nextCrop(encoded, prompt, mask, settings, zoomSize) {
+  if (prompt.box) return firstCrop(encoded, prompt, settings, zoomSize);
   const full = encoded.fullCrop, present = mask.crop, margin = settings.zoom_margin - 1;
   const objectBox = present.boundingBox(mask.logits);
   if (!objectBox || !settings.zoom) return full;
   const box = including(objectBox, positive(prompt));
   const factor = 1 + (isTruncated(encoded, mask) ? 2 * margin : margin);
-  const target = Crop.fromBox(expanded(box, factor), encoded.size, settings.zoom_size);
+  const target = Crop.fromBox(expanded(box, factor), encoded.size, zoomSize);
   if (!present.equals(full)) {
-    const least = Crop.fromBox(expanded(box, 1 + margin / 4), encoded.size, settings.zoom_size);
-    if (present.contains(least) && present.longerSide < MAX_SLACK * target.longerSide) return present;
+    const least = Crop.fromBox(expanded(box, 1 + margin / 4), encoded.size, zoomSize);
+    if (present.contains(least) && present.longerSide < MAX_SLACK * target.longerSide) return present.resized(zoomSize);
   }
-  return isWorthIt(encoded, target, settings) ? target : full;
+  return isWorthIt(encoded, target, settings, zoomSize) ? target : full;
 }
 
 /** Whether a mask ends at a side of its crop that is not a side of the image. */
