@@ -62,7 +62,7 @@ Figures of the weights that ship (digest `{digest}`), each with the command that
 [Benchmark](benchmark.md). NoC@90 is the mean number of interactions to an IoU of 0.90 (20 where it is never reached),
 mIoU@1 the mean IoU after the first. Intervals are 95 % bootstrap intervals over objects. Main figures are of the
 candidate mask that the predicted IoU chooses; *best* is the best of the three, if it were known. Test sets (GrabCut,
-ECSSD, Leeds Butterfly) chose nothing; settings were chosen on photos-7k:val and duts:val.
+ECSSD, Leeds Butterfly) chose nothing; settings were chosen on photos-7k:val, duts:val and photos-hires:val.
 
 ¹: transcribed from the documents of the time when these weights were first measured, because the run's JSON was not
 kept. ²: measured with the weights before. All others are computed from the files in `research/figures`. Figures of
