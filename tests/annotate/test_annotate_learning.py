@@ -67,7 +67,8 @@ def test_a_damaged_sequence_is_named(tmp_path: Path) -> None:
 
 def test_memory_is_counted_as_it_is(tmp_path: Path) -> None:
     runtime, image = load_runtime(device="cpu"), LoadedImage(picture([(300, 200, 60)]), "image")
-    cache = SegmenterCache(runtime, Settings(), max_bytes=1 << 30)
+    settings = Settings(zoom_size=384, later_zoom_size=384)  # the masks of all steps have one size
+    cache = SegmenterCache(runtime, settings, max_bytes=1 << 30)
     interactions: tuple[Click, ...] = ()
     counted = []
     for number in range(MAX_STEPS + 6):

@@ -411,7 +411,7 @@ class TestGoingOn:
 
         assert start("whole.json").wait(600) == 0
         journal = tmp_path / "killed.jsonl"
-        killed = start("killed.json", **{HOLD_AT: "8"})
+        killed = start("killed.json", **{HOLD_AT: "12"})
         kill_when(killed, lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 3)
         before = journal.read_bytes()
         assert not (tmp_path / "killed.json").exists()
