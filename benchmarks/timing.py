@@ -61,9 +61,11 @@ def kind_of_click(number: int, encodes: bool, later_from: int) -> str:
     """What a click is printed as; ``later_from`` is the first one that is decoded at ``later_zoom_size``."""
     if number == 1:
         return "first mask"
+    if number == later_from:
+        return f"click {number}, crop resized"
     if encodes:
-        return "click that moves the crop" if number < later_from else "click that enlarges it"
-    return "further click, same crop" if number < later_from else "later click, same crop"
+        return "click that moves the crop"
+    return f"{'further' if number < later_from else 'later'} click, same crop"
 
 
 def time_phrases(segmenter: saywhere.Segmenter, runtime: TimedRuntime, times: Times) -> None:

@@ -31,6 +31,8 @@ def test_a_resized_crop_has_the_same_pixels(right: int, bottom: int, size: int, 
     resized = crop.resized(other)
     assert (resized.left, resized.top, resized.right, resized.bottom) == (0, 0, crop.right, crop.bottom)
     assert max(resized.width, resized.height) == other
+    sides = crop.right - crop.left, crop.bottom - crop.top
+    assert abs(resized.width * sides[1] - resized.height * sides[0]) <= max(sides)  # the same shape, but for rounding
     assert resized.resized(size) == crop
 
 

@@ -98,12 +98,12 @@ class Settings:
             "size": SIZE if trained_size is None else trained_size,
             "zoom": trained_with_zoom,
             "zoom_size": ZOOM_SIZE if trained_size is None else trained_size,
-            "later_zoom_size": LATER_ZOOM_SIZE if trained_size is None and self.zoom_size is None else None,
+            "later_zoom_size": LATER_ZOOM_SIZE if trained_size is None else trained_size,
             "previous_mask_from": PREVIOUS_MASK_FROM if previous_mask_from is None else previous_mask_from,
         }
+        if self.zoom_size is not None:
+            defaults["later_zoom_size"] = self.zoom_size
         values |= {name: default for name, default in defaults.items() if values[name] is None}
-        if values["later_zoom_size"] is None:
-            values["later_zoom_size"] = values["zoom_size"]
         for name in ("size", "zoom_size", "later_zoom_size"):
             size = whole_number(values[name])
             if size is None or not MIN_SIZE <= size <= MAX_SIZE:
